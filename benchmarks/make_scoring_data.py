@@ -1,0 +1,1 @@
+"""Random but realistic truth, labels and predictions for timing the metric."""

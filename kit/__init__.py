@@ -1,0 +1,3 @@
+"""kit: from nothing to a scored submission in Open Images 2019 - Visual Relationship."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,33 @@
+"""What the commands of a run share: opening it, and saying what a stage did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kit.config import load_config
+from kit.files import json_text
+from kit.run import Run
+
+
+def open_run(config: str, overrides: list[str] | None, folder: Path | None) -> Run:
+    """The run of a configuration."""
+    return Run(load_config(config, overrides or ()), folder)
+
+
+def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> None:
+    """Print a stage's folder, time and figures."""
+    path = run.path / name
+    if json:
+        typer.echo(json_text({"stage": name, "path": str(path), **record}))
+        return
+    figures = ", ".join(f"{key.replace('_', ' ')} {_plain(v)}" for key, v in record["metrics"].items())
+    typer.echo(f"{name}: {figures} ({record['seconds']:.1f} s) -> {path}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={v}" for key, v in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,102 @@
+"""`kit score`: the official metrics of files, without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kit.cli.options import Json
+
+app = typer.Typer(no_args_is_help=True, help="Score prediction files with the official metrics.")
+
+TruthFiles = Annotated[list[Path], typer.Option("--truth", help="Ground-truth CSV. May be repeated.")]
+LabelFiles = Annotated[
+    list[Path] | None, typer.Option("--labels", help="Verified image labels CSV. May be repeated.")
+]
+PredictionFile = Annotated[
+    Path, typer.Option("--predictions", help="Long CSV or Kaggle form; .csv, .csv.gz or .zip.")
+]
+
+
+@app.command()
+def relations(
+    truth: TruthFiles,
+    predictions: PredictionFile,
+    labels: LabelFiles = None,
+    analysis: Annotated[
+        bool, typer.Option("--analysis", help="Intervals, boards, score without each predicate, kinds of errors.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the analysis.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the analysis.")] = 0,
+    json: Json = False,
+) -> None:
+    """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
+    from kit.cli import show
+    from kit.files import json_text
+    from kit.metric.relations import InvertedBox, judge, score
+    from kit.progress import notice, track
+    from kit.tables.official import (
+        prediction_fault,
+        read_image_labels,
+        read_predictions,
+        read_relations,
+    )
+
+    true = read_relations(truth)
+    table = read_predictions(predictions)
+    verified = read_image_labels(labels) if labels else None
+    try:
+        judgement = judge(true, table, verified)
+    except InvertedBox as error:
+        raise prediction_fault(
+            predictions, error.row, error.side, f"inverted {error.side} box"
+        ) from None
+    result = score(judgement)
+    tied = judgement.tied_rows()
+    if tied:
+        notice(
+            f"note: {tied} of {len(judgement.rows)} counted rows tie in score; the published evaluator's result "
+            "then depends on its unstable sort, kit's sorts are stable"
+        )
+    out: dict[str, Any] = result.as_dict()
+    if analysis:
+        from kit.metric.analysis import analyse
+
+        out["analysis"] = analyse(judgement, true, table, resamples=resamples, seed=seed, progress=track)
+    if json:
+        typer.echo(json_text(out))
+        return
+    typer.echo(show.scores(str(predictions), result), nl=False)
+    if analysis:
+        typer.echo(show.analysis(out["analysis"], result.final_score), nl=False)
+
+
+@app.command()
+def detections(
+    truth: TruthFiles,
+    predictions: PredictionFile,
+    labels: LabelFiles = None,
+    hierarchy: Annotated[
+        Path | None, typer.Option("--hierarchy", help="Class hierarchy JSON: expands truth and labels.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Open Images detection mAP at IoU 0.5."""
+    from kit.cli import show
+    from kit.files import json_text
+    from kit.metric.detection_files import score_detection_files
+    from kit.metric.hierarchy import read_hierarchy
+    from kit.vocabulary import vocabulary
+
+    tree = read_hierarchy(hierarchy) if hierarchy else None
+    result = score_detection_files(truth, predictions, labels or (), tree)
+    if json:
+        typer.echo(json_text(result.as_dict()))
+        return
+    names = dict(zip(vocabulary().mids, vocabulary().names, strict=True))
+    rows = [(mid, names.get(mid, ""), result.num_gt[mid], ap) for mid, ap in result.ap.items()]
+    title = f"{predictions}: mAP {result.mAP:.4f}"
+    typer.echo(show.table(title, ("class", "name", "n", "AP"), rows), nl=False)
+

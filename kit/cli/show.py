@@ -1,0 +1,100 @@
+"""Tables for people, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+from kit.metric.relations import Scores
+from kit.tables.submission_check import Report
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows under a title as text; words to the left, numbers to the right, floats with four decimals."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for i, name in enumerate(columns):
+        numbers = any(isinstance(row[i], (int, float)) for row in rows)
+        grid.add_column(name, justify="right" if numbers else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(_text(value) for value in row))
+    out = StringIO()
+    Console(file=out, width=200, highlight=False).print(grid)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def scores(title: str, result: Scores) -> str:
+    """The official score: its parts, then one row a predicate."""
+    relationships, phrases = result.relationships, result.phrases
+    parts = table(
+        title,
+        ("", "value", "weight"),
+        [
+            ("mAP relationships", relationships["mAP"], 0.4),
+            ("Recall@50 relationships", relationships["Recall@50"], 0.2),
+            ("mAP phrases", phrases["mAP"], 0.4),
+            ("final score", result.final_score, ""),
+        ],
+    )
+    counts = result.counts["gt_per_predicate"]
+    return parts + table(
+        "Per predicate",
+        ("predicate", "n", "AP", "AP phrase"),
+        [(p, counts[p], ap, phrases["AP"][p]) for p, ap in relationships["AP"].items()],
+    )
+
+
+def report(result: Report) -> str:
+    """What the submission checker found."""
+    text = (
+        f"{result.path}: {result.predictions:,} predictions for {result.filled:,} of {result.images:,} images, "
+        f"{result.bytes:,} bytes: {'no fault' if result.ok else 'faults'}\n"
+    )
+    rows = [(fault.kind, fault.count, fault.first) for fault in result.faults]
+    return text + (table("Faults", ("kind", "count", "first"), rows) if rows else "")
+
+
+def analysis(result: dict[str, Any], final: float) -> str:
+    """The analysis of `kit.metric.analysis`."""
+    boot = result["bootstrap"]
+    parts = [
+        ("final score", boot["final_score"]),
+        ("Recall@50", boot["Recall@50"]),
+        ("mAP relationships", boot["relationships"]["mAP"]),
+        ("mAP phrases", boot["phrases"]["mAP"]),
+        *((f"AP {p}", v) for p, v in boot["relationships"]["AP"].items()),
+        *((f"AP phrase {p}", v) for p, v in boot["phrases"]["AP"].items()),
+    ]
+    without = sorted(result["without"].items())
+    boards = [(name.replace("_", " "), v) for name, v in result["boards"].items()]
+    return (
+        table(
+            f"95% intervals over images ({result['resamples']} resamples)", SPREAD, _spread(parts)
+        )
+        + table(
+            "Final score without a predicate",
+            ("predicate", "score", "difference"),
+            [(p, s, s - final) for p, s in without],
+        )
+        + table("Simulated boards (30% public, 70% private)", SPREAD, _spread(boards))
+        + table(
+            "What the false positives are",
+            ("kind", "rows", "score gained without them"),
+            [(e["kind"], e["rows"], e["score_gain_without"]) for e in result["errors"]],
+        )
+    )
+
+
+SPREAD = ("", "low", "mean", "high", "std")
+
+
+def _spread(parts: Sequence[tuple[str, dict[str, float]]]) -> list[tuple[Any, ...]]:
+    return [(name, v["low"], v["mean"], v["high"], v["std"]) for name, v in parts]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

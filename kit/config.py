@@ -1,0 +1,211 @@
+"""The configuration of a run: a YAML file, then `--set a.b=c`; unknown keys and wrong types are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from kit.errors import FileFault, KitError
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+Files = Annotated[list[Path], BeforeValidator(_as_list)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Model(BaseModel):
+    """A part of the configuration: closed and unchangeable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Split(Model):
+    """Files of one split. Without boxes those of the relations serve, without labels the relations' classes."""
+
+    relations: Files = []
+    boxes: Files = []
+    labels: Files = []
+    images: Path | None = None
+
+
+class TestSet(Model):
+    """Files of the test set: the sample submission (ids and order), and detections of any detector."""
+
+    ids: Path | None = None
+    detections: Files = []
+    images: Path | None = None
+
+
+class Mini(Model):
+    """The generated challenge: pictures per split, and its seed."""
+
+    train: int = Field(1500, ge=1)
+    stack: int = Field(400, ge=1)
+    val: int = Field(400, ge=1)
+    test: int = Field(300, ge=1)
+    seed: int = 0
+
+
+class Data(Model):
+    """Where the data is; `source: mini` generates it into `root`."""
+
+    source: Literal["mini", "openimages"] = "openimages"
+    root: Path = Path("data")
+    mini: Mini = Mini()
+    train: Split = Split()
+    stack: Split = Split()
+    val: Split = Split()
+    test: TestSet = TestSet()
+
+
+class Prior(Model):
+    """P(predicate | subject, object): pseudo-counts of the back-off to the classes and to the predicate."""
+
+    smooth_class: float = Field(5.0, gt=0)
+    smooth_pair: float = Field(20.0, gt=0)
+
+
+class Boosting(Model):
+    """XGBoost's own parameters under its own names, and early stopping in blocks of rounds.
+
+    folds: how many held-out parts of the images the number of rounds is chosen on; the model is then trained
+    again on all rows. With 1, a tenth of the images is held out and the best block's model is kept.
+    """
+
+    booster: Literal["gbtree", "dart"] = "gbtree"
+    eta: float = Field(0.1, gt=0, le=1)
+    max_depth: int = Field(5, ge=1, le=30)
+    min_child_weight: float = Field(0.1, ge=0)
+    subsample: Share = 0.7
+    colsample_bytree: Share = 0.5
+    gamma: float = Field(0.0, ge=0)
+    reg_lambda: float = Field(30.0, ge=0)
+    rate_drop: float = Field(0.0, ge=0, lt=1)
+    rounds: int = Field(300, ge=0)
+    block: int = Field(50, ge=1)
+    patience: int = Field(1, ge=1)
+    folds: int = Field(3, ge=1, le=10)
+    device: str = "cpu"
+    threads: int = Field(0, ge=0)
+
+
+class Spatial(Boosting):
+    """The spatio-semantic model: a binary model a predicate, or one multiclass model with a "none" class.
+
+    start: what boosting starts from, the prior's log-odds or the mean of the labels.
+    """
+
+    objective: Literal["binary", "multiclass"] = "binary"
+    start: Literal["prior", "mean"] = "prior"
+
+
+class Relation(Model):
+    """The relation models."""
+
+    prior: Prior = Prior()
+    spatial: Spatial = Spatial()
+
+
+class Submission(Model):
+    """The submission file: best predictions per image, decimals of a coordinate, packing."""
+
+    top: int = Field(200, ge=1)
+    digits: int = Field(5, ge=2, le=6)
+    packing: Literal["csv", "csv.gz", "csv.zip"] = "csv"
+
+
+class Config(Model):
+    """Everything that a run is made from."""
+
+    run: Path = Path("runs/default")
+    seed: int = 0
+    data: Data = Data()
+    relation: Relation = Relation()
+    submission: Submission = Submission()
+
+
+CONFIGS = (Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs")
+DEFAULT = "mini"
+
+
+def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a YAML file (a path, or the name of one that comes with kit), then overrides.
+
+    overrides: texts `a.b=value`, the value in YAML. Raises KitError, one line, naming the key.
+    """
+    path = _find(name)
+    values = _read_yaml(path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise KitError(f"--set {override}: not of the form key=value", "write --set a.b=value")
+        try:
+            _put(values, key.split("."), yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise KitError(f"--set {override}: the value is not readable as YAML") from None
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _first_error(error, path, overrides) from None
+
+
+def _find(name: str) -> Path:
+    if Path(name).is_file():
+        return Path(name)
+    for folder in CONFIGS:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    own = sorted(path.stem for folder in CONFIGS if folder.is_dir() for path in folder.glob("*.yaml"))
+    raise KitError(f"{name}: no such config file", f"give a YAML file or one of: {', '.join(own)}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise FileFault(path, f"not YAML ({error.problem})", line=line) from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise FileFault(path, f"not YAML ({error})") from None
+    if values is not None and not isinstance(values, dict):
+        raise FileFault(path, "not a table of settings", hint="write key: value lines")
+    return values or {}
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        if not isinstance(inner, dict):
+            inner = values[key] = {}
+        values = inner
+    values[keys[-1]] = value
+
+
+def _first_error(error: ValidationError, path: Path, overrides: Sequence[str]) -> KitError:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    key = ".".join(where)
+    place = "--set" if any(o.split("=")[0].startswith(key) for o in overrides) else str(path)
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(place, where)
+    path_wanted = first["type"] == "path_type"
+    message = "input should be a path" if path_wanted else first["msg"][0].lower() + first["msg"][1:]
+    return KitError(f"{place}: {key}: {message}, given {first['input']!r}")
+
+
+def _unknown_key(place: str, where: list[str]) -> KitError:
+    model: Any = Config
+    for part in where[:-1]:
+        model = model.model_fields[part].annotation
+    allowed = list(model.model_fields)
+    near = get_close_matches(where[-1], allowed, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return KitError(f"{place}: {'.'.join(where)}: unknown key", f"{hint}allowed: {', '.join(allowed)}")

@@ -1,0 +1,41 @@
+"""The one kind of error a user meets: a line that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class KitError(Exception):
+    """A user's error, shown as one line; the command line ends with exit code 2.
+
+    `message` says what is wrong and where, `hint` what to do about it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = " ".join(message.split())
+        self.hint = " ".join(hint.split())
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class FileFault(KitError):
+    """A fault in an input file, with its place: path, 1-based line, column name (each where known)."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        problem: str,
+        *,
+        line: int | None = None,
+        column: str | None = None,
+        hint: str = "",
+    ) -> None:
+        self.path, self.line, self.column, self.problem = str(path), line, column, problem
+        place = str(path)
+        if line is not None:
+            place += f", line {line}"
+        if column is not None:
+            place += f", column {column}"
+        super().__init__(f"{place}: {problem}", hint)

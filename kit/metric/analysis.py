@@ -1,0 +1,60 @@
+"""The analysis beyond the official numbers, in one dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from kit.metric.faults import fault_kinds
+from kit.metric.relations import TASKS, Judgement
+from kit.metric.resample import Resampler, interval, without_each
+from kit.tables.schema import Predictions, Relations
+
+Progress = Callable[[Iterator[Any], int, str], Iterator[Any]]
+
+
+def _silent(steps: Iterator[Any], total: int, text: str) -> Iterator[Any]:
+    return steps
+
+
+def analyse(
+    judgement: Judgement,
+    truth: Relations,
+    predictions: Predictions,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Progress = _silent,
+) -> dict[str, Any]:
+    """Bootstrap intervals (95%), score without each predicate, simulated boards, kinds of errors."""
+    resampler = Resampler(judgement)
+    drawn = list(progress(resampler.bootstrap(resamples, seed), resamples, "bootstrap"))
+    boards = np.asarray(
+        list(progress(resampler.boards(resamples, seed), resamples, "public and private boards"))
+    )
+    return {
+        "resamples": resamples,
+        "seed": seed,
+        "bootstrap": {
+            "final_score": interval([d["final_score"] for d in drawn]),
+            "Recall@50": interval([d["relationships"]["Recall@50"] for d in drawn]),
+            **{task: _per_predicate(drawn, task, resampler) for task in TASKS},
+        },
+        "without": without_each(resampler),
+        "boards": {
+            "public": interval(boards[:, 0].tolist()),
+            "private": interval(boards[:, 1].tolist()),
+            "private_minus_public": interval((boards[:, 1] - boards[:, 0]).tolist()),
+        },
+        "errors": fault_kinds(judgement, truth, predictions).table(),
+    }
+
+
+def _per_predicate(drawn: list[dict[str, Any]], task: str, resampler: Resampler) -> dict[str, Any]:
+    names = [curve.name for curve in resampler.curves]
+    return {
+        "mAP": interval([d[task]["mAP"] for d in drawn]),
+        "AP": {n: interval([d[task]["AP"].get(n, float("nan")) for d in drawn]) for n in sorted(names)},
+    }

@@ -1,0 +1,146 @@
+"""Detection files in for the metric: any Open Images classes, float64 boxes, one numbering for all files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.errors import KitError
+from kit.metric.detection import DetectionScores, Objects, evaluate
+from kit.metric.hierarchy import Hierarchy
+from kit.tables.csvfile import Codes, Column, CsvFile, as_numpy
+from kit.tables.official import IMAGE, LABEL, SCORE, corners
+
+Array = NDArray[Any]
+CONFIDENCE = Column("Confidence", "number")
+GROUP = Column("IsGroupOf", "number")
+
+
+@dataclass
+class DetectionFiles:
+    """Reads truth, image labels and predictions under one numbering of images and labels."""
+
+    hierarchy: Hierarchy | None = None
+    images: Codes = field(default_factory=Codes)
+    labels: Codes = field(default_factory=Codes)
+
+    def truth(self, paths: Sequence[Path | str]) -> Objects:
+        """Ground-truth boxes, each copied to its class's ancestors. Raises FileFault."""
+        parts = []
+        for path in paths:
+            file = CsvFile(path)
+            group = [GROUP] if file.has(GROUP.name) else []
+            c = self._read(file, [IMAGE, LABEL, *corners(), *group])
+            is_group = c[GROUP.name] > 0 if group else np.zeros(len(c["image"]), bool)
+            parts.append(Objects(c["image"], c["label"], _box(c), is_group_of=is_group))
+            self._refuse_outside_hierarchy(file, c["label"])
+        truth = _concat(parts)
+        rows, label = self._spread(truth.label, self.hierarchy.ancestors if self.hierarchy else {})
+        spread = truth.take(rows)
+        return Objects(spread.image, label, spread.box, is_group_of=spread.is_group_of)
+
+    def verified(self, paths: Sequence[Path | str]) -> tuple[Array, Array]:
+        """Image labels of all files as (image, label), with a hierarchy spread over it. Raises FileFault."""
+        parts = [self._verified(path) for path in paths] or [(np.zeros(0, np.int64),) * 2]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _verified(self, path: Path | str) -> tuple[Array, Array]:
+        """Image labels as (image, label): present ones spread to ancestors, absent ones to descendants."""
+        file = CsvFile(path)
+        if self.hierarchy is None:
+            c = self._read(file, [IMAGE, LABEL])
+            return c["image"], c["label"]
+        c = self._read(file, [IMAGE, LABEL, CONFIDENCE])
+        self._refuse_outside_hierarchy(file, c["label"])
+        parts = []
+        for mask, relatives in (
+            (c[CONFIDENCE.name] > 0, self.hierarchy.ancestors),
+            (c[CONFIDENCE.name] <= 0, self.hierarchy.descendants),
+        ):
+            rows, label = self._spread(c["label"][mask], relatives)
+            parts.append((c["image"][mask][rows], label))
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def predictions(self, path: Path | str) -> Objects:
+        """Detections with their scores; not expanded (the submitter adds the ancestors). Raises FileFault."""
+        c = self._read(CsvFile(path), [IMAGE, LABEL, SCORE, *corners()])
+        return Objects(c["image"], c["label"], _box(c), score=c[SCORE.name])
+
+    def _read(self, file: CsvFile, columns: list[Column]) -> dict[str, Array]:
+        parts: dict[str, list[Array]] = {}
+        coded = {IMAGE.name: ("image", self.images), LABEL.name: ("label", self.labels)}
+        for batch in file.batches(columns):
+            for name, values in zip(batch.schema.names, batch.columns, strict=True):
+                if name in coded:
+                    key, codes = coded[name]
+                    parts.setdefault(key, []).append(codes.encode(values))
+                else:
+                    parts.setdefault(name, []).append(as_numpy(values))
+        return {name: np.concatenate(part) for name, part in parts.items()}
+
+    def _refuse_outside_hierarchy(self, file: CsvFile, label: Array) -> None:
+        if self.hierarchy is None:
+            return
+        names = list(self.labels.index)
+        outside = np.asarray([name not in self.hierarchy for name in names])
+        if outside[label].any():
+            row = int(np.argmax(outside[label]))
+            raise file.fault(row, LABEL.name, f"{names[label[row]]!r} is not in the hierarchy")
+
+    def _spread(self, label: Array, relatives: dict[str, tuple[str, ...]]) -> tuple[Array, Array]:
+        """Rows and labels after copying every row to the relatives of its label (its own first)."""
+        names = list(self.labels.index)
+        targets = [
+            np.asarray([i, *(self.labels.index.setdefault(r, len(self.labels.index)) for r in relatives.get(n, ()))])
+            for i, n in enumerate(names)
+        ]
+        rows = np.repeat(np.arange(len(label)), [len(targets[code]) for code in label])
+        spread = [targets[code] for code in label]
+        return rows, np.concatenate(spread) if spread else label
+
+
+def score_detection_files(
+    truth: Sequence[Path | str],
+    predictions: Path | str,
+    labels: Sequence[Path | str] = (),
+    hierarchy: Hierarchy | None = None,
+) -> DetectionScores:
+    """Detection mAP of a predictions file against box files; raises FileFault on a faulty one."""
+    files = DetectionFiles(hierarchy)
+    boxes = files.truth(truth)
+    verified = files.verified(labels)
+    objects = files.predictions(predictions)
+    place = _ascending(list(files.images.index))
+    return evaluate(
+        _renumber(boxes, place), _renumber(objects, place), (place[verified[0]], verified[1]), list(files.labels.index)
+    )
+
+
+def _ascending(names: list[str]) -> Array:
+    place = np.empty(len(names), np.int64)
+    place[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return place
+
+
+def _renumber(objects: Objects, place: Array) -> Objects:
+    return Objects(place[objects.image], objects.label, objects.box, objects.score, objects.is_group_of)
+
+
+def _box(columns: dict[str, Array]) -> Array:
+    return np.stack([columns[c.name] for c in corners()], axis=1)
+
+
+def _concat(parts: list[Objects]) -> Objects:
+    if not parts:
+        raise KitError("no truth file given")
+    return Objects(
+        np.concatenate([p.image for p in parts]),
+        np.concatenate([p.label for p in parts]),
+        np.concatenate([p.box for p in parts]),
+        is_group_of=np.concatenate([p.is_group_of for p in parts if p.is_group_of is not None]),
+    )

@@ -1,0 +1,73 @@
+"""Which prediction finds which ground-truth row: one look at the best, no second choice (rule R4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.intp]
+Keys = NDArray[np.int64]
+Overlap = Callable[[Rows, Rows], NDArray[np.float64]]
+
+THRESHOLD = 0.5
+CHUNK = 1 << 20  # predictions compared at a time
+
+
+def pairs(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Rows, Rows]]:
+    """Yield every pair (row of left, row of right) with equal keys, chunk by chunk of left.
+
+    Within a left row the right rows come in their own order.
+    """
+    order = np.argsort(right, kind="stable")
+    ordered = right[order]
+    for start in range(0, len(left), chunk):
+        keys = left[start : start + chunk]
+        low = np.searchsorted(ordered, keys, "left")
+        count = np.searchsorted(ordered, keys, "right") - low
+        rows = np.repeat(np.arange(len(keys)), count)
+        offset = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+        yield rows + start, order[low[rows] + offset]
+
+
+def best_truth(
+    predictions: Keys, truths: Keys, overlaps: list[Overlap]
+) -> list[tuple[Rows, NDArray[np.float64]]]:
+    """For every prediction the ground-truth row of its key with the largest overlap (rule R4c).
+
+    overlaps: functions of (prediction rows, truth rows) -> overlap; each gives one (row, overlap) pair of
+    arrays (n,). The first maximum wins, NaN counts as the maximum. Row -1, overlap 0 where no key matches.
+    """
+    n = len(predictions)
+    best = [(np.full(n, -1, np.intp), np.zeros(n)) for _ in overlaps]
+    for left, right in pairs(predictions, truths):
+        if not len(left):
+            continue
+        first = np.flatnonzero(np.r_[True, left[1:] != left[:-1]])
+        length = np.diff(np.r_[first, len(left)])
+        for (row, value), overlap in zip(best, overlaps, strict=True):
+            o = overlap(left, right)
+            rank = np.where(np.isnan(o), np.inf, o)
+            top = np.repeat(np.maximum.reduceat(rank, first), length)
+            position = np.where(rank == top, np.arange(len(o)), len(o))
+            winner = np.minimum.reduceat(position, first)
+            row[left[first]] = right[winner]
+            value[left[first]] = o[winner]
+    return best
+
+
+def true_positives(
+    truth: Rows, overlap: NDArray[np.float64], score: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Which predictions take their best truth: per truth the highest score, of equals the last row.
+
+    truth, overlap: of `best_truth`; score: (n,). A prediction competes from overlap 0.5 on (rules R4a, R4c).
+    """
+    claim = np.flatnonzero(overlap >= THRESHOLD)
+    order = claim[np.lexsort((-claim, -score[claim], truth[claim]))]
+    first = np.r_[True, truth[order][1:] != truth[order][:-1]][: len(order)]
+    hit = np.zeros(len(truth), bool)
+    hit[order[first]] = True
+    return hit

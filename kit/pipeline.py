@@ -1,0 +1,172 @@
+"""The stages of a run: each takes the run, does its work once, and says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from kit.config import Config
+from kit.data.splits import load_split, split_files
+from kit.errors import KitError
+from kit.files import write_json
+from kit.metric.relations import Scores, evaluate
+from kit.parallel import ordered_map
+from kit.progress import notice, track
+from kit.relation.prior import PriorScorer, pair_examples, train_prior
+from kit.relation.scoring import IMAGES_PER_SHARD, Scorer, predict_relations, shards
+from kit.relation.statistics import Statistics
+from kit.run import Run
+from kit.tables.official import read_detections, read_image_ids
+from kit.tables.schema import Predictions
+from kit.tables.shards import read_shards, write_shards
+from kit.tables.submission_check import Report, check_submission
+from kit.tables.submission_writer import write_submission
+
+ScorerName = Literal["prior", "spatial"]
+SplitName = Literal["train", "stack", "val"]
+WORKERS = 2
+
+
+def prior_stage(run: Run, force: bool = False) -> dict[str, Any]:
+    """Count the training split: stage `prior`."""
+    config = run.config
+    made_from = run.key(config.relation.prior.model_dump(), split_files(config.data.train))
+    with run.stage("prior", made_from, force=force) as stage:
+        if stage:
+            split = load_split(config.data.train, "train")
+            statistics = train_prior(split, config.relation.prior)
+            statistics.save(stage.path / "statistics.npz")
+            examples = pair_examples(split)
+            stage.metrics = {
+                "images": len(split.objects.images),
+                "relations": len(split.relations),
+                "pairs": len(examples.candidates),
+                "related_pairs": int(examples.hit.any(axis=1).sum()),
+            }
+    return run.finished("prior") or {}
+
+
+def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
+    """Train the spatio-semantic model: stage `spatial`, after `prior`."""
+    from kit.relation.spatial import train_spatial
+
+    prior_stage(run)
+    config = run.config
+    settings = {"spatial": config.relation.spatial.model_dump(), "seed": config.seed}
+    made_from = run.key(settings, split_files(config.data.train), after=["prior"])
+    with run.stage("spatial", made_from, force=force) as stage:
+        if stage:
+            split = load_split(config.data.train, "train")
+            statistics = Statistics.load(run.folder("prior") / "statistics.npz")
+            scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, track)
+            scorer.save(stage.path)
+            stage.metrics = {"rounds": scorer.rounds}
+    return run.finished("spatial") or {}
+
+
+def load_scorer(run: Run, name: ScorerName) -> Scorer:
+    """A trained scorer of the run. Raises KitError where its stage is not finished."""
+    folder = run.folder(name)
+    if name == "prior":
+        return PriorScorer(Statistics.load(folder / "statistics.npz"))
+    from kit.relation.spatial import SpatialScorer
+
+    return SpatialScorer.load(folder)
+
+
+def evaluate_stage(
+    run: Run, split: SplitName, scorer: ScorerName, table: Any, force: bool = False
+) -> tuple[Path, Scores]:
+    """Score a split's ground-truth boxes with the official metric: stage `evaluate-SPLIT-gt-SCORER`.
+
+    table: a function (title, scores) -> text, saved beside the predictions and metrics.json.
+    """
+    files = getattr(run.config.data, split)
+    run.folder(scorer)
+    name = f"evaluate-{split}-gt-{scorer}"
+    made_from = run.key({}, split_files(files), after=[scorer])
+    with run.stage(name, made_from, force=force) as stage:
+        if stage:
+            tables = load_split(files, split)
+            predictions = predict_relations(load_scorer(run, scorer), tables.objects)
+            scores = evaluate(tables.relations, predictions, tables.labels)
+            write_shards(stage.path / "predictions", [predictions])
+            write_json(stage.path / "metrics.json", scores.as_dict())
+            (stage.path / "table.txt").write_text(table(name, scores), encoding="utf-8")
+            stage.metrics = {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
+    return run.path / name, _read_scores(run.path / name / "metrics.json")
+
+
+def predict_stage(run: Run, scorer: ScorerName, force: bool = False) -> dict[str, Any]:
+    """Score the test set's detections: stage `predict-test`, in shards."""
+    config = run.config
+    test = config.data.test
+    if not test.detections:
+        raise KitError("data.test.detections is not set", "give a detections CSV with --set")
+    ids = test_ids(config)
+    run.folder(scorer)
+    made_from = run.key({"scorer": scorer}, [*test.detections, _ids_file(config)], after=[scorer])
+    with run.stage("predict-test", made_from, force=force) as stage:
+        if stage:
+            detections = read_detections(test.detections)
+            strange = len(set(detections.images) - set(ids))
+            if strange:
+                notice(f"note: {strange} images with detections are not test images; left out")
+            model = load_scorer(run, scorer)
+            tables = shards(detections.of_images(ids))
+            total = -(-len(ids) // IMAGES_PER_SHARD)
+            done = ordered_map(lambda objects: predict_relations(model, objects), tables, WORKERS)
+            rows = write_shards(stage.path / "predictions", track(done, total, "predict test"))
+            stage.metrics = {"images": len(ids), "predictions": rows, "scorer": scorer}
+    return run.finished("predict-test") or {}
+
+
+def submission_stage(run: Run, force: bool = False) -> tuple[Path, Report]:
+    """Write the submission and check it: stage `submission`, after `predict-test`."""
+    config = run.config
+    settings = config.submission
+    ids = test_ids(config)
+    folder = run.folder("predict-test")
+    made_from = run.key(settings.model_dump(), [_ids_file(config)], after=["predict-test"])
+    name = f"submission.{settings.packing}"
+    with run.stage("submission", made_from, force=force) as stage:
+        if stage:
+            written = write_submission(
+                stage.path / name,
+                ids,
+                _tracked(folder / "predictions"),
+                top=settings.top,
+                digits=settings.digits,
+            )
+            stage.metrics = {"bytes": written.bytes, "predictions": written.predictions}
+    path = run.path / "submission" / name
+    return path, check_submission(path, ids)
+
+
+def test_ids(config: Config) -> tuple[str, ...]:
+    """The test images in the order of the sample submission."""
+    return read_image_ids(_ids_file(config))
+
+
+def _ids_file(config: Config) -> Path:
+    if config.data.test.ids is None:
+        raise KitError("data.test.ids is not set", "give the sample submission with --set data.test.ids=FILE")
+    return config.data.test.ids
+
+
+def _tracked(folder: Path) -> Iterator[Predictions]:
+    total = len(list(folder.glob("*.parquet")))
+    return track(read_shards(folder, Predictions), total, "write submission")
+
+
+def _read_scores(path: Path) -> Scores:
+    import json
+
+    def numbers(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: numbers(v) for key, v in value.items()}
+        return float("nan") if value is None else value
+
+    values = numbers(json.loads(path.read_text(encoding="utf-8")))
+    return Scores(values["final_score"], values["relationships"], values["phrases"], values["counts"])

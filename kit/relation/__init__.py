@@ -1,0 +1,1 @@
+"""Relations between objects: candidates, their features, and the models that score them."""

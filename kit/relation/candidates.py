@@ -1,0 +1,161 @@
+"""Candidates: the ordered pairs of an image's objects that can form an allowed triplet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.boxes import iou
+from kit.metric.matching import best_truth
+from kit.tables.schema import Boxes, Detections, Ints, Predictions, Relations, Table
+from kit.vocabulary import IS, vocabulary
+
+SAME = 0.9  # IoU from which two boxes of one label in one image are the same object
+
+Objects = Boxes | Detections
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates(Table):
+    """Ordered pairs of objects: `subject` and `object` are rows of the objects' table.
+
+    For the relation "is" the object is an attribute: then `object` holds the attribute's label.
+    """
+
+    subject: Ints
+    object: Ints
+    COLUMNS: ClassVar[dict[str, Any]] = {"subject": np.int32, "object": np.int32}
+
+
+def pair_candidates(objects: Objects) -> Candidates:
+    """Every ordered pair of an image's objects whose classes allow a relation other than "is".
+
+    Rows come image by image, subjects in the order of the objects' table.
+    """
+    possible = np.delete(vocabulary().allowed, IS, axis=0).any(axis=0)
+    order = np.argsort(objects.image, kind="stable")
+    image = objects.image[order]
+    first = np.searchsorted(image, image, "left")
+    count = np.searchsorted(image, image, "right") - first
+    left = np.repeat(np.arange(len(order)), count)
+    right = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    label = objects.label[order]
+    keep = possible[label[left], label[right]] & (left != right)
+    left, right = left[keep], right[keep]
+    return Candidates(objects.images, image[left], order[left], order[right])
+
+
+def attribute_candidates(objects: Objects) -> Candidates:
+    """Every object with every attribute it may have: the candidates of the relation "is"."""
+    row, attribute = np.nonzero(vocabulary().allowed[IS][objects.label])
+    return Candidates(objects.images, objects.image[row], row, attribute)
+
+
+def objects_of(relations: Relations, boxes: Boxes | None = None) -> Boxes:
+    """The objects of a split: its boxes and those boxes of its relations that are not among them."""
+    own = _distinct(relations)
+    if boxes is None:
+        return own
+    images = tuple(dict.fromkeys((*boxes.images, *relations.images)))
+    boxes, own = boxes.of_images(images), own.of_images(images)
+    new = own.take(_find(own, boxes) < 0)
+    both = Boxes.concat([boxes, new])
+    return both.take(np.argsort(both.image, kind="stable"))
+
+
+def pair_positives(
+    candidates: Candidates, objects: Objects, relations: Relations
+) -> NDArray[np.bool_]:
+    """Which predicates a labelled relation gives each pair; bool, shape (n, predicates).
+
+    The relations' boxes are looked up among the objects: same image and label, IoU of 0.9 and more.
+    """
+    relations = _known(relations.take(relations.predicate != IS), objects)
+    subject, other = (_find(_side(relations, side), objects) for side in ("subject", "object"))
+    return _mark(candidates, len(objects), subject, other, relations.predicate)
+
+
+def attribute_positives(
+    candidates: Candidates, objects: Objects, relations: Relations
+) -> NDArray[np.bool_]:
+    """Whether a labelled "is" relation gives each object its attribute; bool, shape (n, predicates)."""
+    relations = _known(relations.take(relations.predicate == IS), objects)
+    subject = _find(_side(relations, "subject"), objects)
+    size = vocabulary().labels
+    return _mark(candidates, size, subject, relations.object.astype(np.intp), relations.predicate)
+
+
+def to_predictions(
+    candidates: Candidates, objects: Objects, predicate: NDArray[Any], score: NDArray[Any]
+) -> Predictions:
+    """Predictions of scored candidates; predicate, score: (n,). For "is" both boxes are the subject's."""
+    subject = candidates.subject
+    attribute = predicate == IS
+    other = np.where(attribute, subject, candidates.object)
+    return Predictions(
+        images=candidates.images,
+        image=candidates.image,
+        subject=objects.label[subject],
+        object=np.where(attribute, candidates.object, objects.label[other]),
+        predicate=predicate,
+        subject_box=objects.box[subject],
+        object_box=objects.box[other],
+        score=score,
+    )
+
+
+def _mark(
+    candidates: Candidates,
+    size: int,
+    subject: NDArray[np.intp],
+    other: NDArray[np.intp],
+    predicate: NDArray[np.uint8],
+) -> NDArray[np.bool_]:
+    """Set the predicate of every found (subject, other) among the candidates."""
+    hit = np.zeros((len(candidates), len(vocabulary().predicates)), bool)
+    found = (subject >= 0) & (other >= 0)
+    key = candidates.subject.astype(np.int64) * size + candidates.object
+    order = np.argsort(key)
+    wanted = subject[found].astype(np.int64) * size + other[found]
+    place = np.searchsorted(key, wanted, sorter=order)
+    there = place < len(key)
+    there[there] = key[order[place[there]]] == wanted[there]
+    hit[order[place[there]], predicate[found][there]] = True
+    return hit
+
+
+def _known(relations: Relations, objects: Objects) -> Relations:
+    """The relations of the objects' images, under the objects' numbering."""
+    return relations.of_images(objects.images)
+
+
+def _side(relations: Relations, side: str) -> Boxes:
+    """The subjects or the objects of relations, as boxes."""
+    label, box = getattr(relations, side), getattr(relations, f"{side}_box")
+    return Boxes(relations.images, relations.image, label, box, np.zeros(len(relations), bool))
+
+
+def _distinct(relations: Relations) -> Boxes:
+    """Every (image, label, box) of relations once, image by image; attributes are no objects."""
+    pairs = relations.take(relations.predicate != IS)
+    both = Boxes.concat([_side(relations, "subject"), _side(pairs, "object").of_images(relations.images)])
+    columns = np.column_stack([both.image, both.label, both.box.view(np.int32)])
+    _, first = np.unique(columns, axis=0, return_index=True)
+    return both.take(first[np.argsort(both.image[first], kind="stable")])
+
+
+def _find(wanted: Boxes, objects: Objects) -> NDArray[np.intp]:
+    """The object under each wanted box: same image (equal numbering) and label, best IoU; -1 for none."""
+    size = vocabulary().labels
+    key, target = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
+    equal = np.float64(1)
+
+    def overlap(p: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
+        same = (wanted.box[p] == objects.box[t]).all(axis=1)
+        return np.where(same, equal, np.nan_to_num(iou(wanted.box[p], objects.box[t])))
+
+    ((row, best),) = best_truth(key, target, [overlap])
+    return np.where(best >= SAME, row, -1)

@@ -1,0 +1,81 @@
+"""The prior: P(predicate | subject, object) from the training split, the baseline every model must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kit.config import Prior
+from kit.data.splits import SplitTables
+from kit.relation.candidates import (
+    Candidates,
+    Objects,
+    attribute_candidates,
+    attribute_positives,
+    pair_candidates,
+    pair_positives,
+)
+from kit.relation.statistics import Hits, Statistics
+from kit.tables.schema import Floats, Labels
+from kit.vocabulary import vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Candidates of a split with their truth: labels of both sides (n,), hit: bool (n, predicates)."""
+
+    candidates: Candidates
+    subject: Labels
+    object: Labels
+    hit: Hits
+
+    def statistics(self, settings: Prior) -> Statistics:
+        """Count them."""
+        return Statistics.count(
+            self.subject, self.object, self.hit, settings.smooth_class, settings.smooth_pair
+        )
+
+
+def pair_examples(split: SplitTables) -> Examples:
+    """The pairs of a split that count (both labels verified), with the relations they have."""
+    candidates = pair_candidates(split.objects)
+    second = split.objects.label[candidates.object]
+    candidates = candidates.take(split.countable(candidates, second))
+    hit = pair_positives(candidates, split.objects, split.relations)
+    label = split.objects.label
+    return Examples(candidates, label[candidates.subject], label[candidates.object], hit)
+
+
+def attribute_examples(split: SplitTables) -> Examples:
+    """The (object, attribute) candidates of a split that count, with the attributes they have."""
+    candidates = attribute_candidates(split.objects)
+    second = candidates.object.astype(np.uint8)
+    candidates = candidates.take(split.countable(candidates, second))
+    hit = attribute_positives(candidates, split.objects, split.relations)
+    return Examples(
+        candidates, split.objects.label[candidates.subject], candidates.object.astype(np.uint8), hit
+    )
+
+
+def train_prior(split: SplitTables, settings: Prior) -> Statistics:
+    """Count both kinds of candidates of the training split."""
+    return pair_examples(split).statistics(settings) + attribute_examples(split).statistics(settings)
+
+
+@dataclass(frozen=True, eq=False)
+class PriorScorer:
+    """Scores candidates by their classes alone."""
+
+    statistics: Statistics
+
+    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
+        subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
+        return self.statistics.prior[:, subject, object_].T.astype(np.float32)
+
+    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability that the object has the attribute, float32 (n,)."""
+        is_ = vocabulary().predicate["is"]
+        subject = objects.label[candidates.subject]
+        return self.statistics.prior[is_][subject, candidates.object].astype(np.float32)

@@ -1,0 +1,79 @@
+"""From objects to predictions: candidates, their scores, and the detection scores, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from kit.relation.candidates import (
+    Candidates,
+    Objects,
+    attribute_candidates,
+    pair_candidates,
+    to_predictions,
+)
+from kit.tables.schema import Detections, Floats, Predictions
+from kit.vocabulary import IS, vocabulary
+
+IMAGES_PER_SHARD = 1000
+
+
+class Scorer(Protocol):
+    """What scores candidates."""
+
+    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
+        ...
+
+    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability that the object has the attribute, float32 (n,)."""
+        ...
+
+
+def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
+    """A prediction for every allowed triplet of every candidate.
+
+    For detections the score is p(relation) times both objects' scores, for "is" times the object's one.
+    """
+    pairs = pair_candidates(objects)
+    score = scorer.pairs(objects, pairs)
+    allowed = vocabulary().allowed[:, objects.label[pairs.subject], objects.label[pairs.object]]
+    predicate, row = np.nonzero(allowed)
+    attributes = attribute_candidates(objects)
+    return Predictions.concat(
+        [
+            to_predictions(
+                pairs.take(row),
+                objects,
+                predicate.astype(np.uint8),
+                score[row, predicate].astype(np.float64)
+                * _surety(objects, pairs.subject[row])
+                * _surety(objects, pairs.object[row]),
+            ),
+            to_predictions(
+                attributes,
+                objects,
+                np.full(len(attributes), IS, np.uint8),
+                scorer.attributes(objects, attributes).astype(np.float64)
+                * _surety(objects, attributes.subject),
+            ),
+        ]
+    )
+
+
+def shards(objects: Objects, images: int = IMAGES_PER_SHARD) -> Iterator[Objects]:
+    """Cut a table of objects into tables of so many images each."""
+    order = np.argsort(objects.image, kind="stable")
+    ordered = objects.take(order)
+    for start in range(0, len(objects.images), images):
+        low, high = np.searchsorted(ordered.image, [start, start + images])
+        ids = objects.images[start : start + images]
+        yield ordered.take(slice(int(low), int(high))).of_images(ids)
+
+
+def _surety(objects: Objects, rows: np.ndarray) -> np.ndarray:
+    if isinstance(objects, Detections):
+        return objects.score[rows].astype(np.float64)
+    return np.ones(len(rows))

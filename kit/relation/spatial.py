@@ -1,0 +1,207 @@
+"""The spatio-semantic model (paper 2.2, 3.1): XGBoost on pair features, a model a predicate or one for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config import Spatial
+from kit.data.splits import SplitTables
+from kit.errors import KitError
+from kit.files import write_json
+from kit.relation import boosting
+from kit.relation.boosting import LEAST, Boosted, Rows, log_odds
+from kit.relation.candidates import Candidates, Objects
+from kit.relation.features import Features, beside, features_of_attributes, features_of_pairs
+from kit.relation.prior import Examples, attribute_examples, pair_examples
+from kit.relation.statistics import Statistics, feature_names, folds, without_own_fold
+from kit.tables.schema import Boxes, Floats, Labels
+from kit.vocabulary import IS, vocabulary
+
+MULTICLASS = "multiclass"
+PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
+Progress = Callable[[Iterator[Any], int, str], Iterator[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialScorer:
+    """Trained models by name (a predicate's, or MULTICLASS), and the statistics they were trained with.
+
+    rounds: how many rounds each model got; with 0, no tree made the prior better, and the prior stands.
+    """
+
+    models: dict[str, Boosted]
+    rounds: dict[str, int]
+    statistics: Statistics
+    settings: Spatial
+
+    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
+        features = features_of_pairs(objects, candidates)
+        subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
+        if self.settings.objective == "multiclass":
+            return self._multiclass(features, subject, object_)
+        out = np.zeros((len(candidates), len(vocabulary().predicates)), np.float32)
+        for p in PAIRWISE:
+            rows = np.flatnonzero(vocabulary().allowed[p][subject, object_])
+            part = Features(features.names, features.values[rows])
+            out[rows, p] = self._binary(p, part, subject[rows], object_[rows])
+        return out
+
+    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability that the object has the attribute, float32 (n,)."""
+        features = features_of_attributes(objects, candidates)
+        subject = objects.label[candidates.subject]
+        return self._binary(IS, features, subject, candidates.object.astype(np.uint8))
+
+    def save(self, folder: Path) -> None:
+        """Write every model as UBJ, the statistics, and what is needed to read them."""
+        self.statistics.save(folder / "statistics.npz")
+        for name, model in self.models.items():
+            model.booster.save_model(folder / f"{name}.ubj")
+        loss = {name: model.loss for name, model in self.models.items()}
+        index = {"settings": self.settings.model_dump(), "rounds": self.rounds, "held_out_loss": loss}
+        write_json(folder / "models.json", index)
+
+    @classmethod
+    def load(cls, folder: Path) -> SpatialScorer:
+        """Read what `save` wrote. Raises KitError where something is missing or of another version."""
+        try:
+            index = json.loads((folder / "models.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise KitError(f"{folder}: no spatial model ({error})", "run `kit train spatial`") from None
+        settings = Spatial.model_validate(index["settings"])
+        models = {
+            name: boosting.load(folder / f"{name}.ubj", _names(name), settings.threads)
+            for name, rounds in index["rounds"].items()
+            if rounds
+        }
+        return cls(models, index["rounds"], Statistics.load(folder / "statistics.npz"), settings)
+
+    def _binary(self, p: int, features: Features, subject: Labels, object_: Labels) -> Floats:
+        prior = self.statistics.prior[p][subject, object_].astype(np.float32)
+        model = self.models.get(vocabulary().predicates[p])
+        if model is None or not len(prior):
+            return prior
+        semantic = self.statistics.features([p], subject, object_)
+        margin = log_odds(prior) if self.settings.start == "prior" else None
+        return model.predict(beside(features, feature_names([p]), semantic), margin)
+
+    def _multiclass(self, features: Features, subject: Labels, object_: Labels) -> Floats:
+        if MULTICLASS not in self.models or not len(subject):
+            return self.statistics.prior[:, subject, object_].T.astype(np.float32)
+        out = np.zeros((len(subject), len(vocabulary().predicates)), np.float32)
+        semantic = self.statistics.features(PAIRWISE, subject, object_)
+        margin = _class_margin(self.statistics, subject, object_) if self.settings.start == "prior" else None
+        out[:, PAIRWISE] = self.models[MULTICLASS].predict(
+            beside(features, feature_names(PAIRWISE), semantic), margin
+        )[:, :-1]
+        return out * vocabulary().allowed[:, subject, object_].T
+
+
+def train_spatial(
+    split: SplitTables, statistics: Statistics, settings: Spatial, seed: int, progress: Progress
+) -> SpatialScorer:
+    """Train on the training split's ground-truth boxes (paper 3.1).
+
+    statistics: of the same split. Where no tree helps, or there is no positive row, the prior stands.
+    """
+    examples = pair_examples(split)
+    features = features_of_pairs(split.objects, examples.candidates)
+    tables = _Tables(split, examples, features, statistics, settings)
+    if settings.objective == "multiclass":
+        jobs = [(MULTICLASS, lambda: tables.multiclass(seed))]
+    else:
+        jobs = [(vocabulary().predicates[p], lambda p=p: tables.binary(p, seed)) for p in PAIRWISE]
+    attributes = attribute_examples(split)
+    own = features_of_attributes(split.objects, attributes.candidates)
+    is_tables = _Tables(split, attributes, own, statistics, settings)
+    jobs.append((vocabulary().predicates[IS], lambda: is_tables.binary(IS, seed)))
+    trained = {name: job() for name, job in progress(iter(jobs), len(jobs), "spatial models")}
+    models = {name: model for name, model in trained.items() if model is not None}
+    rounds = {name: model.rounds if model else 0 for name, model in trained.items()}
+    return SpatialScorer(models, rounds, statistics, settings)
+
+
+class _Tables:
+    """Training rows with statistics that leave out each row's own fold."""
+
+    def __init__(
+        self,
+        split: SplitTables,
+        examples: Examples,
+        features: Features,
+        statistics: Statistics,
+        settings: Spatial,
+    ) -> None:
+        self.examples, self.features, self.settings = examples, features, settings
+        self.fold = folds(split.objects.images)[examples.candidates.image]
+        self.statistics = without_own_fold(
+            self.fold, examples.subject, examples.object, examples.hit, statistics
+        )
+
+    def binary(self, p: int, seed: int) -> Boosted | None:
+        """The model of one predicate, on the rows whose classes allow it."""
+        e = self.examples
+        rows = np.flatnonzero(vocabulary().allowed[p][e.subject, e.object])
+        label = e.hit[rows, p]
+        if not label.any() or label.all():
+            return None
+        semantic = self._by_fold(rows, lambda s, i: s.features([p], e.subject[i], e.object[i]))
+        start = self._by_fold(rows, lambda s, i: log_odds(s.prior[p][e.subject[i], e.object[i]]))
+        part = beside(Features(self.features.names, self.features.values[rows]), feature_names([p]), semantic)
+        margin = start if self.settings.start == "prior" else None
+        return boosting.fit(Rows(part, label, self.fold[rows], margin), self.settings, seed)
+
+    def multiclass(self, seed: int) -> Boosted | None:
+        """One model of all predicates but "is", and "none"; a pair with several relations is several rows."""
+        e = self.examples
+        hit = e.hit[:, PAIRWISE]
+        some, label = np.nonzero(hit)
+        none = np.flatnonzero(~hit.any(axis=1))
+        rows = np.concatenate([some, none])
+        label = np.concatenate([label, np.full(len(none), len(PAIRWISE))])
+        if not len(some):
+            return None
+        semantic = self._by_fold(rows, lambda s, i: s.features(PAIRWISE, e.subject[i], e.object[i]))
+        start = self._by_fold(rows, lambda s, i: _class_margin(s, e.subject[i], e.object[i]))
+        part = beside(
+            Features(self.features.names, self.features.values[rows]), feature_names(PAIRWISE), semantic
+        )
+        margin = start if self.settings.start == "prior" else None
+        classes = len(PAIRWISE) + 1
+        return boosting.fit(Rows(part, label, self.fold[rows], margin), self.settings, seed, classes)
+
+    def _by_fold(
+        self, rows: NDArray[np.intp], of: Callable[[Statistics, NDArray[np.intp]], Floats]
+    ) -> Floats:
+        """Evaluate `of` on each fold's rows with the statistics without that fold; rows in order."""
+        fold = self.fold[rows]
+        parts = [(np.flatnonzero(fold == k), s) for k, s in enumerate(self.statistics)]
+        values = [of(s, rows[i]) for i, s in parts]
+        out = np.empty((len(rows), *values[0].shape[1:]), np.float32)
+        for (i, _), value in zip(parts, values, strict=True):
+            out[i] = value
+        return out
+
+
+def _class_margin(statistics: Statistics, subject: Labels, object_: Labels) -> Floats:
+    """Log-probabilities of PAIRWISE and "none" by the prior, float32 (n, classes)."""
+    prior = statistics.prior[:, subject, object_].T[:, PAIRWISE]
+    none = np.maximum(1 - prior.sum(axis=1, keepdims=True), LEAST)
+    return np.asarray(np.log(np.maximum(np.concatenate([prior, none], axis=1), LEAST)), np.float32)
+
+
+def _names(model: str) -> tuple[str, ...]:
+    """The features a model of this version is trained on."""
+    nothing = Boxes.empty(), Candidates.empty()
+    if model == vocabulary().predicates[IS]:
+        return (*features_of_attributes(*nothing).names, *feature_names([IS]))
+    predicates = PAIRWISE if model == MULTICLASS else (vocabulary().predicate[model],)
+    return (*features_of_pairs(*nothing).names, *feature_names(predicates))

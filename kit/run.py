@@ -1,0 +1,190 @@
+"""A run lives in one folder: the resolved config, a manifest, one folder a stage.
+
+A stage's folder appears by one rename when the stage is finished, with a `stage.json` that says what it was
+made from; while these are unchanged the stage is fresh and is not run again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kit import __version__
+from kit.config import Config
+from kit.errors import KitError
+from kit.files import write_json, write_text
+
+PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
+
+
+@dataclass
+class Stage:
+    """A stage at work: write results below `path`, figures into `metrics`."""
+
+    name: str
+    path: Path
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Run:
+    """A run's folder."""
+
+    def __init__(self, config: Config, path: Path | None = None) -> None:
+        """Open or make the folder and write the resolved config into it."""
+        self.config = config
+        self.path = path or config.run
+        if self.path.exists() and not self.path.is_dir():
+            raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
+        self._hashes = _Hashes(self.path / "hashes.json")
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """What `stage.json` of a finished stage says, None where it is not finished."""
+        try:
+            record: dict[str, Any] = json.loads((self.path / name / "stage.json").read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError:
+            return None
+        return record
+
+    def folder(self, name: str) -> Path:
+        """The folder of a finished stage. Raises KitError where it is not finished."""
+        if self.finished(name) is None:
+            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit train {name}` first")
+        return self.path / name
+
+    def key(self, settings: Any, inputs: Sequence[Path] = (), after: Sequence[str] = ()) -> dict[str, Any]:
+        """What a stage is made from: settings, input files by content, earlier stages by their keys."""
+        earlier = {name: (self.finished(name) or {}).get("id") for name in after}
+        return {
+            "kit": __version__,
+            "settings": json.loads(json.dumps(settings, default=str)),
+            "inputs": {str(path): self._hashes.of(path) for path in inputs},
+            "after": earlier,
+        }
+
+    @contextmanager
+    def stage(self, name: str, made_from: dict[str, Any], *, force: bool = False) -> Iterator[Stage | None]:
+        """Give the stage to do, or None where it is fresh. The folder is there only after a clean end."""
+        record = self.finished(name)
+        if record and record["made_from"] == made_from and not force:
+            yield None
+            return
+        with self._locked():
+            part = self.path / f".{name}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            self._write_config()
+            stage = Stage(name, part)
+            start, clock = datetime.now(UTC), time.monotonic()
+            yield stage
+            record = {
+                "id": hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16],
+                "started": start.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - clock, 2),
+                "metrics": stage.metrics,
+                "made_from": made_from,
+            }
+            write_json(part / "stage.json", record)
+            self._swap(part, self.path / name)
+            self._write_manifest()
+
+    def _swap(self, part: Path, place: Path) -> None:
+        old = place.with_name(f".{place.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if place.exists():
+            place.rename(old)
+        part.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise KitError(f"{self.path}: cannot be written ({error.strerror})") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise KitError(f"{self.path}: another kit is at work here", "wait, or give --run") from None
+            yield
+
+    def _write_config(self) -> None:
+        import yaml
+
+        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        write_text(self.path / "config.yaml", text)
+
+    def _write_manifest(self) -> None:
+        stages = {}
+        for folder in sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            record = self.finished(folder.name)
+            if record:
+                stages[folder.name] = record
+        write_json(
+            self.path / "manifest.json",
+            {
+                "kit": __version__,
+                "git": _git_state(),
+                "python": platform.python_version(),
+                "machine": platform.platform(),
+                "packages": {name: _version(name) for name in PACKAGES},
+                "seed": self.config.seed,
+                "stages": stages,
+            },
+        )
+
+
+class _Hashes:
+    """Content hashes of files, remembered by size and time of change."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.known: dict[str, list[Any]] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            self.known = {}
+
+    def of(self, path: Path) -> str:
+        try:
+            stat = path.stat()
+        except OSError:
+            raise KitError(f"{path}: no such file") from None
+        stamp = [stat.st_size, stat.st_mtime_ns]
+        known = self.known.get(str(path.resolve()))
+        if not known or known[:2] != stamp:
+            with path.open("rb") as file:
+                known = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
+            self.known[str(path.resolve())] = known
+            write_json(self.path, self.known)
+        return str(known[2])
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> str | None:
+    """Commit of the source tree, with -dirty where it is changed; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

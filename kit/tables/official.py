@@ -1,0 +1,194 @@
+"""The challenge's own CSV files in: relations, boxes, image labels, predictions, detections, image ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kit.errors import FileFault
+from kit.boxes import inverted
+from kit.tables.csvfile import Codes, Column, CsvFile, as_numpy
+from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
+from kit.tables.submission import read_submission, submission_fault
+from kit.vocabulary import vocabulary
+
+Path_ = Path | str
+Array = NDArray[Any]
+IMAGE = Column("ImageID", aliases=("ImageId",))
+LABEL = Column("LabelName")
+SCORE = Column("Score", kind="number", aliases=("Confidence",))
+PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
+SIDES = ("1", "2")
+
+
+def corners(suffix: str = "") -> list[Column]:
+    """The four columns of a box, in the tables' order x1, y1, x2, y2."""
+    return [Column(f"{side}{suffix}", kind="number") for side in ("XMin", "YMin", "XMax", "YMax")]
+
+
+RELATION = [IMAGE, Column("LabelName1"), Column("LabelName2"), PREDICATE, *corners("1"), *corners("2")]
+
+
+def read_relations(paths: Path_ | Sequence[Path_]) -> Relations:
+    """Ground-truth relations of one or several files, rows in file order.
+
+    Raises FileFault on an unknown label or predicate, a number that is none, an inverted box, no row.
+    """
+    return Relations.concat([_read_relations(path) for path in _several(paths)])
+
+
+def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
+    """Verified image labels; their confidence is not read (metric rule R2). Raises FileFault."""
+    tables = []
+    for path in _several(paths):
+        columns = _read(CsvFile(path), [IMAGE, LABEL])
+        tables.append(ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"]))
+    return ImageLabels.concat(tables)
+
+
+def read_boxes(paths: Path_ | Sequence[Path_]) -> Boxes:
+    """Ground-truth boxes of the 57 classes; boxes of other classes are left out. Raises FileFault."""
+    tables = []
+    for path in _several(paths):
+        file = CsvFile(path)
+        group = [Column("IsGroupOf", kind="number")] if file.has("IsGroupOf") else []
+        columns = _read(file, [IMAGE, LABEL, *corners(), *group], others=True)
+        is_group = columns["IsGroupOf"] > 0 if group else np.zeros(len(columns["image"]), bool)
+        box = _box(columns)
+        _refuse_inverted(file, box, "")
+        table = Boxes(columns["images"], columns["image"], columns["LabelName"], box, is_group)
+        tables.append(table.take(table.label < vocabulary().classes))
+    return Boxes.concat(tables)
+
+
+def read_detections(paths: Path_ | Sequence[Path_]) -> Detections:
+    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); others are left out."""
+    tables = []
+    for path in _several(paths):
+        file = CsvFile(path)
+        columns = _read(file, [IMAGE, LABEL, SCORE, *corners()], others=True)
+        box = _box(columns)
+        _refuse_inverted(file, box, "")
+        table = Detections(columns["images"], columns["image"], columns["LabelName"], columns["Score"], box)
+        tables.append(table.take(table.label < vocabulary().classes))
+    return Detections.concat(tables)
+
+
+def read_predictions(path: Path_) -> Predictions:
+    """Scored relations, from the long CSV or the Kaggle form, told by the header; rows in file order.
+
+    Inverted boxes pass (the metric decides, quirk Q9); `prediction_fault` names the place of a row.
+    """
+    file = CsvFile(path)
+    if file.has("PredictionString"):
+        return read_submission(file)
+    columns = _read(file, [*RELATION, SCORE])
+    return Predictions(**_relation_columns(columns), score=columns["Score"])
+
+
+def prediction_fault(path: Path_, row: int, side: str, problem: str) -> FileFault:
+    """The fault at a row of `read_predictions`, with its line and column; side: subject or object."""
+    file = CsvFile(path)
+    if file.has("PredictionString"):
+        return submission_fault(file, row, problem)
+    return file.fault(row, f"XMin{1 if side == 'subject' else 2}", problem)
+
+
+def read_image_ids(path: Path_) -> tuple[str, ...]:
+    """The image ids of a sample submission or an id list, in file order. Raises FileFault on a repeated id."""
+    file = CsvFile(path)
+    ids: dict[str, int] = {}
+    row = 0
+    for batch in file.batches([IMAGE]):
+        for name in batch.column(0).cast(pa.string()).to_pylist():
+            if name in ids:
+                raise file.fault(row, "ImageId", f"image {name} is there twice")
+            ids[name] = row
+            row += 1
+    return tuple(ids)
+
+
+def _read_relations(path: Path_) -> Relations:
+    file = CsvFile(path)
+    columns = _read(file, RELATION)
+    relations = Relations(**_relation_columns(columns))
+    for side, box in zip(SIDES, (relations.subject_box, relations.object_box), strict=True):
+        _refuse_inverted(file, box, side)
+    return relations
+
+
+def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "images": columns["images"],
+        "image": columns["image"],
+        "subject": columns["LabelName1"],
+        "object": columns["LabelName2"],
+        "predicate": columns["RelationshipLabel"],
+        "subject_box": _box(columns, "1"),
+        "object_box": _box(columns, "2"),
+    }
+
+
+def _read(file: CsvFile, columns: list[Column], others: bool = False) -> dict[str, Any]:
+    """Columns as arrays; labels and predicates as vocabulary integers, unknown labels a fault or 255."""
+    parts: dict[str, list[Array]] = {column.name: [] for column in columns}
+    images = Codes()
+    closed = {c.name: Codes(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE}
+    row = 0
+    for batch in file.batches(columns):
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            if name == IMAGE.name:
+                parts[name].append(images.encode(values))
+            elif name in closed:
+                codes = closed[name].encode(values)
+                if not others:
+                    _refuse_unknown(file, codes, values, row, name)
+                parts[name].append(codes.astype(np.uint8))
+            else:
+                parts[name].append(_narrow(name, values))
+        row += batch.num_rows
+    arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
+    return {**arrays, "images": tuple(images.index), "image": arrays[IMAGE.name]}
+
+
+def _known(column: str) -> dict[str, int]:
+    return vocabulary().predicate if column == PREDICATE.name else vocabulary().label
+
+
+def _narrow(name: str, values: pa.Array) -> Array:
+    numbers: Array = as_numpy(values)
+    return numbers if name == SCORE.name else numbers.astype(np.float32)
+
+
+def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, column: str) -> None:
+    if (codes < 0).any():
+        first = int(np.argmax(codes < 0))
+        kind = "predicate" if column == PREDICATE.name else "label"
+        raise file.fault(
+            row + first,
+            column,
+            f"unknown {kind} {values[first].as_py()!r}",
+            hint="the challenge has 10 predicates" if kind == "predicate" else "labels are the MIDs of the challenge's 57 classes and 5 attributes",
+        )
+
+
+def _refuse_inverted(file: CsvFile, box: Array, side: str) -> None:
+    wrong = inverted(box)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        axis = "X" if box[row, 0] > box[row, 2] else "Y"
+        raise file.fault(row, f"{axis}Min{side}", f"inverted box: {axis}Min{side} is over {axis}Max{side}")
+
+
+def _box(columns: dict[str, Any], suffix: str = "") -> Array:
+    return np.stack([columns[column.name] for column in corners(suffix)], axis=1)
+
+
+def _several(paths: Path_ | Sequence[Path_]) -> Iterable[Path_]:
+    return [paths] if isinstance(paths, (str, Path)) else paths
+

@@ -1,0 +1,164 @@
+"""The tables between the stages: rows about images, as typed columns.
+
+Boxes are float32 (x1, y1, x2, y2), normalised to [0, 1]; labels and predicates are the integers of the
+vocabulary. Every table numbers its own images: row i belongs to `images[image[i]]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]
+Labels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+BOX = "box"
+CORNERS = ("x1", "y1", "x2", "y2")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows about images. `images`: the ids; `image`: int32 (n,), each row's index into `images`."""
+
+    images: tuple[str, ...]
+    image: Ints
+
+    COLUMNS: ClassVar[dict[str, Any]] = {}  # column name -> numpy dtype, or BOX for float32 (n, 4)
+
+    def __post_init__(self) -> None:
+        n = len(self.image)
+        for name, kind in {"image": np.int32, **self.COLUMNS}.items():
+            dtype, shape = (np.float32, (n, 4)) if kind is BOX else (kind, (n,))
+            column = np.asarray(getattr(self, name))
+            if column.shape != shape:
+                raise ValueError(
+                    f"{type(self).__name__}.{name}: expected shape {shape}, given {column.shape}"
+                )
+            object.__setattr__(self, name, np.ascontiguousarray(column, dtype))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def take(self, rows: NDArray[Any] | slice) -> Self:
+        """The given rows, by index, mask or slice; the images stay as they are."""
+        columns = {name: getattr(self, name)[rows] for name in ("image", *self.COLUMNS)}
+        return type(self)(images=self.images, **columns)
+
+    def of_images(self, ids: Sequence[str]) -> Self:
+        """The rows of the given images, with exactly `ids` as the table's images."""
+        place = {name: i for i, name in enumerate(ids)}
+        code = np.fromiter((place.get(name, -1) for name in self.images), np.int32, len(self.images))
+        image = code[self.image]
+        kept = self.take(image >= 0)
+        columns = {name: getattr(kept, name) for name in self.COLUMNS}
+        return type(self)(images=tuple(ids), image=image[image >= 0], **columns)
+
+    @classmethod
+    def empty(cls, images: Sequence[str] = ()) -> Self:
+        """A table without rows."""
+        columns = {n: np.zeros((0, 4) if k is BOX else 0, None if k is BOX else k) for n, k in cls.COLUMNS.items()}
+        return cls(images=tuple(images), image=np.zeros(0, np.int32), **columns)
+
+    @classmethod
+    def concat(cls, tables: Sequence[Self]) -> Self:
+        """One table of all rows in order; equal ids become one image."""
+        if len(tables) == 1:
+            return tables[0]
+        place: dict[str, int] = {}
+        image = [
+            np.asarray([place.setdefault(i, len(place)) for i in t.images], np.int32)[t.image]
+            for t in tables
+        ]
+        columns = {n: np.concatenate([getattr(t, n) for t in tables]) for n in cls.COLUMNS} if tables else {}
+        return cls(images=tuple(place), image=np.concatenate(image), **columns) if tables else cls.empty()
+
+    def to_arrow(self) -> pa.Table:
+        """As an Arrow table: `image_id` dictionary-coded, boxes as four columns each."""
+        ids = pa.DictionaryArray.from_arrays(pa.array(self.image), pa.array(self.images, pa.string()))
+        columns: dict[str, Any] = {"image_id": ids}
+        for name, kind in self.COLUMNS.items():
+            values = getattr(self, name)
+            if kind is BOX:
+                columns |= {_corner(name, c): values[:, i] for i, c in enumerate(CORNERS)}
+            else:
+                columns[name] = values
+        return pa.table(columns)
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Self:
+        """The table that `to_arrow` wrote. Raises KeyError where a column is missing."""
+        ids = table.column("image_id").combine_chunks()
+        if not pa.types.is_dictionary(ids.type):
+            ids = ids.dictionary_encode()
+        if isinstance(ids, pa.ChunkedArray):
+            ids = ids.unify_dictionaries().chunk(0) if ids.num_chunks else pa.array([], ids.type)
+        columns = {}
+        for name, kind in cls.COLUMNS.items():
+            names = [_corner(name, c) for c in CORNERS] if kind is BOX else [name]
+            values = [table.column(n).to_numpy() for n in names]
+            columns[name] = np.stack(values, 1) if kind is BOX else values[0]
+        return cls(images=tuple(ids.dictionary.to_pylist()), image=ids.indices.to_numpy(), **columns)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageLabels(Table):
+    """Verified image labels: one row a (image, label) that a person has judged, present or absent."""
+
+    label: Labels
+    COLUMNS: ClassVar[dict[str, Any]] = {"label": np.uint8}
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes(Table):
+    """Ground-truth objects."""
+
+    label: Labels
+    box: Floats
+    is_group_of: NDArray[np.bool_]
+    COLUMNS: ClassVar[dict[str, Any]] = {"label": np.uint8, "box": BOX, "is_group_of": np.bool_}
+
+
+@dataclass(frozen=True, eq=False)
+class Detections(Table):
+    """Detected objects; a higher score is a surer one."""
+
+    label: Labels
+    score: Floats
+    box: Floats
+    COLUMNS: ClassVar[dict[str, Any]] = {"label": np.uint8, "score": np.float32, "box": BOX}
+
+
+@dataclass(frozen=True, eq=False)
+class Relations(Table):
+    """Ground-truth relations; for "is" the object is the attribute and both boxes are the same."""
+
+    subject: Labels
+    object: Labels
+    predicate: Labels
+    subject_box: Floats
+    object_box: Floats
+    COLUMNS: ClassVar[dict[str, Any]] = {
+        "subject": np.uint8,
+        "object": np.uint8,
+        "predicate": np.uint8,
+        "subject_box": BOX,
+        "object_box": BOX,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(Relations):
+    """Scored relations: the columns of Relations and a float64 score (metric rule R1)."""
+
+    score: NDArray[np.float64]
+    COLUMNS: ClassVar[dict[str, Any]] = {**Relations.COLUMNS, "score": np.float64}
+
+
+def _corner(name: str, corner: str) -> str:
+    return corner if name == BOX else f"{name.removesuffix('_box')}_{corner}"
+

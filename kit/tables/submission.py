@@ -1,0 +1,164 @@
+"""The Kaggle form of predictions in: `ImageId,PredictionString`, twelve tokens a prediction.
+
+One prediction is `Confidence LabelName1 XMin1 YMin1 XMax1 YMax1 LabelName2 XMin2 YMin2 XMax2 YMax2
+RelationshipLabel`, predictions separated by spaces; an empty string is an image without predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kit.errors import FileFault
+from kit.tables.csvfile import NUMBER, Codes, Column, CsvFile, as_numpy
+from kit.tables.schema import Predictions
+from kit.vocabulary import vocabulary
+
+HEADER = ("ImageId", "PredictionString")
+TOKENS = (
+    "Confidence",
+    "LabelName1",
+    *("XMin1", "YMin1", "XMax1", "YMax1"),
+    "LabelName2",
+    *("XMin2", "YMin2", "XMax2", "YMax2"),
+    "RelationshipLabel",
+)
+NUMBERS = tuple(t for t in TOKENS if t == "Confidence" or t[0] in "XY")
+CORNERS = (NUMBERS[1:5], NUMBERS[5:9])
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """A stretch of a submission: `ids` of its lines, `first` the 0-based row of the first one.
+
+    tokens: the tokens' texts; line: of every prediction, the line it stands on (index into ids);
+    ragged: bool per line, True where the number of tokens is no multiple of twelve (left out of tokens).
+    """
+
+    first: int
+    ids: pa.DictionaryArray
+    tokens: pa.StringArray
+    line: NDArray[np.int64]
+    ragged: NDArray[np.bool_]
+
+    def column(self, name: str) -> pa.StringArray:
+        """The named token of every prediction."""
+        start = TOKENS.index(name)
+        return self.tokens.take(_indices(np.arange(start, len(self.tokens), len(TOKENS))))
+
+
+def chunks(file: CsvFile) -> Iterator[Chunk]:
+    """Yield a submission's tokens in stretches of some 100,000 predictions. Raises FileFault."""
+    first = 0
+    for batch in file.batches([Column("ImageId"), Column("PredictionString", "text")]):
+        texts = pc.ascii_trim_whitespace(batch.column(1))
+        lists = pc.ascii_split_whitespace(texts)
+        count = as_numpy(pc.list_value_length(lists)).astype(np.int64)
+        empty = as_numpy(pc.binary_length(texts)) == 0
+        ragged = ~empty & (count % len(TOKENS) != 0)
+        whole = ~empty & ~ragged
+        yield Chunk(
+            first=first,
+            ids=batch.column(0),
+            tokens=pc.list_flatten(lists.take(_indices(np.flatnonzero(whole)))),
+            line=np.repeat(np.flatnonzero(whole), count[whole] // len(TOKENS)),
+            ragged=ragged,
+        )
+        first += batch.num_rows
+
+
+def read_submission(file: CsvFile) -> Predictions:
+    """Predictions of a submission, in file order.
+
+    Raises FileFault with line and column at a wrong token count, an unknown label or predicate, or a token
+    that is no finite number.
+    """
+    images = Codes()
+    parts: list[dict[str, NDArray[Any]]] = []
+    for chunk in chunks(file):
+        if chunk.ragged.any():
+            row = chunk.first + int(np.argmax(chunk.ragged))
+            raise file.fault(row, HEADER[1], f"token count is not a multiple of {len(TOKENS)}")
+        codes = images.encode(chunk.ids)
+        try:
+            part = _parse(chunk)
+        except (pa.ArrowInvalid, _UnknownToken):
+            raise _first_fault(file, chunk) from None
+        parts.append({"image": codes[chunk.line], **part})
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if not len(columns["image"]):
+        raise FileFault(file.path, "no prediction in the whole file", column=HEADER[1])
+    return Predictions(images=tuple(images.index), **columns)
+
+
+def submission_fault(file: CsvFile, prediction: int, problem: str) -> FileFault:
+    """The fault at the given prediction of a submission (0-based, over the whole file)."""
+    for chunk in chunks(file):
+        if prediction < len(chunk.line):
+            start = int(np.searchsorted(chunk.line, chunk.line[prediction]))
+            place = f"prediction {prediction - start + 1} of the line"
+            return file.fault(chunk.first + int(chunk.line[prediction]), HEADER[1], f"{place}: {problem}")
+        prediction -= len(chunk.line)
+    return FileFault(file.path, problem)
+
+
+def _indices(rows: NDArray[np.int64]) -> pa.Array:
+    """Row numbers for `take`, without pa.array: that would import pandas."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+
+
+class _UnknownToken(ValueError):
+    pass
+
+
+def _parse(chunk: Chunk) -> dict[str, NDArray[Any]]:
+    number = {name: as_numpy(pc.cast(chunk.column(name), pa.float64())) for name in NUMBERS}
+    if not all(np.isfinite(values).all() for values in number.values()):
+        raise _UnknownToken
+    words = vocabulary()
+    coded = {}
+    for name, known in (
+        ("LabelName1", words.label),
+        ("LabelName2", words.label),
+        ("RelationshipLabel", words.predicate),
+    ):
+        coded[name] = Codes(known).encode(chunk.column(name).dictionary_encode())
+        if (coded[name] < 0).any():
+            raise _UnknownToken
+    boxes = [np.stack([number[c].astype(np.float32) for c in side], axis=1) for side in CORNERS]
+    return {
+        "subject": coded["LabelName1"].astype(np.uint8),
+        "object": coded["LabelName2"].astype(np.uint8),
+        "predicate": coded["RelationshipLabel"].astype(np.uint8),
+        "subject_box": boxes[0],
+        "object_box": boxes[1],
+        "score": number["Confidence"],
+    }
+
+
+def _first_fault(file: CsvFile, chunk: Chunk) -> FileFault:
+    for i, token in enumerate(chunk.tokens.to_pylist()):
+        prediction, place = divmod(i, len(TOKENS))
+        problem = token_fault(token, TOKENS[place])
+        if problem:
+            line = int(chunk.line[prediction])
+            nth = prediction - int(np.searchsorted(chunk.line, line)) + 1
+            problem = f"prediction {nth} of the line, {TOKENS[place]}: {problem}"
+            return file.fault(chunk.first + line, HEADER[1], problem)
+    return FileFault(file.path, "not a readable submission", column=HEADER[1])
+
+
+def token_fault(token: str, name: str) -> str:
+    """What is wrong with one token; empty where it is fine."""
+    if name in NUMBERS:
+        if not NUMBER.fullmatch(token):
+            return f"{token[:40]!r} where a finite number belongs"
+        return "" if np.isfinite(float(token)) else f"{token} where a finite number belongs"
+    known = vocabulary().predicate if name == "RelationshipLabel" else vocabulary().label
+    return "" if token in known else f"unknown {'predicate' if name[0] == 'R' else 'label'} {token[:40]!r}"

@@ -1,0 +1,174 @@
+"""The submission checker: every kind of fault, how often it occurs, and where first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kit.boxes import inverted
+from kit.errors import FileFault
+from kit.tables.csvfile import NUMBER, Codes, CsvFile, as_numpy
+from kit.tables.submission import CORNERS, HEADER, NUMBERS, TOKENS, Chunk, chunks
+from kit.vocabulary import IS, vocabulary
+
+Mask = NDArray[np.bool_]
+LARGEST = 4 << 30  # bytes; a raw submission with every pair of 2019 reached 3.2 GB
+
+
+@dataclass
+class Fault:
+    """One kind of fault: how many times, and the first place."""
+
+    kind: str
+    count: int
+    first: str
+
+
+@dataclass
+class Report:
+    """What the checker saw: lines and predictions read, bytes on disk, and the faults."""
+
+    path: Path
+    bytes: int
+    images: int = 0
+    filled: int = 0
+    predictions: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file can be sent."""
+        return not self.faults
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        return {
+            "path": str(self.path),
+            "ok": self.ok,
+            "bytes": self.bytes,
+            "images": self.images,
+            "filled": self.filled,
+            "predictions": self.predictions,
+            "faults": [vars(fault) for fault in self.faults],
+        }
+
+
+def check_submission(path: Path | str, image_ids: Sequence[str], largest: int = LARGEST) -> Report:
+    """Check a submission file against the list of test images; streams.
+
+    Raises FileFault only where the file cannot be read as a CSV with the two columns.
+    """
+    file = CsvFile(path)
+    if tuple(file.header) != HEADER:
+        raise FileFault(file.path, f"the header is not {','.join(HEADER)}", line=1)
+    check = _Check(file, Report(file.path, file.path.stat().st_size), set(image_ids))
+    for chunk in chunks(file):
+        check.chunk(chunk)
+    return check.finish(image_ids, largest)
+
+
+@dataclass
+class _Check:
+    file: CsvFile
+    report: Report
+    expected: set[str]
+    seen: set[str] = field(default_factory=set)
+    kinds: dict[str, Fault] = field(default_factory=dict)
+
+    def chunk(self, chunk: Chunk) -> None:
+        """Count the faults of one stretch of the file."""
+        self._ids(chunk)
+        self._lines(f"token count is not a multiple of {len(TOKENS)}", chunk, chunk.ragged)
+        self.report.images += len(chunk.ids)
+        self.report.filled += int((np.bincount(chunk.line, minlength=1) > 0).sum())
+        self.report.predictions += len(chunk.line)
+        number = {name: self._numbers(chunk, name) for name in NUMBERS}
+        self._predictions("score outside [0, 1]", chunk, _outside(number["Confidence"]))
+        boxes = [np.stack([number[c] for c in side], axis=1) for side in CORNERS]
+        for box in boxes:
+            self._predictions("coordinate outside [0, 1]", chunk, _outside(box).any(axis=1))
+            self._predictions("inverted box", chunk, inverted(box))
+        self._labels(chunk, boxes)
+
+    def finish(self, image_ids: Sequence[str], largest: int) -> Report:
+        """What can be said only at the end of the file."""
+        missing = [name for name in image_ids if name not in self.seen]
+        if missing:
+            self._add("image missing", len(missing), missing[0])
+        if not self.report.predictions:
+            self._add("no prediction in the whole file", 1, str(self.file.path))
+        if self.report.bytes > largest:
+            self._add(f"file larger than {largest} bytes", 1, f"{self.report.bytes} bytes")
+        self.report.faults = list(self.kinds.values())
+        return self.report
+
+    def _ids(self, chunk: Chunk) -> None:
+        names = chunk.ids.dictionary.to_pylist()
+        codes = as_numpy(chunk.ids.indices)
+        unknown = np.asarray([name not in self.expected for name in names])[codes]
+        first = np.zeros(len(codes), bool)
+        first[np.unique(codes, return_index=True)[1]] = True
+        repeated = ~first | np.asarray([name in self.seen for name in names])[codes]
+        self.seen.update(names)
+        self._lines("image id not in the test list", chunk, unknown)
+        self._lines("image id twice", chunk, repeated)
+
+    def _numbers(self, chunk: Chunk, name: str) -> NDArray[np.float64]:
+        """Values of a number token; what is no finite number is a fault and becomes 0."""
+        texts = chunk.column(name)
+        try:
+            values = as_numpy(pc.cast(texts, "float64")).copy()
+        except ValueError:
+            good = [bool(NUMBER.fullmatch(text)) for text in texts.to_pylist()]
+            self._predictions(f"{name} is not a number", chunk, ~np.asarray(good))
+            values = np.asarray([float(t) if ok else 0.0 for t, ok in zip(texts.to_pylist(), good, strict=True)])
+        self._predictions(f"{name} is not finite", chunk, ~np.isfinite(values))
+        values[~np.isfinite(values)] = 0
+        return values
+
+    def _labels(self, chunk: Chunk, boxes: list[NDArray[np.float64]]) -> None:
+        words = vocabulary()
+        codes = {}
+        for name, known in (
+            ("LabelName1", words.label),
+            ("LabelName2", words.label),
+            ("RelationshipLabel", words.predicate),
+        ):
+            codes[name] = Codes(known).encode(chunk.column(name).dictionary_encode())
+            self._predictions(f"{name} unknown", chunk, codes[name] < 0)
+        subject, object_, predicate = codes.values()
+        known_all = (subject >= 0) & (object_ >= 0) & (predicate >= 0)
+        self._predictions("triplet not allowed", chunk, known_all & ~words.allowed[predicate, subject, object_])
+        differ = (predicate == IS) & (boxes[0] != boxes[1]).any(axis=1)
+        self._predictions('"is" with two different boxes', chunk, differ)
+
+    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask) -> None:
+        if wrong.any():
+            prediction = int(np.argmax(wrong))
+            line = int(chunk.line[prediction])
+            nth = prediction - int(np.searchsorted(chunk.line, line)) + 1
+            self._add(kind, int(wrong.sum()), self._place(chunk, kind, line), f", prediction {nth}")
+
+    def _lines(self, kind: str, chunk: Chunk, wrong: Mask) -> None:
+        if wrong.any():
+            self._add(kind, int(wrong.sum()), self._place(chunk, kind, int(np.argmax(wrong))))
+
+    def _place(self, chunk: Chunk, kind: str, line: int) -> str:
+        if kind in self.kinds:
+            return ""
+        number = self.file.fault(chunk.first + line, HEADER[1], kind).line
+        return f"line {number}, image {chunk.ids[line].as_py()}"
+
+    def _add(self, kind: str, count: int, first: str, more: str = "") -> None:
+        fault = self.kinds.setdefault(kind, Fault(kind, 0, first + more))
+        fault.count += count
+
+
+def _outside(values: NDArray[np.float64]) -> Mask:
+    return (values < 0) | (values > 1)

@@ -1,0 +1,155 @@
+"""The submission out: one line a test image, in bounded memory whatever the order of the predictions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kit.errors import KitError
+from kit.files import packed, whole
+from kit.tables.schema import Predictions
+from kit.tables.submission import HEADER
+from kit.vocabulary import vocabulary
+
+CHUNK = 250_000  # predictions formatted at a time
+SCORE_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a submission holds: its size on disk in bytes, its images, those with predictions, its predictions."""
+
+    path: Path
+    bytes: int
+    images: int
+    filled: int
+    predictions: int
+
+
+def write_submission(
+    path: Path | str,
+    image_ids: Sequence[str],
+    shards: Iterable[Predictions],
+    *,
+    top: int = 200,
+    digits: int = 5,
+) -> Written:
+    """Write `ImageId,PredictionString` for every id in order, the best `top` predictions of each image.
+
+    shards: tables of predictions, all rows of an image in one of them; path: .csv, .csv.gz or .csv.zip.
+    Coordinates are clipped to [0, 1] and rounded to `digits` decimals, scores to 6 significant digits.
+    Raises KitError where an image is unknown or in two shards, or a number is not finite.
+    """
+    path = Path(path)
+    known = set(image_ids)
+    spans: dict[str, tuple[int, int]] = {}
+    predictions = 0
+    with whole(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
+        for shard in shards:
+            for table in _pieces(_best(shard, top)):
+                predictions += len(table)
+                _spool(table, digits, known, spans, spool)
+        with packed(part, path.name) as file:
+            _assemble(file, image_ids, spans, spool)
+        size = part.stat().st_size
+    return Written(path, size, len(image_ids), len(spans), predictions)
+
+
+def _best(table: Predictions, top: int) -> Predictions:
+    """The best rows of every image, images together, best first; equal scores stay in order."""
+    order = np.lexsort((-table.score, table.image))
+    image = table.image[order]
+    rank = np.arange(len(order)) - np.searchsorted(image, image, "left")
+    return table.take(order[rank < top])
+
+
+def _pieces(table: Predictions) -> Iterable[Predictions]:
+    """Cut a table whose images stand together into stretches that split no image."""
+    start = 0
+    while start < len(table):
+        end = min(start + CHUNK, len(table))
+        if end < len(table):
+            end = int(np.searchsorted(table.image, table.image[end - 1], "right"))
+        yield table.take(slice(start, end))
+        start = end
+
+
+def _spool(
+    table: Predictions, digits: int, known: set[str], spans: dict[str, tuple[int, int]], spool: IO[bytes]
+) -> None:
+    first = np.flatnonzero(np.r_[True, table.image[1:] != table.image[:-1]])
+    ids = [table.images[i] for i in table.image[first]]
+    for name in ids:
+        if name not in known:
+            raise KitError(f"image {name} has predictions but is not in the list of test images")
+        if name in spans:
+            raise KitError(f"image {name} has predictions in two shards")
+    offsets = pa.array(np.r_[first, len(table)].astype(np.int32))
+    strings = pc.binary_join(pa.ListArray.from_arrays(offsets, prediction_strings(table, digits)), " ")
+    lines = pc.binary_join_element_wise(pa.array(ids, pa.string()), strings, ",")
+    length = pc.binary_length(lines).to_numpy()
+    begin = spool.tell() + np.r_[0, np.cumsum(length)]
+    spans.update(zip(ids, zip(begin[:-1].tolist(), length.tolist(), strict=True), strict=True))
+    text = lines.buffers()[2]
+    spool.write(memoryview(text)[: int(length.sum())])
+
+
+def _assemble(
+    file: IO[bytes], image_ids: Sequence[str], spans: dict[str, tuple[int, int]], spool: IO[bytes]
+) -> None:
+    file.write(",".join(HEADER).encode() + b"\n")
+    for name in image_ids:
+        if name in spans:
+            begin, length = spans[name]
+            if spool.tell() != begin:
+                spool.seek(begin)
+            file.write(spool.read(length) + b"\n")
+        else:
+            file.write(f"{name},\n".encode())
+
+
+def prediction_strings(table: Predictions, digits: int) -> pa.StringArray:
+    """The twelve tokens of every prediction as one text, shape (n,). Raises KitError on NaN or infinity."""
+    boxes = [table.subject_box, table.object_box]
+    if not all(np.isfinite(values).all() for values in (table.score, *boxes)):
+        raise KitError("a prediction's score or box is not a finite number")
+    words = vocabulary()
+    mids, predicates = pa.array(words.mids), pa.array(words.predicates)
+    sides = [_coordinates(box, digits) for box in boxes]
+    return pc.binary_join_element_wise(
+        _scores(table.score),
+        mids.take(pa.array(table.subject)),
+        *sides[0],
+        mids.take(pa.array(table.object)),
+        *sides[1],
+        predicates.take(pa.array(table.predicate)),
+        " ",
+    )
+
+
+def _scores(score: NDArray[np.float64]) -> pa.StringArray:
+    with np.errstate(divide="ignore"):
+        magnitude = np.floor(np.log10(np.abs(score)))
+    scale = 10.0 ** np.clip(SCORE_DIGITS - 1 - np.where(np.isfinite(magnitude), magnitude, 0), -300, 300)
+    return pc.cast(pa.array(np.rint(score * scale) / scale), pa.string())
+
+
+def _coordinates(box: NDArray[np.float32], digits: int) -> list[pa.StringArray]:
+    units = np.rint(np.clip(box.astype(np.float64), 0, 1) * 10**digits).astype(np.int32)
+    return [_decimals(digits).take(pa.array(np.ascontiguousarray(units[:, i]))) for i in range(4)]
+
+
+@lru_cache(maxsize=4)
+def _decimals(digits: int) -> pa.StringArray:
+    """The texts of 0 to 1 in steps of 10**-digits, without trailing zeros."""
+    full = (f"{i / 10**digits:.{digits}f}" for i in range(10**digits + 1))
+    return pa.array([text.rstrip("0").rstrip(".") for text in full])

@@ -107,11 +107,41 @@ class Spatial(Boosting):
     start: Literal["prior", "mean"] = "prior"
 
 
+class Visual(Model):
+    """The visual model on the union crop: a 3-layer MLP on the detector's backbone."""
+
+    batch: int = Field(32, ge=1)
+    epochs: int = Field(35, ge=1)
+    mlp_layers: int = Field(3, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    optimizer: Literal["adam"] = "adam"
+    schedule: Literal["cosine"] = "cosine"
+    warmup: Literal["linear"] = "linear"
+    highest_rate: float = Field(3e-4, gt=0)
+    lowest_rate: float = Field(5e-5, gt=0)
+
+
 class Relation(Model):
-    """The relation models."""
+    """The relation models of the second and third stage."""
 
     prior: Prior = Prior()
     spatial: Spatial = Spatial()
+    visual: Visual = Visual()
+    stack: Boosting = Boosting(max_depth=8)
+
+
+class Detector(Model):
+    """The detectors: Cascade R-CNN backbones, where their weights start, class-balanced sampling.
+
+    sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
+    fusion: how boxes of models and views become one set.
+    """
+
+    backbones: list[Literal["resnext", "hrnet"]] = ["resnext", "hrnet"]
+    source: Literal["coco", "scratch"] = "coco"
+    partial_weight_transfer: bool = True
+    sampling_limit: int | None = Field(10_000, ge=1)
+    fusion: Literal["wbf"] = "wbf"
 
 
 class Submission(Model):
@@ -128,6 +158,7 @@ class Config(Model):
     run: Path = Path("runs/default")
     seed: int = 0
     data: Data = Data()
+    detector: Detector = Detector()
     relation: Relation = Relation()
     submission: Submission = Submission()
 

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from kit.errors import KitError
 
@@ -33,12 +33,16 @@ def whole(path: Path | str) -> Iterator[Path]:
 def packed(part: Path, name: str) -> Iterator[IO[bytes]]:
     """Open `part` for bytes, packed as the final `name` ends: .gz, .zip or plain."""
     if name.endswith(".zip"):
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            with archive.open(name.removesuffix(".zip").removesuffix(".csv") + ".csv", "w", force_zip64=True) as file:
-                yield file
+        with (
+            zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+            archive.open(
+                name.removesuffix(".zip").removesuffix(".csv") + ".csv", "w", force_zip64=True
+            ) as file,
+        ):
+            yield file
     elif name.endswith(".gz"):
         with part.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
-            yield file
+            yield cast(IO[bytes], file)
     else:
         with part.open("wb") as file:
             yield file

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, total, text)
 EVERY = 10.0  # seconds between plain lines
 
 
@@ -17,6 +18,11 @@ def track(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
         yield from _live(steps, total, text)
     else:
         yield from _plain(steps, total, text)
+
+
+def silent(steps: Iterable[T], _total: int, _text: str) -> Iterator[T]:
+    """Pass the steps through and show nothing."""
+    yield from steps
 
 
 def notice(text: str) -> None:

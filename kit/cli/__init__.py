@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import download, evaluate, predict, score, submit, train
 from kit.cli import config as config_command
+from kit.cli import download, evaluate, predict, score, submit, train
 from kit.errors import KitError
 
 app = typer.Typer(

@@ -13,6 +13,8 @@ ConfigName = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change a setting: a.b=value. May be repeated.")
 ]
-RunFolder = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: from the config).")]
+RunFolder = Annotated[
+    Path | None, typer.Option("--run", help="Folder of the run (default: from the config).")
+]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing has changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

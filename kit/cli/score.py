@@ -26,7 +26,8 @@ def relations(
     predictions: PredictionFile,
     labels: LabelFiles = None,
     analysis: Annotated[
-        bool, typer.Option("--analysis", help="Intervals, boards, score without each predicate, kinds of errors.")
+        bool,
+        typer.Option("--analysis", help="Intervals, boards, score without each predicate, kinds of errors."),
     ] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Resamples of the analysis.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the analysis.")] = 0,
@@ -50,9 +51,7 @@ def relations(
     try:
         judgement = judge(true, table, verified)
     except InvertedBox as error:
-        raise prediction_fault(
-            predictions, error.row, error.side, f"inverted {error.side} box"
-        ) from None
+        raise prediction_fault(predictions, error.row, error.side, f"inverted {error.side} box") from None
     result = score(judgement)
     tied = judgement.tied_rows()
     if tied:
@@ -97,6 +96,5 @@ def detections(
         return
     names = dict(zip(vocabulary().mids, vocabulary().names, strict=True))
     rows = [(mid, names.get(mid, ""), result.num_gt[mid], ap) for mid, ap in result.ap.items()]
-    title = f"{predictions}: mAP {result.mAP:.4f}"
+    title = f"{predictions}: mAP {result.mean_ap:.4f}"
     typer.echo(show.table(title, ("class", "name", "n", "AP"), rows), nl=False)
-

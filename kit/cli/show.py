@@ -72,9 +72,7 @@ def analysis(result: dict[str, Any], final: float) -> str:
     without = sorted(result["without"].items())
     boards = [(name.replace("_", " "), v) for name, v in result["boards"].items()]
     return (
-        table(
-            f"95% intervals over images ({result['resamples']} resamples)", SPREAD, _spread(parts)
-        )
+        table(f"95% intervals over images ({result['resamples']} resamples)", SPREAD, _spread(parts))
         + table(
             "Final score without a predicate",
             ("predicate", "score", "difference"),

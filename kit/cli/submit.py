@@ -18,7 +18,8 @@ def submit(
         bool, typer.Option("--dry-run", help="Write and check the run's submission, send nothing.")
     ] = False,
     ids: Annotated[
-        Path | None, typer.Option("--ids", help="Sample submission to check against (default: data.test.ids).")
+        Path | None,
+        typer.Option("--ids", help="Sample submission to check against (default: data.test.ids)."),
     ] = None,
     config: ConfigName = "mini",
     set_: Overrides = None,

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.config import Split
+from kit.data.objects import objects_of
 from kit.errors import KitError
-from kit.relation.candidates import Candidates, objects_of
+from kit.relation.candidates import Candidates
 from kit.tables.official import read_boxes, read_image_labels, read_relations
-from kit.tables.schema import Boxes, ImageLabels, Relations
+from kit.tables.schema import Boxes, ImageLabels, Labels, Relations
 from kit.vocabulary import vocabulary
 
 
@@ -34,7 +35,7 @@ class SplitTables:
             table[labels.image, labels.label] = True
         return table
 
-    def countable(self, candidates: Candidates, second: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def countable(self, candidates: Candidates, second: Labels) -> NDArray[np.bool_]:
         """Candidates whose two labels are verified in their image (rule R3); second: the object's label."""
         verified = self.verified()
         first = self.objects.label[candidates.subject]

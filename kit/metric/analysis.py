@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,8 @@ import numpy as np
 from kit.metric.faults import fault_kinds
 from kit.metric.relations import TASKS, Judgement
 from kit.metric.resample import Resampler, interval, without_each
+from kit.progress import Progress, silent
 from kit.tables.schema import Predictions, Relations
-
-Progress = Callable[[Iterator[Any], int, str], Iterator[Any]]
-
-
-def _silent(steps: Iterator[Any], total: int, text: str) -> Iterator[Any]:
-    return steps
 
 
 def analyse(
@@ -26,7 +20,7 @@ def analyse(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Bootstrap intervals (95%), score without each predicate, simulated boards, kinds of errors."""
     resampler = Resampler(judgement)

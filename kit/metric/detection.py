@@ -46,16 +46,16 @@ class Objects:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """mAP: mean over the classes with truth; ap and num_gt: per class name, ascending."""
+    """mean_ap: over the classes with truth; ap and num_gt: per class name, ascending."""
 
-    mAP: float
+    mean_ap: float
     ap: dict[str, float]
     num_gt: dict[str, int]
     counts: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionary with the published evaluator's keys."""
-        return {"mAP": self.mAP, "AP": self.ap, "num_gt": self.num_gt, "counts": self.counts}
+        return {"mAP": self.mean_ap, "AP": self.ap, "num_gt": self.num_gt, "counts": self.counts}
 
 
 def evaluate(
@@ -76,7 +76,7 @@ def evaluate(
     ap = _per_class(counted, place, hit, credit, truths)
     by_name = sorted(ap, key=lambda label: names[label])
     return DetectionScores(
-        mAP=mean(list(ap.values())),
+        mean_ap=mean(list(ap.values())),
         ap={names[label]: ap[label] for label in by_name},
         num_gt={names[label]: int(truths[label]) for label in by_name},
         counts={"gt_boxes": len(truth), "pred_rows": len(predictions), "pred_kept": len(counted)},

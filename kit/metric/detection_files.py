@@ -96,7 +96,9 @@ class DetectionFiles:
         """Rows and labels after copying every row to the relatives of its label (its own first)."""
         names = list(self.labels.index)
         targets = [
-            np.asarray([i, *(self.labels.index.setdefault(r, len(self.labels.index)) for r in relatives.get(n, ()))])
+            np.asarray(
+                [i, *(self.labels.index.setdefault(r, len(self.labels.index)) for r in relatives.get(n, ()))]
+            )
             for i, n in enumerate(names)
         ]
         rows = np.repeat(np.arange(len(label)), [len(targets[code]) for code in label])
@@ -117,7 +119,10 @@ def score_detection_files(
     objects = files.predictions(predictions)
     place = _ascending(list(files.images.index))
     return evaluate(
-        _renumber(boxes, place), _renumber(objects, place), (place[verified[0]], verified[1]), list(files.labels.index)
+        _renumber(boxes, place),
+        _renumber(objects, place),
+        (place[verified[0]], verified[1]),
+        list(files.labels.index),
     )
 
 

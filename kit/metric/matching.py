@@ -58,9 +58,7 @@ def best_truth(
     return best
 
 
-def true_positives(
-    truth: Rows, overlap: NDArray[np.float64], score: NDArray[Any]
-) -> NDArray[np.bool_]:
+def true_positives(truth: Rows, overlap: NDArray[np.float64], score: NDArray[Any]) -> NDArray[np.bool_]:
     """Which predictions take their best truth: per truth the highest score, of equals the last row.
 
     truth, overlap: of `best_truth`; score: (n,). A prediction competes from overlap 0.5 on (rules R4a, R4c).

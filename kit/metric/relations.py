@@ -94,9 +94,7 @@ class Judgement:
         tied = np.zeros(len(self.rows), bool)
         by_predicate = self.by_score[np.argsort(self.predicate[self.by_score], kind="stable")]
         for order, group in ((self.in_image, self.image), (by_predicate, self.predicate)):
-            same = (self.score[order][1:] == self.score[order][:-1]) & (
-                group[order][1:] == group[order][:-1]
-            )
+            same = (self.score[order][1:] == self.score[order][:-1]) & (group[order][1:] == group[order][:-1])
             tied[order[1:][same]] = tied[order[:-1][same]] = True
         return int(tied.sum())
 
@@ -133,9 +131,7 @@ def judge(truth: Relations, predictions: Predictions, labels: ImageLabels | None
     """Drop what is not verified, match the rest: rules R1 to R6."""
     labels = ImageLabels.empty() if labels is None else labels
     images = tuple(sorted({*truth.images, *labels.images, *predictions.images}))
-    truth_image, label_image, all_image = (
-        _renumber(table, images) for table in (truth, labels, predictions)
-    )
+    truth_image, label_image, all_image = (_renumber(table, images) for table in (truth, labels, predictions))
     kept, negative = _countable(truth, truth_image, labels, label_image, predictions, all_image)
     rows = np.flatnonzero(kept)
     counted = predictions.take(rows)

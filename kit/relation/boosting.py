@@ -156,7 +156,9 @@ def check_features(booster: xgb.Booster, names: tuple[str, ...], path: str = "th
 def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
     own = {"rounds", "block", "patience", "folds", "threads", "rate_drop", "objective", "start"}
     params: dict[str, Any] = {**settings.model_dump(exclude=own), "tree_method": "hist", "seed": seed}
-    params |= {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}
+    params |= (
+        {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}
+    )
     if settings.booster == "dart":
         params["rate_drop"] = settings.rate_drop
     if settings.threads:

@@ -8,14 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.boxes import iou
-from kit.metric.matching import best_truth
-from kit.tables.schema import Boxes, Detections, Ints, Predictions, Relations, Table
+from kit.data.objects import Objects, find_objects, side_of
+from kit.tables.schema import Ints, Labels, Predictions, Relations, Table
 from kit.vocabulary import IS, vocabulary
-
-SAME = 0.9  # IoU from which two boxes of one label in one image are the same object
-
-Objects = Boxes | Detections
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +30,7 @@ def pair_candidates(objects: Objects) -> Candidates:
 
     Rows come image by image, subjects in the order of the objects' table.
     """
-    possible = np.delete(vocabulary().allowed, IS, axis=0).any(axis=0)
+    possible = np.asarray(np.delete(vocabulary().allowed, IS, axis=0).any(axis=0))
     order = np.argsort(objects.image, kind="stable")
     image = objects.image[order]
     first = np.searchsorted(image, image, "left")
@@ -54,36 +49,20 @@ def attribute_candidates(objects: Objects) -> Candidates:
     return Candidates(objects.images, objects.image[row], row, attribute)
 
 
-def objects_of(relations: Relations, boxes: Boxes | None = None) -> Boxes:
-    """The objects of a split: its boxes and those boxes of its relations that are not among them."""
-    own = _distinct(relations)
-    if boxes is None:
-        return own
-    images = tuple(dict.fromkeys((*boxes.images, *relations.images)))
-    boxes, own = boxes.of_images(images), own.of_images(images)
-    new = own.take(_find(own, boxes) < 0)
-    both = Boxes.concat([boxes, new])
-    return both.take(np.argsort(both.image, kind="stable"))
-
-
-def pair_positives(
-    candidates: Candidates, objects: Objects, relations: Relations
-) -> NDArray[np.bool_]:
+def pair_positives(candidates: Candidates, objects: Objects, relations: Relations) -> NDArray[np.bool_]:
     """Which predicates a labelled relation gives each pair; bool, shape (n, predicates).
 
     The relations' boxes are looked up among the objects: same image and label, IoU of 0.9 and more.
     """
     relations = _known(relations.take(relations.predicate != IS), objects)
-    subject, other = (_find(_side(relations, side), objects) for side in ("subject", "object"))
+    subject, other = (find_objects(side_of(relations, side), objects) for side in ("subject", "object"))
     return _mark(candidates, len(objects), subject, other, relations.predicate)
 
 
-def attribute_positives(
-    candidates: Candidates, objects: Objects, relations: Relations
-) -> NDArray[np.bool_]:
+def attribute_positives(candidates: Candidates, objects: Objects, relations: Relations) -> NDArray[np.bool_]:
     """Whether a labelled "is" relation gives each object its attribute; bool, shape (n, predicates)."""
     relations = _known(relations.take(relations.predicate == IS), objects)
-    subject = _find(_side(relations, "subject"), objects)
+    subject = find_objects(side_of(relations, "subject"), objects)
     size = vocabulary().labels
     return _mark(candidates, size, subject, relations.object.astype(np.intp), relations.predicate)
 
@@ -112,7 +91,7 @@ def _mark(
     size: int,
     subject: NDArray[np.intp],
     other: NDArray[np.intp],
-    predicate: NDArray[np.uint8],
+    predicate: Labels,
 ) -> NDArray[np.bool_]:
     """Set the predicate of every found (subject, other) among the candidates."""
     hit = np.zeros((len(candidates), len(vocabulary().predicates)), bool)
@@ -130,32 +109,3 @@ def _mark(
 def _known(relations: Relations, objects: Objects) -> Relations:
     """The relations of the objects' images, under the objects' numbering."""
     return relations.of_images(objects.images)
-
-
-def _side(relations: Relations, side: str) -> Boxes:
-    """The subjects or the objects of relations, as boxes."""
-    label, box = getattr(relations, side), getattr(relations, f"{side}_box")
-    return Boxes(relations.images, relations.image, label, box, np.zeros(len(relations), bool))
-
-
-def _distinct(relations: Relations) -> Boxes:
-    """Every (image, label, box) of relations once, image by image; attributes are no objects."""
-    pairs = relations.take(relations.predicate != IS)
-    both = Boxes.concat([_side(relations, "subject"), _side(pairs, "object").of_images(relations.images)])
-    columns = np.column_stack([both.image, both.label, both.box.view(np.int32)])
-    _, first = np.unique(columns, axis=0, return_index=True)
-    return both.take(first[np.argsort(both.image[first], kind="stable")])
-
-
-def _find(wanted: Boxes, objects: Objects) -> NDArray[np.intp]:
-    """The object under each wanted box: same image (equal numbering) and label, best IoU; -1 for none."""
-    size = vocabulary().labels
-    key, target = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
-    equal = np.float64(1)
-
-    def overlap(p: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
-        same = (wanted.box[p] == objects.box[t]).all(axis=1)
-        return np.where(same, equal, np.nan_to_num(iou(wanted.box[p], objects.box[t])))
-
-    ((row, best),) = best_truth(key, target, [overlap])
-    return np.where(best >= SAME, row, -1)

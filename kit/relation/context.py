@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.relation.candidates import Candidates, Objects
+from kit.data.objects import Objects
+from kit.relation.candidates import Candidates
 from kit.relation.geometry import Columns
 from kit.vocabulary import vocabulary
 
@@ -59,7 +60,7 @@ def _counts(objects: Objects, candidates: Candidates) -> Columns:
 
 
 def _lead(group: Groups, groups: int, value: NDArray[np.float32]) -> NDArray[np.float32]:
-    """value minus the least value of the rest of its group: negative for the best; NaN when alone."""
+    """Value minus the least value of the rest of its group: negative for the best; NaN when alone."""
     best = np.full(groups, np.inf, np.float32)
     np.minimum.at(best, group, value)
     is_best = value == best[group]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kit.relation.candidates import Candidates, Objects
+from kit.data.objects import Objects
+from kit.relation.candidates import Candidates
 from kit.relation.context import context_features
 from kit.relation.geometry import Columns, object_features, pair_features
 from kit.tables.schema import Floats

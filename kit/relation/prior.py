@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kit.config import Prior
+from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.relation.candidates import (
     Candidates,
-    Objects,
     attribute_candidates,
     attribute_positives,
     pair_candidates,

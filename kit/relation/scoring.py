@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from kit.data.objects import Objects
 from kit.relation.candidates import (
     Candidates,
-    Objects,
     attribute_candidates,
     pair_candidates,
     to_predictions,

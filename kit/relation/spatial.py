@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kit.config import Spatial
+from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.errors import KitError
 from kit.files import write_json
+from kit.progress import Progress, silent
 from kit.relation import boosting
 from kit.relation.boosting import LEAST, Boosted, Rows, log_odds
-from kit.relation.candidates import Candidates, Objects
+from kit.relation.candidates import Candidates
 from kit.relation.features import Features, beside, features_of_attributes, features_of_pairs
 from kit.relation.prior import Examples, attribute_examples, pair_examples
 from kit.relation.statistics import Statistics, feature_names, folds, without_own_fold
@@ -26,7 +28,6 @@ from kit.vocabulary import IS, vocabulary
 
 MULTICLASS = "multiclass"
 PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
-Progress = Callable[[Iterator[Any], int, str], Iterator[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ class SpatialScorer:
 
 
 def train_spatial(
-    split: SplitTables, statistics: Statistics, settings: Spatial, seed: int, progress: Progress
+    split: SplitTables, statistics: Statistics, settings: Spatial, seed: int, progress: Progress = silent
 ) -> SpatialScorer:
     """Train on the training split's ground-truth boxes (paper 3.1).
 
@@ -116,13 +117,13 @@ def train_spatial(
     features = features_of_pairs(split.objects, examples.candidates)
     tables = _Tables(split, examples, features, statistics, settings)
     if settings.objective == "multiclass":
-        jobs = [(MULTICLASS, lambda: tables.multiclass(seed))]
+        jobs = [(MULTICLASS, partial(tables.multiclass, seed))]
     else:
-        jobs = [(vocabulary().predicates[p], lambda p=p: tables.binary(p, seed)) for p in PAIRWISE]
+        jobs = [(vocabulary().predicates[p], partial(tables.binary, p, seed)) for p in PAIRWISE]
     attributes = attribute_examples(split)
     own = features_of_attributes(split.objects, attributes.candidates)
     is_tables = _Tables(split, attributes, own, statistics, settings)
-    jobs.append((vocabulary().predicates[IS], lambda: is_tables.binary(IS, seed)))
+    jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed)))
     trained = {name: job() for name, job in progress(iter(jobs), len(jobs), "spatial models")}
     models = {name: model for name, model in trained.items() if model is not None}
     rounds = {name: model.rounds if model else 0 for name, model in trained.items()}

@@ -61,9 +61,7 @@ class Statistics:
         return self.smooth_class, self.smooth_pair
 
     @classmethod
-    def count(
-        cls, subject: NDArray[Any], object_: NDArray[Any], hit: Hits, *smooth: float
-    ) -> Statistics:
+    def count(cls, subject: NDArray[Any], object_: NDArray[Any], hit: Hits, *smooth: float) -> Statistics:
         """Count candidates; subject, object_: labels (n,), hit: bool (n, predicates)."""
         size = vocabulary().labels
         key = subject.astype(np.int64) * size + object_
@@ -95,9 +93,7 @@ class Statistics:
         rate = (self.related + self.smooth_pair * back) / (self.pairs + self.smooth_pair)
         return rate * vocabulary().allowed
 
-    def features(
-        self, predicates: Sequence[int], subject: NDArray[Any], object_: NDArray[Any]
-    ) -> Floats:
+    def features(self, predicates: Sequence[int], subject: NDArray[Any], object_: NDArray[Any]) -> Floats:
         """Rows of class pairs: the columns OWN of each given predicate, then COMMON; float32 (n, columns)."""
         own = [
             column
@@ -163,7 +159,5 @@ def without_own_fold(
     fold: NDArray[np.int64], subject: NDArray[Any], object_: NDArray[Any], hit: Hits, whole: Statistics
 ) -> list[Statistics]:
     """For every fold the statistics of all other folds; fold: of every row (n,)."""
-    own = (
-        Statistics.count(subject[fold == k], object_[fold == k], hit[fold == k]) for k in range(FOLDS)
-    )
+    own = (Statistics.count(subject[fold == k], object_[fold == k], hit[fold == k]) for k in range(FOLDS))
     return [whole - part for part in own]

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +79,7 @@ class CsvFile:
             if self.path.suffix == ".zip":
                 return _open_zip(self.path)
             if self.path.suffix == ".gz":
-                return gzip.open(self.path, "rb")
+                return cast(IO[bytes], gzip.open(self.path, "rb"))
             return self.path.open("rb")
         except FileNotFoundError:
             raise FileFault(self.path, "no such file") from None

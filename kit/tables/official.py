@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kit.errors import FileFault
 from kit.boxes import inverted
+from kit.errors import FileFault
 from kit.tables.csvfile import Codes, Column, CsvFile, as_numpy
 from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
 from kit.tables.submission import read_submission, submission_fault
@@ -47,7 +47,9 @@ def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
     tables = []
     for path in _several(paths):
         columns = _read(CsvFile(path), [IMAGE, LABEL])
-        tables.append(ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"]))
+        tables.append(
+            ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"])
+        )
     return ImageLabels.concat(tables)
 
 
@@ -173,7 +175,9 @@ def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, col
             row + first,
             column,
             f"unknown {kind} {values[first].as_py()!r}",
-            hint="the challenge has 10 predicates" if kind == "predicate" else "labels are the MIDs of the challenge's 57 classes and 5 attributes",
+            hint="the challenge has 10 predicates"
+            if kind == "predicate"
+            else "labels are the MIDs of the challenge's 57 classes and 5 attributes",
         )
 
 
@@ -191,4 +195,3 @@ def _box(columns: dict[str, Any], suffix: str = "") -> Array:
 
 def _several(paths: Path_ | Sequence[Path_]) -> Iterable[Path_]:
     return [paths] if isinstance(paths, (str, Path)) else paths
-

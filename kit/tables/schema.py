@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int32]
-Labels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Ints = NDArray[np.integer[Any]]
+Labels = NDArray[np.integer[Any]]
+Floats = NDArray[np.floating[Any]]
 BOX = "box"
 CORNERS = ("x1", "y1", "x2", "y2")
 
@@ -61,7 +61,9 @@ class Table:
     @classmethod
     def empty(cls, images: Sequence[str] = ()) -> Self:
         """A table without rows."""
-        columns = {n: np.zeros((0, 4) if k is BOX else 0, None if k is BOX else k) for n, k in cls.COLUMNS.items()}
+        columns = {
+            n: np.zeros((0, 4) if k is BOX else 0, None if k is BOX else k) for n, k in cls.COLUMNS.items()
+        }
         return cls(images=tuple(images), image=np.zeros(0, np.int32), **columns)
 
     @classmethod
@@ -71,8 +73,7 @@ class Table:
             return tables[0]
         place: dict[str, int] = {}
         image = [
-            np.asarray([place.setdefault(i, len(place)) for i in t.images], np.int32)[t.image]
-            for t in tables
+            np.asarray([place.setdefault(i, len(place)) for i in t.images], np.int32)[t.image] for t in tables
         ]
         columns = {n: np.concatenate([getattr(t, n) for t in tables]) for n in cls.COLUMNS} if tables else {}
         return cls(images=tuple(place), image=np.concatenate(image), **columns) if tables else cls.empty()
@@ -161,4 +162,3 @@ class Predictions(Relations):
 
 def _corner(name: str, corner: str) -> str:
     return corner if name == BOX else f"{name.removesuffix('_box')}_{corner}"
-

@@ -127,7 +127,9 @@ class _Check:
         except ValueError:
             good = [bool(NUMBER.fullmatch(text)) for text in texts.to_pylist()]
             self._predictions(f"{name} is not a number", chunk, ~np.asarray(good))
-            values = np.asarray([float(t) if ok else 0.0 for t, ok in zip(texts.to_pylist(), good, strict=True)])
+            values = np.asarray(
+                [float(t) if ok else 0.0 for t, ok in zip(texts.to_pylist(), good, strict=True)]
+            )
         self._predictions(f"{name} is not finite", chunk, ~np.isfinite(values))
         values[~np.isfinite(values)] = 0
         return values
@@ -144,11 +146,13 @@ class _Check:
             self._predictions(f"{name} unknown", chunk, codes[name] < 0)
         subject, object_, predicate = codes.values()
         known_all = (subject >= 0) & (object_ >= 0) & (predicate >= 0)
-        self._predictions("triplet not allowed", chunk, known_all & ~words.allowed[predicate, subject, object_])
+        self._predictions(
+            "triplet not allowed", chunk, known_all & ~words.allowed[predicate, subject, object_]
+        )
         differ = (predicate == IS) & (boxes[0] != boxes[1]).any(axis=1)
         self._predictions('"is" with two different boxes', chunk, differ)
 
-    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask) -> None:
+    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask | np.bool_) -> None:
         if wrong.any():
             prediction = int(np.argmax(wrong))
             line = int(chunk.line[prediction])

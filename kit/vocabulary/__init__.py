@@ -66,7 +66,7 @@ class Vocabulary:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    with files(__name__).joinpath(name).open(encoding="utf-8", newline="") as file:
+    with files(__name__).joinpath(name).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -1,1 +1,0 @@
-"""Random but realistic truth, labels and predictions for timing the metric."""

@@ -1,0 +1,138 @@
+import json
+
+import numpy as np
+import pytest
+
+from kit.errors import FileFault
+from kit.metric.detection import MOST_PER_CLASS, Objects, evaluate
+from kit.metric.detection_files import score_detection_files
+from kit.metric.hierarchy import read_hierarchy
+from tests.paths import GOLDEN_DETECTION, OPENIMAGES, needs_golden, needs_openimages
+
+CASES = sorted(p.name for p in GOLDEN_DETECTION.glob("*")) if GOLDEN_DETECTION.is_dir() else []
+NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+NAMES = ("x", "y")
+
+
+@needs_golden
+@pytest.mark.parametrize("case", CASES)
+def test_golden_case_to_1e9(case):
+    folder = GOLDEN_DETECTION / case
+    expected = json.loads((folder / "expected.json").read_text())
+    result = score_detection_files(
+        [folder / "gt_boxes.csv"], folder / "pred.csv", [folder / "gt_labels.csv"]
+    ).as_dict()
+    assert result["mAP"] == pytest.approx(expected["mAP"], abs=1e-9)
+    assert result["AP"] == pytest.approx(expected["AP"], abs=1e-9)
+    assert result["num_gt"] == expected["num_gt"]
+
+
+def objects(rows, score=None, group=None):
+    return Objects(
+        np.array([r[0] for r in rows], np.int64),
+        np.array([r[1] for r in rows], np.int64),
+        np.array([r[2] for r in rows], np.float64).reshape(-1, 4),
+        None if score is None else np.array(score, np.float64),
+        None if group is None else np.array(group, bool),
+    )
+
+
+LEFT, RIGHT = (0, 0, 0.4, 1), (0.6, 0, 1, 1)
+WHOLE, CROWD = (0, 0, 1, 1), (0, 0, 0.5, 0.5)
+
+
+def test_right_wrong_and_ignored():
+    truth = objects([(0, 0, LEFT)])
+    found = objects([(0, 0, LEFT), (0, 0, RIGHT), (0, 1, LEFT)], [0.5, 0.9, 0.99])
+    result = evaluate(truth, found, NOTHING, NAMES)
+    assert result.ap == {"x": 0.5}  # class y is not verified there: ignored, and absent from the mean
+    verified = (np.array([0]), np.array([1]))
+    assert evaluate(truth, found, verified, NAMES).counts["pred_kept"] == 3
+
+
+def test_group_of_absorbs_and_gives_one_hit():
+    truth = objects([(0, 0, WHOLE)], group=[True])
+    inside = objects([(0, 0, CROWD), (0, 0, LEFT)], [0.3, 0.6])
+    assert evaluate(truth, inside, NOTHING, NAMES).ap == {"x": 1.0}
+    worthless = objects([(0, 0, CROWD)], [0.0])
+    assert evaluate(truth, worthless, NOTHING, NAMES).ap == {"x": 0.0}
+
+
+def test_degenerate_boxes_and_low_scores_are_removed():
+    truth = objects([(0, 0, LEFT)])
+    found = objects([(0, 0, (0.5, 0, 0.5, 1)), (0, 0, (0.6, 0, 0.5, 1)), (0, 0, LEFT)], [1, 1, -10])
+    result = evaluate(truth, found, NOTHING, NAMES)
+    assert result.counts["pred_kept"] == 0
+    assert result.mean_ap == 0
+
+
+def test_at_most_so_many_boxes_of_a_class_in_an_image():
+    rows = [(0, 0, RIGHT)] * MOST_PER_CLASS + [(0, 0, LEFT)]
+    scores = [0.9] * MOST_PER_CLASS + [0.1]
+    result = evaluate(objects([(0, 0, LEFT)]), objects(rows, scores), NOTHING, NAMES)
+    assert result.counts["pred_kept"] == MOST_PER_CLASS
+    assert result.mean_ap == 0
+
+
+def write(path, header, *lines):
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+TREE = {
+    "LabelName": "/m/root",
+    "Subcategory": [
+        {"LabelName": "/m/animal", "Subcategory": [{"LabelName": "/m/cat"}, {"LabelName": "/m/dog"}]},
+        {"LabelName": "/m/car"},
+    ],
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "tree.json").write_text(json.dumps(TREE))
+    write(tmp_path / "truth.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", "1,/m/cat,0,0.4,0,1")
+    write(tmp_path / "labels.csv", "ImageID,LabelName,Confidence", "1,/m/cat,1", "2,/m/animal,0")
+    write(
+        tmp_path / "pred.csv",
+        "ImageID,LabelName,Score,XMin,XMax,YMin,YMax",
+        "1,/m/cat,0.9,0,0.4,0,1",
+        "1,/m/animal,0.8,0,0.4,0,1",
+        "2,/m/dog,0.95,0,0.4,0,1",
+    )
+    return tmp_path
+
+
+def test_hierarchy_expands_truth_and_labels_but_not_predictions(files):
+    tree = read_hierarchy(files / "tree.json")
+    result = score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"], tree)
+    assert result.ap == {"/m/animal": 1.0, "/m/cat": 1.0}
+    assert result.counts == {"gt_boxes": 2, "pred_rows": 3, "pred_kept": 3}  # dog of image 2: absent, so wrong
+
+
+def test_a_class_outside_the_hierarchy_is_a_fault(files):
+    write(files / "truth.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", "1,/m/boat,0,0.4,0,1")
+    with pytest.raises(FileFault, match=r"line 2, column LabelName: '/m/boat' is not in the hierarchy"):
+        score_detection_files(
+            [files / "truth.csv"], files / "pred.csv", hierarchy=read_hierarchy(files / "tree.json")
+        )
+
+
+def test_a_hierarchy_file_that_is_none(tmp_path):
+    with pytest.raises(FileFault, match="no such file"):
+        read_hierarchy(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(FileFault, match="line 1: not a JSON file"):
+        read_hierarchy(tmp_path / "bad.json")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(FileFault, match="not a class hierarchy"):
+        read_hierarchy(tmp_path / "list.json")
+
+
+@needs_openimages
+def test_the_real_hierarchy():
+    tree = read_hierarchy(OPENIMAGES / "bbox_labels_600_hierarchy.json")
+    assert "/m/0bl9f" not in tree  # the virtual root
+    person, man = "/m/01g317", "/m/04yx4"
+    assert person in tree.ancestors[man]
+    assert man in tree.descendants[person]

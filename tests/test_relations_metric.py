@@ -1,0 +1,182 @@
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.metric.relations import InvertedBox, evaluate, judge, score
+from kit.tables.official import read_image_labels, read_predictions, read_relations
+from kit.tables.schema import ImageLabels, Predictions, Relations
+from kit.vocabulary import PREDICATES, vocabulary
+from tests import reference
+from tests.paths import GOLDEN, needs_golden
+
+CASES = sorted(p.name for p in GOLDEN.glob("*") if not p.name.startswith("err_")) if GOLDEN.is_dir() else []
+
+
+def assert_equal(ours, theirs, path=""):
+    if isinstance(theirs, dict):
+        assert set(ours) == set(theirs), path
+        for key, value in theirs.items():
+            assert_equal(ours[key], value, f"{path}/{key}")
+    elif theirs is None:
+        assert math.isnan(ours), path
+    else:
+        assert ours == pytest.approx(theirs, abs=1e-9), path
+
+
+def read(case, form="pred"):
+    folder = GOLDEN / case
+    return (
+        read_relations(folder / "gt_vrd.csv"),
+        read_predictions(folder / f"{form}.csv"),
+        read_image_labels(folder / "gt_labels.csv"),
+    )
+
+
+@needs_golden
+@pytest.mark.parametrize("form", ["pred", "submission"])
+@pytest.mark.parametrize("case", CASES)
+def test_golden_case_to_1e9(case, form):
+    expected = json.loads((GOLDEN / case / "expected.json").read_text())
+    result = evaluate(*read(case, form)).as_dict()
+    if form == "pred":
+        assert_equal(result["counts"], expected["counts"])
+    result.pop("counts")
+    assert_equal(result, expected["if_argsort_were_stable"])
+
+
+@needs_golden
+@pytest.mark.parametrize("case", ["tie_free", "perfect", "nothing_kept"])
+def test_without_ties_the_stable_and_the_published_number_agree(case):
+    expected = json.loads((GOLDEN / case / "expected.json").read_text())
+    assert_equal(evaluate(*read(case)).final_score, expected["final_score"])
+
+
+@needs_golden
+@pytest.mark.parametrize("case", ["tie_free", "perfect", "nothing_kept"])
+def test_verdicts_and_ranks_row_by_row(case):
+    truth, predictions, labels = read(case)
+    judgement = judge(truth, predictions, labels)
+    ours = [("dropped", "dropped", 0)] * len(predictions)
+    for i, row in enumerate(judgement.rows):
+        verdict = [("FP", "TP")[int(judgement.hit[task][i])] for task in ("relationships", "phrases")]
+        ours[row] = (*verdict, int(judgement.rank[i]))
+    with (GOLDEN / case / "verdicts.csv").open() as file:
+        theirs = [
+            (r["relationships"], r["phrases"], int(r["rank_in_image"])) for r in csv.DictReader(file)
+        ]
+    assert ours == theirs
+
+
+@needs_golden
+def test_several_truth_files_are_one_truth():
+    truth, predictions, labels = read("mixed")
+    half = truth.image < len(truth.images) // 2
+    parts = Relations.concat([truth.take(half), truth.take(~half)])
+    assert evaluate(parts, predictions, labels).final_score == pytest.approx(
+        evaluate(truth, predictions, labels).final_score, abs=1e-12
+    )
+
+
+def relations(rows, images=("a", "b", "c")):
+    return Relations(
+        images=images,
+        image=np.array([images.index(r[0]) for r in rows], np.int32),
+        subject=[r[1] for r in rows],
+        object=[r[2] for r in rows],
+        predicate=[r[3] for r in rows],
+        subject_box=np.array([r[4] for r in rows], np.float32).reshape(-1, 4),
+        object_box=np.array([r[5] for r in rows], np.float32).reshape(-1, 4),
+    )
+
+
+def predictions_of(rows, scores, images=("a", "b", "c")):
+    table = relations(rows, images)
+    columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
+    return Predictions(images=images, **columns, score=np.array(scores, np.float64))
+
+
+BOX = st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4])] * 2, *[st.sampled_from([0.4, 0.5, 0.6, 1.0])] * 2)
+ROW = st.tuples(
+    st.sampled_from("abc"), st.integers(0, 2), st.integers(1, 3), st.integers(0, 2), BOX, BOX
+)
+SCORED = st.tuples(ROW, st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, -1.0, 3.0]))
+LABEL = st.tuples(st.sampled_from("abc"), st.integers(0, 3))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ROW, max_size=8), st.lists(SCORED, min_size=1, max_size=25), st.lists(LABEL, max_size=6))
+def test_equals_the_plain_loops_on_any_input(truth, scored, labels):
+    table = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
+    ours = evaluate(
+        relations(truth), predictions_of([r for r, _ in scored], [s for _, s in scored]), table
+    ).as_dict()
+    ours.pop("counts")
+    theirs = reference.score(truth, scored, labels, PREDICATES)
+    nan_as_none = json.loads(json.dumps(theirs), parse_constant=lambda _: None)
+    assert_equal(ours, nan_as_none)
+
+
+ONE = ("a", 0, 1, 0, (0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0))
+
+
+def test_one_right_prediction_scores_one():
+    result = evaluate(relations([ONE]), predictions_of([ONE], [0.3]))
+    assert result.final_score == pytest.approx(1)
+    assert result.relationships["AP"] == {PREDICATES[0]: 1.0}
+
+
+def test_without_truth_every_number_is_nan():
+    result = evaluate(Relations.empty(), predictions_of([ONE], [0.3]))
+    assert math.isnan(result.final_score)
+    assert result.relationships["AP"] == {}
+
+
+def test_without_predictions_every_number_is_zero():
+    result = evaluate(relations([ONE]), Predictions.empty())
+    assert result.final_score == 0
+
+
+def test_no_second_choice():
+    """The best truth is taken, so the second prediction is wrong although another truth lies under it."""
+    near = ("a", 0, 1, 0, (0.0, 0.0, 0.5, 0.4), (0.5, 0.5, 1.0, 1.0))
+    truth = relations([ONE, near])
+    judgement = judge(truth, predictions_of([ONE, ONE], [0.9, 0.8]))
+    assert judgement.hit["relationships"].tolist() == [True, False]
+
+
+def test_unverified_labels_drop_a_prediction_and_negative_ones_count_against_it():
+    other = ("a", 5, 6, 0, ONE[4], ONE[5])
+    half = ("a", 0, 6, 0, ONE[4], ONE[5])
+    unverified = judge(relations([ONE]), predictions_of([other, half], [0.5, 0.5]))
+    assert len(unverified.rows) == 0
+    labels = ImageLabels(("a",), [0], [6])
+    assert judge(relations([ONE]), predictions_of([other, half], [0.5, 0.5]), labels).rows.tolist() == [0, 1]
+
+
+def test_inverted_box_counts_only_where_the_prediction_counts():
+    inverted = ("a", 0, 1, 0, (0.5, 0.0, 0.1, 0.5), (0.5, 0.5, 1.0, 1.0))
+    with pytest.raises(InvertedBox, match="subject") as caught:
+        evaluate(relations([ONE]), predictions_of([ONE, inverted], [0.3, 0.2]))
+    assert caught.value.row == 1
+    dropped = ("a", 7, 8, 0, inverted[4], inverted[5])
+    assert evaluate(relations([ONE]), predictions_of([ONE, dropped], [0.3, 0.2])).final_score == pytest.approx(1)
+
+
+def test_tied_rows_counts_rows_of_one_image_or_predicate():
+    other_image = ("b", 0, 1, 0, ONE[4], ONE[5])
+    truth = relations([ONE, other_image])
+    assert judge(truth, predictions_of([ONE, other_image], [0.5, 0.5])).tied_rows() == 2
+    assert judge(truth, predictions_of([ONE, other_image], [0.5, 0.4])).tied_rows() == 0
+
+
+def test_scores_name_the_predicates_of_the_vocabulary():
+    triplets = vocabulary().triplets
+    rows = [("a", int(s), int(o), int(p), ONE[4], ONE[5]) for p, s, o in triplets]
+    result = score(judge(relations(rows), predictions_of(rows, np.linspace(0, 1, len(rows)))))
+    assert set(result.relationships["AP"]) == set(PREDICATES)
+    assert all(ap == 1 for ap in result.relationships["AP"].values())

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+
+import pytest
+
+from kit.config import load_config
+from kit.data.mini import build_mini
+from kit.run import Run
+
+TINY = (
+    "data.mini={train: 150, stack: 20, val: 60, test: 30, seed: 3}",
+    "relation.spatial.rounds=40",
+    "relation.spatial.block=20",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny mini challenge in it, below data/mini."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with chdir(folder):
+        config = load_config("mini", TINY)
+        build_mini(config.data.root, config.data.mini)
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder: Path) -> Iterator[Path]:
+    """Work inside the folder of the tiny challenge."""
+    before = os.getcwd()
+    os.chdir(tiny_folder)
+    yield tiny_folder
+    os.chdir(before)
+
+
+@pytest.fixture
+def run(tiny: Path, tmp_path: Path) -> Run:
+    """An empty run on the tiny challenge."""
+    return Run(load_config("mini", TINY), tmp_path / "run")

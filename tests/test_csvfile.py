@@ -1,0 +1,124 @@
+import gzip
+import zipfile
+
+import numpy as np
+import pytest
+
+from kit.errors import FileFault
+from kit.tables import csvfile
+from kit.tables.csvfile import Codes, Column, CsvFile
+
+COLUMNS = [Column("ImageID"), Column("Score", "number")]
+TEXT = "ImageID,Score,Else\n1,0.5,x\n0002,1e-3,y\n"
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path, columns=COLUMNS):
+    rows = []
+    for batch in CsvFile(path).batches(columns):
+        rows += list(zip(*(c.to_pylist() for c in batch.columns), strict=True))
+    return rows
+
+
+def zipped(path, **files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_digit_ids_stay_text_and_other_columns_are_ignored(tmp_path):
+    assert read(write(tmp_path / "a.csv", TEXT)) == [("1", 0.5), ("0002", 0.001)]
+
+
+@pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t, lambda t: t + "\n\n"])
+def test_line_ends_marks_and_blank_lines(tmp_path, change):
+    assert read(write(tmp_path / "a.csv", change(TEXT))) == [("1", 0.5), ("0002", 0.001)]
+
+
+def test_packed(tmp_path):
+    assert read(write(tmp_path / "a.csv.gz", gzip.compress(TEXT.encode()))) == [("1", 0.5), ("0002", 0.001)]
+    assert read(zipped(tmp_path / "a.zip", **{"x.csv": TEXT})) == [("1", 0.5), ("0002", 0.001)]
+
+
+def test_column_by_another_name(tmp_path):
+    path = write(tmp_path / "a.csv", "ImageId,Confidence\nx,1\n")
+    columns = [Column("ImageID", aliases=("ImageId",)), Column("Score", "number", ("Confidence",))]
+    batch = next(CsvFile(path).batches(columns))
+    assert batch.schema.names == ["ImageID", "Score"]
+
+
+FAULTS = {
+    "lacks": ("ImageID,Else\n1,2\n", "line 1, column Score: the header lacks this column"),
+    "header only": ("ImageID,Score\n", "line 2: no row below the header"),
+    "empty": ("", "line 1: no CSV header"),
+    "text": ("ImageID,Score\na,1\n\nb,x1\n", "line 4, column Score: 'x1' where a finite number belongs"),
+    "nan": ("ImageID,Score\na,1\nb,NaN\n", "line 3, column Score: nan where a finite number belongs"),
+    "inf": ("ImageID,Score\na,-inf\n", "line 2, column Score: -inf where a finite number belongs"),
+    "missing": ("ImageID,Score\na,\n", "line 2, column Score: empty where a finite number belongs"),
+    "ragged": ("ImageID,Score\na,1\nb,1,2\n", "line 3: 3 fields where the header has 2"),
+    "twice": ("ImageID,Score,Score\na,1,2\n", "line 1, column Score: the header names this column twice"),
+    "latin": (b"ImageID,Score\na,1\n\xe9,2\n", "line 3, column ImageID: not UTF-8 text"),
+    "latin header": (b"Image\xe9,Score\na,1\n", "line 1: not UTF-8 text"),
+    "binary": (b"\0\0,\0\n", "line 1: no CSV header"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_names_its_place(tmp_path, name):
+    content, message = FAULTS[name]
+    path = write(tmp_path / "a.csv", content)
+    with pytest.raises(FileFault) as caught:
+        read(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_gzip_names_the_line_it_breaks_at(tmp_path):
+    whole = gzip.compress(("ImageID,Score\n" + "".join(f"i{i},0.{i}\n" for i in range(20000))).encode())
+    path = write(tmp_path / "a.csv.gz", whole[: len(whole) // 2])
+    with pytest.raises(FileFault, match=r"line \d+: the file is truncated or damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv.gz", b"plain"), ("a.zip", b"plain"), ("a.csv.gz", b"\x1f\x8b\x08")]
+)
+def test_not_what_its_name_says(tmp_path, name, content):
+    with pytest.raises(FileFault):
+        read(write(tmp_path / name, content))
+
+
+def test_zip_of_two_files(tmp_path):
+    with pytest.raises(FileFault, match="holds 2 files"):
+        read(zipped(tmp_path / "a.zip", **{"a.csv": TEXT, "b.csv": TEXT}))
+
+
+def test_no_such_file_and_a_folder(tmp_path):
+    with pytest.raises(FileFault, match="no such file"):
+        CsvFile(tmp_path / "none.csv")
+    with pytest.raises(FileFault, match="folder"):
+        CsvFile(tmp_path)
+
+
+def test_a_fault_in_a_later_block_has_the_right_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(csvfile, "BLOCK", 4096)
+    lines = [f"i{i},{i}" for i in range(5000)]
+    lines[4321] = "i4321,NaN"
+    path = write(tmp_path / "a.csv", "ImageID,Score\n" + "\n".join(lines))
+    with pytest.raises(FileFault, match="line 4323, column Score"):
+        read(path)
+
+
+def test_codes_grow_or_are_closed(tmp_path):
+    path = write(tmp_path / "a.csv", "ImageID,Score\nb,1\na,1\nb,1\n")
+    column = next(CsvFile(path).batches(COLUMNS)).column(0)
+    growing = Codes()
+    assert growing.encode(column).tolist() == [0, 1, 0]
+    assert list(growing.index) == ["b", "a"]
+    assert Codes({"a": 7}).encode(column).tolist() == [-1, 7, -1]
+    assert np.issubdtype(growing.encode(column).dtype, np.int32)

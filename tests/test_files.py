@@ -1,0 +1,50 @@
+import gzip
+import json
+import zipfile
+
+import pytest
+
+from kit.errors import KitError
+from kit.files import json_text, packed, whole, write_json, write_text
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with pytest.raises(RuntimeError), whole(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert list(path.parent.iterdir()) == []
+    write_text(path, "all")
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+    assert path.read_text() == "all"
+
+
+def test_an_unfinished_write_leaves_the_old_file(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), whole(tmp_path / "a.txt") as part:
+        part.write_text("new")
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KitError, match="cannot be written"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_packing_by_name(tmp_path):
+    for name in ("a.csv", "a.csv.gz", "a.csv.zip"):
+        with whole(tmp_path / name) as part, packed(part, name) as file:
+            file.write(b"text")
+    assert (tmp_path / "a.csv").read_bytes() == b"text"
+    assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()) == b"text"
+    with zipfile.ZipFile(tmp_path / "a.csv.zip") as archive:
+        assert {n: archive.read(n) for n in archive.namelist()} == {"a.csv": b"text"}
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    value = {"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": None}}
+    assert json.loads(json_text(value)) == {"a": None, "b": [None, 1.5], "c": {"d": None}}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text())["b"] == [None, 1.5]

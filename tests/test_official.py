@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+
+from kit.errors import FileFault
+from kit.tables import official
+from kit.tables.official_writer import (
+    write_boxes,
+    write_detections,
+    write_image_labels,
+    write_relations,
+    write_sample_submission,
+)
+from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
+from kit.vocabulary import vocabulary
+from tests.paths import OPENIMAGES, needs_openimages
+
+MAN, GUITAR, WOODEN = "/m/04yx4", "/m/0342h", "/m/083vt"
+HEADER = "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel"
+ROW = f"7,{MAN},{GUITAR},0.1,0.5,0.2,0.9,0.3,0.4,0.5,0.6,plays"
+
+
+def write(path, *lines):
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_relation_row(tmp_path):
+    table = official.read_relations(write(tmp_path / "r.csv", HEADER, ROW))
+    words = vocabulary()
+    assert table.images == ("7",)
+    assert (table.subject[0], table.object[0]) == (words.label[MAN], words.label[GUITAR])
+    assert words.predicates[table.predicate[0]] == "plays"
+    assert np.allclose(table.subject_box, [[0.1, 0.2, 0.5, 0.9]])
+    assert np.allclose(table.object_box, [[0.3, 0.5, 0.4, 0.6]])
+
+
+def test_the_other_name_of_the_predicate_column(tmp_path):
+    header = HEADER.replace("RelationshipLabel", "RelationLabel")
+    assert len(official.read_relations(write(tmp_path / "r.csv", header, ROW))) == 1
+
+
+FAULTS = [
+    (ROW.replace(MAN, "/m/none"), "line 2, column LabelName1: unknown label '/m/none'"),
+    (ROW.replace("plays", "eats"), "line 2, column RelationshipLabel: unknown predicate 'eats'"),
+    (ROW.replace("0.1,0.5", "0.5,0.1"), "line 2, column XMin1: inverted box"),
+    (ROW.replace("0.5,0.6", "0.6,0.5"), "line 2, column YMin2: inverted box"),
+    (ROW.replace("0.9", ""), "line 2, column YMax1: empty where a finite number belongs"),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), FAULTS)
+def test_faulty_relations(tmp_path, row, message):
+    with pytest.raises(FileFault) as caught:
+        official.read_relations(write(tmp_path / "r.csv", HEADER, row))
+    assert message in str(caught.value)
+
+
+def test_boxes_and_detections_of_other_classes_are_left_out(tmp_path):
+    lines = [f"a,{MAN},0,1,0,1", "a,/m/other,0,1,0,1", f"a,{WOODEN},0,1,0,1"]
+    path = write(tmp_path / "b.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", *lines)
+    boxes = official.read_boxes(path)
+    assert len(boxes) == 1
+    assert not boxes.is_group_of.any()
+    scored = [f"{line},0.5" for line in lines]
+    path = write(tmp_path / "d.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax,Score", *scored)
+    assert len(official.read_detections(path)) == 1
+
+
+def test_unknown_image_label(tmp_path):
+    path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", f"a,{MAN},1", "a,/m/other,0")
+    with pytest.raises(FileFault, match="line 3, column LabelName: unknown label"):
+        official.read_image_labels(path)
+
+
+def test_predictions_in_the_long_form_keep_doubles_and_inverted_boxes(tmp_path):
+    row = ROW.replace("0.1,0.5", "0.5,0.1") + ",0.123456789012345"
+    table = official.read_predictions(write(tmp_path / "p.csv", HEADER + ",Score", row))
+    assert table.score[0] == 0.123456789012345
+    fault = official.prediction_fault(tmp_path / "p.csv", 0, "subject", "inverted")
+    assert "line 2, column XMin1: inverted" in str(fault)
+
+
+def test_image_ids_in_order_and_only_once(tmp_path):
+    path = tmp_path / "s.csv"
+    write_sample_submission(path, ["b", "a", "01"])
+    assert official.read_image_ids(path) == ("b", "a", "01")
+    with pytest.raises(FileFault, match="line 4, column ImageId: image b is there twice"):
+        official.read_image_ids(write(path, "ImageId", "b", "a", "b"))
+
+
+def random_relations(n, rng):
+    triplets = vocabulary().triplets[rng.integers(0, 329, n)]
+    sides = [np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).round(6) for _ in range(2)]
+    return Relations(("a", "b"), rng.integers(0, 2, n), triplets[:, 1], triplets[:, 2], triplets[:, 0], *sides)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    rng = np.random.default_rng(0)
+    relations = random_relations(50, rng)
+    write_relations(tmp_path / "r.csv", relations)
+    assert (tmp_path / "r.csv").read_text().splitlines()[0] == HEADER
+    back = official.read_relations(tmp_path / "r.csv")
+    for name in Relations.COLUMNS:
+        assert np.array_equal(getattr(back, name), getattr(relations, name)), name
+    columns = {name: getattr(relations, name) for name in ("image", *Relations.COLUMNS)}
+    scored = Predictions(relations.images, **columns, score=rng.random(50))
+    write_relations(tmp_path / "p.csv.gz", scored)
+    assert np.array_equal(official.read_predictions(tmp_path / "p.csv.gz").score, scored.score)
+
+
+def test_boxes_labels_and_detections_are_read_back(tmp_path):
+    box = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1, 1]]
+    boxes = Boxes(("a",), [0, 0], [3, 4], box, [True, False])
+    write_boxes(tmp_path / "b.csv", boxes)
+    back = official.read_boxes(tmp_path / "b.csv")
+    assert np.array_equal(back.box, boxes.box)
+    assert back.is_group_of.tolist() == [True, False]
+    write_detections(tmp_path / "d.csv", Detections(("a",), [0, 0], [3, 4], [0.25, 0.5], box))
+    assert official.read_detections(tmp_path / "d.csv").score.tolist() == [0.25, 0.5]
+    write_image_labels(tmp_path / "l.csv", ImageLabels(("a",), [0, 0], [3, 60]), [True, False])
+    assert official.read_image_labels(tmp_path / "l.csv").label.tolist() == [3, 60]
+
+
+@needs_openimages
+@pytest.mark.parametrize(("name", "rows"), [("train-subset-vrd.csv", 21019), ("validation-half-vrd.csv", 1881)])
+def test_the_real_relations(name, rows):
+    table = official.read_relations(OPENIMAGES / name)
+    assert len(table) == rows
+    allowed = vocabulary().allowed[table.predicate, table.subject, table.object]
+    assert allowed.all()
+
+
+@needs_openimages
+def test_the_real_test_ids():
+    ids = official.read_image_ids(OPENIMAGES / "test-image-ids.csv.gz")
+    assert len(ids) == 99_999
+    assert ids[0] == "00000b4dcff7f799"

@@ -1,0 +1,27 @@
+from kit import progress
+from kit.progress import notice, silent, track
+
+
+def test_steps_pass_through_and_lines_go_to_stderr(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    assert list(track(iter("abc"), 3, "work")) == ["a", "b", "c"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "work: 1 of 3, about" in err
+
+
+def test_quick_work_says_nothing(capsys):
+    assert list(track([1, 2], 2, "work")) == [1, 2]
+    assert list(silent([1, 2], 2, "work")) == [1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_the_steps_pass_too(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert list(track([1, 2], 2, "work")) == [1, 2]
+    assert capsys.readouterr().out == ""
+
+
+def test_notice(capsys):
+    notice("a line")
+    assert capsys.readouterr().err == "a line\n"

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from kit.metric.analysis import analyse
+from kit.metric.faults import KINDS, fault_kinds
+from kit.metric.relations import evaluate, judge
+from kit.metric.resample import Resampler, interval, without_each
+from kit.tables.schema import ImageLabels, Predictions, Relations
+from kit.vocabulary import PREDICATES
+from tests.test_relations_metric import predictions_of, relations
+from tests.test_submission import predictions
+
+
+def a_case(seed=0, images=("a", "b", "c", "d", "e")):
+    rng = np.random.default_rng(seed)
+    table = predictions(300, rng, images)
+    columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
+    truth = Relations(images, **columns).take(rng.random(300) < 0.3)
+    return truth, table
+
+
+def times(table, counts):
+    """The table with image i there counts[i] times, as images of their own."""
+    parts = []
+    for copy in range(max(counts)):
+        ids = [name for name, n in zip(table.images, counts, strict=True) if n > copy]
+        part = table.of_images(ids)
+        columns = {name: getattr(part, name) for name in ("image", *type(part).COLUMNS)}
+        parts.append(type(part)(tuple(f"{name}{copy}" for name in ids), **columns))
+    return type(table).concat(parts)
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 1, 1, 1), (2, 0, 1, 3, 0), (0, 0, 5, 0, 0)])
+def test_a_weighting_equals_the_metric_on_repeated_images(counts):
+    truth, table = a_case()
+    weighted = Resampler(judge(truth, table)).score(np.array(counts))
+    direct = evaluate(times(truth, counts), times(table, counts))
+    assert weighted["final_score"] == pytest.approx(direct.final_score, abs=1e-12)
+    for task in ("relationships", "phrases"):
+        assert weighted[task]["AP"] == pytest.approx(getattr(direct, task)["AP"], abs=1e-12)
+
+
+def test_without_a_predicate_is_the_mean_of_the_others():
+    truth, table = a_case()
+    scores = evaluate(truth, table)
+    left_out = without_each(Resampler(judge(truth, table)))
+    for name in scores.relationships["AP"]:
+        others = [
+            np.mean([ap for p, ap in part["AP"].items() if p != name])
+            for part in (scores.relationships, scores.phrases)
+        ]
+        want = 0.4 * sum(others) + 0.2 * scores.relationships["Recall@50"]
+        assert left_out[name] == pytest.approx(want)
+
+
+def test_the_same_seed_draws_the_same():
+    resampler = Resampler(judge(*a_case()))
+    first, second = (list(resampler.boards(5, seed=1)) for _ in range(2))
+    assert first == second
+    assert first != list(resampler.boards(5, seed=2))
+
+
+def test_boards_split_all_known_images():
+    resampler = Resampler(judge(*a_case()))
+    draws = []
+    resampler.score = lambda weights, without="": draws.append(weights) or {"final_score": 0.0}
+    list(resampler.boards(3, seed=0))
+    for shown, hidden in zip(draws[::2], draws[1::2], strict=True):
+        assert (shown + hidden == 1).all()
+        assert shown.sum() == 2  # 30% of 5
+
+
+def test_the_interval_leaves_nan_out():
+    summary = interval([0.0, 1.0, float("nan")])
+    assert summary["mean"] == 0.5
+    assert (summary["low"], summary["high"]) == pytest.approx((0.025, 0.975))
+    assert np.isnan(interval([float("nan")])["mean"])
+
+
+MAN, GUITAR = 0, 1
+LEFT, RIGHT, FAR = (0.0, 0.0, 0.4, 0.4), (0.5, 0.5, 1.0, 1.0), (0.7, 0.2, 0.9, 0.4)
+TRUE = ("a", 0, 1, 2, LEFT, RIGHT)
+
+
+def test_every_kind_of_error():
+    rows = {
+        "duplicate": TRUE,
+        "predicate wrong": ("a", 0, 1, 3, LEFT, RIGHT),
+        "label wrong": ("a", 0, 5, 2, LEFT, RIGHT),
+        "subject box missed": ("a", 0, 1, 2, FAR, RIGHT),
+        "object box missed": ("a", 0, 1, 2, LEFT, FAR),
+        "not in the truth": ("a", 0, 1, 2, FAR, FAR),
+    }
+    table = predictions_of([TRUE, *rows.values()], np.linspace(1, 0.4, 7))
+    judgement = judge(relations([TRUE]), table, ImageLabels(("a",), [0], [5]))
+    kinds = fault_kinds(judgement, relations([TRUE]), table)
+    assert [KINDS[k] if k >= 0 else "hit" for k in kinds.kind] == ["hit", *rows]
+    listed = {row["kind"]: row for row in kinds.table()}
+    assert all(listed[kind]["rows"] == 1 for kind in KINDS)
+    assert listed["predicate wrong"]["per_predicate"] == {PREDICATES[3]: 1}
+    assert listed["duplicate"]["score_gain_without"] == 0  # it stands below the hit
+
+
+def test_what_a_kind_costs_is_the_score_without_its_rows():
+    wrong_first = predictions_of([("a", 0, 1, 2, FAR, RIGHT), TRUE], [0.9, 0.5])
+    judgement = judge(relations([TRUE]), wrong_first)
+    rows = {r["kind"]: r for r in fault_kinds(judgement, relations([TRUE]), wrong_first).table()}
+    # the phrase of the wrong box is wrong as well, so both APs rise from 1/2 to 1
+    assert rows["subject box missed"]["score_gain_without"] == pytest.approx(0.4 * 0.5 + 0.4 * 0.5)
+
+
+def test_the_whole_analysis_is_plain_data():
+    truth, table = a_case()
+    judgement = judge(truth, table)
+    result = analyse(judgement, truth, table, resamples=20, seed=1)
+    assert set(result) == {"resamples", "seed", "bootstrap", "without", "boards", "errors"}
+    final = result["bootstrap"]["final_score"]
+    assert final["low"] <= evaluate(truth, table).final_score <= final["high"] or final["std"] == 0
+    assert set(result["boards"]) == {"public", "private", "private_minus_public"}
+
+
+def test_an_analysis_of_predictions_that_all_drop():
+    truth, _ = a_case()
+    nothing = Predictions.empty(truth.images)
+    result = analyse(judge(truth, nothing), truth, nothing, resamples=3)
+    assert result["bootstrap"]["final_score"]["high"] == 0

@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+
+from kit.errors import FileFault
+from kit.metric.relations import evaluate
+from kit.tables.official import prediction_fault, read_image_ids, read_predictions
+from kit.tables.schema import Predictions, Relations
+from kit.tables.submission_check import check_submission
+from kit.tables.submission_writer import write_submission
+from kit.vocabulary import IS, vocabulary
+
+GOOD = "0.5 /m/04yx4 0.1 0.2 0.5 0.9 /m/0342h 0.3 0.5 0.4 0.6 plays"
+IS_GOOD = "0.25 /m/04bcr3 0.1 0.2 0.5 0.9 /m/083vt 0.1 0.2 0.5 0.9 is"
+HEADER = "ImageId,PredictionString"
+
+
+def write(path, *lines):
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path
+
+
+def predictions(n, rng, images=("a", "b", "c")):
+    triplets = vocabulary().triplets[rng.integers(0, 329, n)]
+    sides = [np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(np.float32) for _ in range(2)]
+    is_ = triplets[:, 0] == IS
+    sides[1][is_] = sides[0][is_]
+    image = np.sort(rng.integers(0, len(images), n))
+    return Predictions(
+        images, image, triplets[:, 1], triplets[:, 2], triplets[:, 0], *sides, score=rng.random(n)
+    )
+
+
+def test_reading(tmp_path):
+    table = read_predictions(write(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", f"z,  {GOOD} "))
+    assert [table.images[i] for i in table.image] == ["x", "x", "z"]
+    assert table.score.tolist() == [0.5, 0.25, 0.5]
+    assert np.allclose(table.object_box[0], [0.3, 0.5, 0.4, 0.6])
+
+
+READ_FAULTS = [
+    (f"y,{GOOD} 0.5", "line 3, column PredictionString: token count is not a multiple of 12"),
+    ("y," + GOOD.replace("0.9", "O.9"), "line 3, column PredictionString: prediction 1 of the line, YMax1: 'O.9'"),
+    (f"y,{GOOD} " + GOOD.replace("0.5 /m", "nan /m"), "prediction 2 of the line, Confidence: nan where a finite"),
+    ("y," + GOOD.replace("0342h", "x"), "prediction 1 of the line, LabelName2: unknown label '/m/x'"),
+    ("y," + GOOD.replace("plays", "eats"), "prediction 1 of the line, RelationshipLabel: unknown predicate"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), READ_FAULTS)
+def test_reading_a_faulty_one(tmp_path, line, message):
+    with pytest.raises(FileFault) as caught:
+        read_predictions(write(tmp_path / "s.csv", f"x,{GOOD}", line))
+    assert message in str(caught.value)
+
+
+def test_reading_one_without_predictions(tmp_path):
+    with pytest.raises(FileFault, match="no prediction in the whole file"):
+        read_predictions(write(tmp_path / "s.csv", "x,", "y,"))
+
+
+def test_the_place_of_a_prediction(tmp_path):
+    path = write(tmp_path / "s.csv", f"x,{GOOD} {GOOD}", "y,", f"z,{GOOD} {GOOD}")
+    assert "line 4, column PredictionString: prediction 2 of the line: bad" in str(
+        prediction_fault(path, 3, "subject", "bad")
+    )
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.csv.gz", "s.csv.zip"])
+def test_written_ones_are_without_fault_and_read_back(tmp_path, name):
+    table = predictions(400, np.random.default_rng(0))
+    written = write_submission(tmp_path / name, ("c", "empty", "a", "b"), [table])
+    assert (written.images, written.filled, written.predictions) == (4, 3, 400)
+    assert read_image_ids(tmp_path / name) == ("c", "empty", "a", "b")
+    report = check_submission(tmp_path / name, ("a", "b", "c", "empty"))
+    assert report.ok, report.faults
+    back = read_predictions(tmp_path / name)
+    for image in "abc":
+        want = table.take(table.image == table.images.index(image))
+        got = back.take(back.image == back.images.index(image))
+        order = np.argsort(-want.score)
+        assert np.allclose(got.score, want.score[order], rtol=1e-5)
+        assert np.abs(got.subject_box - want.subject_box[order]).max() <= 0.5e-5 + 1e-7
+        assert np.array_equal(got.predicate, want.predicate[order])
+
+
+def test_the_best_of_each_image_and_any_order_of_shards(tmp_path):
+    rng = np.random.default_rng(1)
+    table = predictions(300, rng, images=tuple("abcdef"))
+    parts = [table.take(table.image == i) for i in rng.permutation(6)]
+    write_submission(tmp_path / "parts.csv", tuple("abcdef"), parts, top=7)
+    write_submission(tmp_path / "whole.csv", tuple("abcdef"), [table], top=7)
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    back = read_predictions(tmp_path / "whole.csv")
+    for i in range(6):
+        best = np.sort(table.score[table.image == i])[::-1][:7]
+        assert np.allclose(back.score[back.image == back.images.index("abcdef"[i])], best, rtol=1e-5)
+
+
+def test_the_score_survives_writing(tmp_path):
+    rng = np.random.default_rng(2)
+    table = predictions(200, rng)
+    columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
+    truth = Relations(table.images, **columns).take(rng.random(200) < 0.4)
+    write_submission(tmp_path / "s.csv", table.images, [table], digits=6)
+    before, after = evaluate(truth, table), evaluate(truth, read_predictions(tmp_path / "s.csv"))
+    assert after.final_score == pytest.approx(before.final_score, abs=0.01)
+
+
+def test_thin_boxes_outside_boxes_and_tiny_scores_stay_legal(tmp_path):
+    box = np.array([[0.1234567, 0.5, 0.1234571, 0.5], [-0.1, -3, 1.2, 1.00001]], np.float32)
+    table = Predictions(("a",), [0, 0], [0, 0], [0, 0], [0, 0], box, box, score=[1e-12, 1.0])
+    table = Predictions(
+        ("a",), [0, 0], *vocabulary().triplets[[0, 1]][:, [1, 2, 0]].T, box, box, score=[1e-12, 1.0]
+    )
+    write_submission(tmp_path / "s.csv", ("a",), [table], digits=4)
+    assert check_submission(tmp_path / "s.csv", ("a",)).ok
+    assert read_predictions(tmp_path / "s.csv").score.tolist() == [1.0, 1e-12]
+
+
+def test_what_cannot_be_written(tmp_path):
+    table = predictions(5, np.random.default_rng(3), images=("a",))
+    with pytest.raises(Exception, match="image a has predictions but is not in the list"):
+        write_submission(tmp_path / "s.csv", ("b",), [table])
+    with pytest.raises(Exception, match="image a has predictions in two shards"):
+        write_submission(tmp_path / "s.csv", ("a",), [table, table])
+    table.score[0] = np.nan
+    with pytest.raises(Exception, match="not a finite number"):
+        write_submission(tmp_path / "s.csv", ("a",), [table])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_predicted_at_all(tmp_path):
+    write_submission(tmp_path / "s.csv", ("a", "b"), [])
+    assert (tmp_path / "s.csv").read_text() == f"{HEADER}\na,\nb,\n"
+    assert [f.kind for f in check_submission(tmp_path / "s.csv", ("a", "b")).faults] == [
+        "no prediction in the whole file"
+    ]
+
+
+CHECKS = {
+    "image id not in the test list": (["w," + GOOD], 1, "line 4, image w"),
+    "image id twice": ([f"x,{GOOD}", "x,"], 2, "line 4, image x"),
+    "token count is not a multiple of 12": ([f"z,{GOOD} 1"], 1, "line 4, image z"),
+    "YMax1 is not a number": (["z," + GOOD.replace("0.9", "O.9")], 1, "line 4, image z, prediction 1"),
+    "Confidence is not finite": ([f"z,{GOOD} " + GOOD.replace("0.5 /m", "inf /m")], 1, "prediction 2"),
+    "score outside [0, 1]": (["z," + GOOD.replace("0.5 /m", "1.5 /m")] * 2, 2, "line 4, image z"),
+    "coordinate outside [0, 1]": (["z," + GOOD.replace("0.9", "1.1")], 1, "line 4"),
+    "inverted box": (["z," + GOOD.replace("0.1 0.2", "0.6 0.2")], 1, "line 4"),
+    "LabelName2 unknown": (["z," + GOOD.replace("/m/0342h", "/m/x")], 1, "line 4"),
+    "RelationshipLabel unknown": (["z," + GOOD.replace("plays", "eats")], 1, "line 4"),
+    "triplet not allowed": (["z," + GOOD.replace("plays", "under")], 1, "line 4"),
+    '"is" with two different boxes': (["z," + IS_GOOD.replace("0.9 is", "0.8 is")], 1, "line 4"),
+    "image missing": (["w,"], 1, "z"),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_the_checker_says_kind_count_and_first_place(tmp_path, kind):
+    lines, count, first = CHECKS[kind]
+    path = write(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", *lines)
+    faults = {f.kind: f for f in check_submission(path, ("x", "y", "z")).faults}
+    assert faults[kind].count == count
+    assert first in faults[kind].first
+
+
+def test_the_checker_on_a_good_file_and_on_its_size(tmp_path):
+    path = write(tmp_path / "s.csv", f"x,{GOOD}", "y,")
+    report = check_submission(path, ("x", "y"))
+    assert report.ok
+    assert report.as_dict() == {
+        "path": str(path),
+        "ok": True,
+        "bytes": path.stat().st_size,
+        "images": 2,
+        "filled": 1,
+        "predictions": 1,
+        "faults": [],
+    }
+    assert [f.kind for f in check_submission(path, ("x", "y"), largest=10).faults] == [
+        "file larger than 10 bytes"
+    ]
+
+
+def test_the_checker_wants_the_header(tmp_path):
+    (tmp_path / "s.csv").write_text("ImageID,PredictionString\nx,\n")
+    with pytest.raises(FileFault, match="line 1: the header is not ImageId,PredictionString"):
+        check_submission(tmp_path / "s.csv", ("x",))

@@ -104,7 +104,7 @@ class Spatial(Boosting):
     """
 
     objective: Literal["binary", "multiclass"] = "binary"
-    start: Literal["prior", "mean"] = "prior"
+    start: Literal["prior", "mean"] = "mean"
 
 
 class Visual(Model):

@@ -26,6 +26,7 @@ from kit.config import Config
 from kit.errors import KitError
 from kit.files import write_json, write_text
 
+MADE_BY = {"prior": "train prior", "spatial": "train spatial", "predict-test": "predict --split test"}
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
 
@@ -62,7 +63,7 @@ class Run:
     def folder(self, name: str) -> Path:
         """The folder of a finished stage. Raises KitError where it is not finished."""
         if self.finished(name) is None:
-            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit train {name}` first")
+            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit {MADE_BY[name]}` first")
         return self.path / name
 
     def key(self, settings: Any, inputs: Sequence[Path] = (), after: Sequence[str] = ()) -> dict[str, Any]:

@@ -12,4 +12,6 @@ GOLDEN_DETECTION = SHARED / "metric" / "golden_detection"
 OPENIMAGES = SHARED / "openimages"
 
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden metric cases are not here")
-needs_openimages = pytest.mark.skipif(not OPENIMAGES.is_dir(), reason="the real Open Images files are not here")
+needs_openimages = pytest.mark.skipif(
+    not OPENIMAGES.is_dir(), reason="the real Open Images files are not here"
+)

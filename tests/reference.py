@@ -11,11 +11,16 @@ from typing import Any
 
 import numpy as np
 
-Row = tuple[str, int, int, int, tuple[float, ...], tuple[float, ...]]  # image, subject, object, predicate, boxes
+Row = tuple[
+    str, int, int, int, tuple[float, ...], tuple[float, ...]
+]  # image, subject, object, predicate, boxes
 
 
 def score(
-    truth: list[Row], predictions: list[tuple[Row, float]], labels: list[tuple[str, int]], names: tuple[str, ...]
+    truth: list[Row],
+    predictions: list[tuple[Row, float]],
+    labels: list[tuple[str, int]],
+    names: tuple[str, ...],
 ) -> dict[str, Any]:
     """All official numbers, as nested dictionaries with the published keys."""
     images = sorted({r[0] for r, _ in predictions})
@@ -63,9 +68,7 @@ def score(
     return result
 
 
-def _image(
-    kept: list[tuple[Row, float]], truth: list[Row], task: str
-) -> list[tuple[float, int, bool]]:
+def _image(kept: list[tuple[Row, float]], truth: list[Row], task: str) -> list[tuple[float, int, bool]]:
     out = []
     for triplet in sorted({row[1:4] for row, _ in kept}):
         mine = _sorted([(row, v) for row, v in kept if row[1:4] == triplet], lambda r: r[1])

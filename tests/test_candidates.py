@@ -51,7 +51,11 @@ def test_pairs_are_ordered_allowed_and_of_one_image():
     objects = boxes(("b", "Man", A), ("a", "Guitar", A), ("a", "Man", B), ("a", "Man", C), ("b", "Piano", B))
     got = named(objects, pair_candidates(objects))
     for image, subject, object_ in got:
-        assert np.delete(WORDS.allowed, IS, 0)[:, NAME[subject], NAME[object_]].any(), (image, subject, object_)
+        assert np.delete(WORDS.allowed, IS, 0)[:, NAME[subject], NAME[object_]].any(), (
+            image,
+            subject,
+            object_,
+        )
     assert got.count(("a", "Man", "Guitar")) == 2
     assert ("b", "Man", "Piano") in got
     assert ("b", "Man", "Guitar") not in got

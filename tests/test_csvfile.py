@@ -35,7 +35,9 @@ def test_digit_ids_stay_text_and_other_columns_are_ignored(tmp_path):
     assert read(write(tmp_path / "a.csv", TEXT)) == [("1", 0.5), ("0002", 0.001)]
 
 
-@pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t, lambda t: t + "\n\n"])
+@pytest.mark.parametrize(
+    "change", [lambda t: t.replace("\n", "\r\n"), lambda t: "\ufeff" + t, lambda t: t + "\n\n"]
+)
 def test_line_ends_marks_and_blank_lines(tmp_path, change):
     assert read(write(tmp_path / "a.csv", change(TEXT))) == [("1", 0.5), ("0002", 0.001)]
 

@@ -107,7 +107,11 @@ def test_hierarchy_expands_truth_and_labels_but_not_predictions(files):
     tree = read_hierarchy(files / "tree.json")
     result = score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"], tree)
     assert result.ap == {"/m/animal": 1.0, "/m/cat": 1.0}
-    assert result.counts == {"gt_boxes": 2, "pred_rows": 3, "pred_kept": 3}  # dog of image 2: absent, so wrong
+    assert result.counts == {
+        "gt_boxes": 2,
+        "pred_rows": 3,
+        "pred_kept": 3,
+    }  # dog of image 2: absent, so wrong
 
 
 def test_a_class_outside_the_hierarchy_is_a_fault(files):

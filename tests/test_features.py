@@ -10,11 +10,11 @@ from kit.relation.geometry import object_features, pair_features
 from kit.tables.schema import Boxes
 from tests.test_candidates import A, B, C, boxes
 
-S, O = np.array([[0.0, 0.0, 0.4, 0.2]], np.float32), np.array([[0.2, 0.1, 0.6, 0.5]], np.float32)
+SUBJECT, OBJECT = np.array([[0.0, 0.0, 0.4, 0.2]], np.float32), np.array([[0.2, 0.1, 0.6, 0.5]], np.float32)
 
 
 def test_object_features_by_hand():
-    f = {name: float(v[0]) for name, v in object_features(O, "o").items()}
+    f = {name: float(v[0]) for name, v in object_features(OBJECT, "o").items()}
     assert f["o_width"] == pytest.approx(0.4)
     assert f["o_height"] == pytest.approx(0.4)
     assert f["o_log_area"] == pytest.approx(np.log(0.16), rel=1e-5)
@@ -22,7 +22,7 @@ def test_object_features_by_hand():
 
 
 def test_pair_features_by_hand():
-    f = {name: float(v[0]) for name, v in pair_features(S, O).items()}
+    f = {name: float(v[0]) for name, v in pair_features(SUBJECT, OBJECT).items()}
     inter, union = 0.2 * 0.1, 0.08 + 0.16 - 0.02
     assert f["dx_by_subject"] == pytest.approx(0.2 / 0.4)
     assert f["dy_by_object"] == pytest.approx(0.2 / 0.4)
@@ -129,8 +129,7 @@ def test_order_of_images_does_not_change_the_features():
     label = rng.choice([0, 12, 20, 30], n)
     image = np.sort(rng.integers(0, 3, n))
     objects = Boxes(("a", "b", "c"), image, label, box, np.zeros(n, bool))
-    alone = [o for o in ("a", "b", "c")]
-    parts = [objects.of_images([name]) for name in alone]
+    parts = [objects.of_images([name]) for name in "abc"]
     whole = features_of_pairs(objects, pair_candidates(objects)).values
     pieces = [features_of_pairs(p, pair_candidates(p)).values for p in parts]
     assert np.allclose(whole, np.concatenate(pieces), equal_nan=True)

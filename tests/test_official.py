@@ -91,7 +91,9 @@ def test_image_ids_in_order_and_only_once(tmp_path):
 def random_relations(n, rng):
     triplets = vocabulary().triplets[rng.integers(0, 329, n)]
     sides = [np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).round(6) for _ in range(2)]
-    return Relations(("a", "b"), rng.integers(0, 2, n), triplets[:, 1], triplets[:, 2], triplets[:, 0], *sides)
+    return Relations(
+        ("a", "b"), rng.integers(0, 2, n), triplets[:, 1], triplets[:, 2], triplets[:, 0], *sides
+    )
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -122,7 +124,9 @@ def test_boxes_labels_and_detections_are_read_back(tmp_path):
 
 
 @needs_openimages
-@pytest.mark.parametrize(("name", "rows"), [("train-subset-vrd.csv", 21019), ("validation-half-vrd.csv", 1881)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("train-subset-vrd.csv", 21019), ("validation-half-vrd.csv", 1881)]
+)
 def test_the_real_relations(name, rows):
     table = official.read_relations(OPENIMAGES / name)
     assert len(table) == rows

@@ -66,9 +66,7 @@ def test_verdicts_and_ranks_row_by_row(case):
         verdict = [("FP", "TP")[int(judgement.hit[task][i])] for task in ("relationships", "phrases")]
         ours[row] = (*verdict, int(judgement.rank[i]))
     with (GOLDEN / case / "verdicts.csv").open() as file:
-        theirs = [
-            (r["relationships"], r["phrases"], int(r["rank_in_image"])) for r in csv.DictReader(file)
-        ]
+        theirs = [(r["relationships"], r["phrases"], int(r["rank_in_image"])) for r in csv.DictReader(file)]
     assert ours == theirs
 
 
@@ -100,10 +98,10 @@ def predictions_of(rows, scores, images=("a", "b", "c")):
     return Predictions(images=images, **columns, score=np.array(scores, np.float64))
 
 
-BOX = st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4])] * 2, *[st.sampled_from([0.4, 0.5, 0.6, 1.0])] * 2)
-ROW = st.tuples(
-    st.sampled_from("abc"), st.integers(0, 2), st.integers(1, 3), st.integers(0, 2), BOX, BOX
+BOX = st.tuples(
+    *[st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4])] * 2, *[st.sampled_from([0.4, 0.5, 0.6, 1.0])] * 2
 )
+ROW = st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.integers(1, 3), st.integers(0, 2), BOX, BOX)
 SCORED = st.tuples(ROW, st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, -1.0, 3.0]))
 LABEL = st.tuples(st.sampled_from("abc"), st.integers(0, 3))
 
@@ -164,7 +162,9 @@ def test_inverted_box_counts_only_where_the_prediction_counts():
         evaluate(relations([ONE]), predictions_of([ONE, inverted], [0.3, 0.2]))
     assert caught.value.row == 1
     dropped = ("a", 7, 8, 0, inverted[4], inverted[5])
-    assert evaluate(relations([ONE]), predictions_of([ONE, dropped], [0.3, 0.2])).final_score == pytest.approx(1)
+    assert evaluate(
+        relations([ONE]), predictions_of([ONE, dropped], [0.3, 0.2])
+    ).final_score == pytest.approx(1)
 
 
 def test_tied_rows_counts_rows_of_one_image_or_predicate():

@@ -36,7 +36,9 @@ def test_arrow_and_back_keeps_everything():
 
 def test_arrow_names_are_those_of_the_design():
     assert boxes().to_arrow().column_names == ["image_id", "label", "x1", "y1", "x2", "y2", "is_group_of"]
-    assert Relations.empty().to_arrow().column_names[4:8] == [f"subject_{c}" for c in ("x1", "y1", "x2", "y2")]
+    assert Relations.empty().to_arrow().column_names[4:8] == [
+        f"subject_{c}" for c in ("x1", "y1", "x2", "y2")
+    ]
 
 
 def test_concat_joins_equal_images():

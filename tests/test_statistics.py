@@ -6,23 +6,23 @@ from kit.relation.statistics import FOLDS, Statistics, feature_names, folds, wit
 from kit.vocabulary import vocabulary
 
 TRIPLET = vocabulary().triplets[0]
-P, S, O = (int(v) for v in TRIPLET)
+PRED, SUB, OBJ = (int(v) for v in TRIPLET)
 
 
 def count(n, positive, **smooth):
     hit = np.zeros((n, 10), bool)
-    hit[:positive, P] = True
-    return Statistics.count(np.full(n, S), np.full(n, O), hit, *smooth.values())
+    hit[:positive, PRED] = True
+    return Statistics.count(np.full(n, SUB), np.full(n, OBJ), hit, *smooth.values())
 
 
 def test_the_rate_backs_off_to_the_classes_and_to_the_predicate():
     exact = count(10, 4, a=1e-9, b=1e-9)
-    assert exact.prior[P, S, O] == pytest.approx(0.4, abs=1e-6)
+    assert exact.prior[PRED, SUB, OBJ] == pytest.approx(0.4, abs=1e-6)
     smoothed = count(10, 4, a=5.0, b=20.0)
     whole = (4 + 0.5) / (10 + 1)
     by_class = (4 + 5 * whole) / (10 + 5)
-    assert smoothed.subject_rate[P, S] == pytest.approx(by_class)
-    assert smoothed.prior[P, S, O] == pytest.approx((4 + 20 * by_class) / 30)
+    assert smoothed.subject_rate[PRED, SUB] == pytest.approx(by_class)
+    assert smoothed.prior[PRED, SUB, OBJ] == pytest.approx((4 + 20 * by_class) / 30)
 
 
 def test_what_is_not_allowed_has_no_prior_and_what_was_never_seen_has_one():
@@ -38,12 +38,14 @@ def test_counts_add_and_subtract():
 
 def test_features_have_their_names():
     statistics = count(10, 4)
-    subject, object_ = np.array([S, S]), np.array([O, O])
-    for predicates in ([P], [0, 1, 2]):
+    subject, object_ = np.array([SUB, SUB]), np.array([OBJ, OBJ])
+    for predicates in ([PRED], [0, 1, 2]):
         values = statistics.features(predicates, subject, object_)
         assert values.shape == (2, len(feature_names(predicates)))
         assert values.dtype == np.float32
-    assert statistics.features([P], subject, object_)[0, 0] == pytest.approx(statistics.prior[P, S, O])
+    assert statistics.features([PRED], subject, object_)[0, 0] == pytest.approx(
+        statistics.prior[PRED, SUB, OBJ]
+    )
 
 
 def test_folds_depend_on_the_id_alone():
@@ -57,22 +59,22 @@ def test_a_row_never_sees_its_own_label():
     rng = np.random.default_rng(0)
     n = 200
     fold = rng.integers(0, FOLDS, n)
-    subject, object_ = np.full(n, S), np.full(n, O)
+    subject, object_ = np.full(n, SUB), np.full(n, OBJ)
     hit = np.zeros((n, 10), bool)
-    hit[:, P] = rng.random(n) < 0.5
+    hit[:, PRED] = rng.random(n) < 0.5
 
     def seen_by(row, hit):
         whole = Statistics.count(subject, object_, hit)
         own = without_own_fold(fold, subject, object_, hit, whole)[fold[row]]
-        return own.features([P], subject[[row]], object_[[row]])
+        return own.features([PRED], subject[[row]], object_[[row]])
 
     for row in (0, 17, 199):
         flipped = hit.copy()
-        flipped[row, P] ^= True
+        flipped[row, PRED] ^= True
         assert np.array_equal(seen_by(row, hit), seen_by(row, flipped))
         other = int(np.flatnonzero(fold != fold[row])[0])
         flipped = hit.copy()
-        flipped[other, P] ^= True
+        flipped[other, PRED] ^= True
         assert not np.array_equal(seen_by(row, hit), seen_by(row, flipped))
 
 

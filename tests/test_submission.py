@@ -39,8 +39,14 @@ def test_reading(tmp_path):
 
 READ_FAULTS = [
     (f"y,{GOOD} 0.5", "line 3, column PredictionString: token count is not a multiple of 12"),
-    ("y," + GOOD.replace("0.9", "O.9"), "line 3, column PredictionString: prediction 1 of the line, YMax1: 'O.9'"),
-    (f"y,{GOOD} " + GOOD.replace("0.5 /m", "nan /m"), "prediction 2 of the line, Confidence: nan where a finite"),
+    (
+        "y," + GOOD.replace("0.9", "O.9"),
+        "line 3, column PredictionString: prediction 1 of the line, YMax1: 'O.9'",
+    ),
+    (
+        f"y,{GOOD} " + GOOD.replace("0.5 /m", "nan /m"),
+        "prediction 2 of the line, Confidence: nan where a finite",
+    ),
     ("y," + GOOD.replace("0342h", "x"), "prediction 1 of the line, LabelName2: unknown label '/m/x'"),
     ("y," + GOOD.replace("plays", "eats"), "prediction 1 of the line, RelationshipLabel: unknown predicate"),
 ]

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from kit.cli import show
+from kit.config import load_config
+from kit.errors import KitError
+from kit.metric.relations import evaluate
+from kit.pipeline import evaluate_stage, predict_stage, prior_stage, spatial_stage, submission_stage
+from kit.run import Run
+from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
+from kit.tables.schema import Predictions
+from kit.tables.shards import read_shards
+from kit.vocabulary import PREDICATES
+from tests.conftest import TINY
+
+
+def test_from_annotations_to_a_checked_submission(run):
+    assert prior_stage(run)["metrics"]["images"] == 150
+    assert set(spatial_stage(run)["metrics"]["rounds"]) == set(PREDICATES)
+    folder, prior = evaluate_stage(run, "val", "prior", show.scores)
+    folder, spatial = evaluate_stage(run, "val", "spatial", show.scores)
+    assert spatial.relationships["mAP"] > prior.relationships["mAP"]
+    saved = json.loads((folder / "metrics.json").read_text())
+    assert saved["final_score"] == spatial.final_score
+    assert "Per predicate" in (folder / "table.txt").read_text()
+    (table,) = read_shards(folder / "predictions", Predictions)
+    val = run.config.data.val
+    again = evaluate(read_relations(val.relations), table, read_image_labels(val.labels))
+    assert again.final_score == pytest.approx(spatial.final_score, abs=1e-12)
+
+    assert predict_stage(run, "spatial")["metrics"]["images"] == 30
+    path, report = submission_stage(run)
+    assert report.ok, report.faults
+    assert read_image_ids(path) == read_image_ids("data/mini/VRD_sample_submission.csv")
+    hidden = read_relations("data/mini/hidden/test-vrd.csv")
+    labels = read_image_labels("data/mini/hidden/test-vrd-labels.csv")
+    assert evaluate(hidden, read_predictions(path), labels).final_score > 0.2
+
+
+def test_finished_stages_are_not_run_again(run):
+    spatial_stage(run)
+    records = {name: run.finished(name) for name in ("prior", "spatial")}
+    spatial_stage(run)
+    assert {name: run.finished(name) for name in records} == records
+    evaluate_stage(run, "val", "prior", show.scores)
+    again = Run(load_config("mini", [*TINY, "relation.spatial.max_depth=3"]), run.path)
+    spatial_stage(again)
+    assert run.finished("prior") == records["prior"]
+    assert run.finished("spatial") != records["spatial"]
+    spatial_stage(again, force=True)
+
+
+def test_what_is_missing_is_said(run):
+    with pytest.raises(KitError, match="stage spatial is not there; run `kit train spatial` first"):
+        evaluate_stage(run, "val", "spatial", show.scores)
+    with pytest.raises(
+        KitError, match="stage predict-test is not there; run `kit predict --split test` first"
+    ):
+        submission_stage(run)
+    for key, message in (
+        ("data.test.detections=[]", "data.test.detections is not set"),
+        ("data.test.ids=null", "data.test.ids is not set"),
+        ("data.test.detections=none.csv", "none.csv: no such file"),
+    ):
+        other = Run(load_config("mini", [*TINY, key]), run.path)
+        prior_stage(other)
+        with pytest.raises(KitError, match=message):
+            predict_stage(other, "prior")
+
+
+def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
+    """Planting other relations into the validation and stack splits changes no byte of what is trained."""
+    marked = {}
+    for split, stem in (("val", "challenge-2019-validation-vrd"), ("stack", "test-annotations-vrd")):
+        text = (tiny / f"data/mini/{stem}.csv").read_text()
+        marked[split] = tmp_path / f"{split}.csv"
+        marked[split].write_text(text.replace(",at\n", ",on\n").replace(",holds\n", ",hits\n"))
+    plain = Run(load_config("mini", TINY), tmp_path / "plain")
+    planted = [f"data.{split}.relations={path}" for split, path in marked.items()]
+    other = Run(load_config("mini", [*TINY, *planted]), tmp_path / "planted")
+    for run in (plain, other):
+        spatial_stage(run)
+    for path in sorted((plain.path / "spatial").glob("*.ubj")):
+        assert path.read_bytes() == (other.path / "spatial" / path.name).read_bytes(), path.name
+    assert (
+        evaluate_stage(plain, "val", "spatial", show.scores)[1].final_score
+        != evaluate_stage(other, "val", "spatial", show.scores)[1].final_score
+    )

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+from kit.config import Prior, Spatial
+from kit.data.splits import SplitTables
+from kit.data.world import draw_world
+from kit.errors import KitError
+from kit.metric.relations import evaluate
+from kit.relation.candidates import attribute_candidates, pair_candidates
+from kit.relation.prior import PriorScorer, attribute_examples, pair_examples, train_prior
+from kit.relation.scoring import predict_relations, shards
+from kit.relation.spatial import MULTICLASS, SpatialScorer, train_spatial
+from kit.tables.schema import Boxes, Detections, ImageLabels
+from kit.vocabulary import IS, vocabulary
+
+SETTINGS = Spatial(rounds=40, block=20, threads=1)
+
+
+def split(name, n):
+    world = draw_world(name, n, seed=1)
+    there = np.unique(np.column_stack([world.boxes.image, world.boxes.label]), axis=0)
+    attributes = world.relations.take(world.relations.predicate == IS)
+    labels = ImageLabels.concat(
+        [
+            ImageLabels(world.boxes.images, there[:, 0], there[:, 1]),
+            ImageLabels(world.boxes.images, attributes.image, attributes.object),
+        ]
+    )
+    return SplitTables(world.relations, world.boxes, labels)
+
+
+@pytest.fixture(scope="module")
+def train():
+    return split("train", 400)
+
+
+@pytest.fixture(scope="module")
+def val():
+    return split("val", 100)
+
+
+@pytest.fixture(scope="module")
+def statistics(train):
+    return train_prior(train, Prior())
+
+
+@pytest.fixture(scope="module", params=["binary", "multiclass"])
+def scorer(request, train, statistics):
+    settings = SETTINGS.model_copy(update={"objective": request.param})
+    return train_spatial(train, statistics, settings, seed=0)
+
+
+def mean_ap(scorer, tables):
+    return evaluate(tables.relations, predict_relations(scorer, tables.objects), tables.labels).relationships[
+        "mAP"
+    ]
+
+
+def test_geometry_beats_the_prior(scorer, statistics, val):
+    assert mean_ap(scorer, val) > mean_ap(PriorScorer(statistics), val) + 0.1
+
+
+def test_scores_are_probabilities_of_allowed_triplets(scorer, val):
+    pairs = pair_candidates(val.objects)
+    score = scorer.pairs(val.objects, pairs)
+    label = val.objects.label
+    allowed = vocabulary().allowed[:, label[pairs.subject], label[pairs.object]].T
+    assert (score[~allowed] == 0).all()
+    assert ((score[allowed] > 0) & (score[allowed] < 1)).all()
+    attributes = scorer.attributes(val.objects, attribute_candidates(val.objects))
+    assert ((attributes > 0) & (attributes < 1)).all()
+
+
+def test_saved_and_loaded_gives_the_same(scorer, val, tmp_path):
+    scorer.save(tmp_path)
+    back = SpatialScorer.load(tmp_path)
+    pairs = pair_candidates(val.objects)
+    assert np.array_equal(back.pairs(val.objects, pairs), scorer.pairs(val.objects, pairs))
+    assert back.rounds == scorer.rounds
+
+
+def test_the_number_of_models(scorer):
+    wanted = {MULTICLASS, "is"} if scorer.settings.objective == "multiclass" else set(vocabulary().predicates)
+    assert set(scorer.rounds) == wanted
+
+
+def test_no_objects_no_scores(scorer, statistics):
+    nothing = Boxes.empty(("a",))
+    for s in (scorer, PriorScorer(statistics)):
+        assert s.pairs(nothing, pair_candidates(nothing)).shape == (0, 10)
+        assert len(predict_relations(s, nothing)) == 0
+
+
+def test_a_predicate_never_seen_keeps_its_prior(train, statistics, val):
+    hits = vocabulary().predicate["hits"]
+    less = SplitTables(train.relations.take(train.relations.predicate != hits), train.objects, train.labels)
+    prior = train_prior(less, Prior())
+    model = train_spatial(less, prior, SETTINGS, seed=0)
+    assert model.rounds["hits"] == 0
+    pairs = pair_candidates(val.objects)
+    score = model.pairs(val.objects, pairs)[:, hits]
+    assert np.allclose(score, PriorScorer(prior).pairs(val.objects, pairs)[:, hits])
+
+
+def test_loading_what_is_not_there(tmp_path):
+    with pytest.raises(KitError, match="no spatial model"):
+        SpatialScorer.load(tmp_path)
+
+
+def test_examples_count_only_verified_labels(train):
+    pairs, attributes = pair_examples(train), attribute_examples(train)
+    assert pairs.hit[:, IS].sum() == 0
+    assert pairs.hit.any(axis=1).sum() > 0
+    verified = train.verified()
+    assert verified[attributes.candidates.image, attributes.object].all()
+    without = SplitTables(train.relations, train.objects, None)
+    assert len(pair_examples(without).candidates) < len(pairs.candidates)
+
+
+def test_detection_scores_multiply(statistics):
+    boxes = draw_world("test", 5, seed=2).boxes
+    sure = Detections(boxes.images, boxes.image, boxes.label, np.ones(len(boxes)), boxes.box)
+    half = Detections(boxes.images, boxes.image, boxes.label, np.full(len(boxes), 0.5), boxes.box)
+    prior = PriorScorer(statistics)
+    full, less, plain = (predict_relations(prior, o) for o in (sure, half, boxes))
+    attribute = full.predicate == IS
+    assert np.allclose(less.score, full.score * np.where(attribute, 0.5, 0.25))
+    assert np.array_equal(plain.score, full.score)
+
+
+def test_shards_cover_all_images_in_order():
+    boxes = draw_world("test", 25, seed=2).boxes
+    parts = list(shards(boxes, images=10))
+    assert [len(p.images) for p in parts] == [10, 10, 5]
+    assert sum((p.images for p in parts), ()) == boxes.images
+    assert sum(len(p) for p in parts) == len(boxes)

@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := 0.13.9
+
+.PHONY: setup demo test lint bench lock clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("kit needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/kit download
+	$(BIN)/kit train prior
+	$(BIN)/kit train spatial
+	$(BIN)/kit evaluate --split val --gt-boxes --scorer prior
+	$(BIN)/kit evaluate --split val --gt-boxes --scorer spatial
+	$(BIN)/kit predict --split test
+	$(BIN)/kit submit --dry-run
+	$(BIN)/kit score relations --truth data/mini/hidden/test-vrd.csv --labels data/mini/hidden/test-vrd-labels.csv --predictions runs/mini/submission/submission.csv
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) data runs dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

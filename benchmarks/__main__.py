@@ -1,0 +1,19 @@
+"""Run the benchmarks that are named, or all."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import candidates, metric, submission
+
+ALL = {"metric": metric.main, "submission": submission.main, "candidates": candidates.main}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kit's speed.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)} (default: all)")
+    names = parser.parse_args().names or list(ALL)
+    for name in names:
+        if name not in ALL:
+            parser.error(f"no benchmark {name!r}: choose from {', '.join(ALL)}")
+    for name in names:
+        ALL[name]()

@@ -93,7 +93,7 @@ class Boosting(Model):
     block: int = Field(50, ge=1)
     patience: int = Field(1, ge=1)
     folds: int = Field(3, ge=1, le=10)
-    device: str = "cpu"
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0)
 
 

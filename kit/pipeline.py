@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kit.config import Config
+from kit.data.objects import Objects
 from kit.data.splits import load_split, split_files
 from kit.errors import KitError
 from kit.files import write_json
@@ -14,12 +15,12 @@ from kit.metric.relations import Scores, evaluate
 from kit.parallel import ordered_map
 from kit.progress import notice, track
 from kit.relation.prior import PriorScorer, pair_examples, train_prior
-from kit.relation.scoring import IMAGES_PER_SHARD, Scorer, predict_relations, shards
+from kit.relation.scoring import Scorer, predict_relations, shards
 from kit.relation.statistics import Statistics
 from kit.run import Run
 from kit.tables.official import read_detections, read_image_ids
-from kit.tables.schema import Predictions
-from kit.tables.shards import read_shards, write_shards
+from kit.tables.schema import Detections, Predictions
+from kit.tables.shards import count_rows, read_shards, shard_path, write_shard
 from kit.tables.submission_check import Report, check_submission
 from kit.tables.submission_writer import write_submission
 
@@ -59,7 +60,7 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
         if stage:
             split = load_split(config.data.train, "train")
             statistics = Statistics.load(run.folder("prior") / "statistics.npz")
-            scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, track)
+            scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, stage.path, track)
             scorer.save(stage.path)
             stage.metrics = {"rounds": scorer.rounds}
     return run.finished("spatial") or {}
@@ -91,7 +92,7 @@ def evaluate_stage(
             tables = load_split(files, split)
             predictions = predict_relations(load_scorer(run, scorer), tables.objects)
             scores = evaluate(tables.relations, predictions, tables.labels)
-            write_shards(stage.path / "predictions", [predictions])
+            write_shard(stage.path / "predictions", 0, predictions)
             write_json(stage.path / "metrics.json", scores.as_dict())
             (stage.path / "table.txt").write_text(table(name, scores), encoding="utf-8")
             stage.metrics = {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
@@ -114,12 +115,22 @@ def predict_stage(run: Run, scorer: ScorerName, force: bool = False) -> dict[str
             if strange:
                 notice(f"note: {strange} images with detections are not test images; left out")
             model = load_scorer(run, scorer)
-            tables = shards(detections.of_images(ids))
-            total = -(-len(ids) // IMAGES_PER_SHARD)
-            done = ordered_map(lambda objects: predict_relations(model, objects), tables, WORKERS)
-            rows = write_shards(stage.path / "predictions", track(done, total, "predict test"))
+            rows = _predict_shards(stage.path / "predictions", model, detections.of_images(ids))
             stage.metrics = {"images": len(ids), "predictions": rows, "scorer": scorer}
     return run.finished("predict-test") or {}
+
+
+def _predict_shards(folder: Path, model: Scorer, objects: Detections) -> int:
+    """Predict shard by shard, leaving out those that are there; the number of predictions of all."""
+
+    def predict(numbered: tuple[int, Objects]) -> int:
+        i, shard = numbered
+        return write_shard(folder, i, predict_relations(model, shard))
+
+    todo = [(i, s) for i, s in enumerate(shards(objects)) if not shard_path(folder, i).exists()]
+    for _ in track(ordered_map(predict, todo, WORKERS), len(todo), "predict test"):
+        pass
+    return count_rows(folder)
 
 
 def submission_stage(run: Run, force: bool = False) -> tuple[Path, Report]:

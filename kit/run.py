@@ -32,7 +32,10 @@ PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
 @dataclass
 class Stage:
-    """A stage at work: write results below `path`, figures into `metrics`."""
+    """A stage at work: write results below `path`, figures into `metrics`.
+
+    After an interruption `path` still holds the files that were whole; a stage may go on from them.
+    """
 
     name: str
     path: Path
@@ -84,9 +87,7 @@ class Run:
             yield None
             return
         with self._locked():
-            part = self.path / f".{name}.part"
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
+            part = self._part(name, made_from, force)
             self._write_config()
             stage = Stage(name, part)
             start, clock = datetime.now(UTC), time.monotonic()
@@ -99,8 +100,23 @@ class Run:
                 "made_from": made_from,
             }
             write_json(part / "stage.json", record)
+            (part / "made_from.json").unlink()
             self._swap(part, self.path / name)
             self._write_manifest()
+
+    def _part(self, name: str, made_from: dict[str, Any], force: bool) -> Path:
+        """The folder to work in: what an interrupted try of the same stage left there is kept."""
+        part = self.path / f".{name}.part"
+        purpose = part / "made_from.json"
+        try:
+            same = json.loads(purpose.read_text(encoding="utf-8")) == made_from and not force
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            write_json(purpose, made_from)
+        return part
 
     def _swap(self, part: Path, place: Path) -> None:
         old = place.with_name(f".{place.name}.old")

@@ -2,11 +2,13 @@ import json
 
 import pytest
 
+from kit import pipeline
 from kit.cli import show
 from kit.config import load_config
 from kit.errors import KitError
 from kit.metric.relations import evaluate
 from kit.pipeline import evaluate_stage, predict_stage, prior_stage, spatial_stage, submission_stage
+from kit.relation import boosting, scoring
 from kit.run import Run
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
@@ -87,3 +89,47 @@ def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
         evaluate_stage(plain, "val", "spatial", show.scores)[1].final_score
         != evaluate_stage(other, "val", "spatial", show.scores)[1].final_score
     )
+
+
+def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch):
+    prior_stage(run)
+    real, trained = boosting.fit, []
+
+    def breaks_at_the_fourth(rows, settings, seed, classes=0):
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append(seed)
+        return real(rows, settings, seed, classes)
+
+    monkeypatch.setattr(boosting, "fit", breaks_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        spatial_stage(run)
+    assert run.finished("spatial") is None
+    monkeypatch.setattr(boosting, "fit", lambda *a, **k: trained.append(0) or real(*a, **k))
+    spatial_stage(run)
+    assert len(trained) == 10
+    whole = Run(run.config, run.path.with_name("whole"))
+    spatial_stage(whole)
+    for path in (whole.path / "spatial").glob("*.ubj"):
+        assert path.read_bytes() == (run.path / "spatial" / path.name).read_bytes()
+
+
+def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypatch):
+    prior_stage(run)
+    monkeypatch.setattr(scoring, "IMAGES_PER_SHARD", 10)
+    real, done = pipeline.write_shard, []
+
+    def breaks_at_the_third(folder, i, table):
+        if i == 2:
+            raise KeyboardInterrupt
+        return real(folder, i, table)
+
+    monkeypatch.setattr(pipeline, "write_shard", breaks_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        predict_stage(run, "prior")
+    monkeypatch.setattr(pipeline, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
+    record = predict_stage(run, "prior")
+    assert done == [2]
+    tables = list(read_shards(run.path / "predict-test" / "predictions", Predictions))
+    assert sum(len(t) for t in tables) == record["metrics"]["predictions"]
+    assert sum((t.images for t in tables), ()) == read_image_ids("data/mini/VRD_sample_submission.csv")

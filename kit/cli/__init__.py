@@ -12,6 +12,8 @@ from kit.cli import config as config_command
 from kit.cli import download, evaluate, predict, score, submit, train
 from kit.errors import KitError
 
+EXTRAS = {"xgboost": "train", "pandas": "train", "torch": "detect", "mmdet": "detect", "kaggle": "kaggle"}
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -49,6 +51,11 @@ def main() -> None:
         code = app(standalone_mode=False)
     except KitError as error:
         code = _fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        code = _fail(f"{error.name} is not installed; install kit with it: pip install 'kit[{extra}]'")
     except KeyboardInterrupt:
         code = _fail("stopped; finished stages are kept", 130)
     except BrokenPipeError:

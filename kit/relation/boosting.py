@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from kit.config import Boosting
 from kit.errors import KitError
+from kit.progress import notice
 from kit.relation.features import Features
 from kit.relation.statistics import FOLDS
 from kit.tables.schema import Floats
@@ -151,6 +154,16 @@ def check_features(booster: xgb.Booster, names: tuple[str, ...], path: str = "th
         f"what is given {' and '.join(difference) or 'is in another order'}",
         "train it again with this version",
     )
+
+
+@contextmanager
+def warnings_as_notices() -> Iterator[None]:
+    """XGBoost's warnings (no GPU found, say) as one line each, once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(w.message).split(": ", 3)[-1] for w in caught):
+        notice(f"note: XGBoost: {' '.join(text.split())}")
 
 
 def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:

@@ -63,8 +63,9 @@ def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
     )
 
 
-def shards(objects: Objects, images: int = IMAGES_PER_SHARD) -> Iterator[Objects]:
-    """Cut a table of objects into tables of so many images each."""
+def shards(objects: Objects, images: int | None = None) -> Iterator[Objects]:
+    """Cut a table of objects into tables of so many images each (default IMAGES_PER_SHARD)."""
+    images = images or IMAGES_PER_SHARD
     order = np.argsort(objects.image, kind="stable")
     ordered = objects.take(order)
     for start in range(0, len(objects.images), images):

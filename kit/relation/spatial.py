@@ -15,7 +15,7 @@ from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.errors import KitError
-from kit.files import write_json
+from kit.files import whole, write_json
 from kit.progress import Progress, silent
 from kit.relation import boosting
 from kit.relation.boosting import LEAST, Boosted, Rows, log_odds
@@ -64,10 +64,9 @@ class SpatialScorer:
     def save(self, folder: Path) -> None:
         """Write every model as UBJ, the statistics, and what is needed to read them."""
         self.statistics.save(folder / "statistics.npz")
-        for name, model in self.models.items():
-            model.booster.save_model(folder / f"{name}.ubj")
-        loss = {name: model.loss for name, model in self.models.items()}
-        index = {"settings": self.settings.model_dump(), "rounds": self.rounds, "held_out_loss": loss}
+        for name in self.rounds:
+            _save_model(folder, name, self.models.get(name))
+        index = {"settings": self.settings.model_dump(), "rounds": self.rounds}
         write_json(folder / "models.json", index)
 
     @classmethod
@@ -78,11 +77,8 @@ class SpatialScorer:
         except (OSError, ValueError) as error:
             raise KitError(f"{folder}: no spatial model ({error})", "run `kit train spatial`") from None
         settings = Spatial.model_validate(index["settings"])
-        models = {
-            name: boosting.load(folder / f"{name}.ubj", _names(name), settings.threads)
-            for name, rounds in index["rounds"].items()
-            if rounds
-        }
+        loaded = {name: _load_model(folder, name, settings.threads) for name in index["rounds"]}
+        models = {name: model for name, model in loaded.items() if model is not None}
         return cls(models, index["rounds"], Statistics.load(folder / "statistics.npz"), settings)
 
     def _binary(self, p: int, features: Features, subject: Labels, object_: Labels) -> Floats:
@@ -107,11 +103,17 @@ class SpatialScorer:
 
 
 def train_spatial(
-    split: SplitTables, statistics: Statistics, settings: Spatial, seed: int, progress: Progress = silent
+    split: SplitTables,
+    statistics: Statistics,
+    settings: Spatial,
+    seed: int,
+    folder: Path | None = None,
+    progress: Progress = silent,
 ) -> SpatialScorer:
     """Train on the training split's ground-truth boxes (paper 3.1).
 
-    statistics: of the same split. Where no tree helps, or there is no positive row, the prior stands.
+    statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
+    instead of training it again. Where no tree helps, or there is no positive row, the prior stands.
     """
     examples = pair_examples(split)
     features = features_of_pairs(split.objects, examples.candidates)
@@ -124,10 +126,32 @@ def train_spatial(
     own = features_of_attributes(split.objects, attributes.candidates)
     is_tables = _Tables(split, attributes, own, statistics, settings)
     jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed)))
-    trained = {name: job() for name, job in progress(iter(jobs), len(jobs), "spatial models")}
+    trained = {}
+    with boosting.warnings_as_notices():
+        for name, job in progress(iter(jobs), len(jobs), "spatial models"):
+            if folder is not None and (folder / f"{name}.json").exists():
+                trained[name] = _load_model(folder, name, settings.threads)
+                continue
+            trained[name] = job()
+            if folder is not None:
+                _save_model(folder, name, trained[name])
     models = {name: model for name, model in trained.items() if model is not None}
     rounds = {name: model.rounds if model else 0 for name, model in trained.items()}
     return SpatialScorer(models, rounds, statistics, settings)
+
+
+def _save_model(folder: Path, name: str, model: Boosted | None) -> None:
+    """Write NAME.ubj, then NAME.json, which says that it is whole; without a model only the latter."""
+    if model is not None:
+        with whole(folder / f"{name}.ubj") as part:
+            part.write_bytes(model.booster.save_raw("ubj"))
+    record = {"rounds": model.rounds, "held_out_loss": model.loss} if model else {"rounds": 0}
+    write_json(folder / f"{name}.json", record)
+
+
+def _load_model(folder: Path, name: str, threads: int) -> Boosted | None:
+    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    return boosting.load(folder / f"{name}.ubj", _names(name), threads) if record["rounds"] else None
 
 
 class _Tables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,14 +16,21 @@ from kit.tables.schema import Table
 T = TypeVar("T", bound=Table)
 
 
-def write_shards(folder: Path, tables: Iterable[Table]) -> int:
-    """Write one Parquet file a table, numbered in order; the number of rows."""
-    rows = 0
-    for i, table in enumerate(tables):
-        with whole(folder / f"{i:05}.parquet") as part:
-            pq.write_table(table.to_arrow(), part, compression="zstd")
-        rows += len(table)
-    return rows
+def shard_path(folder: Path, i: int) -> Path:
+    """Where shard i of a folder lies."""
+    return folder / f"{i:05}.parquet"
+
+
+def write_shard(folder: Path, i: int, table: Table) -> int:
+    """Write shard i; the number of its rows."""
+    with whole(shard_path(folder, i)) as part:
+        pq.write_table(table.to_arrow(), part, compression="zstd")
+    return len(table)
+
+
+def count_rows(folder: Path) -> int:
+    """Rows of all shards of a folder."""
+    return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
 
 
 def read_shards(folder: Path, kind: type[T]) -> Iterator[T]:

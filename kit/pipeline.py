@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,7 @@ WORKERS = 2
 def prior_stage(run: Run, force: bool = False) -> dict[str, Any]:
     """Count the training split: stage `prior`."""
     config = run.config
-    made_from = run.key(config.relation.prior.model_dump(), split_files(config.data.train))
+    made_from = run.key(_settings(config, "prior"), split_files(config.data.train))
     with run.stage("prior", made_from, force=force) as stage:
         if stage:
             split = load_split(config.data.train, "train")
@@ -54,8 +55,7 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
 
     prior_stage(run)
     config = run.config
-    settings = {"spatial": config.relation.spatial.model_dump(), "seed": config.seed}
-    made_from = run.key(settings, split_files(config.data.train), after=["prior"])
+    made_from = run.key(_settings(config, "spatial"), split_files(config.data.train), after=["prior"])
     with run.stage("spatial", made_from, force=force) as stage:
         if stage:
             split = load_split(config.data.train, "train")
@@ -69,11 +69,21 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
 def load_scorer(run: Run, name: ScorerName) -> Scorer:
     """A trained scorer of the run. Raises KitError where its stage is not finished."""
     folder = run.folder(name)
+    record = run.finished(name) or {}
+    if record["made_from"]["settings"] != json.loads(json.dumps(_settings(run.config, name))):
+        notice(f"note: {folder} was trained with other settings; `kit train {name}` would train it again")
     if name == "prior":
         return PriorScorer(Statistics.load(folder / "statistics.npz"))
     from kit.relation.spatial import SpatialScorer
 
     return SpatialScorer.load(folder)
+
+
+def _settings(config: Config, name: ScorerName) -> dict[str, Any]:
+    """The settings that a training stage depends on."""
+    if name == "prior":
+        return config.relation.prior.model_dump()
+    return {"spatial": config.relation.spatial.model_dump(), "seed": config.seed}
 
 
 def evaluate_stage(
@@ -172,8 +182,6 @@ def _tracked(folder: Path) -> Iterator[Predictions]:
 
 
 def _read_scores(path: Path) -> Scores:
-    import json
-
     def numbers(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: numbers(v) for key, v in value.items()}

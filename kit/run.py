@@ -54,14 +54,14 @@ class Run:
         self._hashes = _Hashes(self.path / "hashes.json")
 
     def finished(self, name: str) -> dict[str, Any] | None:
-        """What `stage.json` of a finished stage says, None where it is not finished."""
+        """What `stage.json` of a finished stage says; None where it is not finished or a file is gone."""
+        folder = self.path / name
         try:
-            record: dict[str, Any] = json.loads((self.path / name / "stage.json").read_text())
-        except (FileNotFoundError, NotADirectoryError):
+            record: dict[str, Any] = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+            whole = all((folder / file).stat().st_size == size for file, size in record["files"].items())
+            return record if whole and "made_from" in record else None
+        except (OSError, ValueError, KeyError, AttributeError):
             return None
-        except ValueError:
-            return None
-        return record
 
     def folder(self, name: str) -> Path:
         """The folder of a finished stage. Raises KitError where it is not finished."""
@@ -98,24 +98,25 @@ class Run:
                 "seconds": round(time.monotonic() - clock, 2),
                 "metrics": stage.metrics,
                 "made_from": made_from,
+                "files": _sizes(part),
             }
             write_json(part / "stage.json", record)
-            (part / "made_from.json").unlink()
             self._swap(part, self.path / name)
+            (self.path / f".{name}.json").unlink()
             self._write_manifest()
 
     def _part(self, name: str, made_from: dict[str, Any], force: bool) -> Path:
         """The folder to work in: what an interrupted try of the same stage left there is kept."""
         part = self.path / f".{name}.part"
-        purpose = part / "made_from.json"
+        purpose = self.path / f".{name}.json"
         try:
             same = json.loads(purpose.read_text(encoding="utf-8")) == made_from and not force
         except (OSError, ValueError):
             same = False
         if not same:
             shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
             write_json(purpose, made_from)
+        part.mkdir(exist_ok=True)
         return part
 
     def _swap(self, part: Path, place: Path) -> None:
@@ -189,6 +190,12 @@ class _Hashes:
             self.known[str(path.resolve())] = known
             write_json(self.path, self.known)
         return str(known[2])
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Every file below a folder with its size in bytes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
 def _version(name: str) -> str | None:

@@ -137,6 +137,15 @@ def test_a_faulty_file_is_one_line_with_its_place(kit, case):
         assert text in err
 
 
+@needs_golden
+def test_predictions_of_other_images_are_noticed(kit, tiny):
+    truth = "data/mini/challenge-2019-validation-vrd.csv"
+    words = ["--truth", truth, "--predictions", GOLDEN / "mixed" / "pred.csv"]
+    code, _, err = kit("score", "relations", *words)
+    assert code == 0
+    assert "no image of the predictions is in the truth" in err
+
+
 def test_score_tables_and_analysis(kit, tiny):
     boxes = "data/mini/challenge-2019-validation-vrd"
     truth = ["--truth", f"{boxes}.csv", "--labels", f"{boxes}-labels.csv"]
@@ -174,6 +183,9 @@ def test_the_main_job(kit, tiny, tmp_path):
     code, out, err = kit("evaluate", "--split", "val", "--gt-boxes", *run)
     assert "final score" in out
     assert "saved in" in err
+    assert (
+        "trained with other settings" in kit("evaluate", "--gt-boxes", *run, "--set", "seed=9", "--force")[2]
+    )
     assert kit("predict", "--split", "test", *run)[0] == 0
     code, out, _ = kit("submit", "--dry-run", *run)
     assert code == 0
@@ -182,7 +194,8 @@ def test_the_main_job(kit, tiny, tmp_path):
     sent = tmp_path / "run/submission/submission.csv"
     code, out, _ = kit("submit", "--check", sent, "--json", *SET)
     assert json.loads(out)["ok"] is True
-    sent.write_text(sent.read_text().replace(" holds", " eats"))
+    sent = tmp_path / "changed.csv"
+    sent.write_text((tmp_path / "run/submission/submission.csv").read_text().replace(" holds", " eats"))
     code, out, err = kit("submit", "--check", sent, *SET)
     assert code == 2
     assert "RelationshipLabel unknown" in out

@@ -66,6 +66,7 @@ FAULTS = {
     "twice": ("ImageID,Score,Score\na,1,2\n", "line 1, column Score: the header names this column twice"),
     "latin": (b"ImageID,Score\na,1\n\xe9,2\n", "line 3, column ImageID: not UTF-8 text"),
     "latin header": (b"Image\xe9,Score\na,1\n", "line 1: not UTF-8 text"),
+    "old line ends": (b"ImageID,Score\ra,1\r", "line 1: no CSV header; lines must end with LF"),
     "binary": (b"\0\0,\0\n", "line 1: no CSV header"),
 }
 
@@ -124,3 +125,10 @@ def test_codes_grow_or_are_closed(tmp_path):
     assert list(growing.index) == ["b", "a"]
     assert Codes({"a": 7}).encode(column).tolist() == [-1, 7, -1]
     assert np.issubdtype(growing.encode(column).dtype, np.int32)
+
+
+def test_a_line_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(csvfile, "BLOCK", 1 << 20)
+    path = write(tmp_path / "a.csv", f"ImageID,Score\na,1\n{'b' * (3 << 20)},1\n")
+    with pytest.raises(FileFault, match="line 3: a line longer than 1 MB"):
+        read(path)

@@ -44,6 +44,8 @@ FAULTS = [
     (ROW.replace("plays", "eats"), "line 2, column RelationshipLabel: unknown predicate 'eats'"),
     (ROW.replace("0.1,0.5", "0.5,0.1"), "line 2, column XMin1: inverted box"),
     (ROW.replace("0.5,0.6", "0.6,0.5"), "line 2, column YMin2: inverted box"),
+    (ROW.replace("0.1,0.5", "1e39,2e39"), "line 2, column XMin1: 1e+39 where a coordinate belongs"),
+    (ROW.replace("7,", ",", 1), "line 2, column ImageID: empty where an image id belongs"),
     (ROW.replace("0.9", ""), "line 2, column YMax1: empty where a finite number belongs"),
 ]
 

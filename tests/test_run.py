@@ -91,3 +91,27 @@ def test_a_missing_input_and_a_file_as_folder(a_run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(KitError, match="is a file, not a run folder"):
         Run(Config(), tmp_path / "file")
+
+
+def test_a_stage_that_lost_a_file_is_not_finished(a_run):
+    do(a_run)
+    (a_run.path / "s" / "result").write_text("longer")
+    assert a_run.finished("s") is None
+    assert do(a_run)
+    (a_run.path / "s" / "result").unlink()
+    assert a_run.finished("s") is None
+    assert do(a_run)
+
+
+def test_an_interrupted_stage_keeps_its_files_for_the_same_work_only(a_run):
+    def interrupted(settings):
+        with suppress(RuntimeError), a_run.stage("s", a_run.key(settings)) as stage:
+            before = sorted(path.name for path in stage.path.iterdir())
+            (stage.path / f"piece{len(before)}").write_text("x")
+            raise RuntimeError
+        return before
+
+    assert interrupted(1) == []
+    assert interrupted(1) == ["piece0"]
+    assert interrupted(2) == []
+    assert interrupted(1) == []

@@ -38,6 +38,10 @@ def test_reading(tmp_path):
 
 
 READ_FAULTS = [
+    (
+        "y," + GOOD.replace("0.9", "1e39"),
+        "prediction 1 of the line, YMax1: 1e39 where a finite number belongs",
+    ),
     (f"y,{GOOD} 0.5", "line 3, column PredictionString: token count is not a multiple of 12"),
     (
         "y," + GOOD.replace("0.9", "O.9"),

@@ -53,6 +53,8 @@ def relations(
     except InvertedBox as error:
         raise prediction_fault(predictions, error.row, error.side, f"inverted {error.side} box") from None
     result = score(judgement)
+    if result.counts["pred_images_without_gt"] == result.counts["pred_images"]:
+        notice("note: no image of the predictions is in the truth or the labels; every row is dropped")
     tied = judgement.tied_rows()
     if tied:
         notice(

@@ -136,8 +136,8 @@ def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
     booster = xgb.Booster({"nthread": threads} if threads else None)
     try:
         booster.load_model(path)
-    except xgb.core.XGBoostError as error:
-        raise KitError(f"{path}: not a model ({str(error).splitlines()[-1]})", "train it again") from None
+    except xgb.core.XGBoostError:
+        raise KitError(f"{path}: not a model that XGBoost can read", "train it again with --force") from None
     check_features(booster, names, str(path))
     return Boosted(booster, booster.num_boosted_rounds(), {})
 

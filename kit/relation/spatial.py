@@ -74,12 +74,14 @@ class SpatialScorer:
         """Read what `save` wrote. Raises KitError where something is missing or of another version."""
         try:
             index = json.loads((folder / "models.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise KitError(f"{folder}: no spatial model ({error})", "run `kit train spatial`") from None
-        settings = Spatial.model_validate(index["settings"])
-        loaded = {name: _load_model(folder, name, settings.threads) for name in index["rounds"]}
+            settings, rounds = Spatial.model_validate(index["settings"]), dict(index["rounds"])
+            loaded = {name: _load_model(folder, name, settings.threads) for name in rounds}
+        except (OSError, ValueError, KeyError) as error:
+            raise KitError(
+                f"{folder}: no spatial model of this version ({error})", "run `kit train spatial --force`"
+            ) from None
         models = {name: model for name, model in loaded.items() if model is not None}
-        return cls(models, index["rounds"], Statistics.load(folder / "statistics.npz"), settings)
+        return cls(models, rounds, Statistics.load(folder / "statistics.npz"), settings)
 
     def _binary(self, p: int, features: Features, subject: Labels, object_: Labels) -> Floats:
         prior = self.statistics.prior[p][subject, object_].astype(np.float32)

@@ -119,7 +119,12 @@ class CsvFile:
             text = line.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise FileFault(self.path, "not UTF-8 text", line=1) from None
-        header = [name.strip() for name in next(csv.reader([text]), [])]
+        try:
+            header = [name.strip() for name in next(csv.reader([text]), [])]
+        except csv.Error:
+            raise FileFault(
+                self.path, "no CSV header", line=1, hint="lines must end with LF or CR LF"
+            ) from None
         if not any(header) or "\0" in text:
             raise FileFault(self.path, "no CSV header", line=1)
         for name in header:
@@ -184,6 +189,8 @@ class CsvFile:
             if len(fields) != len(self.header):
                 problem = f"{len(fields)} fields where the header has {len(self.header)}"
                 raise FileFault(self.path, problem, line=line)
+            if sum(map(len, fields)) >= BLOCK:
+                raise FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=line)
             for i, column in where:
                 problem = _field_fault(fields[i], column)
                 if problem:

@@ -145,14 +145,18 @@ def _read(file: CsvFile, columns: list[Column], others: bool = False) -> dict[st
     for batch in file.batches(columns):
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             if name == IMAGE.name:
-                parts[name].append(images.encode(values))
+                codes = images.encode(values)
+                if "" in images.index and (codes == images.index[""]).any():
+                    first = int(np.argmax(codes == images.index[""]))
+                    raise file.fault(row + first, name, "empty where an image id belongs")
+                parts[name].append(codes)
             elif name in closed:
                 codes = closed[name].encode(values)
                 if not others:
                     _refuse_unknown(file, codes, values, row, name)
                 parts[name].append(codes.astype(np.uint8))
             else:
-                parts[name].append(_narrow(name, values))
+                parts[name].append(_narrow(file, row, name, values))
         row += batch.num_rows
     arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
     return {**arrays, "images": tuple(images.index), "image": arrays[IMAGE.name]}
@@ -162,9 +166,17 @@ def _known(column: str) -> dict[str, int]:
     return vocabulary().predicate if column == PREDICATE.name else vocabulary().label
 
 
-def _narrow(name: str, values: pa.Array) -> Array:
+def _narrow(file: CsvFile, row: int, name: str, values: pa.Array) -> Array:
+    """A score stays double; a coordinate becomes single, which it must fit into."""
     numbers: Array = as_numpy(values)
-    return numbers if name == SCORE.name else numbers.astype(np.float32)
+    if name == SCORE.name:
+        return numbers
+    with np.errstate(over="ignore"):
+        narrow = numbers.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        first = int(np.argmin(np.isfinite(narrow)))
+        raise file.fault(row + first, name, f"{numbers[first]} where a coordinate belongs")
+    return narrow
 
 
 def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, column: str) -> None:

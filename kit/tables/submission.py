@@ -131,7 +131,10 @@ def _parse(chunk: Chunk) -> dict[str, NDArray[Any]]:
         coded[name] = Codes(known).encode(chunk.column(name).dictionary_encode())
         if (coded[name] < 0).any():
             raise _UnknownToken
-    boxes = [np.stack([number[c].astype(np.float32) for c in side], axis=1) for side in CORNERS]
+    with np.errstate(over="ignore"):
+        boxes = [np.stack([number[c].astype(np.float32) for c in side], axis=1) for side in CORNERS]
+    if not all(np.isfinite(box).all() for box in boxes):
+        raise _UnknownToken
     return {
         "subject": coded["LabelName1"].astype(np.uint8),
         "object": coded["LabelName2"].astype(np.uint8),
@@ -159,6 +162,8 @@ def token_fault(token: str, name: str) -> str:
     if name in NUMBERS:
         if not NUMBER.fullmatch(token):
             return f"{token[:40]!r} where a finite number belongs"
-        return "" if np.isfinite(float(token)) else f"{token} where a finite number belongs"
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(float(token) if name == "Confidence" else np.float32(token))
+        return "" if fits else f"{token[:40]} where a finite number belongs"
     known = vocabulary().predicate if name == "RelationshipLabel" else vocabulary().label
     return "" if token in known else f"unknown {'predicate' if name[0] == 'R' else 'label'} {token[:40]!r}"

@@ -6,7 +6,8 @@ import pytest
 
 from kit.errors import FileFault
 from kit.tables import csvfile
-from kit.tables.csvfile import Codes, Column, CsvFile
+from kit.tables.arrow import Codes
+from kit.tables.csvfile import Column, CsvFile
 
 COLUMNS = [Column("ImageID"), Column("Score", "number")]
 TEXT = "ImageID,Score,Else\n1,0.5,x\n0002,1e-3,y\n"

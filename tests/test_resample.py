@@ -3,11 +3,12 @@ import pytest
 
 from kit.metric.analysis import analyse
 from kit.metric.faults import KINDS, fault_kinds
-from kit.metric.relations import evaluate, judge
+from kit.metric.judgement import judge
+from kit.metric.relations import evaluate
 from kit.metric.resample import Resampler, interval, without_each
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import PREDICATES
-from tests.test_relations_metric import predictions_of, relations
+from tests.test_relations import predictions_of, relations
 from tests.test_submission import predictions
 
 

@@ -36,7 +36,8 @@ def relations(
     """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
     from kit.cli import show
     from kit.files import json_text
-    from kit.metric.relations import InvertedBox, judge, score
+    from kit.metric.judgement import InvertedBox, judge
+    from kit.metric.relations import score
     from kit.progress import notice, track
     from kit.tables.official import (
         prediction_fault,

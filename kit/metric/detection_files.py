@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from kit.errors import KitError
 from kit.metric.detection import DetectionScores, Objects, evaluate
 from kit.metric.hierarchy import Hierarchy
-from kit.tables.csvfile import Codes, Column, CsvFile, as_numpy
+from kit.tables.arrow import Codes, as_numpy
+from kit.tables.csvfile import Column, CsvFile
 from kit.tables.official import IMAGE, LABEL, SCORE, corners
 
 Array = NDArray[Any]

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import iou
+from kit.metric.judgement import Judgement
 from kit.metric.matching import THRESHOLD, pairs
-from kit.metric.relations import Judgement, score
+from kit.metric.relations import score
 from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import vocabulary
 

@@ -1,102 +1,18 @@
-"""The official visual relationship metric: judge every prediction, then score the judgement.
-
-Rules R1-R11 are those of the organisers' published evaluator, with every sort stable.
-"""
+"""The official visual relationship score: rules R7 to R10 of the published evaluator, every sort stable."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kit.boxes import enclosing, inverted, iou
-from kit.metric.matching import best_truth, true_positives
+from kit.metric.judgement import TASKS, Judgement, judge
 from kit.metric.precision import average_precision, mean
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import vocabulary
 
 WEIGHTS = {"mAP_relationships": 0.4, "Recall@50": 0.2, "mAP_phrases": 0.4}
-TASKS = ("relationships", "phrases")
-
-
-class InvertedBox(ValueError):
-    """A prediction that counts has a box that ends before it begins (quirk Q9); `row` and `side` tell which."""
-
-    def __init__(self, row: int, side: str) -> None:
-        super().__init__(f"prediction {row}: the {side} box is inverted")
-        self.row, self.side = row, side
-
-
-@dataclass(frozen=True, eq=False)
-class Judgement:
-    """Every prediction's verdict, before any averaging.
-
-    images: all ids, ascending; rows: the predictions that count, as rows of the input (n,), all other arrays
-    follow them; image: index into images; hit: {task: bool (n,)}; in_image: the order of the image's list
-    (R4d), image by image; by_score: the order of the pooled precision-recall curve (R7).
-    known: the images that the truth or the labels name; truth_image, truth_predicate: of every truth row.
-    """
-
-    images: tuple[str, ...]
-    known: NDArray[np.int64]
-    rows: NDArray[np.intp]
-    image: NDArray[np.int64]
-    triplet: NDArray[np.int64]
-    score: NDArray[np.float64]
-    hit: dict[str, NDArray[np.bool_]]
-    truth_image: NDArray[np.int64]
-    truth_predicate: NDArray[np.int64]
-    counts: dict[str, Any]
-
-    @cached_property
-    def predicate(self) -> NDArray[np.int64]:
-        """Predicate of every counted prediction."""
-        return self.triplet % len(vocabulary().predicates)
-
-    @cached_property
-    def in_image(self) -> NDArray[np.intp]:
-        """Order by image, then score falling, triplet falling, row rising (R4d)."""
-        return np.lexsort((-self.triplet, -self.score, self.image))
-
-    @cached_property
-    def by_score(self) -> NDArray[np.intp]:
-        """Order by score falling, image falling, triplet rising, row falling (R7)."""
-        last = len(self.rows) - 1
-        place = (len(self.images) - self.image) * (int(self.triplet.max(initial=0)) + 1) + self.triplet
-        return last - np.lexsort((place[::-1], -self.score[::-1]))
-
-    @cached_property
-    def rank(self) -> NDArray[np.int64]:
-        """1-based rank of every counted prediction in its image's list."""
-        image = self.image[self.in_image]
-        start = np.searchsorted(image, image, "left")
-        rank = np.empty(len(image), np.int64)
-        rank[self.in_image] = np.arange(len(image)) - start + 1
-        return rank
-
-    def only(self, keep: NDArray[np.bool_]) -> Judgement:
-        """The judgement as if the other counted predictions had never been there; their verdicts stay."""
-        return replace(
-            self,
-            rows=self.rows[keep],
-            image=self.image[keep],
-            triplet=self.triplet[keep],
-            score=self.score[keep],
-            hit={task: hit[keep] for task, hit in self.hit.items()},
-        )
-
-    def tied_rows(self) -> int:
-        """How many counted predictions share their score with another of their image or predicate."""
-        tied = np.zeros(len(self.rows), bool)
-        by_predicate = self.by_score[np.argsort(self.predicate[self.by_score], kind="stable")]
-        for order, group in ((self.in_image, self.image), (by_predicate, self.predicate)):
-            same = (self.score[order][1:] == self.score[order][:-1]) & (group[order][1:] == group[order][:-1])
-            tied[order[1:][same]] = tied[order[:-1][same]] = True
-        return int(tied.sum())
 
 
 @dataclass(frozen=True)
@@ -125,47 +41,6 @@ def evaluate(truth: Relations, predictions: Predictions, labels: ImageLabels | N
     Raises InvertedBox where a prediction that counts has an inverted box.
     """
     return score(judge(truth, predictions, labels))
-
-
-def judge(truth: Relations, predictions: Predictions, labels: ImageLabels | None = None) -> Judgement:
-    """Drop what is not verified, match the rest: rules R1 to R6."""
-    labels = ImageLabels.empty() if labels is None else labels
-    images = tuple(sorted({*truth.images, *labels.images, *predictions.images}))
-    truth_image, label_image, all_image = (_renumber(table, images) for table in (truth, labels, predictions))
-    kept, negative = _countable(truth, truth_image, labels, label_image, predictions, all_image)
-    rows = np.flatnonzero(kept)
-    counted = predictions.take(rows)
-    for side, box in (("subject", counted.subject_box), ("object", counted.object_box)):
-        if inverted(box).any():
-            raise InvertedBox(int(rows[np.argmax(inverted(box))]), side)
-    image = all_image[rows]
-    hit = _hits(truth, truth_image, counted, image)
-    named = vocabulary().predicates
-    known = np.union1d(truth_image, label_image)
-    per_predicate = np.bincount(truth.predicate, minlength=len(named))
-    return Judgement(
-        images=images,
-        known=known,
-        rows=rows,
-        image=image,
-        triplet=triplets(counted),
-        score=counted.score,
-        hit=hit,
-        truth_image=truth_image,
-        truth_predicate=truth.predicate.astype(np.int64),
-        counts={
-            "gt_images": len(known),
-            "gt_per_predicate": {p: int(n) for p, n in sorted(zip(named, per_predicate, strict=True)) if n},
-            "gt_tuples": len(truth),
-            "phr_tp": int(hit["phrases"].sum()),
-            "pred_images": len(np.unique(all_image)),
-            "pred_images_without_gt": len(np.setdiff1d(all_image, known)),
-            "pred_kept": len(rows),
-            "pred_kept_because_negative_label": int(negative.sum()),
-            "pred_rows": len(predictions),
-            "rel_tp": int(hit["relationships"].sum()),
-        },
-    )
 
 
 def score(judgement: Judgement) -> Scores:
@@ -200,64 +75,3 @@ def final_score(tasks: dict[str, dict[str, Any]]) -> float:
         + WEIGHTS["Recall@50"] * tasks["relationships"]["Recall@50"]
         + WEIGHTS["mAP_phrases"] * tasks["phrases"]["mAP"]
     )
-
-
-def triplets(table: Relations) -> NDArray[np.int64]:
-    """One integer a row, ordered by (subject, object, predicate) (R4)."""
-    words = vocabulary()
-    pair = table.subject.astype(np.int64) * words.labels + table.object
-    return pair * len(words.predicates) + table.predicate
-
-
-def _renumber(table: Relations | ImageLabels, images: Sequence[str]) -> NDArray[np.int64]:
-    place = {name: i for i, name in enumerate(images)}
-    code = np.fromiter((place[name] for name in table.images), np.int64, len(table.images))
-    return code[table.image]
-
-
-def _countable(
-    truth: Relations,
-    truth_image: NDArray[np.int64],
-    labels: ImageLabels,
-    label_image: NDArray[np.int64],
-    predictions: Predictions,
-    image: NDArray[np.int64],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Rules R2 and R3: which predictions count, and which of them because of a negative label."""
-    n = 1 + max((int(i.max(initial=0)) for i in (truth_image, label_image, image)), default=0)
-    positive = np.zeros((n, vocabulary().labels), bool)
-    positive[truth_image, truth.subject] = positive[truth_image, truth.object] = True
-    verified = positive.copy()
-    verified[label_image, labels.label] = True
-    negative = verified & ~positive
-    against = negative[image, predictions.subject] | negative[image, predictions.object]
-    known = verified[image, predictions.subject] & verified[image, predictions.object]
-    return against | known, against
-
-
-def _hits(
-    truth: Relations, truth_image: NDArray[np.int64], counted: Predictions, image: NDArray[np.int64]
-) -> dict[str, NDArray[np.bool_]]:
-    words = vocabulary()
-    size = words.labels**2 * len(words.predicates)
-    truth_phrase = enclosing(truth.subject_box, truth.object_box)
-    phrase = enclosing(counted.subject_box, counted.object_box)
-
-    def both_boxes(p: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
-        return np.minimum(
-            iou(counted.subject_box[p], truth.subject_box[t]),
-            iou(counted.object_box[p], truth.object_box[t]),
-        )
-
-    def phrase_box(p: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
-        return iou(phrase[p], truth_phrase[t])
-
-    best = best_truth(
-        image * size + triplets(counted),
-        truth_image * size + triplets(truth),
-        [both_boxes, phrase_box],
-    )
-    return {
-        task: true_positives(row, overlap, counted.score)
-        for task, (row, overlap) in zip(TASKS, best, strict=True)
-    }

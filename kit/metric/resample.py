@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metric.relations import TASKS, Judgement, final_score
+from kit.metric.judgement import TASKS, Judgement
+from kit.metric.relations import final_score
 from kit.vocabulary import vocabulary
 
 Weights = NDArray[np.int64]

@@ -12,14 +12,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
-from numpy.typing import NDArray
 
 from kit.errors import FileFault
+from kit.tables.arrow import as_numpy
 
 BLOCK = 16 << 20  # bytes of text read at a time
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -203,31 +203,6 @@ class CsvFile:
             line=line,
             hint="fetch or write it again",
         )
-
-
-class Codes:
-    """Texts as small integers; with `known` a closed set, else numbered as they appear."""
-
-    def __init__(self, known: dict[str, int] | None = None) -> None:
-        self.closed = known is not None
-        self.index: dict[str, int] = dict(known or {})
-
-    def encode(self, column: pa.DictionaryArray) -> NDArray[np.int32]:
-        """Codes of a dictionary-coded column, -1 for a text outside a closed set."""
-        texts = column.dictionary.to_pylist()
-        if self.closed:
-            codes = [self.index.get(text, -1) for text in texts]
-        else:
-            codes = [self.index.setdefault(text, len(self.index)) for text in texts]
-        if not codes:
-            return np.full(len(column), -1, np.int32)
-        return np.asarray(codes, np.int32)[as_numpy(column.indices)]
-
-
-def as_numpy(column: pa.Array) -> NDArray[Any]:
-    """The values of an Arrow number column without nulls (its own to_numpy would import pandas)."""
-    dtype = np.dtype(str(column.type).replace("double", "float64"))
-    return np.frombuffer(column.buffers()[1], dtype)[column.offset : column.offset + len(column)]
 
 
 def _open_zip(path: Path) -> IO[bytes]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from kit.boxes import inverted
 from kit.errors import FileFault
-from kit.tables.csvfile import Codes, Column, CsvFile, as_numpy
+from kit.tables.arrow import Codes, as_numpy
+from kit.tables.csvfile import Column, CsvFile
 from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
 from kit.tables.submission import read_submission, submission_fault
 from kit.vocabulary import vocabulary

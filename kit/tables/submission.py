@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.errors import FileFault
-from kit.tables.csvfile import NUMBER, Codes, Column, CsvFile, as_numpy
+from kit.tables.arrow import Codes, as_indices, as_numpy
+from kit.tables.csvfile import NUMBER, Column, CsvFile
 from kit.tables.schema import Predictions
 from kit.vocabulary import vocabulary
 
@@ -50,7 +51,7 @@ class Chunk:
     def column(self, name: str) -> pa.StringArray:
         """The named token of every prediction."""
         start = TOKENS.index(name)
-        return self.tokens.take(_indices(np.arange(start, len(self.tokens), len(TOKENS))))
+        return self.tokens.take(as_indices(np.arange(start, len(self.tokens), len(TOKENS))))
 
 
 def chunks(file: CsvFile) -> Iterator[Chunk]:
@@ -66,7 +67,7 @@ def chunks(file: CsvFile) -> Iterator[Chunk]:
         yield Chunk(
             first=first,
             ids=batch.column(0),
-            tokens=pc.list_flatten(lists.take(_indices(np.flatnonzero(whole)))),
+            tokens=pc.list_flatten(lists.take(as_indices(np.flatnonzero(whole)))),
             line=np.repeat(np.flatnonzero(whole), count[whole] // len(TOKENS)),
             ragged=ragged,
         )
@@ -106,11 +107,6 @@ def submission_fault(file: CsvFile, prediction: int, problem: str) -> FileFault:
             return file.fault(chunk.first + int(chunk.line[prediction]), HEADER[1], f"{place}: {problem}")
         prediction -= len(chunk.line)
     return FileFault(file.path, problem)
-
-
-def _indices(rows: NDArray[np.int64]) -> pa.Array:
-    """Row numbers for `take`, without pa.array: that would import pandas."""
-    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
 
 
 class _UnknownToken(ValueError):

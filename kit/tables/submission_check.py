@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from kit.boxes import inverted
 from kit.errors import FileFault
-from kit.tables.csvfile import NUMBER, Codes, CsvFile, as_numpy
+from kit.tables.arrow import Codes, as_numpy
+from kit.tables.csvfile import NUMBER, CsvFile
 from kit.tables.submission import CORNERS, HEADER, NUMBERS, TOKENS, Chunk, chunks
 from kit.vocabulary import IS, vocabulary
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.metric.relations import InvertedBox, evaluate, judge, score
+from kit.metric.judgement import InvertedBox, judge
+from kit.metric.relations import evaluate, score
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import PREDICATES, vocabulary

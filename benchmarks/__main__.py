@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import candidates, metric, submission
+from benchmarks import candidates, fusion, metric, submission
 
-ALL = {"metric": metric.main, "submission": submission.main, "candidates": candidates.main}
+ALL = {
+    "metric": metric.main,
+    "fusion": fusion.main,
+    "submission": submission.main,
+    "candidates": candidates.main,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure kit's speed.")

@@ -6,6 +6,7 @@ import pytest
 
 from kit import __version__
 from kit.cli import main
+from kit.tables.official import read_detections
 from tests.conftest import TINY
 from tests.paths import GOLDEN, OPENIMAGES, needs_golden, needs_openimages
 
@@ -255,3 +256,15 @@ def test_real_annotations_reach_the_goal(kit, tmp_path):
         mean[scorer] = sum(v for p, v in ap.items() if p != "is") / (len(ap) - 1)
     assert mean["spatial"] >= 0.95
     assert mean["spatial"] > mean["prior"] + 0.05
+
+
+def test_fuse_detection_files(kit, tiny, tmp_path):
+    source, out = "data/mini/test-detections.csv", tmp_path / "fused.csv"
+    code, text, _ = kit("fuse", source, source, "--weight", 1, "--weight", 2, "--out", out)
+    assert code == 0
+    assert "of 2 files" in text
+    fused, one = read_detections(out), read_detections(source)
+    assert set(fused.images) == set(one.images)
+    assert len(fused) <= len(one)
+    code, _, err = kit("fuse", source, "--weight", 1, "--weight", 2, "--out", out)
+    assert (code, err) == (2, "kit: weights: expected 1, one a source, given 2\n")

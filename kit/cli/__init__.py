@@ -9,10 +9,17 @@ import typer
 
 from kit import __version__
 from kit.cli import config as config_command
-from kit.cli import download, evaluate, predict, score, submit, train
+from kit.cli import download, evaluate, fuse, predict, score, submit, train
 from kit.errors import KitError
 
-EXTRAS = {"xgboost": "train", "pandas": "train", "torch": "detect", "mmdet": "detect", "kaggle": "kaggle"}
+EXTRAS = {
+    "xgboost": "train",
+    "numba": "train",
+    "pandas": "train",
+    "torch": "detect",
+    "mmdet": "detect",
+    "kaggle": "kaggle",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +33,7 @@ app.add_typer(train.app, name="train")
 app.command("download")(download.download)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("fuse")(fuse.fuse)
 app.command("submit")(submit.submit)
 app.command("config")(config_command.show)
 

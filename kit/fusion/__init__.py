@@ -1,0 +1,1 @@
+"""Fusion: the detections of several models and views become one set."""

@@ -17,13 +17,13 @@ from kit.relation.spatial import PAIRWISE
 from kit.relation.statistics import Statistics, feature_names
 from kit.vocabulary import vocabulary
 
-IMAGES, PER_IMAGE, SHARD = 4_000, 60, 100
+IMAGES, PER_IMAGE = 4_000, 60
 
 
 def main() -> None:
     """Print the table."""
     rng = np.random.default_rng(0)
-    tables = list(shards(detections(rng, IMAGES, PER_IMAGE), SHARD))
+    tables = list(shards(detections(rng, IMAGES, PER_IMAGE)))
     words = vocabulary()
     pairs = words.triplets[rng.integers(0, 329, 10_000)]
     hit = np.eye(len(words.predicates), dtype=bool)[pairs[:, 0]]

@@ -32,6 +32,12 @@ def test_it_learns_and_tells_the_held_out_loss(folds, booster):
     assert model.booster.num_boosted_rounds() == model.rounds
 
 
+@pytest.mark.parametrize(("rounds", "block", "tried"), [(30, 50, [0, 30]), (50, 20, [0, 20, 40, 50])])
+def test_rounds_that_are_no_multiple_of_a_block(rounds, block, tried):
+    model = fit(rows(), Boosting(rounds=rounds, block=block, patience=9, reg_lambda=1, eta=0.05), seed=0)
+    assert list(model.loss) == tried
+
+
 def test_noise_wants_no_tree():
     settings = Boosting(**{**SMALL, "rounds": 200, "block": 50}, folds=3, max_depth=8)
     data = rows(noise=True)

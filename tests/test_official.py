@@ -74,6 +74,16 @@ def test_unknown_image_label(tmp_path):
         official.read_image_labels(path)
 
 
+def test_rows_of_other_labels_can_be_left_out(tmp_path):
+    rows = [ROW.replace(MAN, "/m/other"), ROW, ROW.replace("plays", "eats")]
+    path = write(tmp_path / "r.csv", HEADER, *rows)
+    assert len(official.read_relations(path, others=True)) == 1
+    labels = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", f"a,{MAN},1", "a,/m/other,0")
+    assert official.read_image_labels(labels, others=True).label.tolist() == [vocabulary().label[MAN]]
+    with pytest.raises(FileFault, match="no row with the challenge's classes"):
+        official.read_relations(write(tmp_path / "o.csv", HEADER, rows[0]), others=True)
+
+
 def test_predictions_in_the_long_form_keep_doubles_and_inverted_boxes(tmp_path):
     row = ROW.replace("0.1,0.5", "0.5,0.1") + ",0.123456789012345"
     table = official.read_predictions(write(tmp_path / "p.csv", HEADER + ",Score", row))

@@ -116,7 +116,7 @@ def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch
 
 def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypatch):
     prior_stage(run)
-    monkeypatch.setattr(scoring, "IMAGES_PER_SHARD", 10)
+    monkeypatch.setattr(scoring, "PAIRS_PER_SHARD", 300)
     real, done = pipeline.write_shard, []
 
     def breaks_at_the_third(folder, i, table):

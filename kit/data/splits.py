@@ -48,12 +48,15 @@ def split_files(split: Split) -> list[Path]:
 
 
 def load_split(split: Split, name: str) -> SplitTables:
-    """Read a split. Raises KitError where no relations are configured, FileFault at a faulty file."""
+    """Read a split; rows with labels that are not the challenge's are left out.
+
+    Raises KitError where no relations are configured, FileFault at a faulty file.
+    """
     if not split.relations:
         raise KitError(f"data.{name}.relations is not set", f"give it with --set data.{name}.relations=FILE")
-    relations = read_relations(split.relations)
+    relations = read_relations(split.relations, others=True)
     boxes = read_boxes(split.boxes) if split.boxes else None
-    labels = read_image_labels(split.labels) if split.labels else None
+    labels = read_image_labels(split.labels, others=True) if split.labels else None
     for table, kind in ((boxes, "boxes"), (labels, "labels")):
         if table is not None and not set(table.images) & set(relations.images):
             raise KitError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from kit.relation.features import Features
 from kit.relation.statistics import FOLDS
 from kit.tables.schema import Floats
 
-Loss = Callable[[Floats, NDArray[Any]], float]
 LEAST = 1e-5  # probabilities are kept this far from 0 and 1 before a logarithm
 
 
@@ -103,10 +102,12 @@ def _try_rounds(
     label = np.concatenate([rows.label[part] for part in parts])
     losses: dict[int, float] = {}
     best, raw = 0, None
-    for done in range(0, settings.rounds + 1, settings.block):
+    grown = 0
+    for done in [*range(0, settings.rounds, settings.block), settings.rounds]:
         for booster, matrix in zip(boosters, train, strict=True):
-            for i in range(max(done - settings.block, 0), done):
+            for i in range(grown, done):
                 booster.update(matrix, i)
+        grown = done
         out = [b.predict(m) for b, m in zip(boosters, held, strict=True)]
         losses[done] = log_loss(np.concatenate(out), label, classes)
         if losses[done] < losses[best] or done == 0:

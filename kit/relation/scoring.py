@@ -17,7 +17,7 @@ from kit.relation.candidates import (
 from kit.tables.schema import Detections, Floats, Predictions
 from kit.vocabulary import IS, vocabulary
 
-IMAGES_PER_SHARD = 1000
+PAIRS_PER_SHARD = 1_000_000  # ordered pairs of objects, allowed or not
 
 
 class Scorer(Protocol):
@@ -63,15 +63,26 @@ def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
     )
 
 
-def shards(objects: Objects, images: int | None = None) -> Iterator[Objects]:
-    """Cut a table of objects into tables of so many images each (default IMAGES_PER_SHARD)."""
-    images = images or IMAGES_PER_SHARD
-    order = np.argsort(objects.image, kind="stable")
-    ordered = objects.take(order)
-    for start in range(0, len(objects.images), images):
-        low, high = np.searchsorted(ordered.image, [start, start + images])
-        ids = objects.images[start : start + images]
-        yield ordered.take(slice(int(low), int(high))).of_images(ids)
+def shards(objects: Objects, pairs: int | None = None) -> Iterator[Objects]:
+    """Cut a table of objects into tables of whole images with at most so many pairs of objects each.
+
+    pairs: default PAIRS_PER_SHARD; an image with more is a shard of its own.
+    """
+    pairs = pairs or PAIRS_PER_SHARD
+    ordered = objects.take(np.argsort(objects.image, kind="stable"))
+    count = np.bincount(ordered.image, minlength=len(objects.images))
+    rows = np.r_[0, np.cumsum(count)]
+    total = np.r_[0, np.cumsum(count**2 + 1)]
+    start = 0
+    while start < len(objects.images):
+        end = max(int(np.searchsorted(total, total[start] + pairs, "right")) - 1, start + 1)
+        part = ordered.take(slice(int(rows[start]), int(rows[end])))
+        yield type(part)(
+            images=objects.images[start:end],
+            image=part.image - start,
+            **{name: getattr(part, name) for name in part.COLUMNS},
+        )
+        start = end
 
 
 def _surety(objects: Objects, rows: np.ndarray) -> np.ndarray:

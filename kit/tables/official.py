@@ -25,6 +25,7 @@ LABEL = Column("LabelName")
 SCORE = Column("Score", kind="number", aliases=("Confidence",))
 PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
 SIDES = ("1", "2")
+OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
 
 
 def corners(suffix: str = "") -> list[Column]:
@@ -35,22 +36,25 @@ def corners(suffix: str = "") -> list[Column]:
 RELATION = [IMAGE, Column("LabelName1"), Column("LabelName2"), PREDICATE, *corners("1"), *corners("2")]
 
 
-def read_relations(paths: Path_ | Sequence[Path_]) -> Relations:
+def read_relations(paths: Path_ | Sequence[Path_], others: bool = False) -> Relations:
     """Ground-truth relations of one or several files, rows in file order.
 
-    Raises FileFault on an unknown label or predicate, a number that is none, an inverted box, no row.
+    Raises FileFault on a number that is none, an inverted box, no row, and on a label or predicate that is
+    not the challenge's; with `others` such rows are left out instead.
     """
-    return Relations.concat([_read_relations(path) for path in _several(paths)])
+    return Relations.concat([_read_relations(path, others) for path in _several(paths)])
 
 
-def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
-    """Verified image labels; their confidence is not read (metric rule R2). Raises FileFault."""
+def read_image_labels(paths: Path_ | Sequence[Path_], others: bool = False) -> ImageLabels:
+    """Verified image labels; their confidence is not read (metric rule R2).
+
+    Raises FileFault, also on a label that is not the challenge's; with `others` such rows are left out.
+    """
     tables = []
     for path in _several(paths):
-        columns = _read(CsvFile(path), [IMAGE, LABEL])
-        tables.append(
-            ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"])
-        )
+        columns = _read(CsvFile(path), [IMAGE, LABEL], others)
+        table = ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"])
+        tables.append(table.take(table.label != OTHER))
     return ImageLabels.concat(tables)
 
 
@@ -116,13 +120,16 @@ def read_image_ids(path: Path_) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _read_relations(path: Path_) -> Relations:
+def _read_relations(path: Path_, others: bool) -> Relations:
     file = CsvFile(path)
-    columns = _read(file, RELATION)
-    relations = Relations(**_relation_columns(columns))
-    for side, box in zip(SIDES, (relations.subject_box, relations.object_box), strict=True):
+    columns = _read(file, RELATION, others)
+    table = Relations(**_relation_columns(columns))
+    for side, box in zip(SIDES, (table.subject_box, table.object_box), strict=True):
         _refuse_inverted(file, box, side)
-    return relations
+    known = table.take((table.subject != OTHER) & (table.object != OTHER) & (table.predicate != OTHER))
+    if not len(known):
+        raise FileFault(file.path, "no row with the challenge's classes and predicates")
+    return known
 
 
 def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +145,7 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(file: CsvFile, columns: list[Column], others: bool = False) -> dict[str, Any]:
-    """Columns as arrays; labels and predicates as vocabulary integers, unknown labels a fault or 255."""
+    """Columns as arrays; labels and predicates as vocabulary integers, others a fault or OTHER."""
     parts: dict[str, list[Array]] = {column.name: [] for column in columns}
     images = Codes()
     closed = {c.name: Codes(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE}

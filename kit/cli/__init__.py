@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from kit import __version__
+from kit.cli import classmap, download, evaluate, fuse, predict, score, submit, train
 from kit.cli import config as config_command
-from kit.cli import download, evaluate, fuse, predict, score, submit, train
 from kit.errors import KitError
 
 EXTRAS = {
@@ -33,6 +33,7 @@ app.add_typer(train.app, name="train")
 app.command("download")(download.download)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("classmap")(classmap.classmap)
 app.command("fuse")(fuse.fuse)
 app.command("submit")(submit.submit)
 app.command("config")(config_command.show)

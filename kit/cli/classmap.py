@@ -1,0 +1,34 @@
+"""`kit classmap`: which source class each target class takes its weights from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.cli.options import Json
+
+
+def classmap(
+    source: Annotated[
+        str, typer.Argument(help="coco, a file with a class name a line, or a checkpoint (.pth).")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the map here, as YAML to edit.")] = None,
+    json: Json = False,
+) -> None:
+    """Match the 57 classes to a source's by name, synonym and the Open Images hierarchy."""
+    from kit.cli import show
+    from kit.detector.classmap import build_class_map, source_names, write_class_map
+    from kit.files import json_text
+
+    matches = build_class_map(source_names(source))
+    if out is not None:
+        write_class_map(out, source, matches)
+    found = sum(m.source is not None for m in matches)
+    if json:
+        typer.echo(json_text({"matched": found, "classes": [vars(m) for m in matches]}))
+        return
+    rows = [(m.name, m.source or "-", m.basis) for m in matches]
+    typer.echo(show.table(f"From {source}", ("class", "source", "basis"), rows), nl=False)
+    typer.echo(f"{found} of {len(matches)} classes matched" + (f" -> {out}" if out else ""))

@@ -1,0 +1,1 @@
+"""Detectors: mmcv's operators, class maps, and partial weight transfer."""

@@ -3,12 +3,17 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from kit import __version__
 from kit.cli import main
+from kit.detector.checkpoint import read_state, write_state
+from kit.detector.classmap import source_names
 from kit.tables.official import read_detections
+from kit.vocabulary import vocabulary
 from tests.conftest import TINY
 from tests.paths import GOLDEN, OPENIMAGES, needs_golden, needs_openimages
+from tests.test_transfer import small
 
 SET = [word for override in TINY for word in ("--set", override)]
 
@@ -268,3 +273,33 @@ def test_fuse_detection_files(kit, tiny, tmp_path):
     assert len(fused) <= len(one)
     code, _, err = kit("fuse", source, "--weight", 1, "--weight", 2, "--out", out)
     assert (code, err) == (2, "kit: weights: expected 1, one a source, given 2\n")
+
+
+def test_class_map_and_transfer(kit, tmp_path):
+    code, out, _ = kit("classmap", "coco", "--out", tmp_path / "map.yaml")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("44 of 57 classes matched")
+    assert json.loads(kit("classmap", "coco", "--json")[1])["matched"] == 44
+    write_state(tmp_path / "coco.pth", small(80), source_names("coco"))
+    words = ["transfer", tmp_path / "coco.pth", "--out", tmp_path / "start.pth"]
+    code, out, _ = kit(*words, "--map", tmp_path / "map.yaml")
+    assert code == 0
+    assert "head.fc_cls.weight: 45 rows copied, 13 initialised" in out
+    assert "44 of 57 classes have a source class" in out
+    state = read_state(tmp_path / "start.pth")
+    man, person = vocabulary().names.index("Man"), source_names("coco").index("person")
+    assert torch.equal(state["head.fc_cls.weight"][man], small(80)["head.fc_cls.weight"][person])
+    assert source_names(str(tmp_path / "start.pth")) == vocabulary().names[:57]
+    assert json.loads(kit(*words, "--classes", "coco", "--json")[1])["unused"] == []
+    code, _, err = kit("transfer", tmp_path / "none.pth", "--out", tmp_path / "x.pth")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_doctor(kit):
+    code, out, _ = kit("doctor", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["kit"] == __version__
+    assert facts["torch"] == torch.__version__.split("+")[0]
+    assert facts["mmcv operators"] in ("by torchvision", "by mmcv")
+    assert "mmcv operators" in kit("doctor")[1]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import classmap, download, evaluate, fuse, predict, score, submit, train
+from kit.cli import classmap, doctor, download, evaluate, fuse, predict, score, submit, train, transfer
 from kit.cli import config as config_command
 from kit.errors import KitError
 
@@ -34,8 +34,10 @@ app.command("download")(download.download)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("classmap")(classmap.classmap)
+app.command("transfer")(transfer.transfer)
 app.command("fuse")(fuse.fuse)
 app.command("submit")(submit.submit)
+app.command("doctor")(doctor.doctor)
 app.command("config")(config_command.show)
 
 

@@ -40,6 +40,12 @@ def build_class_map(source: Sequence[str]) -> tuple[Match, ...]:
     return tuple(_match(name, by_word) for name in vocabulary().names[: vocabulary().classes])
 
 
+def class_indices(source: Sequence[str]) -> NDArray[np.int64]:
+    """The source index of every target class by `build_class_map`, -1 for none, shape (57,)."""
+    place = {name: i for i, name in enumerate(source)}
+    return np.asarray([-1 if m.source is None else place[m.source] for m in build_class_map(source)])
+
+
 def source_names(source: str) -> tuple[str, ...]:
     """Class names in the order of their weights: "coco", a file with a name a line, or a checkpoint (.pth).
 
@@ -127,17 +133,9 @@ def _parts(text: str) -> list[str]:
 
 
 def _names_of_checkpoint(path: Path) -> tuple[str, ...]:
-    import pickle
+    from kit.detector.checkpoint import read_checkpoint
 
-    import torch
-
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileFault(path, "no such file") from None
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise FileFault(path, f"not a checkpoint ({str(error).splitlines()[0][:100]})") from None
-    meta = checkpoint.get("meta", {}) if isinstance(checkpoint, dict) else {}
+    meta = read_checkpoint(path).get("meta") or {}
     names = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
     if not names:
         raise KitError(f"{path}: the checkpoint does not name its classes", "give a names file instead")

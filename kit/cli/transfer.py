@@ -1,0 +1,45 @@
+"""`kit transfer`: a checkpoint for the 57 classes from one that was trained on others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.cli.options import Json
+
+
+def transfer(
+    checkpoint: Annotated[Path, typer.Argument(help="A Cascade R-CNN checkpoint (.pth) of mmdet.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the new checkpoint goes.")],
+    classes: Annotated[
+        str | None, typer.Option(help="Its classes: coco or a names file (default: what it says itself).")
+    ] = None,
+    map_: Annotated[
+        Path | None, typer.Option("--map", help="Class map of `kit classmap` (default: made anew).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the rows without a source class.")] = 0,
+    json: Json = False,
+) -> None:
+    """Partial weight transfer: each class takes the head rows of its source class; the rest is copied."""
+    from kit.detector.checkpoint import read_state, write_state
+    from kit.detector.classmap import class_indices, read_class_map, source_names
+    from kit.detector.transfer import resized, transfer_weights
+    from kit.files import json_text
+    from kit.vocabulary import vocabulary
+
+    names = source_names(classes or str(checkpoint))
+    mapped = read_class_map(map_, names) if map_ else class_indices(names)
+    source = read_state(checkpoint)
+    state, report = transfer_weights(source, resized(source, len(mapped), seed), mapped)
+    write_state(out, state, vocabulary().names[: len(mapped)])
+    if json:
+        typer.echo(json_text(report.as_dict()))
+        return
+    for name, (copied, fresh) in report.rows.items():
+        typer.echo(f"{name}: {copied} rows copied, {fresh} initialised")
+    typer.echo(
+        f"{len(report.copied)} other tensors copied; {int((mapped >= 0).sum())} of {len(mapped)} classes "
+        f"have a source class -> {out}"
+    )

@@ -67,6 +67,8 @@ FAULTS = {
     "twice": ("ImageID,Score,Score\na,1,2\n", "line 1, column Score: the header names this column twice"),
     "latin": (b"ImageID,Score\na,1\n\xe9,2\n", "line 3, column ImageID: not UTF-8 text"),
     "latin header": (b"Image\xe9,Score\na,1\n", "line 1: not UTF-8 text"),
+    "open quote": (b'ImageID,"Score\na,1\nb,1,2\n', "line 1: a quote is opened and not closed"),
+    "control character": (b"ImageID,Score\na,1\x0c\n", "line 2, column Score: '1\\x0c' where a finite"),
     "old line ends": (b"ImageID,Score\ra,1\r", "line 1: no CSV header; lines must end with LF"),
     "binary": (b"\0\0,\0\n", "line 1: no CSV header"),
 }

@@ -196,6 +196,15 @@ class CsvFile:
                 if problem:
                     raise FileFault(self.path, problem, line=line, column=self.header[i])
 
+        self._raise_open_quote()
+
+    def _raise_open_quote(self) -> None:
+        """A quote without its partner swallows line ends, so that the rows above looked whole."""
+        with self.open() as file:
+            for line, text in enumerate(file, 1):
+                if text.count(b'"') % 2:
+                    raise FileFault(self.path, "a quote is opened and not closed", line=line)
+
     def _broken(self, error: Exception, line: int | None) -> FileFault:
         return FileFault(
             self.path,
@@ -219,9 +228,10 @@ def _field_fault(text: str, column: Column) -> str:
         return "not UTF-8 text"
     if column.kind != "number":
         return ""
-    if not text.strip():
+    text = text.strip(" \t")
+    if not text:
         return "empty where a finite number belongs"
-    if not NUMBER.fullmatch(text.strip()):
+    if not NUMBER.fullmatch(text):
         return f"{text[:40]!r} where a finite number belongs"
     if not np.isfinite(float(text)):
         return f"{text[:40]} where a finite number belongs"

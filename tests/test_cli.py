@@ -303,3 +303,13 @@ def test_doctor(kit):
     assert facts["torch"] == torch.__version__.split("+")[0]
     assert facts["mmcv operators"] in ("by torchvision", "by mmcv")
     assert "mmcv operators" in kit("doctor")[1]
+
+
+def test_report_sampling(kit, tiny, tmp_path):
+    code, out, _ = kit("report", "sampling", "--out", tmp_path / "s.png", "--limit", 5)
+    assert code == 0
+    assert "N = ∞" in out
+    assert "N = 5" in out
+    assert (tmp_path / "s.png").exists()
+    code, _, err = kit("report", "sampling", "--out", tmp_path / "s.txt")
+    assert (code, err.count("\n")) == (2, 1)

@@ -8,13 +8,26 @@ from typing import Annotated
 import typer
 
 from kit import __version__
-from kit.cli import classmap, doctor, download, evaluate, fuse, predict, score, submit, train, transfer
+from kit.cli import (
+    classmap,
+    doctor,
+    download,
+    evaluate,
+    fuse,
+    predict,
+    report,
+    score,
+    submit,
+    train,
+    transfer,
+)
 from kit.cli import config as config_command
 from kit.errors import KitError
 
 EXTRAS = {
     "xgboost": "train",
     "numba": "train",
+    "matplotlib": "train",
     "pandas": "train",
     "torch": "detect",
     "mmdet": "detect",
@@ -30,6 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(score.app, name="score")
 app.add_typer(train.app, name="train")
+app.add_typer(report.app, name="report")
 app.command("download")(download.download)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)

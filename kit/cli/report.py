@@ -1,0 +1,58 @@
+"""`kit report`: figures of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.cli.options import ConfigName, Json, Overrides
+
+app = typer.Typer(no_args_is_help=True, help="Draw figures of a data set.")
+FORMATS = (".png", ".pdf", ".svg")
+
+
+@app.callback()
+def group() -> None:
+    """Keeps the figures' names as commands even while there is only one."""
+
+
+@app.command()
+def sampling(
+    out: Annotated[Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.")] = Path(
+        "sampling.png"
+    ),
+    limit: Annotated[
+        list[int] | None, typer.Option(min=1, help="N of balanced sampling; may be repeated.")
+    ] = None,
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    json: Json = False,
+) -> None:
+    """Class probabilities of balanced sampling on the training split (the paper's figure 4)."""
+    from kit.config import load_config
+    from kit.data.splits import load_split
+    from kit.detector.sampling import PLAIN, image_counts
+    from kit.errors import KitError
+    from kit.files import json_text
+    from kit.report.sampling import curves, draw
+
+    if out.suffix not in FORMATS:
+        raise KitError(f"{out}: not a kind of figure", f"end it in {', '.join(FORMATS)}")
+    counts = image_counts(load_split(load_config(config, set_ or ()).data.train, "train").objects)
+    limits = [PLAIN, *(limit or _steps(int(counts.max())))]
+    draw(out, counts, limits)
+    if json:
+        typer.echo(json_text({name: p.tolist() for name, p in curves(counts, limits).items()}))
+        return
+    for name, p in curves(counts, limits).items():
+        typer.echo(f"{name:<12} most likely class {p[0]:.4f}, least likely {p[-1]:.4f}")
+    typer.echo(f"{(counts > 0).sum()} classes, {counts.max():,} to {counts.min():,} images -> {out}")
+
+
+def _steps(most: int) -> list[int]:
+    """The paper's 10,000 and 1,000 where the data is as large, else a half, a tenth and a fiftieth of it."""
+    if most > 10_000:
+        return [100_000, 10_000, 1_000][most <= 100_000 :]
+    return [max(most // part, 1) for part in (2, 10, 50)]

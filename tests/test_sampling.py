@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.detector.sampling import class_probabilities, image_counts
+from kit.report.sampling import curves, draw
+from kit.tables.schema import Boxes
+
+
+def test_images_are_counted_once_a_class():
+    boxes = Boxes(("a", "b"), [0, 0, 0, 1], [3, 3, 5, 3], np.zeros((4, 4)), np.zeros(4, bool))
+    counts = image_counts(boxes)
+    assert counts.shape == (57,)
+    assert (counts[3], counts[5], counts.sum()) == (2, 1, 3)
+
+
+def test_the_formula_by_hand():
+    counts = np.array([100, 10, 1])
+    assert class_probabilities(counts) == pytest.approx(counts / 111)
+    assert class_probabilities(counts, 10) == pytest.approx([10 / 21, 10 / 21, 1 / 21])
+    assert class_probabilities(counts, 1) == pytest.approx([1 / 3] * 3)
+
+
+@given(
+    st.lists(st.integers(0, 10_000), min_size=1, max_size=57), st.integers(1, 10_000), st.integers(1, 10_000)
+)
+def test_a_lower_limit_is_nearer_to_uniform(counts, a, b):
+    counts = np.array(counts)
+    if not counts.sum():
+        return
+    low, high = (class_probabilities(counts, n) for n in sorted((a, b)))
+    for p in (low, high):
+        assert p.sum() == pytest.approx(1)
+        assert (p[counts == 0] == 0).all()
+    assert low.max() <= high.max() + 1e-12
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match="limit: expected a number of at least 1, given 0"):
+        class_probabilities(np.array([1]), 0)
+    with pytest.raises(ValueError, match="at least one image"):
+        class_probabilities(np.zeros(3, int))
+
+
+def test_curves_fall_and_are_drawn(tmp_path):
+    counts = np.array([5, 50, 500])
+    named = curves(counts, [np.inf, 10])
+    assert list(named) == ["N = ∞", "N = 10"]
+    assert all((np.diff(p) <= 0).all() for p in named.values())
+    for name in ("a.png", "a.pdf", "a.svg"):
+        draw(tmp_path / name, counts, [np.inf, 10])
+        assert (tmp_path / name).stat().st_size > 1000
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

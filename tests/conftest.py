@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
+from kit.cli import main
 from kit.config import load_config
 from kit.data.mini import build_mini
 from kit.run import Run
@@ -41,3 +43,17 @@ def tiny(tiny_folder: Path) -> Iterator[Path]:
 def run(tiny: Path, tmp_path: Path) -> Run:
     """An empty run on the tiny challenge."""
     return Run(load_config("mini", TINY), tmp_path / "run")
+
+
+@pytest.fixture
+def kit(capsys, monkeypatch):
+    """Call the command line: (exit code, stdout, stderr)."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["kit", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call

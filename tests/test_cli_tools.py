@@ -1,0 +1,155 @@
+import json
+
+import pytest
+import torch
+
+from kit import __version__
+from kit.detector.checkpoint import read_state, write_state
+from kit.detector.classmap import source_names
+from kit.tables.official import read_detections
+from kit.vocabulary import vocabulary
+from tests.conftest import TINY
+from tests.paths import GOLDEN, needs_golden
+from tests.test_transfer import small
+
+SET = [word for override in TINY for word in ("--set", override)]
+
+
+@needs_golden
+@pytest.mark.parametrize("form", ["pred", "submission"])
+def test_score_relations_as_json_has_the_golden_keys(kit, form):
+    folder = GOLDEN / "mixed"
+    code, out, err = kit(
+        "score",
+        "relations",
+        "--truth",
+        folder / "gt_vrd.csv",
+        "--labels",
+        folder / "gt_labels.csv",
+        "--predictions",
+        folder / f"{form}.csv",
+        "--json",
+    )
+    expected = json.loads((folder / "expected.json").read_text())
+    result = json.loads(out)
+    assert code == 0
+    assert set(result) == {"final_score", "relationships", "phrases", "counts"}
+    assert result["counts"].keys() == expected["counts"].keys()
+    assert result["final_score"] == pytest.approx(expected["if_argsort_were_stable"]["final_score"], abs=1e-9)
+    assert "rows tie in score" in err
+
+
+ERRORS = {
+    "err_empty_pred": ("pred.csv, line 2", "no row below the header"),
+    "err_invalid_box": ("pred.csv, line 3, column XMin1", "inverted subject box"),
+    "err_missing_object_box": ("pred.csv, line 2, column XMin2", "empty where a finite number belongs"),
+    "err_no_gt_relation": ("gt_vrd.csv, line 2", "no row below the header"),
+    "err_unknown_label": ("pred.csv, line 3, column LabelName1", "unknown label '/m/doesnotexist'"),
+    "err_unknown_label_in_labels": ("gt_labels.csv, line 4, column LabelName", "unknown label"),
+}
+
+
+@needs_golden
+@pytest.mark.parametrize("case", ERRORS)
+def test_a_faulty_file_is_one_line_with_its_place(kit, case):
+    folder = GOLDEN / case
+    code, out, err = kit(
+        "score",
+        "relations",
+        "--truth",
+        folder / "gt_vrd.csv",
+        "--labels",
+        folder / "gt_labels.csv",
+        "--predictions",
+        folder / "pred.csv",
+    )
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    for text in ERRORS[case]:
+        assert text in err
+
+
+@needs_golden
+def test_predictions_of_other_images_are_noticed(kit, tiny):
+    truth = "data/mini/challenge-2019-validation-vrd.csv"
+    words = ["--truth", truth, "--predictions", GOLDEN / "mixed" / "pred.csv"]
+    code, _, err = kit("score", "relations", *words)
+    assert code == 0
+    assert "no image of the predictions is in the truth" in err
+
+
+def test_score_tables_and_analysis(kit, tiny):
+    boxes = "data/mini/challenge-2019-validation-vrd"
+    truth = ["--truth", f"{boxes}.csv", "--labels", f"{boxes}-labels.csv"]
+    text = (tiny / f"{boxes}.csv").read_text().splitlines()
+    (tiny / "p.csv").write_text(
+        "\n".join([f"{text[0]},Score", *(f"{t},0.{i}" for i, t in enumerate(text[1:], 10))])
+    )
+    code, out, _ = kit("score", "relations", *truth, "--predictions", "p.csv", "--analysis", "--resamples", 5)
+    assert code == 0
+    for title in ("final score", "Per predicate", "95% intervals", "Simulated boards", "false positives"):
+        assert title in out
+
+
+def test_score_detections(kit, tiny):
+    stem = "data/mini/hidden/test-vrd"
+    words = ["score", "detections", "--truth", f"{stem}-bbox.csv", "--labels", f"{stem}-labels.csv"]
+    code, out, _ = kit(*words, "--predictions", "data/mini/test-detections.csv", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert 0 < result["mAP"] < 1
+    assert set(result["AP"]) == set(result["num_gt"])
+    code, out, _ = kit(*words, "--predictions", "data/mini/test-detections.csv")
+    assert f"mAP {result['mAP']:.4f}" in out
+
+
+def test_fuse_detection_files(kit, tiny, tmp_path):
+    source, out = "data/mini/test-detections.csv", tmp_path / "fused.csv"
+    code, text, _ = kit("fuse", source, source, "--weight", 1, "--weight", 2, "--out", out)
+    assert code == 0
+    assert "of 2 files" in text
+    fused, one = read_detections(out), read_detections(source)
+    assert set(fused.images) == set(one.images)
+    assert len(fused) <= len(one)
+    code, _, err = kit("fuse", source, "--weight", 1, "--weight", 2, "--out", out)
+    assert (code, err) == (2, "kit: weights: expected 1, one a source, given 2\n")
+
+
+def test_class_map_and_transfer(kit, tmp_path):
+    code, out, _ = kit("classmap", "coco", "--out", tmp_path / "map.yaml")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("44 of 57 classes matched")
+    assert json.loads(kit("classmap", "coco", "--json")[1])["matched"] == 44
+    write_state(tmp_path / "coco.pth", small(80), source_names("coco"))
+    words = ["transfer", tmp_path / "coco.pth", "--out", tmp_path / "start.pth"]
+    code, out, _ = kit(*words, "--map", tmp_path / "map.yaml")
+    assert code == 0
+    assert "head.fc_cls.weight: 45 rows copied, 13 initialised" in out
+    assert "44 of 57 classes have a source class" in out
+    state = read_state(tmp_path / "start.pth")
+    man, person = vocabulary().names.index("Man"), source_names("coco").index("person")
+    assert torch.equal(state["head.fc_cls.weight"][man], small(80)["head.fc_cls.weight"][person])
+    assert source_names(str(tmp_path / "start.pth")) == vocabulary().names[:57]
+    assert json.loads(kit(*words, "--classes", "coco", "--json")[1])["unused"] == []
+    code, _, err = kit("transfer", tmp_path / "none.pth", "--out", tmp_path / "x.pth")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_doctor(kit):
+    code, out, _ = kit("doctor", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["kit"] == __version__
+    assert facts["torch"] == torch.__version__.split("+")[0]
+    assert facts["mmcv operators"] in ("by torchvision", "by mmcv")
+    assert "mmcv operators" in kit("doctor")[1]
+
+
+def test_report_sampling(kit, tiny, tmp_path):
+    code, out, _ = kit("report", "sampling", "--out", tmp_path / "s.png", "--limit", 5)
+    assert code == 0
+    assert "N = ∞" in out
+    assert "N = 5" in out
+    assert (tmp_path / "s.png").exists()
+    code, _, err = kit("report", "sampling", "--out", tmp_path / "s.txt")
+    assert (code, err.count("\n")) == (2, 1)

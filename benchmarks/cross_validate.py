@@ -32,7 +32,7 @@ DEFAULT = (
     "relation.spatial.min_child_weight=1",
     "relation.spatial.min_child_weight=5",
     "relation.spatial.start=mean",
-    "relation.prior.smooth_class=20 relation.prior.smooth_pair=20",
+    "relation.prior.smooth_class=5 relation.prior.smooth_pair=20",
 )
 
 

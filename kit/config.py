@@ -45,12 +45,14 @@ class TestSet(Model):
 
 
 class Mini(Model):
-    """The generated challenge: pictures per split, and its seed."""
+    """The generated challenge: pictures per split and of the source set, their longer side, and the seed."""
 
     train: int = Field(1500, ge=1)
     stack: int = Field(400, ge=1)
     val: int = Field(400, ge=1)
     test: int = Field(300, ge=1)
+    source: int = Field(1500, ge=0)
+    side: int = Field(160, ge=32, le=2000)
     seed: int = 0
 
 
@@ -69,8 +71,8 @@ class Data(Model):
 class Prior(Model):
     """P(predicate | subject, object): pseudo-counts of the back-off to the classes and to the predicate."""
 
-    smooth_class: float = Field(5.0, gt=0)
-    smooth_pair: float = Field(20.0, gt=0)
+    smooth_class: float = Field(2.0, gt=0)
+    smooth_pair: float = Field(50.0, gt=0)
 
 
 class Boosting(Model):
@@ -128,6 +130,9 @@ class Relation(Model):
     spatial: Spatial = Spatial()
     visual: Visual = Visual()
     stack: Boosting = Boosting(max_depth=8)
+
+
+Architecture = Literal["resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"]
 
 
 class Detector(Model):

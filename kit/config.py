@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -133,20 +133,108 @@ class Relation(Model):
 
 
 Architecture = Literal["resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Start = Literal["pwt", "new-heads", "scratch"]
+Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # longer and shorter side, pixels
+
+
+class Training(Model):
+    """How a detector is trained: iterations of `batch` pictures a process.
+
+    milestones: shares of the iterations after which the rate falls to a tenth; clip: norm of the gradient;
+    validate_every, checkpoint_every: iterations; validate_pictures: of the validation split, 0 for all.
+    """
+
+    iterations: int = Field(100, ge=1)
+    batch: int = Field(8, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: int = Field(20, ge=0)
+    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [0.8]
+    clip: float = Field(10.0, gt=0)
+    precision: Precision = "float32"
+    size: Size = (160, 160)
+    channels_last: bool = False
+    workers: int = Field(0, ge=0)
+    checkpoint_every: int = Field(100, ge=1)
+    validate_every: int = Field(100, ge=1)
+    validate_pictures: int = Field(0, ge=0)
+
+
+class DetectorModel(Model):
+    """One detector: its architecture, and trained weights (.pth); without, the source set trains them."""
+
+    architecture: Architecture
+    weights: Path | None = None
+
+
+class Source(Model):
+    """The set that weights come from where none are given: COCO instances files and their pictures."""
+
+    annotations: Path | None = None
+    images: Path | None = None
+    val_annotations: Path | None = None
+    val_images: Path | None = None
+    training: Training = Training()
+
+
+class View(Model):
+    """How a picture is shown to a detector: sides at most `size`, mirrored or not."""
+
+    size: Size
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The view's name in tables."""
+        return f"{self.size[0]}x{self.size[1]}{'-flip' if self.flip else ''}"
+
+
+class Inference(Model):
+    """Detection: views, pictures a batch, what is kept; shard: pictures a file."""
+
+    views: list[View] = Field([View(size=(160, 160))], min_length=1)
+    batch: int = Field(8, ge=1)
+    workers: int = Field(0, ge=0)
+    score: float = Field(1e-4, ge=0, lt=1)
+    per_image: int = Field(400, ge=1)
+    precision: Precision = "float32"
+    shard: int = Field(500, ge=1)
+
+
+class Fusion(Model):
+    """How boxes of models and views become one set (paper 3.1).
+
+    weights: the values that the search tries for a model; rounds: how often it goes over the models.
+    """
+
+    method: Literal["wbf", "nms", "soft-nms", "nmw"] = "wbf"
+    iou: float = Field(0.55, gt=0, lt=1)
+    lowest: float = Field(1e-4, ge=0)
+    conf_type: Literal["avg", "max", "box_and_model_avg", "absent_model_aware_avg"] = "avg"
+    weights: list[Annotated[float, Field(gt=0)]] = Field([0.5, 1.0, 2.0, 3.0], min_length=1)
+    rounds: int = Field(2, ge=0)
 
 
 class Detector(Model):
-    """The detectors: Cascade R-CNN backbones, where their weights start, class-balanced sampling.
+    """The detectors: Cascade R-CNN models, where their weights start, class-balanced sampling, views, fusion.
 
+    start: partial weight transfer; all weights but the heads' classification and regression layers; none.
+    class_map: a YAML file of `kit classmap`; null matches by name, synonym and kind.
     sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
-    fusion: how boxes of models and views become one set.
     """
 
-    backbones: list[Literal["resnext", "hrnet"]] = ["resnext", "hrnet"]
-    source: Literal["coco", "scratch"] = "coco"
-    partial_weight_transfer: bool = True
+    models: dict[str, DetectorModel] = {}
+    start: Start = "pwt"
+    class_map: Path | None = None
+    source: Source = Source()
+    training: Training = Training()
     sampling_limit: int | None = Field(10_000, ge=1)
-    fusion: Literal["wbf"] = "wbf"
+    inference: Inference = Inference()
+    fusion: Fusion = Fusion()
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int = Field(0, ge=0)
 
 
 class Submission(Model):
@@ -240,8 +328,14 @@ def _first_error(error: ValidationError, path: Path, overrides: Sequence[str]) -
 def _unknown_key(place: str, where: list[str]) -> KitError:
     model: Any = Config
     for part in where[:-1]:
-        model = model.model_fields[part].annotation
-    allowed = list(model.model_fields)
+        fields = getattr(model, "model_fields", None)
+        model = fields[part].annotation if fields and part in fields else _inner(model)
+    allowed = list(getattr(model, "model_fields", None) or _inner(model).model_fields)
     near = get_close_matches(where[-1], allowed, 1)
     hint = f"did you mean {near[0]}? " if near else ""
     return KitError(f"{place}: {'.'.join(where)}: unknown key", f"{hint}allowed: {', '.join(allowed)}")
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside a list or a table of models."""
+    return next(a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Model))

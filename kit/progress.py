@@ -12,12 +12,61 @@ Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, tota
 EVERY = 10.0  # seconds between plain lines
 
 
+class Line:
+    """One line for work of `total` steps; it keeps the stderr it was made with."""
+
+    def __init__(self, total: int, text: str) -> None:
+        self.total, self.text = total, text
+        self.out = sys.stderr
+        self.done = self.first = 0
+        self.start = self.last = time.monotonic()
+        self.live: Any = None
+
+    def begin(self, done: int = 0) -> None:
+        """Start the clock, with so many steps done before."""
+        self.done = self.first = done
+        self.start = self.last = time.monotonic()
+        if self.out.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            self.live = Progress(*columns, console=Console(file=self.out), transient=True)
+            self.live.add_task(self.text, total=self.total, completed=done)
+            self.live.start()
+
+    def show(self, done: int, note: str = "") -> None:
+        """So many steps are done; note: figures of the moment."""
+        self.done = done
+        if self.live is not None:
+            text = f"{self.text}: {note}" if note else self.text
+            self.live.update(self.live.task_ids[0], completed=done, description=text)
+            return
+        now = time.monotonic()
+        if now - self.last >= EVERY:
+            self.last = now
+            left = (now - self.start) / max(done - self.first, 1) * (self.total - done)
+            figures = f", {note}" if note else ""
+            self.out.write(f"{self.text}: {done} of {self.total}{figures}, about {left:.0f} s left\n")
+            self.out.flush()
+
+    def close(self) -> None:
+        """Take a live line away."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+
 def track(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
     """Pass the steps through and show how many of `total` are done."""
-    if sys.stderr.isatty():
-        yield from _live(steps, total, text)
-    else:
-        yield from _plain(steps, total, text)
+    line = Line(total, text)
+    line.begin()
+    try:
+        for done, step in enumerate(steps, 1):
+            yield step
+            line.show(done)
+    finally:
+        line.close()
 
 
 def silent(steps: Iterable[T], _total: int, _text: str) -> Iterator[T]:
@@ -29,22 +78,3 @@ def notice(text: str) -> None:
     """A line for the user that is no result: to stderr."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-def _live(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(steps, total=total, description=text)
-
-
-def _plain(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
-    start = last = time.monotonic()
-    for done, step in enumerate(steps, 1):
-        yield step
-        now = time.monotonic()
-        if now - last >= EVERY:
-            last = now
-            left = (now - start) / done * (total - done)
-            notice(f"{text}: {done} of {total}, about {left:.0f} s left")

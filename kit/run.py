@@ -26,7 +26,15 @@ from kit.config import Config
 from kit.errors import KitError
 from kit.files import write_json, write_text
 
-MADE_BY = {"prior": "train prior", "spatial": "train spatial", "predict-test": "predict --split test"}
+MADE_BY = {
+    "prior": "train prior",
+    "spatial": "train spatial",
+    "source": "train detector",
+    "detector": "train detector {}",
+    "detect": "detect --split {}",
+    "fuse": "fuse --split {}",
+    "predict": "predict --split {}",
+}
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
 
@@ -66,7 +74,9 @@ class Run:
     def folder(self, name: str) -> Path:
         """The folder of a finished stage. Raises KitError where it is not finished."""
         if self.finished(name) is None:
-            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit {MADE_BY[name]}` first")
+            kind, _, rest = name.partition("-")
+            command = MADE_BY[kind].format(rest.split("-")[0])
+            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit {command}` first")
         return self.path / name
 
     def key(self, settings: Any, inputs: Sequence[Path] = (), after: Sequence[str] = ()) -> dict[str, Any]:
@@ -86,9 +96,9 @@ class Run:
         if record and record["made_from"] == made_from and not force:
             yield None
             return
-        with self._locked():
+        with self._locked(name):
             part = self._part(name, made_from, force)
-            self._write_config()
+            self.write_config()
             stage = Stage(name, part)
             start, clock = datetime.now(UTC), time.monotonic()
             yield stage
@@ -103,7 +113,8 @@ class Run:
             write_json(part / "stage.json", record)
             self._swap(part, self.path / name)
             (self.path / f".{name}.json").unlink()
-            self._write_manifest()
+            with self._locked("manifest", wait=True):
+                self._write_manifest()
 
     def _part(self, name: str, made_from: dict[str, Any], force: bool) -> Path:
         """The folder to work in: what an interrupted try of the same stage left there is kept."""
@@ -128,20 +139,24 @@ class Run:
         shutil.rmtree(old, ignore_errors=True)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, name: str, wait: bool = False) -> Iterator[None]:
+        """Keep other processes out of a stage; different stages of one run may be at work at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
+            lock = (self.path / f".{name}.lock").open("w")
         except OSError as error:
             raise KitError(f"{self.path}: cannot be written ({error.strerror})") from None
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
-                raise KitError(f"{self.path}: another kit is at work here", "wait, or give --run") from None
+                raise KitError(
+                    f"{self.path}: another kit is at work on {name}", "wait, or give --run"
+                ) from None
             yield
 
-    def _write_config(self) -> None:
+    def write_config(self) -> None:
+        """Write the resolved configuration into the folder."""
         import yaml
 
         text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)

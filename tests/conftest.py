@@ -12,9 +12,13 @@ from kit.cli import main
 from kit.config import load_config
 from kit.data.mini import build_mini
 from kit.run import Run
+from kit.tables.official import read_boxes
+from kit.tables.official_writer import write_detections
+from tests.imperfect import imperfect
 
 TINY = (
-    "data.mini={train: 150, stack: 20, val: 60, test: 30, seed: 3}",
+    "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
+    "data.test.detections=data/mini/test-detections.csv",
     "relation.spatial.rounds=40",
     "relation.spatial.block=20",
 )
@@ -27,6 +31,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with chdir(folder):
         config = load_config("mini", TINY)
         build_mini(config.data.root, config.data.mini)
+        hidden = read_boxes(["data/mini/hidden/test-vrd-bbox.csv"])
+        write_detections("data/mini/test-detections.csv", imperfect(hidden, 3))
     return folder
 
 

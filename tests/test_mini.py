@@ -1,17 +1,18 @@
 import hashlib
 
-import numpy as np
 import pytest
 
 from kit.config import Mini, Split
 from kit.data.mini import STEMS, build_mini, is_built
 from kit.data.splits import load_split
 from kit.data.world import draw_world
+from kit.detector.classmap import source_names
 from kit.errors import KitError
-from kit.tables.official import read_detections, read_image_ids, read_relations
-from kit.vocabulary import IS, vocabulary
+from kit.tables.coco import read_instances
+from kit.tables.official import read_image_ids, read_relations
+from kit.vocabulary import vocabulary
 
-SMALL = Mini(train=30, stack=10, val=10, test=10, seed=1)
+SMALL = Mini(train=30, stack=10, val=10, test=10, source=20, side=64, seed=1)
 
 
 def digest(folder):
@@ -48,7 +49,8 @@ def test_every_split_is_read_by_the_readers_of_the_real_files(tmp_path):
         assert allowed.all()
     ids = read_image_ids(tmp_path / "VRD_sample_submission.csv")
     assert len(ids) == 10
-    assert set(read_detections(tmp_path / "test-detections.csv").images) <= set(ids)
+    photos = {path.stem for path in (tmp_path / "challenge2018").glob("*.jpg")}
+    assert photos == set(ids)
     hidden = set(read_relations(tmp_path / "hidden/test-vrd.csv").images)
     assert hidden <= set(ids)
 
@@ -58,15 +60,27 @@ def test_splits_share_no_image():
     assert sum(map(len, images)) == len(set.union(*images)) == 200
 
 
-def test_the_world_leaves_some_relations_unlabelled_and_predicates_are_long_tailed():
-    world = draw_world("train", 800, 0)
-    pairs = world.relations.take(world.relations.predicate != IS)
-    share = len(world.hidden) / (len(world.hidden) + len(pairs))
-    assert 0.1 < share < 0.2
-    counts = np.bincount(pairs.predicate, minlength=10)
-    assert counts[vocabulary().predicate["at"]] > 5 * counts[vocabulary().predicate["hits"]] > 0
-    assert ((world.boxes.box >= 0) & (world.boxes.box <= 1)).all()
-    assert (world.boxes.box[:, :2] < world.boxes.box[:, 2:]).all()
+def test_the_source_set_is_read_as_coco(tmp_path):
+    build_mini(tmp_path, SMALL)
+    for name, pictures in (("train2017", 20), ("val2017", 2)):
+        boxes, classes = read_instances(tmp_path / f"source/annotations/instances_{name}.json")
+        assert classes == source_names("coco")
+        assert len(boxes.images) == pictures
+        assert {path.stem for path in (tmp_path / "source" / name).iterdir()} == set(boxes.images)
+
+
+def test_the_vocabulary_files_are_the_published_ones_in_content(tmp_path):
+    words = vocabulary()
+    build_mini(tmp_path, SMALL)
+    classes = (tmp_path / "challenge-2019-classes-vrd.csv").read_text().splitlines()
+    assert dict(line.split(",") for line in classes) == dict(
+        zip(words.mids[:57], words.names[:57], strict=True)
+    )
+    triplets = (tmp_path / "challenge-2019-relationship-triplets.csv").read_text().splitlines()
+    assert triplets[0] == "LabelName1,LabelName2,RelationshipLabel"
+    assert len(triplets) == 330
+    assert len((tmp_path / "challenge-2019-attributes-description.csv").read_text().splitlines()) == 5
+    assert len((tmp_path / "challenge-2019-relationships-description.csv").read_text().splitlines()) == 10
 
 
 def test_a_split_without_relations_or_with_files_of_other_images(tmp_path):

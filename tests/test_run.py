@@ -79,9 +79,9 @@ def test_the_manifest_and_the_resolved_config(a_run):
 
 def test_two_at_once_do_not_hurt_each_other(a_run):
     do(a_run)
-    with (a_run.path / ".lock").open("w") as lock:
+    with (a_run.path / ".s.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(KitError, match="another kit is at work"):
+        with pytest.raises(KitError, match="another kit is at work on s"):
             do(a_run, settings=2)
 
 

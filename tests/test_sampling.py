@@ -1,9 +1,11 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.detector.sampling import class_probabilities, image_counts
+from kit.detector.sampling import BalancedDraws, class_probabilities, image_counts
 from kit.report.sampling import curves, draw
 from kit.tables.schema import Boxes
 
@@ -52,3 +54,35 @@ def test_curves_fall_and_are_drawn(tmp_path):
         draw(tmp_path / name, counts, [np.inf, 10])
         assert (tmp_path / name).stat().st_size > 1000
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+LABELS = [np.array(row) for row in ([0, 0, 1], [0], [], [0, 2], [0, 1], [0])]
+
+
+@pytest.mark.parametrize("limit", [None, 1, 2])
+def test_draws_follow_the_formula(limit):
+    draws = BalancedDraws(LABELS, 4, limit, seed=5)
+    assert draws.counts.tolist() == [5, 2, 1, 0]
+    p = class_probabilities(draws.counts, np.inf if limit is None else limit)
+    pictures = {0: [0, 1, 3, 4, 5], 1: [0, 4], 2: [3]}
+    expected = np.zeros(len(LABELS))
+    for label, own in pictures.items():
+        expected[own] += p[label] / len(own)
+    n = 60_000
+    seen = np.bincount(list(islice(draws.stream(0), n)), minlength=len(LABELS)) / n
+    spread = np.sqrt(expected * (1 - expected) / n)
+    assert (np.abs(seen - expected) <= 4.5 * spread + 1e-12).all()
+
+
+@given(st.integers(0, 5000), st.integers(1, 4))
+def test_processes_share_one_stream_that_can_be_taken_up_anywhere(start, step):
+    draws = BalancedDraws(LABELS, 4, 2, seed=1)
+    whole = list(islice(draws.stream(0), start + 40 * step))
+    assert list(islice(draws.stream(start, step), 40)) == whole[start::step][:40]
+    other = BalancedDraws(LABELS, 4, 2, seed=2)
+    assert list(islice(other.stream(0), 200)) != list(islice(draws.stream(0), 200))
+
+
+def test_no_picture_with_a_label():
+    with pytest.raises(ValueError, match="at least one image"):
+        BalancedDraws([np.zeros(0, int)], 4, None, 0)

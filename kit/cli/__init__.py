@@ -10,12 +10,14 @@ import typer
 from kit import __version__
 from kit.cli import (
     classmap,
+    detect,
     doctor,
     download,
     evaluate,
     fuse,
     predict,
     report,
+    reproduce,
     score,
     submit,
     train,
@@ -31,6 +33,11 @@ EXTRAS = {
     "pandas": "train",
     "torch": "detect",
     "mmdet": "detect",
+    "mmengine": "detect",
+    "mmcv": "detect",
+    "cv2": "detect",
+    "ensemble_boxes": "detect",
+    "PIL": "detect",
     "kaggle": "kaggle",
 }
 
@@ -44,11 +51,13 @@ app = typer.Typer(
 app.add_typer(score.app, name="score")
 app.add_typer(train.app, name="train")
 app.add_typer(report.app, name="report")
+app.add_typer(reproduce.app, name="reproduce")
 app.command("download")(download.download)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("classmap")(classmap.classmap)
 app.command("transfer")(transfer.transfer)
+app.command("detect")(detect.detect)
 app.command("fuse")(fuse.fuse)
 app.command("submit")(submit.submit)
 app.command("doctor")(doctor.doctor)

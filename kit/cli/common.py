@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,18 @@ def open_run(config: str, overrides: list[str] | None, folder: Path | None) -> R
     return Run(load_config(config, overrides or ()), folder)
 
 
+def use_threads(run: Run) -> None:
+    """Let torch use as many threads as the config says (0: as many as it wants)."""
+    if run.config.detector.threads:
+        import torch
+
+        torch.set_num_threads(run.config.detector.threads)
+
+
 def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> None:
     """Print a stage's folder, time and figures."""
+    if int(os.environ.get("RANK", "0")):
+        return
     path = run.path / name
     if json:
         typer.echo(json_text({"stage": name, "path": str(path), **record}))

@@ -12,7 +12,7 @@ def download(config: ConfigName = "mini", set_: Overrides = None, force: Force =
     from kit.config import load_config
     from kit.data.mini import build_mini, is_built
     from kit.errors import KitError
-    from kit.progress import notice
+    from kit.progress import notice, track
 
     data = load_config(config, set_ or ()).data
     if data.source != "mini":
@@ -23,5 +23,5 @@ def download(config: ConfigName = "mini", set_: Overrides = None, force: Force =
     if is_built(data.root, data.mini) and not force:
         notice(f"{data.root}: the mini challenge is there already")
         return
-    for path in build_mini(data.root, data.mini):
+    for path in build_mini(data.root, data.mini, track):
         typer.echo(path)

@@ -22,6 +22,9 @@ class Split(StrEnum):
 def evaluate(
     split: Annotated[Split, typer.Option(help="The split to evaluate.")] = Split.val,
     gt_boxes: Annotated[bool, typer.Option("--gt-boxes", help="Score pairs of ground-truth boxes.")] = False,
+    detections: Annotated[
+        bool, typer.Option("--detections", help="Score the detectors: mAP per model, fused, with views.")
+    ] = False,
     scorer: Annotated[ScorerOption, typer.Option(help="What scores the pairs.")] = ScorerOption.spatial,
     config: ConfigName = "mini",
     set_: Overrides = None,
@@ -29,17 +32,28 @@ def evaluate(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score relations on ground-truth boxes with the official metric; the run keeps tables and predictions."""
+    """Score a split with the official metrics: relations (--gt-boxes) or the detectors (--detections)."""
     from kit.cli import show
     from kit.cli.common import open_run
     from kit.errors import KitError
     from kit.files import json_text
-    from kit.pipeline import evaluate_stage
     from kit.progress import notice
+    from kit.stages.relation import evaluate_stage
 
-    if not gt_boxes:
-        raise KitError("evaluation of a split's detections is not in this version", "add --gt-boxes")
     opened = open_run(config, set_, run)
+    if detections:
+        from kit.stages.detection import table1_stage
+
+        folder, rows = table1_stage(opened, split.value, force)
+        title = f"Detection mAP at IoU 0.5, {split.value}"
+        text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
+        typer.echo(json_text(rows) if json else text, nl=json)
+        notice(f"saved in {folder}")
+        return
+    if not gt_boxes:
+        raise KitError(
+            "relations on detected boxes are not in this version", "add --gt-boxes or --detections"
+        )
     folder, scores = evaluate_stage(opened, split.value, scorer.value, show.scores, force)
     typer.echo(json_text(scores.as_dict()) if json else show.scores(folder.name, scores), nl=json)
     notice(f"saved in {folder}")

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from kit.cli.detect import Split
+from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
+
 
 class ConfType(StrEnum):
     """How a fused box's score follows from those of its boxes."""
@@ -19,8 +22,13 @@ class ConfType(StrEnum):
 
 
 def fuse(
-    files: Annotated[list[Path], typer.Argument(help="Detection CSVs, one a source; .csv, .csv.gz or .zip.")],
-    out: Annotated[Path, typer.Option("--out", help="Where the fused detections go; .csv, .csv.gz or .zip.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Detection CSVs, one a source; .csv, .csv.gz or .zip.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the files' boxes go; .csv, .csv.gz or .zip.")
+    ] = None,
+    split: Annotated[Split | None, typer.Option(help="Fuse the run's detections of this split.")] = None,
     weight: Annotated[
         list[float] | None, typer.Option("--weight", help="Weight of a source, in the files' order.")
     ] = None,
@@ -29,8 +37,35 @@ def fuse(
     ] = 0.55,
     lowest: Annotated[float, typer.Option(min=0, help="Leave out lower scores.")] = 0.0,
     conf_type: Annotated[ConfType, typer.Option(help="How scores are combined.")] = ConfType.avg,
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    run: RunFolder = None,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
-    """Fuse detections of the 57 classes by weighted boxes (data.test.detections takes the result)."""
+    """Fuse detections of several models and views: a split's by the config, or files by the options.
+
+    With --split the models' weights are chosen by validation mAP; detector.fusion holds the settings.
+    """
+    from kit.errors import KitError
+
+    if (split is None) == (not files):
+        raise KitError("give either --split or detection files")
+    if split is not None:
+        from kit.cli.common import open_run, report_stage
+        from kit.stages.detection import fuse_stage
+
+        opened = open_run(config, set_, run)
+        report_stage(opened, f"fuse-{split.value}", fuse_stage(opened, split.value, force), json)
+    elif files and out is None:
+        raise KitError("--out is not given", "say where the fused detections go")
+    elif files and out is not None:
+        _fuse_files(files, out, weight, iou, lowest, conf_type)
+
+
+def _fuse_files(
+    files: list[Path], out: Path, weight: list[float] | None, iou: float, lowest: float, conf_type: ConfType
+) -> None:
     from kit.errors import KitError
     from kit.fusion.wbf import fuse_detections
     from kit.tables.official import read_detections

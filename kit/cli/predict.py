@@ -34,7 +34,7 @@ def predict(
 ) -> None:
     """Score the pairs of detected objects (data.test.detections) and keep them in the run."""
     from kit.cli.common import open_run, report_stage
-    from kit.pipeline import predict_stage
+    from kit.stages.relation import predict_stage
 
     opened = open_run(config, set_, run)
     report_stage(opened, f"predict-{split}", predict_stage(opened, scorer.value, force), json)

@@ -32,7 +32,7 @@ def submit(
     from kit.cli.common import open_run
     from kit.errors import KitError
     from kit.files import json_text
-    from kit.pipeline import submission_stage, test_ids
+    from kit.stages.relation import submission_stage, test_ids
     from kit.tables.submission_check import check_submission
 
     if check is None and not dry_run:

@@ -1,23 +1,30 @@
-"""The mini challenge: every annotation file of the real one, generated from a seed, with the test's truth."""
+"""The mini challenge: every file of the real one, pictures too, generated from a seed, with the test's truth."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kit.boxes import iou
 from kit.config import Mini
-from kit.data.world import World, draw_world
-from kit.files import write_text
+from kit.data.world import Scene, World, draw_world
+from kit.files import write_json, write_text
+from kit.progress import Progress, silent
 from kit.tables.official_writer import (
     write_boxes,
-    write_detections,
     write_image_labels,
     write_relations,
     write_sample_submission,
+    write_vocabulary,
 )
-from kit.tables.schema import Boxes, Detections, ImageLabels
+from kit.tables.schema import ImageLabels
 from kit.vocabulary import vocabulary
 
 STEMS = {
@@ -30,34 +37,39 @@ STEMS = {
     ),
     "test": ("hidden/test-vrd", "hidden/test-vrd-bbox", "hidden/test-vrd-labels"),
 }
-MISSED = 0.1  # share of test objects without a detection
+FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "challenge2018"}
+SOURCE = {"train2017": 1.0, "val2017": 0.1}  # folder of the source set, and its share of `source` pictures
 DONE = "mini.done"
+VERSION = 3  # of the generator: another one makes other files
+CHUNK = 64  # pictures a task
 
 
-def build_mini(root: Path, mini: Mini) -> list[Path]:
+def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path]:
     """Write the challenge below `root` and give its files; the settings it was made of lie in `mini.done`."""
     (root / DONE).unlink(missing_ok=True)
-    files = []
+    files = write_vocabulary(root)
     for split, stems in STEMS.items():
         world = draw_world(split, getattr(mini, split), mini.seed)
         relations, boxes, labels = (root / f"{stem}.csv" for stem in stems)
         write_relations(relations, world.relations)
         write_boxes(boxes, world.boxes)
         write_image_labels(labels, *_verified(world, mini.seed))
-        files += [relations, boxes, labels]
+        files += [relations, boxes, labels, root / FOLDERS[split]]
         if split == "test":
-            sample, detections = root / "VRD_sample_submission.csv", root / "test-detections.csv"
-            write_sample_submission(sample, world.boxes.images)
-            write_detections(detections, _detected(world.boxes, mini.seed))
-            files += [sample, detections]
-    write_text(root / DONE, mini.model_dump_json() + "\n")
+            files.append(root / "VRD_sample_submission.csv")
+            write_sample_submission(files[-1], world.boxes.images)
+        task = partial(_paint_scenes, root / FOLDERS[split], mini)
+        _over_cores(task, world.scenes, progress, f"paint {split}")
+    for name, share in SOURCE.items():
+        files += _build_source(root / "source", name, round(mini.source * share), mini, progress)
+    write_text(root / DONE, _settings(mini))
     return files
 
 
 def is_built(root: Path, mini: Mini) -> bool:
     """Whether the challenge of these settings is whole below `root`."""
     try:
-        return (root / DONE).read_text(encoding="utf-8") == mini.model_dump_json() + "\n"
+        return (root / DONE).read_text(encoding="utf-8") == _settings(mini)
     except OSError:
         return False
 
@@ -75,19 +87,75 @@ def _verified(world: World, seed: int) -> tuple[ImageLabels, np.ndarray]:
     return ImageLabels(world.boxes.images, image, label), there[image, label]
 
 
-def _detected(boxes: Boxes, seed: int) -> Detections:
-    """What an imperfect detector would see: shifted boxes, some missed, some that are not there."""
-    rng = np.random.default_rng([seed, 1])
-    found = boxes.take(rng.random(len(boxes)) >= MISSED)
-    ghosts = boxes.take(rng.integers(0, len(boxes), len(boxes) // 4))
-    side = np.tile(found.box[:, 2:] - found.box[:, :2], 2)
-    shifted = found.box + rng.normal(0, 0.05, found.box.shape) * side
-    loose = rng.random((len(ghosts), 2, 2))
-    box = np.concatenate([shifted.reshape(-1, 2, 2), loose])
-    box = np.sort(np.clip(box, 0, 1), axis=1).reshape(-1, 4).astype(np.float32)
-    overlap = np.concatenate([iou(box[: len(found)], found.box), np.zeros(len(ghosts))])
-    score = np.clip(rng.beta(5, 2, len(box)) * (0.3 + 0.7 * overlap), 1e-4, 1)
-    image = np.concatenate([found.image, ghosts.image])
-    label = np.concatenate([found.label, ghosts.label])
-    order = np.lexsort((-score, image))
-    return Detections(boxes.images, image[order], label[order], np.round(score[order], 6), box[order])
+def _settings(mini: Mini) -> str:
+    return json.dumps({"version": VERSION, **mini.model_dump()}) + "\n"
+
+
+def _paint_scenes(folder: Path, mini: Mini, scenes: list[Scene]) -> None:
+    from kit.data.painter import paint
+
+    for scene in scenes:
+        (folder / f"{scene.image}.jpg").write_bytes(paint(scene, mini.side, mini.seed))
+
+
+def _build_source(root: Path, name: str, pictures: int, mini: Mini, progress: Progress) -> list[Path]:
+    """Pictures and a COCO instances file of one part of the source set."""
+    from kit.detector.classmap import COCO, source_names
+
+    task = partial(_paint_source, root / name, mini, name)
+    parts = _over_cores(task, list(range(1, pictures + 1)), progress, f"paint source {name}")
+    pairs = [pair for part in parts for pair in part]
+    boxes = [box for _, own in pairs for box in own]
+    file = root / "annotations" / f"instances_{name}.json"
+    write_json(
+        file,
+        {
+            "images": [image for image, _ in pairs],
+            "annotations": [{"id": i, **box} for i, box in enumerate(boxes, 1)],
+            "categories": [{"id": i, "name": n} for i, n in enumerate(source_names(COCO), 1)],
+        },
+    )
+    return [file, root / name]
+
+
+def _paint_source(
+    folder: Path, mini: Mini, name: str, numbers: list[int]
+) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """COCO's records of the painted pictures: the image, and its annotations."""
+    from kit.data.source import paint_source
+
+    records = []
+    for number in numbers:
+        painted = paint_source(np.random.default_rng([mini.seed, *name.encode(), number]), mini.side)
+        file = f"{number:012}.jpg"
+        (folder / file).write_bytes(painted.jpeg)
+        width, height = painted.size
+        image = {"id": number, "file_name": file, "width": width, "height": height}
+        own = []
+        for label, box in zip(painted.labels, painted.boxes, strict=True):
+            x1, y1, x2, y2 = (float(v) for v in np.round(box * [width, height, width, height], 2))
+            size = [round(x2 - x1, 2), round(y2 - y1, 2)]
+            own.append(
+                {
+                    "image_id": number,
+                    "category_id": label + 1,
+                    "bbox": [x1, y1, *size],
+                    "area": round(size[0] * size[1], 2),
+                    "iscrowd": 0,
+                }
+            )
+        records.append((image, own))
+    return records
+
+
+def _over_cores(
+    task: Callable[[list[Any]], Any], items: list[Any], progress: Progress, text: str
+) -> list[Any]:
+    """The task's results over chunks of the items, in order; several processes where there is much to do."""
+    task.args[0].mkdir(parents=True, exist_ok=True)  # type: ignore[attr-defined]
+    chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+    workers = min(len(chunks), os.cpu_count() or 1)
+    if workers < 2:
+        return [task(chunk) for chunk in chunks]
+    with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
+        return list(progress(pool.map(task, chunks), len(chunks), text))

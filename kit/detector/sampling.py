@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,3 +31,41 @@ def class_probabilities(counts: NDArray[np.int64], limit: float = PLAIN) -> NDAr
         raise ValueError("counts: expected at least one image")
     capped = np.minimum(counts, limit)
     return np.asarray(capped / capped.sum())
+
+
+class BalancedDraws:
+    """Endless draws of pictures: a class by p(k), then one of the pictures that show it.
+
+    labels: the labels in each picture; limit: N, None for the plain distribution. Draw i depends on the seed
+    and i alone, so that several processes can share the draws and a later one can go on anywhere.
+    """
+
+    BLOCK = 1024  # draws made at once
+
+    def __init__(
+        self, labels: Sequence[NDArray[np.integer[Any]]], classes: int, limit: float | None, seed: int
+    ) -> None:
+        """Raises ValueError where no picture has a label."""
+        pictures = np.repeat(np.arange(len(labels)), [len(np.unique(own)) for own in labels])
+        own = np.concatenate([np.unique(row) for row in labels]) if labels else np.zeros(0, np.int64)
+        self.counts = np.bincount(own.astype(np.int64), minlength=classes)
+        self.probabilities = class_probabilities(self.counts, PLAIN if limit is None else limit)
+        self.pictures = pictures[np.argsort(own, kind="stable")]
+        self.first = np.concatenate([[0], np.cumsum(self.counts)])
+        self.seed = seed
+
+    def stream(self, start: int, step: int = 1) -> Iterator[int]:
+        """Draws start, start + step, start + 2 step, ..."""
+        block, drawn = -1, np.zeros(0, np.int64)
+        while True:
+            if start // self.BLOCK != block:
+                block = start // self.BLOCK
+                drawn = self._draw(block)
+            yield int(drawn[start % self.BLOCK])
+            start += step
+
+    def _draw(self, block: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng([self.seed, block])
+        label = rng.choice(len(self.counts), self.BLOCK, p=self.probabilities)
+        place = (rng.random(self.BLOCK) * self.counts[label]).astype(np.int64)
+        return np.asarray(self.pictures[self.first[label] + place])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from kit.files import packed, whole
+from kit.files import packed, whole, write_text
 from kit.tables.schema import Boxes, Detections, Floats, ImageLabels, Predictions, Relations, Table
 from kit.tables.submission import HEADER
 from kit.vocabulary import vocabulary
@@ -56,6 +56,25 @@ def write_sample_submission(path: Path | str, image_ids: Sequence[str]) -> None:
     lines = [",".join(HEADER), *(f"{name}," for name in image_ids)]
     with whole(path) as part, packed(part, Path(path).name) as file:
         file.write(("\n".join(lines) + "\n").encode())
+
+
+def write_vocabulary(folder: Path) -> list[Path]:
+    """The class, attribute, relation and triplet files, named as the published ones."""
+    words = vocabulary()
+    labels = list(zip(words.mids, words.names, strict=True))
+    predicates = [(name, name.replace("_", " ")) for name in words.predicates]
+    triplets = [(words.mids[s], words.mids[o], words.predicates[p]) for p, s, o in words.triplets]
+    tables: dict[str, Sequence[tuple[str, ...]]] = {
+        "classes-vrd": labels[: words.classes],
+        "attributes-description": labels[words.classes :],
+        "relationships-description": predicates,
+        "relationship-triplets": [("LabelName1", "LabelName2", "RelationshipLabel"), *triplets],
+    }
+    files = []
+    for name, rows in tables.items():
+        files.append(folder / f"challenge-2019-{name}.csv")
+        write_text(files[-1], "".join(",".join(row) + "\n" for row in rows))
+    return files
 
 
 def _ids(table: Table) -> Any:

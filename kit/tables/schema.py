@@ -135,6 +135,21 @@ class Detections(Table):
 
 
 @dataclass(frozen=True, eq=False)
+class ViewDetections(Detections):
+    """Detections before fusion: which detector (`model`, its name) found them under which `view`."""
+
+    model: NDArray[Any]
+    view: NDArray[Any]
+    COLUMNS: ClassVar[dict[str, Any]] = {**Detections.COLUMNS, "model": np.object_, "view": np.object_}
+
+    def of_source(self, model: str, view: str) -> Detections:
+        """The detections of one model under one view."""
+        rows = (self.model == model) & (self.view == view)
+        columns = {name: getattr(self, name)[rows] for name in ("image", *Detections.COLUMNS)}
+        return Detections(images=self.images, **columns)
+
+
+@dataclass(frozen=True, eq=False)
 class Relations(Table):
     """Ground-truth relations; for "is" the object is the attribute and both boxes are the same."""
 

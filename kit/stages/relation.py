@@ -1,4 +1,4 @@
-"""The stages of a run: each takes the run, does its work once, and says what it found."""
+"""The stages of the relation models: prior, spatial, evaluation, prediction, submission."""
 
 from __future__ import annotations
 
@@ -110,35 +110,47 @@ def evaluate_stage(
 
 
 def predict_stage(run: Run, scorer: ScorerName, force: bool = False) -> dict[str, Any]:
-    """Score the test set's detections: stage `predict-test`, in shards."""
+    """Score the test set's detections, a file's or else the run's own: stage `predict-test`, in shards."""
     config = run.config
-    test = config.data.test
-    if not test.detections:
-        raise KitError("data.test.detections is not set", "give a detections CSV with --set")
-    ids = test_ids(config)
+    test, ids = config.data.test, test_ids(config)
     run.folder(scorer)
-    made_from = run.key({"scorer": scorer}, [*test.detections, _ids_file(config)], after=[scorer])
+    after: list[str] = [scorer]
+    if not test.detections:
+        run.folder("fuse-test")
+        after.append("fuse-test")
+    made_from = run.key({"scorer": scorer}, [*test.detections, _ids_file(config)], after=after)
     with run.stage("predict-test", made_from, force=force) as stage:
         if stage:
-            detections = read_detections(test.detections)
-            strange = len(set(detections.images) - set(ids))
-            if strange:
-                notice(f"note: {strange} images with detections are not test images; left out")
             model = load_scorer(run, scorer)
-            rows = _predict_shards(stage.path / "predictions", model, detections.of_images(ids))
+            total, objects = _test_objects(run, ids)
+            rows = _predict_shards(stage.path / "predictions", model, objects, total)
             stage.metrics = {"images": len(ids), "predictions": rows, "scorer": scorer}
     return run.finished("predict-test") or {}
 
 
-def _predict_shards(folder: Path, model: Scorer, objects: Detections) -> int:
+def _test_objects(run: Run, ids: tuple[str, ...]) -> tuple[int, Iterator[Objects]]:
+    """The number of shards of the test set's detections, and the shards."""
+    files = run.config.data.test.detections
+    if not files:
+        folder = run.folder("fuse-test") / "shards"
+        return len(list(folder.glob("*.parquet"))), read_shards(folder, Detections)
+    detections = read_detections(files)
+    strange = len(set(detections.images) - set(ids))
+    if strange:
+        notice(f"note: {strange} images with detections are not test images; left out")
+    parts = list(shards(detections.of_images(ids)))
+    return len(parts), iter(parts)
+
+
+def _predict_shards(folder: Path, model: Scorer, objects: Iterator[Objects], total: int) -> int:
     """Predict shard by shard, leaving out those that are there; the number of predictions of all."""
 
     def predict(numbered: tuple[int, Objects]) -> int:
         i, shard = numbered
         return write_shard(folder, i, predict_relations(model, shard))
 
-    todo = [(i, s) for i, s in enumerate(shards(objects)) if not shard_path(folder, i).exists()]
-    for _ in track(ordered_map(predict, todo, WORKERS), len(todo), "predict test"):
+    todo = ((i, s) for i, s in enumerate(objects) if not shard_path(folder, i).exists())
+    for _ in track(ordered_map(predict, todo, WORKERS), total, "predict test"):
         pass
     return count_rows(folder)
 

@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from kit import pipeline
 from kit.cli import show
 from kit.config import load_config
 from kit.errors import KitError
 from kit.metric.relations import evaluate
-from kit.pipeline import evaluate_stage, predict_stage, prior_stage, spatial_stage, submission_stage
 from kit.relation import boosting, scoring
 from kit.run import Run
+from kit.stages import relation as pipeline
+from kit.stages.relation import evaluate_stage, predict_stage, prior_stage, spatial_stage, submission_stage
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import read_shards
@@ -61,7 +61,7 @@ def test_what_is_missing_is_said(run):
     ):
         submission_stage(run)
     for key, message in (
-        ("data.test.detections=[]", "data.test.detections is not set"),
+        ("data.test.detections=[]", "stage fuse-test is not there; run `kit fuse --split test` first"),
         ("data.test.ids=null", "data.test.ids is not set"),
         ("data.test.detections=none.csv", "none.csv: no such file"),
     ):

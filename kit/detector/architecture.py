@@ -1,0 +1,229 @@
+"""Cascade R-CNN (paper 3.1) as mmdet builds it: the two full-size detectors, and a small one of each family."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kit.config import Architecture
+from kit.detector.ops import install_ops
+
+PUBLISHED = {
+    "resnext101-64x4d": "cascade_rcnn/cascade-rcnn_x101_64x4d_fpn_20e_coco.py",
+    "hrnet-w32": "hrnet/cascade-rcnn_hrnetv2p-w32-20e_coco.py",
+}
+WIDTH = 32  # channels of a small neck
+STAGES = 3
+LOSS_WEIGHTS = (1.0, 0.5, 0.25)
+DEVIATIONS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+
+
+def prepare() -> None:
+    """Make mmdet usable in this process: operators, registries, kit's own parts."""
+    install_ops()
+    with warnings.catch_warnings():  # of mmdet's own sources
+        warnings.simplefilter("ignore")
+        from mmdet.utils import register_all_modules
+
+        import kit.detector.parts  # noqa: F401  (registers)
+
+        register_all_modules(init_default_scope=True)
+
+
+def model_config(architecture: Architecture, classes: int, score: float, per_image: int) -> dict[str, Any]:
+    """Mmdet's configuration of a detector of `classes` classes.
+
+    score: lowest score of a detection; per_image: at most so many. Weights are never fetched from here.
+    """
+    published = PUBLISHED.get(architecture)
+    config = _published(published) if published else _small(architecture)
+    for head in config["roi_head"]["bbox_head"]:
+        head["num_classes"] = classes
+    config["roi_head"]["bbox_roi_extractor"]["type"] = "FloatRoIExtractor"
+    config["test_cfg"]["rcnn"].update(score_thr=score, max_per_img=per_image)
+    return config
+
+
+def build(config: dict[str, Any]) -> torch.nn.Module:
+    """The detector with freshly initialised weights."""
+    from mmdet.registry import MODELS
+    from mmengine import ConfigDict
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_instance("kit-build").setLevel("WARNING")
+    model = MODELS.build(ConfigDict(copy.deepcopy(config)))
+    model.init_weights()
+    assert isinstance(model, torch.nn.Module)
+    return model
+
+
+def _published(name: str) -> dict[str, Any]:
+    from mmengine import Config
+
+    folder = Path(str(files("mmdet"))) / ".mim" / "configs"
+    config = Config.fromfile(folder / name).model.to_dict()
+    config["backbone"].pop("init_cfg", None)
+    return dict(config)
+
+
+def _small(architecture: Architecture) -> dict[str, Any]:
+    backbone, neck = _small_resnext() if architecture == "resnext-mini" else _small_hrnet()
+    return {
+        "type": "CascadeRCNN",
+        "data_preprocessor": {
+            "type": "DetDataPreprocessor",
+            "mean": [123.675, 116.28, 103.53],
+            "std": [58.395, 57.12, 57.375],
+            "bgr_to_rgb": True,
+            "pad_size_divisor": 32,
+        },
+        "backbone": backbone,
+        "neck": neck,
+        "rpn_head": _proposals(),
+        "roi_head": {
+            "type": "CascadeRoIHead",
+            "num_stages": STAGES,
+            "stage_loss_weights": list(LOSS_WEIGHTS),
+            "bbox_roi_extractor": {
+                "type": "FloatRoIExtractor",
+                "roi_layer": {"type": "RoIAlign", "output_size": 5, "sampling_ratio": 2},
+                "out_channels": WIDTH,
+                "featmap_strides": [4, 8, 16, 32],
+                "finest_scale": 20,
+            },
+            "bbox_head": [_head(deviations) for deviations in DEVIATIONS],
+        },
+        "train_cfg": _small_training(),
+        "test_cfg": {
+            "rpn": {
+                "nms_pre": 300,
+                "max_per_img": 100,
+                "nms": {"type": "nms", "iou_threshold": 0.7},
+                "min_bbox_size": 0,
+            },
+            "rcnn": {"score_thr": 1e-4, "nms": {"type": "nms", "iou_threshold": 0.5}, "max_per_img": 100},
+        },
+    }
+
+
+def _small_resnext() -> tuple[dict[str, Any], dict[str, Any]]:
+    backbone = {
+        "type": "SmallResNeXt",
+        "depth": 14,
+        "groups": 4,
+        "base_width": 4,
+        "base_channels": 16,
+        "stem_channels": 16,
+        "frozen_stages": -1,
+        "norm_cfg": {"type": "BN", "requires_grad": True},
+        "norm_eval": False,
+    }
+    neck = {"type": "FPN", "in_channels": [64, 128, 256, 512], "out_channels": WIDTH, "num_outs": 5}
+    return backbone, neck
+
+
+def _small_hrnet() -> tuple[dict[str, Any], dict[str, Any]]:
+    def branches(n: int) -> dict[str, Any]:
+        return {
+            "num_modules": 1,
+            "num_branches": n,
+            "block": "BASIC",
+            "num_blocks": (1,) * n,
+            "num_channels": (8, 16, 32, 64)[:n],
+        }
+
+    stem = {
+        "num_modules": 1,
+        "num_branches": 1,
+        "block": "BOTTLENECK",
+        "num_blocks": (1,),
+        "num_channels": (16,),
+    }
+    backbone = {
+        "type": "HRNet",
+        "extra": {"stage1": stem, "stage2": branches(2), "stage3": branches(3), "stage4": branches(4)},
+        "norm_eval": False,
+    }
+    return backbone, {"type": "HRFPN", "in_channels": [8, 16, 32, 64], "out_channels": WIDTH}
+
+
+def _proposals() -> dict[str, Any]:
+    return {
+        "type": "RPNHead",
+        "in_channels": WIDTH,
+        "feat_channels": WIDTH,
+        "anchor_generator": {
+            "type": "AnchorGenerator",
+            "scales": [4],
+            "ratios": [0.5, 1.0, 2.0],
+            "strides": [4, 8, 16, 32, 64],
+        },
+        "bbox_coder": _coder((1.0, 1.0, 1.0, 1.0)),
+        "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": True, "loss_weight": 1.0},
+        "loss_bbox": {"type": "SmoothL1Loss", "beta": 1 / 9, "loss_weight": 1.0},
+    }
+
+
+def _head(deviations: tuple[float, ...]) -> dict[str, Any]:
+    return {
+        "type": "Shared2FCBBoxHead",
+        "in_channels": WIDTH,
+        "fc_out_channels": 128,
+        "roi_feat_size": 5,
+        "reg_class_agnostic": True,
+        "bbox_coder": _coder(deviations),
+        "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0},
+        "loss_bbox": {"type": "SmoothL1Loss", "beta": 1.0, "loss_weight": 1.0},
+    }
+
+
+def _coder(deviations: tuple[float, ...]) -> dict[str, Any]:
+    return {"type": "DeltaXYWHBBoxCoder", "target_means": [0.0] * 4, "target_stds": list(deviations)}
+
+
+def _small_training() -> dict[str, Any]:
+    return {
+        "rpn": {
+            "assigner": _assigner(0.7, 0.3, 0.3, low_quality=True),
+            "sampler": {
+                "type": "RandomSampler",
+                "num": 64,
+                "pos_fraction": 0.5,
+                "add_gt_as_proposals": False,
+            },
+            "allowed_border": 0,
+            "pos_weight": -1,
+            "debug": False,
+        },
+        "rpn_proposal": {
+            "nms_pre": 300,
+            "max_per_img": 100,
+            "nms": {"type": "nms", "iou_threshold": 0.7},
+            "min_bbox_size": 0,
+        },
+        "rcnn": [
+            {
+                "assigner": _assigner(overlap, overlap, overlap, low_quality=False),
+                "sampler": {"type": "RandomSampler", "num": 32, "pos_fraction": 0.5},
+                "pos_weight": -1,
+                "debug": False,
+            }
+            for overlap in (0.5, 0.6, 0.7)
+        ],
+    }
+
+
+def _assigner(positive: float, negative: float, lowest: float, low_quality: bool) -> dict[str, Any]:
+    return {
+        "type": "MaxIoUAssigner",
+        "pos_iou_thr": positive,
+        "neg_iou_thr": negative,
+        "min_pos_iou": lowest,
+        "match_low_quality": low_quality,
+        "ignore_iof_thr": -1,
+    }

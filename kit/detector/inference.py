@@ -1,0 +1,224 @@
+"""Run a detector over pictures and views (paper 3.1, test-time augmentation): boxes in the picture's own frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from kit.config import Detector, Inference, Precision, View
+from kit.detector.pictures import read_picture
+from kit.errors import KitError
+from kit.tables.schema import Detections
+
+TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass
+class Timing:
+    """Seconds that the detector waited for pictures and worked on them; pictures seen."""
+
+    waited: float = 0.0
+    worked: float = 0.0
+    pictures: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Pictures a second and the share of time lost to decoding."""
+        total = max(self.waited + self.worked, 1e-9)
+        return {
+            "pictures_per_second": round(self.pictures / total, 1),
+            "decoding_share": round(self.waited / total, 3),
+        }
+
+
+@dataclass
+class Found:
+    """Detections of every view (image numbers as given), pictures that were not readable, and the time."""
+
+    views: list[Detections]
+    skipped: list[str]
+    timing: Timing = field(default_factory=Timing)
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a setting: auto is the GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """The autocast context of a precision."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=TYPES[precision])
+
+
+def detect(
+    model: nn.Module,
+    folder: Path,
+    images: Sequence[str],
+    views: Sequence[View],
+    settings: Inference,
+    timing: Timing | None = None,
+) -> Found:
+    """Detect objects in the pictures `folder/ID.jpg` under every view.
+
+    The model is put into evaluation mode and back. Scores and numbers of boxes are limited by the model's own
+    test settings. A picture that cannot be read has no detections and is named in `skipped`.
+    """
+    timing = timing or Timing()
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    rows: list[list[_Rows]] = [[] for _ in views]
+    skipped: list[str] = []
+    with torch.inference_mode(), mixed_precision(device, settings.precision):
+        for batch in _batches(folder, images, views, settings, timing, skipped):
+            start = time.perf_counter()
+            for view, inputs, own in zip(views, batch.inputs, rows, strict=True):
+                own += _forward(model, inputs, batch.sizes, batch.numbers, view)
+            timing.worked += time.perf_counter() - start
+            timing.pictures += len(batch.numbers)
+    model.train(was_training)
+    return Found([_table(images, own) for own in rows], skipped, timing)
+
+
+_Rows = tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass
+class _Batch:
+    """Pictures of one orientation: numbers, (height, width) each, and per view the resized pictures."""
+
+    numbers: list[int]
+    sizes: list[tuple[int, int]]
+    inputs: list[list[Tensor]]
+
+
+class _Decoded(Dataset[Any]):
+    """Every picture decoded once and resized for every view; None where it cannot be read."""
+
+    def __init__(self, files: list[Path], views: Sequence[View]) -> None:
+        self.files, self.views = files, views
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> tuple[int, tuple[int, int], list[Tensor]] | None:
+        picture = read_picture(self.files[i])
+        if picture is None:
+            return None
+        resized = [torch.from_numpy(_resized(picture, view)) for view in self.views]
+        return i, (picture.shape[0], picture.shape[1]), resized
+
+
+def fitted(size: tuple[int, int], longest: int, shortest: int) -> tuple[int, int]:
+    """(height, width) scaled so that neither side exceeds its limit, as mmdet's Resize with keep_ratio."""
+    scale = min(longest / max(size), shortest / min(size))
+    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+
+def _resized(picture: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    high, wide = fitted(picture.shape[:2], *view.size)
+    if (high, wide) != picture.shape[:2]:
+        picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+    if view.flip:
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))
+
+
+def _batches(
+    folder: Path,
+    images: Sequence[str],
+    views: Sequence[View],
+    settings: Inference,
+    timing: Timing,
+    skipped: list[str],
+) -> Iterator[_Batch]:
+    """Batches of pictures of one orientation, so that little is padded."""
+    files = [folder / f"{name}.jpg" for name in images]
+    loader = DataLoader(
+        _Decoded(files, views),
+        batch_size=None,
+        num_workers=settings.workers,
+        prefetch_factor=2 * settings.batch if settings.workers else None,
+    )
+    waiting: dict[bool, _Batch] = {}
+    start, pictures = time.perf_counter(), iter(enumerate(loader))
+    for number, item in pictures:
+        timing.waited += time.perf_counter() - start
+        if item is None:
+            skipped.append(images[number])
+        else:
+            i, size, inputs = item
+            batch = waiting.setdefault(size[0] > size[1], _Batch([], [], [[] for _ in views]))
+            batch.numbers.append(i)
+            batch.sizes.append(size)
+            for own, picture in zip(batch.inputs, inputs, strict=True):
+                own.append(picture)
+            if len(batch.numbers) == settings.batch:
+                yield waiting.pop(size[0] > size[1])
+        start = time.perf_counter()
+    yield from waiting.values()
+
+
+def _forward(
+    model: nn.Module, inputs: list[Tensor], sizes: list[tuple[int, int]], numbers: list[int], view: View
+) -> list[_Rows]:
+    from mmdet.structures import DetDataSample
+
+    samples = []
+    for picture, size in zip(inputs, sizes, strict=True):
+        shape = tuple(picture.shape[1:])
+        scale = (shape[1] / size[1], shape[0] / size[0])
+        meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
+        samples.append(DetDataSample(metainfo=meta))
+    results = model.test_step({"inputs": inputs, "data_samples": samples})  # type: ignore[operator]
+    rows = []
+    for number, size, result in zip(numbers, sizes, results, strict=True):
+        found = result.pred_instances
+        sides = np.asarray([size[1], size[0]] * 2, np.float32)
+        box = (found.bboxes.float().cpu().numpy() / sides).clip(0, 1)
+        if view.flip:
+            box = np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1)
+        real = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+        label, score = found.labels.cpu().numpy(), found.scores.float().cpu().numpy()
+        rows.append((number, label[real], score[real], box[real]))
+    return rows
+
+
+def _table(images: Sequence[str], rows: list[_Rows]) -> Detections:
+    rows = sorted(rows, key=lambda row: row[0])
+    if not rows:
+        return Detections.empty(images)
+    return Detections(
+        tuple(images),
+        np.repeat([r[0] for r in rows], [len(r[1]) for r in rows]).astype(np.int32),
+        np.concatenate([r[1] for r in rows]),
+        np.concatenate([r[2] for r in rows]),
+        np.concatenate([r[3] for r in rows]),
+    )
+
+
+def load_detector(settings: Detector, name: str, weights: Path, classes: int) -> nn.Module:
+    """A trained detector on its device. Raises KitError where the weights are not of its architecture."""
+    from kit.detector.architecture import build, model_config, prepare
+    from kit.detector.checkpoint import read_state
+
+    prepare()
+    own = settings.inference
+    model = build(model_config(settings.models[name].architecture, classes, own.score, own.per_image))
+    try:
+        model.load_state_dict(read_state(weights))
+    except RuntimeError as error:
+        raise KitError(f"{weights}: not weights of {settings.models[name].architecture} ({error})") from None
+    return model.to(device_of(settings.device))

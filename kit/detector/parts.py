@@ -1,0 +1,167 @@
+"""kit's parts in mmdet's registries: small ResNeXt, RoI extractor, data set, balanced sampler, loop, precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet.datasets import BaseDetDataset
+from mmdet.models.backbones.resnext import Bottleneck, ResNeXt
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.dist import get_dist_info
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner.loops import _InfiniteDataloaderIterator
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from kit.detector.pictures import read_annotations, read_picture, record_skipped
+from kit.detector.sampling import BalancedDraws
+
+
+@MODELS.register_module(force=True)
+class SmallResNeXt(ResNeXt):  # type: ignore[misc]
+    """ResNeXt of one block a stage (depth 14)."""
+
+    arch_settings = {14: (Bottleneck, (1, 1, 1, 1))}  # noqa: RUF012
+
+
+@MODELS.register_module(force=True)
+class FloatRoIExtractor(SingleRoIExtractor):  # type: ignore[misc]
+    """RoIAlign in float32 under mixed precision: eight bits of bfloat16 would move a box by whole pixels."""
+
+    def forward(self, feats: tuple[Tensor, ...], rois: Tensor, roi_scale_factor: float | None = None) -> Any:
+        """Features of every RoI, float32."""
+        return super().forward(tuple(f.float() for f in feats), rois.float(), roi_scale_factor)
+
+
+@DATASETS.register_module(force=True)
+class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
+    """Pictures of a folder with the boxes of an annotations file that `write_annotations` wrote.
+
+    Group-of boxes are ignored in training. Pictures that are not on disk are left out.
+    """
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """One record a picture: its file, its boxes (normalised), their labels."""
+        boxes = read_annotations(Path(self.ann_file))
+        order = np.argsort(boxes.image, kind="stable")
+        rows = np.split(order, np.cumsum(np.bincount(boxes.image, minlength=len(boxes.images)))[:-1])
+        folder = Path(self.data_prefix["img"])
+        return [
+            {
+                "img_path": str(folder / f"{name}.jpg"),
+                "img_id": i,
+                "name": name,
+                "boxes": boxes.box[own],
+                "labels": boxes.label[own].astype(np.int64),
+                "groups": boxes.is_group_of[own],
+            }
+            for i, (name, own) in enumerate(zip(boxes.images, rows, strict=True))
+        ]
+
+
+@TRANSFORMS.register_module(force=True)
+class LoadPicture(BaseTransform):  # type: ignore[misc]
+    """Decode the picture and put its boxes into pixels; a picture that cannot be read is recorded and skipped."""
+
+    def __init__(self, skipped: str) -> None:
+        """skipped: the CSV file that names the pictures left out."""
+        self.skipped = Path(skipped)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        """The record with picture and boxes, or None."""
+        picture = read_picture(Path(results["img_path"]))
+        if picture is None:
+            record_skipped(self.skipped, results["name"], "not readable as a picture")
+            return None
+        high, wide = picture.shape[:2]
+        boxes = results["boxes"] * np.asarray([wide, high, wide, high], np.float32)
+        results["img"] = picture
+        results["img_shape"] = results["ori_shape"] = (high, wide)
+        results["gt_bboxes"] = HorizontalBoxes(torch.from_numpy(boxes))
+        results["gt_bboxes_labels"] = results["labels"]
+        results["gt_ignore_flags"] = results["groups"]
+        return results
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class BalancedSampler(Sampler):  # type: ignore[type-arg]
+    """Endless class-balanced draws of a BoxesDataset (paper 3, equation 3), shared out over the processes."""
+
+    def __init__(self, dataset: Any, seed: int | None = None, limit: float | None = None) -> None:
+        """limit: N of equation 3; None is the plain distribution."""
+        records = [dataset.get_data_info(i) for i in range(len(dataset))]
+        labels = [r["labels"][~np.asarray(r["groups"], bool)] for r in records]
+        self.draws = BalancedDraws(labels, len(dataset.metainfo["classes"]), limit, seed or 0)
+        self.rank, self.world = get_dist_info()
+        self.start = 0
+        self.size = len(dataset)
+
+    def advance(self, samples: int) -> None:
+        """Go on after this many samples of this process."""
+        self.start = samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing changes: there is one endless epoch."""
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.draws.stream(self.rank + self.start * self.world, self.world)
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@LOOPS.register_module(force=True)
+class ResumedTrainLoop(IterBasedTrainLoop):  # type: ignore[misc]
+    """Iterations that go on where the checkpoint was, without loading again what was already learned from."""
+
+    def run(self) -> Any:
+        """Train."""
+        done = self._iter
+        if done and hasattr(self.dataloader.sampler, "advance"):
+            self.dataloader.sampler.advance(done * self.dataloader.batch_size)
+            self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class Bfloat16OptimWrapper(OptimWrapper):  # type: ignore[misc]
+    """Mixed precision in bfloat16: it has the range of float32, so that no loss is scaled; also without a GPU."""
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
+        """The context of a forward pass."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield
+
+
+@HOOKS.register_module(force=True)
+class PlainCheckpoints(Hook):  # type: ignore[misc]
+    """Checkpoints of tensors and plain values only, so that torch loads them with weights_only."""
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Leave out mmengine's own objects; what is needed to go on stays."""
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+        meta = checkpoint["meta"]
+        checkpoint["meta"] = {key: meta[key] for key in ("epoch", "iter", "seed", "dataset_meta", "time")}
+
+
+cv2.setNumThreads(1)

@@ -1,0 +1,69 @@
+"""Several kit processes side by side: every job is a list of commands, its output goes to a log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.errors import KitError
+from kit.parallel import ordered_map
+from kit.progress import notice, track
+from kit.run import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """Commands (words after `kit`) to run one after the other; log: where their output goes."""
+
+    name: str
+    commands: Sequence[Sequence[str]]
+    log: Path
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, text: str, *, aloud: bool = False) -> None:
+    """Run the jobs, `workers` at a time, the processors shared out among them; aloud: pass their lines on.
+
+    Raises KitError, after all have ended, where one failed: its name, its last line, its log.
+    """
+    threads = max(1, (os.cpu_count() or 1) // max(1, min(workers, len(jobs))))
+    results = ordered_map(lambda job: _run(job, threads, aloud), jobs, workers)
+    failed = [fault for fault in (results if aloud else track(results, len(jobs), text)) if fault]
+    if failed:
+        raise KitError(failed[0])
+
+
+def _run(job: Job, threads: int, aloud: bool) -> str | None:
+    """What went wrong, if something did."""
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with job.log.open("w", encoding="utf-8") as log:
+        for command in job.commands:
+            words = [sys.executable, "-m", "kit", *command]
+            last = ""
+            with subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
+            ) as process:
+                for line in process.stdout or ():
+                    log.write(line)
+                    log.flush()
+                    last = line.strip() or last
+                    if aloud:
+                        notice(line.rstrip())
+            if process.returncode:
+                return f"{job.name} failed: {last.removeprefix('kit: ')} (see {job.log})"
+    return None
+
+
+def train_apart(run: Run, names: Sequence[str], workers: int, only_source: bool, force: bool) -> None:
+    """Train several detectors of a run at once, each in a process of its own."""
+    config = run.path / "config.yaml"
+    run.write_config()
+    options = ["-c", str(config), "--run", str(run.path)]
+    options += ["--only-source"] * only_source + ["--force"] * force
+    logs = run.path / "logs"
+    jobs = [Job(name, [["train", "detector", name, *options]], logs / f"{name}.txt") for name in names]
+    run_jobs(jobs, workers, "train detectors", aloud=True)

@@ -1,0 +1,84 @@
+"""Class-balanced sampling (paper 3, equations 2 and 3): N from small to infinite, by how frequent a class is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kit.detector.sampling import image_counts
+from kit.reproduce.study import Claim, Doubles, Study, draw_curves, spread
+from kit.stages.detector import CLASSES, split_boxes
+
+LIMITS = (10, 30, 100, None)  # N; None is the plain distribution
+THIRDS = ("rare", "middle", "frequent")
+
+
+def run_sampling(study: Study, limits: tuple[int | None, ...] = LIMITS) -> dict[str, Any]:
+    """Train with every N and compare; the results, with the claims, also in `sampling.json` and `.png`."""
+    name = next(iter(study.config.detector.models))
+    weights = study.sources([name])[name]
+    model = {**study.config.detector.models[name].model_dump(mode="json"), "weights": str(weights)}
+    view = study.config.detector.inference.views[0].model_dump(mode="json")
+    changes: dict[str, Any] = {"detector.models": {name: model}, "detector.inference.views": [view]}
+    commands = [["train", "detector"]]
+    for split in ("val", "stack"):
+        steps = (["detect"], ["fuse"], ["evaluate", "--detections"])
+        commands += [[*words, "--split", split] for words in steps]
+    jobs = [
+        study.job(_variant(limit), seed, {**changes, "detector.sampling_limit": limit}, commands)
+        for seed in study.seeds
+        for limit in limits
+    ]
+    study.run_all(jobs, "sampling")
+    curves = {_title(n): study.curves(_variant(n), f"detector-{name}") for n in limits}
+    draw_curves(study.folder / "sampling.png", f"Class-balanced sampling ({name})", curves)
+    third = class_thirds(study)
+    values = {limit: _values(study, limit, third) for limit in limits}
+    rows = [
+        {"N": _title(limit), **{key: spread(v) for key, v in own.items()}} for limit, own in values.items()
+    ]
+    return {"rows": rows, "claims": [claim.as_dict() for claim in _claims(values)]}
+
+
+def class_thirds(study: Study) -> dict[str, set[str]]:
+    """Names of the classes in each third by how many training pictures show them."""
+    counts = image_counts(split_boxes(study.config.data.train, "train"))
+    order = np.argsort(counts, kind="stable")
+    parts = np.array_split(order, len(THIRDS))
+    return {third: {CLASSES[k] for k in part} for third, part in zip(THIRDS, parts, strict=True)}
+
+
+def _values(study: Study, limit: int | None, third: dict[str, set[str]]) -> dict[str, Doubles]:
+    """MAP per seed: of all classes and of each third, the mean of validation and stack split."""
+    splits = [study.table1(_variant(limit), split) for split in ("val", "stack")]
+    result = {"all": np.asarray([[t[0]["mAP"] for t in tables] for tables in splits]).mean(axis=0)}
+    for key, names in third.items():
+        ap = [
+            [np.mean([a for n, a in t[0]["AP"].items() if n in names]) for t in tables] for tables in splits
+        ]
+        result[key] = np.asarray(ap).mean(axis=0)
+    return result
+
+
+def _claims(values: dict[int | None, dict[str, Doubles]]) -> list[Claim]:
+    plain = {key: float(v.mean()) for key, v in values[None].items()}
+    limited = [limit for limit in values if limit is not None]
+    best = max(limited, key=lambda limit: float(values[limit]["all"].mean()))
+    gain = {key: float(v.mean()) - plain[key] for key, v in values[best].items()}
+    return [
+        Claim("balanced sampling is ahead of plain", gain["all"] > 0, f"N={best}: {gain['all']:+.3f}"),
+        Claim(
+            "most on the rare third of the classes",
+            gain["rare"] > max(gain["middle"], gain["frequent"], 0.0),
+            ", ".join(f"{key} {gain[key]:+.3f}" for key in THIRDS),
+        ),
+    ]
+
+
+def _variant(limit: int | None) -> str:
+    return "plain" if limit is None else f"n{limit}"
+
+
+def _title(limit: int | None) -> str:
+    return "∞ (plain)" if limit is None else str(limit)

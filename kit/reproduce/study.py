@@ -1,0 +1,139 @@
+"""What the experiments share: one source of weights for all, runs by variant and seed, curves, statistics."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from kit.config import Config
+from kit.files import write_text
+from kit.jobs import Job, run_jobs
+from kit.run import Run
+
+Doubles = NDArray[np.float64]
+POINTS = 6  # of a curve, after its start
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that the paper says, and whether it came out here."""
+
+    text: str
+    holds: bool
+    figures: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        return vars(self)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs below `folder`, one a variant and seed; jobs: how many at a time, 0 for one a processor."""
+
+    config: Config
+    folder: Path
+    seeds: Sequence[int]
+    jobs: int = 0
+
+    @property
+    def workers(self) -> int:
+        """Jobs at a time."""
+        return self.jobs or os.cpu_count() or 1
+
+    def run(self, variant: str, seed: int) -> Run:
+        """The run of a variant and a seed."""
+        return Run(self.config, self.folder / f"{variant}-{seed}")
+
+    def sources(self, names: Sequence[str]) -> dict[str, Path]:
+        """Source weights for every detector: the config's own, or trained once for the whole study."""
+        given = {name: self.config.detector.models[name].weights for name in names}
+        folder = self.folder / "source"
+        wanted = [name for name, path in given.items() if path is None]
+        file = self._write_config("source", {})
+        jobs = [
+            Job(
+                f"source {name}",
+                [["train", "detector", name, "--only-source", "-c", str(file), "--run", str(folder)]],
+                self.folder / "logs" / f"source-{name}.txt",
+            )
+            for name in wanted
+        ]
+        run_jobs(jobs, self.workers, "source weights")
+        trained = {name: folder / f"source-{name}" / "weights.pth" for name in names}
+        return {name: given[name] or trained[name] for name in names}
+
+    def job(self, variant: str, seed: int, changes: dict[str, Any], commands: Sequence[Sequence[str]]) -> Job:
+        """Commands with a variant's settings (dotted keys) and a seed, in its own run folder."""
+        name = f"{variant}-{seed}"
+        schedule = {
+            "detector.training.validate_every": max(1, self.config.detector.training.iterations // POINTS),
+            "detector.training.validate_pictures": 0,
+        }
+        file = self._write_config(name, {**schedule, **changes, "seed": seed})
+        options = ["-c", str(file), "--run", str(self.folder / name)]
+        return Job(name, [[*words, *options] for words in commands], self.folder / "logs" / f"{name}.txt")
+
+    def run_all(self, jobs: Sequence[Job], text: str) -> None:
+        """Run jobs; what is finished from an earlier time is not done again."""
+        run_jobs(jobs, self.workers, text)
+
+    def curves(self, variant: str, stage: str) -> tuple[Doubles, Doubles]:
+        """Iterations (points,) and validation mAP, shape (seeds, points), of a variant's detector."""
+        rows = []
+        for seed in self.seeds:
+            path = self.folder / f"{variant}-{seed}" / stage / "curve.json"
+            rows.append(json.loads(path.read_text(encoding="utf-8")))
+        iterations = np.asarray([point["iteration"] for point in rows[0]], np.float64)
+        return iterations, np.asarray([[point["mAP"] for point in row] for row in rows])
+
+    def table1(self, variant: str, split: str) -> list[list[dict[str, Any]]]:
+        """For every seed the rows of the detectors' evaluation."""
+        stage = f"evaluate-{split}-detections"
+        paths = [self.folder / f"{variant}-{seed}" / stage / "table1.json" for seed in self.seeds]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+    def _write_config(self, name: str, changes: dict[str, Any]) -> Path:
+        values = self.config.model_dump(mode="json")
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            inner = values
+            for parent in parents:
+                inner = inner[parent]
+            inner[last] = value
+        path = self.folder / "configs" / f"{name}.yaml"
+        write_text(path, yaml.safe_dump(values, sort_keys=False))
+        return path
+
+
+def spread(values: Sequence[float] | Doubles) -> str:
+    """Mean and standard deviation over seeds."""
+    array = np.asarray(values, np.float64)
+    deviation = array.std(ddof=1) if len(array) > 1 else 0.0
+    return f"{array.mean():.3f} ± {deviation:.3f}"
+
+
+def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles]]) -> None:
+    """MAP by iteration: the mean of the seeds as a line, their range as a band."""
+    from matplotlib.figure import Figure
+
+    from kit.files import whole
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for label, (iterations, ap) in curves.items():
+        (line,) = axes.plot(iterations, ap.mean(axis=0), label=label)
+        axes.fill_between(iterations, ap.min(axis=0), ap.max(axis=0), alpha=0.2, color=line.get_color())
+    axes.set(title=title, xlabel="iterations", ylabel="validation mAP", ylim=(0, None))
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with whole(path) as part:
+        figure.savefig(part, format="png", dpi=130)

@@ -1,0 +1,299 @@
+"""The detectors from source pictures to table 1, on the tiny challenge: few iterations, everything real."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from kit.config import load_config
+from kit.detector import training
+from kit.detector.checkpoint import read_checkpoint, read_state
+from kit.errors import KitError
+from kit.run import Run
+from kit.stages.detection import (
+    detect_stage,
+    fuse_stage,
+    fused_detections,
+    search_weights,
+    table1_stage,
+    weights_stage,
+)
+from kit.stages.detector import CLASSES, detection_map, detector_stage, source_stage, split_boxes
+from kit.stages.relation import predict_stage, prior_stage, submission_stage
+from kit.tables.schema import Detections, ViewDetections
+from kit.tables.shards import read_shards
+from tests.conftest import TINY
+from tests.imperfect import imperfect
+
+FEW = (
+    "detector.source.training={iterations: 4, batch: 4, size: [96, 96], validate_every: 4, validate_pictures: 4}",
+    "detector.training={iterations: 6, batch: 4, size: [96, 96], checkpoint_every: 2, validate_every: 3, "
+    "validate_pictures: 8, warmup: 2}",
+    "detector.inference={views: [{size: [96, 96]}, {size: [96, 96], flip: true}], per_image: 20, shard: 25}",
+    "detector.device=cpu",
+)
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def config(*more):
+    return load_config("mini", [*TINY, *FEW, "data.test.detections=[]", *more])
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_folder, tmp_path_factory):
+    """A run with both detectors trained; tests copy what they change."""
+    before = os.getcwd()
+    os.chdir(tiny_folder)
+    run = Run(config(), tmp_path_factory.mktemp("detectors") / "run")
+    for name in ("resnext", "hrnet"):
+        detector_stage(run, name)
+    os.chdir(before)
+    return run
+
+
+@pytest.fixture
+def copied(trained, tiny, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "run")
+    return Run(trained.config, tmp_path / "run")
+
+
+def test_training_leaves_weights_a_curve_and_a_report(trained, tiny):
+    for name in ("resnext", "hrnet"):
+        folder = trained.folder(f"detector-{name}")
+        curve = json.loads((folder / "curve.json").read_text())
+        assert [point["iteration"] for point in curve] == [0, 3, 6]
+        assert all(np.isfinite(point["mAP"]) for point in curve)
+        assert read_checkpoint(folder / "weights.pth")["meta"]["dataset_meta"]["classes"] == list(CLASSES)
+        report = json.loads((folder / "transfer.json").read_text())
+        assert report["matched"] == 44
+        assert not list(folder.glob("iter_*"))
+        assert (folder / "log.txt").stat().st_size
+    assert detector_stage(trained, "resnext") == trained.finished("detector-resnext")
+
+
+def test_learning_changes_every_layer(trained, tiny):
+    before = read_state(trained.folder("source-resnext") / "weights.pth")
+    after = read_state(trained.folder("detector-resnext") / "weights.pth")
+    for name in ("backbone.conv1.weight", "neck.fpn_convs.0.conv.weight", "rpn_head.rpn_cls.weight"):
+        assert not torch.equal(before[name], after[name])
+
+
+def test_an_interrupted_training_goes_on(trained, tiny, tmp_path, monkeypatch, capsys):
+    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
+    run = Run(trained.config, tmp_path / "run")
+    whole = training._Report.step
+
+    def stopped(report, runner, done, outputs):
+        if done == 5:
+            raise KeyboardInterrupt
+        whole(report, runner, done, outputs)
+
+    monkeypatch.setattr(training._Report, "step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        detector_stage(run, "resnext")
+    part = run.path / ".detector-resnext.part"
+    kept = torch.load(part / "iter_4.pth", weights_only=True)
+    assert kept["meta"]["iter"] == 4
+    seen = []
+
+    def watched(report, runner, done, outputs):
+        seen.append(done)
+        whole(report, runner, done, outputs)
+
+    monkeypatch.setattr(training._Report, "step", watched)
+    capsys.readouterr()
+    assert detector_stage(run, "resnext")["metrics"]["pictures"] == 150
+    assert seen == [5, 6]
+    assert "going on from iter_4.pth" in capsys.readouterr().err
+    curve = json.loads((run.folder("detector-resnext") / "curve.json").read_text())
+    assert [point["iteration"] for point in curve] == [0, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("start", "equal"), [("pwt", {"backbone", "fc_cls"}), ("new-heads", {"backbone"}), ("scratch", set())]
+)
+def test_where_the_weights_start(trained, tiny, tmp_path, start, equal):
+    from kit.stages.detector import starting_weights
+
+    run = Run(config(f"detector.start={start}"), trained.path)
+    state = starting_weights(run, "resnext", tmp_path)
+    if start == "scratch":
+        assert state is None
+        return
+    source = read_state(trained.folder("source-resnext") / "weights.pth")
+    assert torch.equal(state["backbone.conv1.weight"], source["backbone.conv1.weight"])
+    man, person = CLASSES.index("Man"), 0
+    row = state["roi_head.bbox_head.0.fc_cls.weight"][man]
+    same = torch.equal(row, source["roi_head.bbox_head.0.fc_cls.weight"][person])
+    assert same == ("fc_cls" in equal)
+    shared = "roi_head.bbox_head.0.shared_fcs.0.weight"
+    assert torch.equal(state[shared], source[shared])
+
+
+def test_missing_and_broken_pictures_are_recorded_and_skipped(trained, tiny, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    shutil.copytree("data/mini/train", photos)
+    names = sorted(path.stem for path in photos.iterdir())
+    gone, broken = names[0], names[1:60]
+    (photos / f"{gone}.jpg").unlink()
+    for name in broken:
+        (photos / f"{name}.jpg").write_bytes(b"broken")
+    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
+    run = Run(config(f"data.train.images={photos}"), tmp_path / "run")
+    figures = detector_stage(run, "resnext")["metrics"]
+    rows = (run.folder("detector-resnext") / "skipped.csv").read_text().splitlines()[1:]
+    assert figures["left_out"] == len(rows) > 1
+    assert f"{gone},not there" in rows
+    assert {row.split(",")[0] for row in rows} <= {gone, *broken}
+    assert "pictures were left out" in capsys.readouterr().err
+
+
+def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
+    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
+    changes = ("precision=bfloat16", "optimizer=sgd", "rate=0.005", "iterations=2", "channels_last=true")
+    more = [f"detector.training.{change}" for change in changes]
+    run = Run(config(*more, "detector.inference.precision=bfloat16"), tmp_path / "run")
+    assert np.isfinite(detector_stage(run, "resnext")["metrics"]["loss"])
+
+
+def test_from_detections_to_a_submission(copied):
+    run = copied
+    for split in ("val", "test"):
+        for name in ("resnext", "hrnet"):
+            figures = detect_stage(run, split, name)["metrics"]
+            assert figures["detections"] > 0
+            assert figures["pictures_per_second"] > 0
+    (folder,) = [run.folder("detect-val-hrnet") / "shards"]
+    tables = list(read_shards(folder, ViewDetections))
+    assert [len(t.images) for t in tables] == [
+        25,
+        25,
+        len(split_boxes(run.config.data.val, "val").images) - 50,
+    ]
+    assert set(tables[0].model) == {"hrnet"}
+    assert set(tables[0].view) == {"96x96", "96x96-flip"}
+    assert np.bincount(tables[0].image).max() <= 2 * 20
+
+    weights = weights_stage(run)
+    assert set(weights) == {"resnext", "hrnet"}
+    tries = json.loads((run.folder("fusion-weights") / "tries.json").read_text())
+    best = max(tries, key=lambda t: t["mAP"])
+    chosen = next(t for t in tries if t["resnext"] * weights["hrnet"] == t["hrnet"] * weights["resnext"])
+    assert chosen["mAP"] == best["mAP"]
+    for split in ("val", "test"):
+        record = fuse_stage(run, split)
+        assert 0 < record["metrics"]["fused"] < record["metrics"]["boxes"]
+    _, rows = table1_stage(run, "val")
+    assert [row["detector"] for row in rows] == [
+        "resnext", "resnext + 2 views", "hrnet", "hrnet + 2 views", "blend", "blend + 2 views",
+    ]  # fmt: skip
+    truth = split_boxes(run.config.data.val, "val")
+    fused = Detections.concat(list(fused_detections(run, "val")))
+    from kit.tables.official import read_image_labels
+
+    labels = read_image_labels(run.config.data.val.labels, others=True)
+    assert rows[-1]["mAP"] == pytest.approx(detection_map(truth, labels, fused, CLASSES), abs=1e-12)
+    prior_stage(run)
+    predict_stage(run, "prior")
+    assert submission_stage(run)[1].ok
+
+
+def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, capsys):
+    from kit.detector import inference
+
+    real, calls = inference.detect, []
+
+    def stopping(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(inference, "detect", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        detect_stage(copied, "val", "resnext")
+    detect_stage(copied, "val", "resnext")
+    assert "going on after 1 of 3 shards" in capsys.readouterr().err
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])
+def test_the_published_ways_to_fuse(copied, method):
+    for name in ("resnext", "hrnet"):
+        detect_stage(copied, "val", name)
+    run = Run(config(f"detector.fusion={{method: {method}, rounds: 0}}"), copied.path)
+    assert fuse_stage(run, "val")["metrics"]["fused"] > 0
+
+
+def test_the_search_prefers_the_better_model(run):
+    truth = split_boxes(run.config.data.val, "val")
+    good, bad = imperfect(truth, 1), imperfect(truth, 2)
+    rng = np.random.default_rng(0)
+    worse = Detections(bad.images, bad.image, rng.permutation(bad.label), bad.score, bad.box)
+
+    def named(name, table):
+        columns = {c: getattr(table, c) for c in ("image", *Detections.COLUMNS)}
+        source = {"model": np.full(len(table), name), "view": np.full(len(table), "160x160")}
+        return ViewDetections(images=table.images, **columns, **source)
+
+    settings = load_config("mini", [*TINY, "detector.inference.views=[{size: [160, 160]}]"])
+    weights, tries = search_weights(settings, {"good": named("good", good), "worse": named("worse", worse)})
+    assert weights["good"] > weights["worse"]
+    assert len(tries) > 3
+
+
+def test_two_processes_train_one_detector(trained, tiny, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    words += ["-m", "--", "kit", "train", "detector", "resnext", "--run", path]
+    words += [w for o in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", o)]
+    done = subprocess.run(
+        [str(w) for w in words], capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("detector-resnext: loss") == 1
+    record = Run(trained.config, path).finished("detector-resnext")
+    assert record["metrics"]["pictures"] == 150
+    one = read_state(trained.folder("detector-resnext") / "weights.pth")
+    two = read_state(path / "detector-resnext" / "weights.pth")
+    assert set(one) == set(two)
+
+
+@pytest.mark.parametrize(
+    ("changes", "call", "message"),
+    [
+        ((), lambda run: detector_stage(run, "vgg"), "detector.models has no vgg; it has: resnext, hrnet"),
+        (
+            ("data.train.images=null",),
+            lambda run: detector_stage(run, "resnext"),
+            "data.train.images is not set",
+        ),
+        (
+            ("data.val.images=null",),
+            lambda run: detect_stage(run, "val", "hrnet"),
+            "data.val.images is not set",
+        ),
+        (("data.val.images=none",), lambda run: detect_stage(run, "val", "hrnet"), "none: no such folder"),
+        ((), lambda run: detect_stage(run, "val", "hrnet"), "run `kit train detector hrnet` first"),
+        ((), lambda run: fuse_stage(run, "test"), "run `kit detect --split test` first"),
+        ((), lambda run: table1_stage(run, "val"), "run `kit fuse --split val` first"),
+        (("detector.models={}",), lambda run: fuse_stage(run, "val"), "detector.models is empty"),
+        (
+            ("detector.source.images=null",),
+            lambda run: source_stage(run, "resnext"),
+            "detector.models.resnext.weights is not set",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(tiny, tmp_path, changes, call, message):
+    with pytest.raises(KitError, match=message) as error:
+        call(Run(config(*changes), tmp_path / "run"))
+    assert "\n" not in str(error.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from kit.run import Run, Stage
@@ -26,10 +27,14 @@ def join(device: str) -> None:
     """Meet the other processes, if there are any."""
     if not launched():
         return
-    from mmengine.dist import init_dist, is_distributed
+    import torch
+    from torch import distributed
 
-    if not is_distributed():
-        init_dist("pytorch", backend="nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
+    if not distributed.is_initialized():
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        backend = "nccl" if device == "cuda" else "gloo"
+        distributed.init_process_group(backend, timeout=timedelta(seconds=TIMEOUT))
 
 
 @contextmanager

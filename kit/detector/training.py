@@ -111,6 +111,7 @@ def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bo
         },
         "custom_hooks": [{"type": "PlainCheckpoints"}],
         "launcher": "pytorch" if launched() else "none",
+        "model_wrapper_cfg": None if _on_gpu(task) else {"device_ids": None, "broadcast_buffers": False},
         "randomness": {"seed": task.seed},
         "log_level": "INFO",
         "load_from": str(load) if load else None,

@@ -1,20 +1,29 @@
-"""Weighted boxes fusion of 8 sources × 100 boxes, beside ensemble-boxes on the same images."""
+"""Weighted boxes fusion of 8 sources × 100 boxes, beside ensemble-boxes; and streaming 100,000 pictures."""
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 import time
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from ensemble_boxes import weighted_boxes_fusion
 
-from benchmarks.measure import table
+from benchmarks.measure import run, table
 from benchmarks.synthetic import image_ids, random_boxes
+from kit.config import Fusion
 from kit.fusion.wbf import fuse_detections
 from kit.parallel import ordered_map
-from kit.tables.schema import Detections
+from kit.stages.fusion import fuse_shards, fuse_views
+from kit.tables.schema import Detections, ViewDetections
+from kit.tables.shards import count_rows, shard_path, write_shard
 
 SOURCES, BOXES, SHARD, IMAGES, PUBLISHED_IMAGES = 8, 100, 500, 4_000, 40
 CLASSES = 57
+MODELS, PICTURES, DISTINCT = ("one", "two"), 100_000, 8  # DISTINCT shards, each on disk many times
 
 
 def main() -> None:
@@ -33,11 +42,47 @@ def main() -> None:
         rows.append(
             ["kit", str(workers), f"{IMAGES:,}", f"{seconds * 1000:.3f}", f"{published / seconds:,.0f}"]
         )
+    with tempfile.TemporaryDirectory() as folder:
+        write_sources(Path(folder))
+        seconds, memory = run(["-c", f"from benchmarks.fusion import stream; stream({folder!r})"])
+    each = seconds / PICTURES
+    rows.append(
+        ["kit, shards on disk", "2", f"{PICTURES:,}", f"{each * 1000:.3f}", f"{published / each:,.0f}"]
+    )
     table(
         f"Weighted boxes fusion of {SOURCES} sources × {BOXES} boxes",
         ("by", "workers", "images", "ms an image", "times"),
         rows,
     )
+    print(f"\n{PICTURES:,} pictures from shards to shards: {seconds:.0f} s, {memory:,.0f} MB at the peak")
+
+
+def write_sources(folder: Path) -> None:
+    """Shards of two models with four views each; the same few shards stand for all."""
+    views = SOURCES // len(MODELS)
+    for i in range(DISTINCT):
+        found = sources(image_ids(SHARD), i)
+        for m, model in enumerate(MODELS):
+            own = found[m * views : (m + 1) * views]
+            tables = [_named(t, model, f"view{v}") for v, t in enumerate(own)]
+            write_shard(folder / model, i, ViewDetections.concat(tables))
+    for model in MODELS:
+        for i in range(DISTINCT, PICTURES // SHARD):
+            os.link(shard_path(folder / model, i % DISTINCT), shard_path(folder / model, i))
+
+
+def stream(folder: str) -> None:
+    """Fuse the shards below a folder."""
+    views = [f"view{v}" for v in range(SOURCES // len(MODELS))]
+    fuse = partial(fuse_views, views=views, weights=dict.fromkeys(MODELS, 1.0), settings=Fusion())
+    fuse_shards({m: Path(folder) / m for m in MODELS}, Path(folder) / "fused", fuse)
+    sys.stdout.write(f"{count_rows(Path(folder) / 'fused')} boxes\n")
+
+
+def _named(found: Detections, model: str, view: str) -> ViewDetections:
+    columns = {name: getattr(found, name) for name in ("image", *Detections.COLUMNS)}
+    source = {"model": np.full(len(found), model), "view": np.full(len(found), view)}
+    return ViewDetections(images=found.images, **columns, **source)
 
 
 def sources(ids: tuple[str, ...], seed: int) -> list[Detections]:

@@ -237,6 +237,18 @@ class Detector(Model):
     threads: int = Field(0, ge=0)
 
 
+class Attribute(Model):
+    """The "is" detector (paper 3.1): detectors of the (object, attribute) pairs.
+
+    models: names of `detector.models`; each starts from that detector's weights, by partial weight transfer.
+    Views, what is kept and fusion are those of the detectors.
+    """
+
+    models: list[str] = []
+    training: Training = Training()
+    sampling_limit: int | None = Field(10_000, ge=1)
+
+
 class Submission(Model):
     """The submission file: best predictions per image, decimals of a coordinate, packing."""
 
@@ -252,6 +264,7 @@ class Config(Model):
     seed: int = 0
     data: Data = Data()
     detector: Detector = Detector()
+    attribute: Attribute = Attribute()
     relation: Relation = Relation()
     submission: Submission = Submission()
 

@@ -14,17 +14,14 @@ from kit.config import load_config
 from kit.detector import training
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.errors import KitError
+from kit.metric.detection_tables import detection_scores
 from kit.run import Run
-from kit.stages.detection import (
-    detect_stage,
-    fuse_stage,
-    fused_detections,
-    search_weights,
-    table1_stage,
-    weights_stage,
-)
-from kit.stages.detector import CLASSES, detection_map, detector_stage, source_stage, split_boxes
+from kit.stages.detection import detect_stage
+from kit.stages.detector import detector_stage, source_stage
+from kit.stages.fusion import chosen_weights, fuse_stage, fused_detections, search_weights
 from kit.stages.relation import predict_stage, prior_stage, submission_stage
+from kit.stages.splits import CLASSES, split_boxes
+from kit.stages.table1 import table1_stage
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
 from tests.conftest import TINY
@@ -179,7 +176,7 @@ def test_from_detections_to_a_submission(copied):
     assert set(tables[0].view) == {"96x96", "96x96-flip"}
     assert np.bincount(tables[0].image).max() <= 2 * 20
 
-    weights = weights_stage(run)
+    weights = chosen_weights(run)
     assert set(weights) == {"resnext", "hrnet"}
     tries = json.loads((run.folder("fusion-weights") / "tries.json").read_text())
     best = max(tries, key=lambda t: t["mAP"])
@@ -197,7 +194,9 @@ def test_from_detections_to_a_submission(copied):
     from kit.tables.official import read_image_labels
 
     labels = read_image_labels(run.config.data.val.labels, others=True)
-    assert rows[-1]["mAP"] == pytest.approx(detection_map(truth, labels, fused, CLASSES), abs=1e-12)
+    assert rows[-1]["mAP"] == pytest.approx(
+        detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
+    )
     prior_stage(run)
     predict_stage(run, "prior")
     assert submission_stage(run)[1].ok

@@ -42,7 +42,7 @@ def evaluate(
 
     opened = open_run(config, set_, run)
     if detections:
-        from kit.stages.detection import table1_stage
+        from kit.stages.table1 import table1_stage
 
         folder, rows = table1_stage(opened, split.value, force)
         title = f"Detection mAP at IoU 0.5, {split.value}"

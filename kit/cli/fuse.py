@@ -53,7 +53,7 @@ def fuse(
         raise KitError("give either --split or detection files")
     if split is not None:
         from kit.cli.common import open_run, report_stage
-        from kit.stages.detection import fuse_stage
+        from kit.stages.fusion import fuse_stage
 
         opened = open_run(config, set_, run)
         report_stage(opened, f"fuse-{split.value}", fuse_stage(opened, split.value, force), json)

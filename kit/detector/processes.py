@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from kit.config import Detector
 from kit.run import Run, Stage
 
 TIMEOUT = 7200  # seconds that processes wait for the first one's validation
@@ -23,10 +24,13 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0 if launched() else True
 
 
-def join(device: str) -> None:
+def join(settings: Detector) -> None:
     """Meet the other processes, if there are any."""
     if not launched():
         return
+    from kit.detector.inference import device_of
+
+    device = device_of(settings.device).type
     import torch
     from torch import distributed
 

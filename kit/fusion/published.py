@@ -56,7 +56,7 @@ def _one(
     """Boxes, scores, labels of one image, best first."""
     import ensemble_boxes as published
 
-    lists = [[getattr(p, name).tolist() for p in parts] for name in ("box", "score", "label")]
+    lists = [[np.asarray(getattr(p, name), np.float64) for p in parts] for name in ("box", "score", "label")]
     if method == "nmw":
         found = published.non_maximum_weighted(*lists, weights=weights, iou_thr=iou, skip_box_thr=lowest)
     elif method == "nms":

@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.detector.sampling import image_counts
 from kit.reproduce.study import Claim, Doubles, Study, draw_curves, spread
-from kit.stages.detector import CLASSES, split_boxes
+from kit.stages.splits import CLASSES, split_boxes
 
 LIMITS = (10, 30, 100, None)  # N; None is the plain distribution
 THIRDS = ("rare", "middle", "frequent")

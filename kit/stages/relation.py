@@ -10,7 +10,6 @@ from typing import Any, Literal
 from kit.config import Config
 from kit.data.objects import Objects
 from kit.data.splits import load_split, split_files
-from kit.errors import KitError
 from kit.files import write_json
 from kit.metric.relations import Scores, evaluate
 from kit.parallel import ordered_map
@@ -19,6 +18,7 @@ from kit.relation.prior import PriorScorer, pair_examples, train_prior
 from kit.relation.scoring import Scorer, predict_relations, shards
 from kit.relation.statistics import Statistics
 from kit.run import Run
+from kit.stages.splits import ids_file
 from kit.tables.official import read_detections, read_image_ids
 from kit.tables.schema import Detections, Predictions
 from kit.tables.shards import count_rows, read_shards, shard_path, write_shard
@@ -118,7 +118,7 @@ def predict_stage(run: Run, scorer: ScorerName, force: bool = False) -> dict[str
     if not test.detections:
         run.folder("fuse-test")
         after.append("fuse-test")
-    made_from = run.key({"scorer": scorer}, [*test.detections, _ids_file(config)], after=after)
+    made_from = run.key({"scorer": scorer}, [*test.detections, ids_file(config)], after=after)
     with run.stage("predict-test", made_from, force=force) as stage:
         if stage:
             model = load_scorer(run, scorer)
@@ -161,7 +161,7 @@ def submission_stage(run: Run, force: bool = False) -> tuple[Path, Report]:
     settings = config.submission
     ids = test_ids(config)
     folder = run.folder("predict-test")
-    made_from = run.key(settings.model_dump(), [_ids_file(config)], after=["predict-test"])
+    made_from = run.key(settings.model_dump(), [ids_file(config)], after=["predict-test"])
     name = f"submission.{settings.packing}"
     with run.stage("submission", made_from, force=force) as stage:
         if stage:
@@ -179,13 +179,7 @@ def submission_stage(run: Run, force: bool = False) -> tuple[Path, Report]:
 
 def test_ids(config: Config) -> tuple[str, ...]:
     """The test images in the order of the sample submission."""
-    return read_image_ids(_ids_file(config))
-
-
-def _ids_file(config: Config) -> Path:
-    if config.data.test.ids is None:
-        raise KitError("data.test.ids is not set", "give the sample submission with --set data.test.ids=FILE")
-    return config.data.test.ids
+    return read_image_ids(ids_file(config))
 
 
 def _tracked(folder: Path) -> Iterator[Predictions]:

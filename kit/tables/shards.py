@@ -21,6 +21,14 @@ def shard_path(folder: Path, i: int) -> Path:
     return folder / f"{i:05}.parquet"
 
 
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder in order. Raises KitError where there is none."""
+    paths = sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise KitError(f"{folder}: no shards")
+    return paths
+
+
 def write_shard(folder: Path, i: int, table: Table) -> int:
     """Write shard i; the number of its rows."""
     with whole(shard_path(folder, i)) as part:
@@ -33,13 +41,15 @@ def count_rows(folder: Path) -> int:
     return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
 
 
+def read_shard(path: Path, kind: type[T]) -> T:
+    """The table of one shard. Raises KitError where the file is not such a table."""
+    try:
+        return kind.from_arrow(pq.read_table(path))
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise KitError(f"{path}: not a shard of {kind.__name__} ({error})") from None
+
+
 def read_shards(folder: Path, kind: type[T]) -> Iterator[T]:
-    """Yield the tables of a folder in order. Raises KitError where a file is not such a table."""
-    paths = sorted(folder.glob("*.parquet"))
-    if not paths:
-        raise KitError(f"{folder}: no shards")
-    for path in paths:
-        try:
-            yield kind.from_arrow(pq.read_table(path))
-        except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise KitError(f"{path}: not a shard of {kind.__name__} ({error})") from None
+    """Yield the tables of a folder in order. Raises KitError as `read_shard`, and where there is none."""
+    for path in shard_paths(folder):
+        yield read_shard(path, kind)

@@ -1,0 +1,62 @@
+"""The classes of the "is" detector (paper 3.1): every (object, attribute) pair that may form an "is" relation."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
+from kit.vocabulary import IS, vocabulary
+
+
+@lru_cache(maxsize=1)
+def composites() -> NDArray[np.int64]:
+    """Labels of object and attribute of the 42 classes, shape (42, 2), by object."""
+    return np.argwhere(vocabulary().allowed[IS])
+
+
+@lru_cache(maxsize=1)
+def composite_names() -> tuple[str, ...]:
+    """The classes' names: "Table is Wooden"."""
+    names = vocabulary().names
+    return tuple(f"{names[o]} is {names[a]}" for o, a in composites())
+
+
+def composite_boxes(relations: Relations) -> Boxes:
+    """The boxes of the "is" relations, labelled by composite class; one with two attributes is two boxes."""
+    rows = relations.take(relations.predicate == IS)
+    label = _number()[rows.subject, rows.object]
+    return Boxes(rows.images, rows.image, label, rows.subject_box, np.zeros(len(rows), bool))
+
+
+def composite_labels(images: tuple[str, ...], verified: NDArray[np.bool_]) -> ImageLabels:
+    """The composite classes whose object and attribute are verified; verified: bool (images, labels)."""
+    objects, attributes = composites().T
+    image, label = np.nonzero(verified[:, objects] & verified[:, attributes])
+    return ImageLabels(images, image, label)
+
+
+def to_is_predictions(found: Detections) -> Predictions:
+    """Detections of composite classes as "is" predictions, both boxes equal (paper 3.1)."""
+    pair = composites()[found.label]
+    return Predictions(
+        images=found.images,
+        image=found.image,
+        subject=pair[:, 0],
+        object=pair[:, 1],
+        predicate=np.full(len(found), IS),
+        subject_box=found.box,
+        object_box=found.box,
+        score=found.score.astype(np.float64),
+    )
+
+
+@lru_cache(maxsize=1)
+def _number() -> NDArray[Any]:
+    """Composite class of every (object, attribute) label."""
+    table = np.zeros((vocabulary().labels,) * 2, np.int64)
+    table[tuple(composites().T)] = np.arange(len(composites()))
+    return table

@@ -1,0 +1,85 @@
+"""What the training stages of all detectors share: the task, validation by mAP, what was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kit.config import Architecture, Config, DetectorModel, Training, View
+from kit.detector.architecture import build, model_config, prepare
+from kit.detector.checkpoint import State
+from kit.detector.inference import detect
+from kit.detector.pictures import LabelledPictures, labelled_pictures, tidy_skipped
+from kit.detector.processes import is_first
+from kit.detector.training import SKIPPED, Task, Validate, train_detector
+from kit.metric.detection_tables import detection_scores
+from kit.progress import notice
+from kit.stages.family import Family
+from kit.tables.schema import ImageLabels
+
+
+def task_of(
+    config: Config,
+    stage: str,
+    model: DetectorModel,
+    pictures: LabelledPictures,
+    training: Training,
+    limit: int | None,
+) -> Task:
+    """The training task of a stage. limit: N of the balanced sampling, None for plain sampling."""
+    settings = config.detector
+    return Task(
+        stage,
+        model.architecture,
+        pictures,
+        training,
+        settings.inference,
+        limit,
+        config.seed,
+        settings.device,
+    )
+
+
+def train_stage(task: Task, folder: Path, start: State | None, validate: Validate | None) -> dict[str, Any]:
+    """Train below the stage's folder; the figures, with the number of pictures and of those left out."""
+    figures = train_detector(task, folder, start, validate)
+    if not is_first():
+        return figures
+    left_out = tidy_skipped(folder / SKIPPED, task.pictures.missing)
+    if left_out:
+        notice(f"{task.name}: {left_out} pictures were left out, see {SKIPPED}")
+    return {**figures, "pictures": len(task.pictures.boxes.images), "left_out": left_out}
+
+
+def split_validation(config: Config, family: Family, training: Training) -> Validate | None:
+    """MAP on the validation split's pictures; None where there are none."""
+    if config.data.val.images is None:
+        return None
+    boxes, labels = family.truth(config, "val")
+    pictures = labelled_pictures(config.data.val.images, boxes, family.classes)
+    return validation(config, pictures, labels, training)
+
+
+def validation(
+    config: Config, pictures: LabelledPictures, labels: ImageLabels | None, training: Training
+) -> Validate:
+    """MAP of one view over the first pictures of a set."""
+    ids = pictures.boxes.images[: training.validate_pictures or None]
+    truth = pictures.boxes.of_images(ids)
+    view = View(size=training.size)
+
+    def validate(model: nn.Module) -> float:
+        found = detect(model, pictures.folder, ids, [view], config.detector.inference)
+        return float(detection_scores(truth, labels, found.views[0], pictures.classes).mean_ap)
+
+    return validate
+
+
+def fresh_weights(architecture: Architecture, classes: int, seed: int) -> State:
+    """Freshly initialised weights of a detector, the same for the same seed."""
+    prepare()
+    torch.manual_seed(seed)
+    return build(model_config(architecture, classes, 1e-4, 100)).state_dict()

@@ -1,0 +1,110 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from kit.detector.architecture import prepare
+from kit.detector.pictures import write_annotations
+from kit.tables.schema import Boxes
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+BOXES = Boxes(
+    ("a", "b", "c"),
+    [0, 0, 1],
+    [0, 1, 0],
+    np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1], [0, 0, 1, 1]]),
+    [False, True, False],
+)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    prepare()
+    from mmdet.registry import DATASETS
+    from PIL import Image
+
+    write_annotations(tmp_path / "annotations.npz", BOXES)
+    for name in "abc":
+        Image.new("RGB", (40, 20)).save(tmp_path / f"{name}.jpg")
+    config = {
+        "type": "BoxesDataset",
+        "ann_file": str(tmp_path / "annotations.npz"),
+        "data_prefix": {"img": str(tmp_path)},
+        "metainfo": {"classes": ("x", "y")},
+        "pipeline": [
+            {"type": "LoadPicture", "skipped": str(tmp_path / "skipped.csv")},
+            {"type": "PackDetInputs", "meta_keys": ()},
+        ],
+    }
+    return DATASETS.build(config)
+
+
+def test_boxes_become_pixels_and_groups_are_ignored(dataset):
+    sample = dataset[0]["data_samples"]
+    assert sample.gt_instances.bboxes.tensor.tolist() == [[0, 0, 20, 20]]
+    assert sample.ignored_instances.bboxes.tensor.tolist() == [[20, 0, 40, 20]]
+    assert dataset[0]["inputs"].shape == (3, 20, 40)
+
+
+def test_a_picture_without_boxes_is_legal(dataset):
+    assert len(dataset) == 3
+    assert len(dataset[2]["data_samples"].gt_instances) == 0
+
+
+def test_a_broken_picture_is_recorded_and_another_one_taken(dataset, tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"broken")
+    np.random.seed(0)
+    assert dataset[1]["inputs"].shape == (3, 20, 40)
+    assert "b,not readable as a picture" in (tmp_path / "skipped.csv").read_text()
+
+
+def test_the_sampler_leaves_groups_out_of_the_counts_and_shares_the_draws(dataset, monkeypatch):
+    from kit.detector import parts
+
+    sampler = parts.BalancedSampler(dataset, seed=3, limit=1)
+    assert sampler.draws.counts.tolist() == [2, 0]  # class y has a group alone
+    whole = list(islice(iter(sampler), 40))
+    assert set(whole) == {0, 1}
+    shared = []
+    for rank in range(2):
+        monkeypatch.setattr(parts, "get_dist_info", lambda rank=rank: (rank, 2))
+        shared.append(list(islice(iter(parts.BalancedSampler(dataset, seed=3, limit=1)), 20)))
+    assert [x for pair in zip(*shared, strict=True) for x in pair] == whole
+    sampler.advance(7)
+    assert list(islice(iter(sampler), 5)) == whole[7:12]
+
+
+def test_rois_are_float32_under_mixed_precision():
+    prepare()
+    from mmdet.registry import MODELS
+
+    extractor = MODELS.build(
+        {
+            "type": "FloatRoIExtractor",
+            "roi_layer": {"type": "RoIAlign", "output_size": 3, "sampling_ratio": 2},
+            "out_channels": 4,
+            "featmap_strides": [4],
+        }
+    )
+    features = torch.rand(1, 4, 200, 200)
+    rois = torch.tensor([[0, 501.3, 402.7, 611.9, 533.1]])
+    exact = extractor((features,), rois)
+    mixed = extractor((features.bfloat16(),), rois)
+    assert mixed.dtype == torch.float32
+    assert torch.allclose(exact, mixed, atol=0.01)
+
+
+def test_bfloat16_keeps_weights_and_gradients_in_float32():
+    prepare()
+    from kit.detector.parts import Bfloat16OptimWrapper
+
+    model = torch.nn.Linear(4, 4)
+    wrapper = Bfloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))
+    with wrapper.optim_context(model):
+        out = model(torch.rand(2, 4))
+    assert out.dtype == torch.bfloat16
+    before = model.weight.clone()
+    wrapper.update_params(out.float().sum())
+    assert model.weight.dtype == torch.float32
+    assert not torch.equal(before, model.weight)

@@ -1,0 +1,47 @@
+import pytest
+
+from kit.config import Inference, Training
+from kit.detector.pictures import LabelledPictures
+from kit.detector.training import Task, runner_config
+from kit.tables.schema import Boxes
+
+
+def task(tmp_path, **training):
+    pictures = LabelledPictures(tmp_path, Boxes.empty(("a",)), ("x", "y"))
+    return Task("t", "resnext-mini", pictures, Training(**training), Inference(), 7, 3, "cpu")
+
+
+def test_what_the_settings_become(tmp_path):
+    settings = {"iterations": 100, "warmup": 10, "milestones": [0.5, 0.9], "rate": 0.1, "clip": 4, "batch": 3}
+    config = runner_config(task(tmp_path, **settings), tmp_path, None, False)
+    ramp, steps = config["param_scheduler"]
+    assert (ramp["type"], ramp["begin"], ramp["end"]) == ("LinearLR", 0, 10)
+    assert steps["milestones"] == [50, 90]
+    wrapper = config["optim_wrapper"]
+    assert wrapper["clip_grad"] == {"max_norm": 4}
+    assert wrapper["optimizer"]["type"] == "AdamW"
+    assert config["train_dataloader"]["batch_size"] == 3
+    assert config["train_dataloader"]["sampler"] == {"type": "BalancedSampler", "limit": 7, "seed": 3}
+    assert config["model"]["roi_head"]["bbox_head"][0]["num_classes"] == 2
+    assert (config["load_from"], config["resume"]) == (None, False)
+
+
+def test_no_warmup_no_steps(tmp_path):
+    config = runner_config(task(tmp_path, warmup=0, milestones=[]), tmp_path, None, False)
+    assert config["param_scheduler"] == []
+
+
+@pytest.mark.parametrize(
+    ("precision", "wrapper"),
+    [("float32", "OptimWrapper"), ("bfloat16", "Bfloat16OptimWrapper"), ("float16", "AmpOptimWrapper")],
+)
+def test_precisions(tmp_path, precision, wrapper):
+    config = runner_config(task(tmp_path, precision=precision, optimizer="sgd"), tmp_path, None, False)
+    assert config["optim_wrapper"]["type"] == wrapper
+    assert config["optim_wrapper"]["optimizer"]["momentum"] == 0.9
+
+
+def test_where_it_starts(tmp_path):
+    assert runner_config(task(tmp_path), tmp_path, None, True)["load_from"] == str(tmp_path / "start.pth")
+    config = runner_config(task(tmp_path), tmp_path, tmp_path / "iter_4.pth", True)
+    assert (config["load_from"], config["resume"]) == (str(tmp_path / "iter_4.pth"), True)

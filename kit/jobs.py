@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kit.errors import KitError
 from kit.parallel import ordered_map
 from kit.progress import notice, track
 from kit.run import Run
+from kit.stages.plan import Step
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, text: str, *, aloud: bool = Fals
 
     Raises KitError, after all have ended, where one failed: its name, its last line, its log.
     """
-    threads = max(1, (os.cpu_count() or 1) // max(1, min(workers, len(jobs))))
+    threads = _share(max(1, min(workers, len(jobs))))
     results = ordered_map(lambda job: _run(job, threads, aloud), jobs, workers)
     failed = [fault for fault in (results if aloud else track(results, len(jobs), text)) if fault]
     if failed:
@@ -56,6 +58,41 @@ def _run(job: Job, threads: int, aloud: bool) -> str | None:
             if process.returncode:
                 return f"{job.name} failed: {last.removeprefix('kit: ')} (see {job.log})"
     return None
+
+
+def run_steps(run: Run, steps: Sequence[Step], workers: int, force: bool = False) -> None:
+    """Do the steps in order, or `workers` at a time, each in a process of its own once all before it are done.
+
+    Raises KitError where one failed; what runs by then is ended first, nothing else is started.
+    """
+    if workers == 1:
+        for step in steps:
+            step.work(run, force)
+        return
+    config = run.path / "config.yaml"
+    run.write_config()
+    left, running = list(steps), dict[Future[str | None], Step]()
+    failed: str | None = None
+    with ThreadPoolExecutor(workers) as pool:
+        while left or running:
+            waiting = {step.name for step in (*left, *running.values())}
+            ready = [s for s in left if not waiting & set(s.after)] if failed is None else []
+            for step in ready[: workers - len(running)]:
+                words = ["train", "stage", step.name, "-c", str(config), "--run", str(run.path)]
+                job = Job(step.name, [[*words, *["--force"] * force]], run.path / "logs" / f"{step.name}.txt")
+                running[pool.submit(_run, job, _share(workers), True)] = step
+                left.remove(step)
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                failed = failed or future.result()
+    if failed:
+        raise KitError(failed)
+
+
+def _share(workers: int) -> int:
+    return max(1, (os.cpu_count() or 1) // workers)
 
 
 def train_apart(run: Run, names: Sequence[str], workers: int, only_source: bool, force: bool) -> None:

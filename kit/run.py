@@ -33,6 +33,12 @@ MADE_BY = {
     "detector": "train detector {}",
     "detect": "detect --split {}",
     "fuse": "fuse --split {}",
+    "attribute": "train attribute {}",
+    "attribute_detect": "detect --attributes --split {}",
+    "attribute_fuse": "fuse --attributes --split {}",
+    "visual": "train visual",
+    "stack": "train stack",
+    "pairs": "predict --split {}",
     "predict": "predict --split {}",
 }
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
@@ -50,6 +56,10 @@ class Stage:
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
+class WouldRunError(Exception):
+    """A stage would have to run, while it was only asked whether it is fresh."""
+
+
 class Run:
     """A run's folder."""
 
@@ -60,6 +70,7 @@ class Run:
         if self.path.exists() and not self.path.is_dir():
             raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
         self._hashes = _Hashes(self.path / "hashes.json")
+        self._probing = False
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """What `stage.json` of a finished stage says; None where it is not finished or a file is gone."""
@@ -90,12 +101,23 @@ class Run:
         }
 
     @contextmanager
+    def probing(self) -> Iterator[None]:
+        """Inside, a stage that is not fresh raises WouldRunError where it would do its work."""
+        self._probing = True
+        try:
+            yield
+        finally:
+            self._probing = False
+
+    @contextmanager
     def stage(self, name: str, made_from: dict[str, Any], *, force: bool = False) -> Iterator[Stage | None]:
         """Give the stage to do, or None where it is fresh. The folder is there only after a clean end."""
         record = self.finished(name)
         if record and record["made_from"] == made_from and not force:
             yield None
             return
+        if self._probing:
+            raise WouldRunError(name)
         with self._locked(name):
             part = self._part(name, made_from, force)
             self.write_config()

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
-
-
-class Split(StrEnum):
-    """Splits with pictures."""
-
-    train = "train"
-    stack = "stack"
-    val = "val"
-    test = "test"
+from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Split
 
 
 def detect(
     name: Annotated[str | None, typer.Argument(help="One of detector.models (default: all of them).")] = None,
     split: Annotated[Split, typer.Option(help="The split whose pictures to look at.")] = Split.val,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help='Use the "is" detectors, of (object, attribute) pairs.')
+    ] = False,
     config: ConfigName = "mini",
     set_: Overrides = None,
     run: RunFolder = None,
@@ -31,9 +24,11 @@ def detect(
     """Detect objects with the trained detectors under every view of the config."""
     from kit.cli.common import open_run, report_stage, use_threads
     from kit.stages.detection import detect_stage
+    from kit.stages.family import ATTRIBUTES, OBJECTS
 
     opened = open_run(config, set_, run)
     use_threads(opened)
-    for chosen in [name] if name else list(opened.config.detector.models):
-        record = detect_stage(opened, split.value, chosen, force)
-        report_stage(opened, f"detect-{split.value}-{chosen}", record, json)
+    family = ATTRIBUTES if attributes else OBJECTS
+    for chosen in [name] if name else family.names(opened.config):
+        record = detect_stage(opened, split.value, chosen, force, family)
+        report_stage(opened, f"{family.detection}-{split.value}-{chosen}", record, json)

@@ -1,59 +1,101 @@
-"""`kit evaluate`: the official score of a run on a split."""
+"""`kit evaluate`: how good the run's models are on a split whose truth is known."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
-from kit.cli.predict import ScorerOption
+from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Scorer, Split
 
-
-class Split(StrEnum):
-    """Splits with ground truth."""
-
-    train = "train"
-    stack = "stack"
-    val = "val"
+if TYPE_CHECKING:
+    from kit.run import Run
 
 
 def evaluate(
     split: Annotated[Split, typer.Option(help="The split to evaluate.")] = Split.val,
-    gt_boxes: Annotated[bool, typer.Option("--gt-boxes", help="Score pairs of ground-truth boxes.")] = False,
-    detections: Annotated[
-        bool, typer.Option("--detections", help="Score the detectors: mAP per model, fused, with views.")
+    gt_boxes: Annotated[
+        bool, typer.Option("--gt-boxes", help="Score pairs of ground-truth boxes alone.")
     ] = False,
-    scorer: Annotated[ScorerOption, typer.Option(help="What scores the pairs.")] = ScorerOption.spatial,
+    detections: Annotated[
+        bool,
+        typer.Option("--detections", help="Score the detectors alone: mAP per model, fused, with views."),
+    ] = False,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help='Score "is" alone: AP per attribute, best and worst class.')
+    ] = False,
+    scorer: Scorer = None,
     config: ConfigName = "mini",
     set_: Overrides = None,
     run: RunFolder = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score a split with the official metrics: relations (--gt-boxes) or the detectors (--detections)."""
-    from kit.cli import show
-    from kit.cli.common import open_run
+    """Score a split with the official metrics: the whole pipeline, and what its parts lose.
+
+    Detection, fusion and prediction are done first, as far as they are not.
+    """
+    from kit.cli.common import open_run, use_threads
     from kit.errors import KitError
+
+    if gt_boxes + detections + attributes > 1:
+        raise KitError("give one of --gt-boxes, --detections, --attributes")
+    opened = open_run(config, set_, run)
+    use_threads(opened)
+    chosen = scorer.value if scorer else opened.config.relation.combine
+    if gt_boxes:
+        _on_truth(opened, split.value, chosen, force, json)
+    elif detections:
+        _detections(opened, split.value, force, json)
+    elif attributes:
+        _attributes(opened, split.value, chosen, force, json)
+    else:
+        _pipeline(opened, split.value, chosen, force, json)
+
+
+def _on_truth(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> None:
+    from kit.cli import show
+    from kit.stages.evaluate import gt_stage
+
+    folder, scores = gt_stage(run, split, scorer, show.scores, force)
+    _say(scores.as_dict() if json else show.scores(folder.name, scores), json, folder)
+
+
+def _detections(run: Run, split: Any, force: bool, json: bool) -> None:
+    from kit.cli import show
+    from kit.stages.table1 import table1_stage
+
+    folder, rows = table1_stage(run, split, force)
+    title = f"Detection mAP at IoU 0.5, {split}"
+    text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
+    _say(rows if json else text, json, folder)
+
+
+def _attributes(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> None:
+    from kit.cli import show
+    from kit.stages.table4 import table4_stage
+
+    folder, rows = table4_stage(run, split, scorer, force)
+    columns = ("attribute", "n", "AP", "best class", "best AP", "worst class", "worst AP")
+    text = show.table(f'"is" by attribute, {split}', columns, [tuple(row.values()) for row in rows])
+    _say(rows if json else text, json, folder)
+
+
+def _pipeline(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> None:
+    from kit.cli import show
+    from kit.stages.evaluate import evaluate_stage
+    from kit.stages.plan import detections_of
+    from kit.stages.predict import predict_stage
+
+    detections_of(run, split)
+    predict_stage(run, split, scorer, force)
+    folder, result = evaluate_stage(run, split, scorer, show.evaluation, force)
+    _say(result if json else show.evaluation(result), json, folder)
+
+
+def _say(result: Any, json: bool, folder: Any) -> None:
     from kit.files import json_text
     from kit.progress import notice
-    from kit.stages.relation import evaluate_stage
 
-    opened = open_run(config, set_, run)
-    if detections:
-        from kit.stages.table1 import table1_stage
-
-        folder, rows = table1_stage(opened, split.value, force)
-        title = f"Detection mAP at IoU 0.5, {split.value}"
-        text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
-        typer.echo(json_text(rows) if json else text, nl=json)
-        notice(f"saved in {folder}")
-        return
-    if not gt_boxes:
-        raise KitError(
-            "relations on detected boxes are not in this version", "add --gt-boxes or --detections"
-        )
-    folder, scores = evaluate_stage(opened, split.value, scorer.value, show.scores, force)
-    typer.echo(json_text(scores.as_dict()) if json else show.scores(folder.name, scores), nl=json)
+    typer.echo(json_text(result) if json else result, nl=json)
     notice(f"saved in {folder}")

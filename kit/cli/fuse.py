@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.detect import Split
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
+from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Split
 
 
 class ConfType(StrEnum):
@@ -29,6 +28,9 @@ def fuse(
         Path | None, typer.Option("--out", help="Where the files' boxes go; .csv, .csv.gz or .zip.")
     ] = None,
     split: Annotated[Split | None, typer.Option(help="Fuse the run's detections of this split.")] = None,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help='With --split: detections of the "is" detectors.')
+    ] = False,
     weight: Annotated[
         list[float] | None, typer.Option("--weight", help="Weight of a source, in the files' order.")
     ] = None,
@@ -53,10 +55,13 @@ def fuse(
         raise KitError("give either --split or detection files")
     if split is not None:
         from kit.cli.common import open_run, report_stage
+        from kit.stages.family import ATTRIBUTES, OBJECTS
         from kit.stages.fusion import fuse_stage
 
         opened = open_run(config, set_, run)
-        report_stage(opened, f"fuse-{split.value}", fuse_stage(opened, split.value, force), json)
+        family = ATTRIBUTES if attributes else OBJECTS
+        record = fuse_stage(opened, split.value, force, family)
+        report_stage(opened, f"{family.fusion}-{split.value}", record, json)
     elif files and out is None:
         raise KitError("--out is not given", "say where the fused detections go")
     elif files and out is not None:

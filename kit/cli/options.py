@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,3 +19,27 @@ RunFolder = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing has changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+class Split(StrEnum):
+    """The splits of the data."""
+
+    train = "train"
+    stack = "stack"
+    val = "val"
+    test = "test"
+
+
+class ScorerOption(StrEnum):
+    """What scores the pairs."""
+
+    prior = "prior"
+    spatial = "spatial"
+    visual = "visual"
+    average = "average"
+    stack = "stack"
+
+
+Scorer = Annotated[
+    ScorerOption | None, typer.Option(help="What scores the pairs (default: relation.combine).")
+]

@@ -96,3 +96,52 @@ def _spread(parts: Sequence[tuple[str, dict[str, float]]]) -> list[tuple[Any, ..
 
 def _text(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def evaluation(result: dict[str, Any]) -> str:
+    """The evaluation of `kit.stages.evaluate`: score, predicates, what detection and candidates lose."""
+    own, truth = result["scores"], result["ground_truth_boxes"]
+    boot = result["bootstrap"]
+    low = {"final score": boot["final_score"], "Recall@50": boot["Recall@50"]}
+    low |= {"mAP relationships": boot["relationships"]["mAP"], "mAP phrases": boot["phrases"]["mAP"]}
+    title = f"{result['split']}, {result['scorer']}"
+    detected, true = _parts(own), _parts(truth)
+    rows: list[tuple[Any, ...]] = [
+        (name, value, low[name]["low"], low[name]["high"], true[name]) for name, value in detected.items()
+    ]
+    if "detection_mAP" in result:
+        rows.append(("detection mAP", result["detection_mAP"], "", "", ""))
+    text = table(title, ("", "detected boxes", "low", "high", "true boxes"), rows)
+    recall = result.get("pair_recall", {})
+    intervals = boot["relationships"]["AP"]
+    predicates = []
+    for name, ap in own["relationships"]["AP"].items():
+        there = recall.get(name, {})
+        shares = [there.get(key, "") for key in ("detected", "candidate", "candidate@50")]
+        interval = intervals.get(name, {"low": "", "high": ""})
+        n = own["counts"]["gt_per_predicate"][name]
+        predicates.append(
+            (name, n, ap, interval["low"], interval["high"], truth["relationships"]["AP"][name], *shares)
+        )
+    columns = (
+        "predicate",
+        "n",
+        "AP",
+        "low",
+        "high",
+        "AP, true boxes",
+        "detected",
+        "candidate",
+        "candidate@50",
+    )
+    return text + table("Per predicate; share of relations whose boxes are found", columns, predicates)
+
+
+def _parts(scores: dict[str, Any]) -> dict[str, float]:
+    relationships, phrases = scores["relationships"], scores["phrases"]
+    return {
+        "mAP relationships": relationships["mAP"],
+        "Recall@50": relationships["Recall@50"],
+        "mAP phrases": phrases["mAP"],
+        "final score": scores["final_score"],
+    }

@@ -1,43 +1,33 @@
-"""The stages of the relation models: prior, spatial, evaluation, prediction, submission."""
+"""The training stages of the second and third stage: prior, spatial, visual, stack."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kit.config import Config
-from kit.data.objects import Objects
-from kit.data.splits import load_split, split_files
+from kit.data.splits import SplitTables, load_split, split_files
+from kit.errors import KitError
 from kit.files import write_json
-from kit.metric.relations import Scores, evaluate
-from kit.parallel import ordered_map
 from kit.progress import notice, track
-from kit.relation.prior import PriorScorer, pair_examples, train_prior
-from kit.relation.scoring import Scorer, predict_relations, shards
-from kit.relation.statistics import Statistics
+from kit.relation.prior import pair_examples, train_prior
+from kit.relation.statistics import Statistics, folds
 from kit.run import Run
-from kit.stages.splits import ids_file
-from kit.tables.official import read_detections, read_image_ids
-from kit.tables.schema import Detections, Predictions
-from kit.tables.shards import count_rows, read_shards, shard_path, write_shard
-from kit.tables.submission_check import Report, check_submission
-from kit.tables.submission_writer import write_submission
-
-ScorerName = Literal["prior", "spatial"]
-SplitName = Literal["train", "stack", "val"]
-WORKERS = 2
+from kit.stages.fusion import fused_detections
+from kit.stages.splits import SplitName, picture_folder
+from kit.tables.schema import Detections
 
 
 def prior_stage(run: Run, force: bool = False) -> dict[str, Any]:
     """Count the training split: stage `prior`."""
-    config = run.config
-    made_from = run.key(_settings(config, "prior"), split_files(config.data.train))
+    made_from = run.key(
+        settings_of(run.config, "prior"), split_files(run.config.data.train), _boxes(run.config)
+    )
     with run.stage("prior", made_from, force=force) as stage:
         if stage:
-            split = load_split(config.data.train, "train")
-            statistics = train_prior(split, config.relation.prior)
+            split = training_tables(run, "train")
+            statistics = train_prior(split, run.config.relation.prior)
             statistics.save(stage.path / "statistics.npz")
             examples = pair_examples(split)
             stage.metrics = {
@@ -55,10 +45,10 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
 
     prior_stage(run)
     config = run.config
-    made_from = run.key(_settings(config, "spatial"), split_files(config.data.train), after=["prior"])
+    made_from = run.key(settings_of(config, "spatial"), split_files(config.data.train), after=["prior"])
     with run.stage("spatial", made_from, force=force) as stage:
         if stage:
-            split = load_split(config.data.train, "train")
+            split = training_tables(run, "train")
             statistics = Statistics.load(run.folder("prior") / "statistics.npz")
             scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, stage.path, track)
             scorer.save(stage.path)
@@ -66,132 +56,122 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
     return run.finished("spatial") or {}
 
 
-def load_scorer(run: Run, name: ScorerName) -> Scorer:
-    """A trained scorer of the run. Raises KitError where its stage is not finished."""
-    folder = run.folder(name)
-    record = run.finished(name) or {}
-    if record["made_from"]["settings"] != json.loads(json.dumps(_settings(run.config, name))):
-        notice(f"note: {folder} was trained with other settings; `kit train {name}` would train it again")
-    if name == "prior":
-        return PriorScorer(Statistics.load(folder / "statistics.npz"))
-    from kit.relation.spatial import SpatialScorer
+def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
+    """Train the visual model on the training pictures: stage `visual`, after the detector it starts from."""
+    from kit.detector.checkpoint import read_state
+    from kit.relation.visual_training import pair_rows, train_visual
 
-    return SpatialScorer.load(folder)
-
-
-def _settings(config: Config, name: ScorerName) -> dict[str, Any]:
-    """The settings that a training stage depends on."""
-    if name == "prior":
-        return config.relation.prior.model_dump()
-    return {"spatial": config.relation.spatial.model_dump(), "seed": config.seed}
-
-
-def evaluate_stage(
-    run: Run, split: SplitName, scorer: ScorerName, table: Any, force: bool = False
-) -> tuple[Path, Scores]:
-    """Score a split's ground-truth boxes with the official metric: stage `evaluate-SPLIT-gt-SCORER`.
-
-    table: a function (title, scores) -> text, saved beside the predictions and metrics.json.
-    """
-    files = getattr(run.config.data, split)
-    run.folder(scorer)
-    name = f"evaluate-{split}-gt-{scorer}"
-    made_from = run.key({}, split_files(files), after=[scorer])
-    with run.stage(name, made_from, force=force) as stage:
+    config, name = run.config, visual_model(run.config)
+    settings = config.relation.visual
+    if settings is None:
+        raise KitError("relation.visual is null", "give it settings to train a visual model")
+    detector, folder = run.folder(f"detector-{name}"), picture_folder(config, "train")
+    files = split_files(config.data.train)
+    after = [f"detector-{name}", *_boxes(config)]
+    made_from = run.key({**settings_of(config, "visual"), "images": str(folder)}, files, after=after)
+    with run.stage("visual", made_from, force=force) as stage:
         if stage:
-            tables = load_split(files, split)
-            predictions = predict_relations(load_scorer(run, scorer), tables.objects)
-            scores = evaluate(tables.relations, predictions, tables.labels)
-            write_shard(stage.path / "predictions", 0, predictions)
-            write_json(stage.path / "metrics.json", scores.as_dict())
-            (stage.path / "table.txt").write_text(table(name, scores), encoding="utf-8")
-            stage.metrics = {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
-    return run.path / name, _read_scores(run.path / name / "metrics.json")
-
-
-def predict_stage(run: Run, scorer: ScorerName, force: bool = False) -> dict[str, Any]:
-    """Score the test set's detections, a file's or else the run's own: stage `predict-test`, in shards."""
-    config = run.config
-    test, ids = config.data.test, test_ids(config)
-    run.folder(scorer)
-    after: list[str] = [scorer]
-    if not test.detections:
-        run.folder("fuse-test")
-        after.append("fuse-test")
-    made_from = run.key({"scorer": scorer}, [*test.detections, ids_file(config)], after=after)
-    with run.stage("predict-test", made_from, force=force) as stage:
-        if stage:
-            model = load_scorer(run, scorer)
-            total, objects = _test_objects(run, ids)
-            rows = _predict_shards(stage.path / "predictions", model, objects, total)
-            stage.metrics = {"images": len(ids), "predictions": rows, "scorer": scorer}
-    return run.finished("predict-test") or {}
-
-
-def _test_objects(run: Run, ids: tuple[str, ...]) -> tuple[int, Iterator[Objects]]:
-    """The number of shards of the test set's detections, and the shards."""
-    files = run.config.data.test.detections
-    if not files:
-        folder = run.folder("fuse-test") / "shards"
-        return len(list(folder.glob("*.parquet"))), read_shards(folder, Detections)
-    detections = read_detections(files)
-    strange = len(set(detections.images) - set(ids))
-    if strange:
-        notice(f"note: {strange} images with detections are not test images; left out")
-    parts = list(shards(detections.of_images(ids)))
-    return len(parts), iter(parts)
-
-
-def _predict_shards(folder: Path, model: Scorer, objects: Iterator[Objects], total: int) -> int:
-    """Predict shard by shard, leaving out those that are there; the number of predictions of all."""
-
-    def predict(numbered: tuple[int, Objects]) -> int:
-        i, shard = numbered
-        return write_shard(folder, i, predict_relations(model, shard))
-
-    todo = ((i, s) for i, s in enumerate(objects) if not shard_path(folder, i).exists())
-    for _ in track(ordered_map(predict, todo, WORKERS), total, "predict test"):
-        pass
-    return count_rows(folder)
-
-
-def submission_stage(run: Run, force: bool = False) -> tuple[Path, Report]:
-    """Write the submission and check it: stage `submission`, after `predict-test`."""
-    config = run.config
-    settings = config.submission
-    ids = test_ids(config)
-    folder = run.folder("predict-test")
-    made_from = run.key(settings.model_dump(), [ids_file(config)], after=["predict-test"])
-    name = f"submission.{settings.packing}"
-    with run.stage("submission", made_from, force=force) as stage:
-        if stage:
-            written = write_submission(
-                stage.path / name,
-                ids,
-                _tracked(folder / "predictions"),
-                top=settings.top,
-                digits=settings.digits,
+            split = training_tables(run, "train")
+            rows = pair_rows(pair_examples(split), split.objects, folder)
+            stage.metrics = train_visual(
+                rows,
+                config.detector.models[name].architecture,
+                read_state(detector / "weights.pth"),
+                settings,
+                config.seed,
+                stage.path,
+                config.detector.device,
             )
-            stage.metrics = {"bytes": written.bytes, "predictions": written.predictions}
-    path = run.path / "submission" / name
-    return path, check_submission(path, ids)
+    return run.finished("visual") or {}
 
 
-def test_ids(config: Config) -> tuple[str, ...]:
-    """The test images in the order of the sample submission."""
-    return read_image_ids(ids_file(config))
+def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
+    """Train the third stage on the stack split (paper 2.3): stage `stack`, after `spatial` and `visual`.
+
+    Without a visual model in the config it combines the spatial score with the features alone.
+    """
+    from kit.relation.stack import train_stack
+    from kit.stages.models import average_weights, spatial_scorer, visual_scorer
+
+    config = run.config
+    run.folder("spatial")
+    visual = config.relation.visual is not None and bool(config.detector.models)
+    if visual:
+        run.folder("visual")
+    after = ["spatial", *(["visual"] if visual else []), *_boxes(config, "stack")]
+    files = [*split_files(config.data.stack), *split_files(config.data.val)]
+    made_from = run.key(settings_of(config, "stack"), files, after=after)
+    with run.stage("stack", made_from, force=force) as stage:
+        if stage:
+            split = training_tables(run, "stack")
+            examples = pair_examples(split)
+            spatial = spatial_scorer(run)
+            parts = {"spatial": spatial.pairs(split.objects, examples.candidates)}
+            weights, table = average_weights(run, spatial, visual)
+            write_json(stage.path / "average.json", table)
+            if visual:
+                scorer = visual_scorer(run, spatial, "stack")
+                parts["visual"] = scorer.pairs(split.objects, examples.candidates)
+            stacker = train_stack(
+                examples,
+                split.objects,
+                folds(split.objects.images)[examples.candidates.image],
+                parts,
+                weights,
+                spatial.statistics,
+                config.relation.stack,
+                config.seed,
+            )
+            stacker.save(stage.path)
+            stage.metrics = stacker.figures()
+            for predicate, model in stacker.models.items():
+                if model.fallback:
+                    notice(f"stack {predicate}: {model.fallback}")
+    return run.finished("stack") or {}
 
 
-def _tracked(folder: Path) -> Iterator[Predictions]:
-    total = len(list(folder.glob("*.parquet")))
-    return track(read_shards(folder, Predictions), total, "write submission")
+def training_tables(run: Run, split: SplitName) -> SplitTables:
+    """A split as the relation models learn from it: its ground-truth boxes, or detections matched to them."""
+    tables = load_split(getattr(run.config.data, split), split)
+    if run.config.relation.train_boxes == "truth":
+        return tables
+    from kit.relation.predicted import on_detections
+
+    found = Detections.concat(list(fused_detections(run, split)))
+    return on_detections(tables, found, run.config.relation.budget.boxes)
 
 
-def _read_scores(path: Path) -> Scores:
-    def numbers(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: numbers(v) for key, v in value.items()}
-        return float("nan") if value is None else value
+def settings_of(config: Config, name: str) -> dict[str, Any]:
+    """The settings that a training stage depends on."""
+    relation = config.relation
+    boxes: dict[str, Any] = {} if relation.train_boxes == "truth" else {"train_boxes": relation.train_boxes}
+    if name == "prior":
+        return {**relation.prior.model_dump(), **boxes}
+    settings = getattr(relation, name)
+    return {name: settings and settings.model_dump(), "seed": config.seed, **boxes}
 
-    values = numbers(json.loads(path.read_text(encoding="utf-8")))
-    return Scores(values["final_score"], values["relationships"], values["phrases"], values["counts"])
+
+def check_settings(run: Run, name: str) -> Path:
+    """The folder of a training stage; a notice where it was trained with other settings."""
+    folder = run.folder(name)
+    trained = (run.finished(name) or {})["made_from"]["settings"]
+    wanted = json.loads(json.dumps(settings_of(run.config, name), default=str))
+    if {key: trained.get(key) for key in wanted} != wanted:
+        notice(f"note: {folder} was trained with other settings; `kit train {name}` would train it again")
+    return folder
+
+
+def visual_model(config: Config) -> str:
+    """The detector that the visual model starts from. Raises KitError where there is none."""
+    settings = config.relation.visual
+    name = (settings.model if settings else None) or next(iter(config.detector.models), None)
+    if name is None or name not in config.detector.models:
+        raise KitError(
+            f"relation.visual.model: there is no detector {name or ''}".rstrip(), "set detector.models"
+        )
+    return name
+
+
+def _boxes(config: Config, split: SplitName = "train") -> list[str]:
+    """The stage that the training boxes come from, where they are predicted ones."""
+    return [f"fuse-{split}"] if config.relation.train_boxes == "predicted" else []

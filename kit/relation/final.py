@@ -1,0 +1,99 @@
+"""The final confidence: P(relation) with the detection scores, and one scale for all predicates.
+
+The score of a pair is p · (s1 · s2)^e, of "is" p · s^e' (paper: not named; the runner-up took e = 1). The
+calibration is a rising line on the log-odds per predicate: it leaves every AP as it is and lets predicates be
+compared within an image, as Recall@50 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.relation.boosting import LEAST
+from kit.relation.ensemble import ScorerName
+from kit.relation.logistic import fit_logistic
+from kit.relation.scored import ScoredPairs
+from kit.tables.schema import Predictions, Relations
+from kit.vocabulary import IS, PREDICATES
+
+Doubles = NDArray[np.float64]
+FLATTEST = 1e-3  # slope of a calibration at the least
+
+
+@dataclass(frozen=True, eq=False)
+class Confidence:
+    """exponent: of both detection scores; is_exponent: of the object's; line: slope, constant (predicates, 2)."""
+
+    exponent: float = 1.0
+    is_exponent: float = 1.0
+    line: Doubles | None = None
+
+    def predictions(self, pairs: ScoredPairs, scorer: ScorerName) -> Predictions:
+        """The predictions of scored pairs by one model's column."""
+        columns = {name: getattr(pairs, name) for name in ("image", *Relations.COLUMNS)}
+        return Predictions(images=pairs.images, **columns, score=self.score(pairs, scorer))
+
+    def score(self, pairs: ScoredPairs, scorer: ScorerName) -> Doubles:
+        """The final score of every row, float64 (n,)."""
+        surety = (pairs.subject_score.astype(np.float64) * pairs.object_score).clip(LEAST**2, 1)
+        exponent = np.where(pairs.predicate == IS, self.is_exponent, self.exponent)
+        score = np.asarray(getattr(pairs, scorer).astype(np.float64) * surety**exponent)
+        if self.line is None:
+            return score
+        slope, constant = self.line[pairs.predicate].T
+        return np.asarray(1 / (1 + np.exp(-(slope * log_odds(score) + constant))))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        line = None if self.line is None else self.line.tolist()
+        return {"exponent": self.exponent, "is_exponent": self.is_exponent, "line": line}
+
+    @classmethod
+    def of_dict(cls, values: dict[str, Any]) -> Confidence:
+        """What `as_dict` gave."""
+        line = values["line"]
+        return cls(values["exponent"], values["is_exponent"], None if line is None else np.asarray(line))
+
+
+def choose_exponents(
+    exponents: list[float], value: Callable[[Confidence, bool], float]
+) -> tuple[Confidence, list[dict[str, float]]]:
+    """The exponents of the best validation scores, and the table of tries.
+
+    value: a confidence's score on pairs (False) or on "is" alone (True).
+    """
+    tries = []
+    for e in exponents:
+        confidence = Confidence(e, e)
+        tries.append({"exponent": e, "pairs": value(confidence, False), "is": value(confidence, True)})
+    best, best_is = (
+        max(tries, key=lambda tried: float(np.nan_to_num(tried[key])))["exponent"] for key in ("pairs", "is")
+    )
+    return Confidence(best, best_is), tries
+
+
+def calibration(score: Doubles, predicate: NDArray[Any], hit: NDArray[np.bool_]) -> Doubles:
+    """Slope and constant of every predicate's line, (predicates, 2), fitted to which rows are true.
+
+    With few true rows a line stays near that of all predicates together.
+    """
+    x = log_odds(score)[:, None]
+    common = fit_logistic(x, hit, np.asarray([1.0, 0.0])) if len(score) else np.asarray([1.0, 0.0])
+    out = np.tile(common, (len(PREDICATES), 1))
+    for p in range(len(PREDICATES)):
+        rows = predicate == p
+        if hit[rows].any():
+            out[p] = fit_logistic(x[rows], hit[rows], common)
+    out[:, 0] = np.maximum(out[:, 0], FLATTEST)
+    return out
+
+
+def log_odds(score: Doubles) -> Doubles:
+    """log(s / (1 - s)) in double precision, rising also for the tiniest scores."""
+    s = np.clip(score, 1e-300, 1 - 1e-15)
+    return np.asarray(np.log(s) - np.log1p(-s))

@@ -1,0 +1,61 @@
+"""Training on predicted boxes (paper 3.1, "we also experiment"): the truth's relations on detections."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.boxes import iou
+from kit.data.objects import side_of
+from kit.data.splits import SplitTables
+from kit.metric.matching import THRESHOLD, pairs
+from kit.relation.budget import best_boxes
+from kit.tables.schema import Boxes, Detections, Relations
+from kit.vocabulary import IS, vocabulary
+
+
+def on_detections(tables: SplitTables, found: Detections, most: int) -> SplitTables:
+    """The split with the `most` surest detections of every image for objects.
+
+    A relation holds for every pair of detections of its classes that lie on its boxes (IoU of 0.5 and more);
+    one that no pair of detections has is gone.
+    """
+    found = best_boxes(found.of_images(tables.objects.images), most)
+    objects = Boxes(found.images, found.image, found.label, found.box, np.zeros(len(found), bool))
+    relations = tables.relations.of_images(found.images)
+    first, subject = _matches(side_of(relations, "subject"), objects)
+    rows = relations.take(first)
+    attribute = rows.predicate == IS
+    parts = [_moved(rows.take(attribute), objects, subject[attribute], subject[attribute])]
+    other = relations.take(relations.predicate != IS)
+    left, right = (_matches(side_of(other, side), objects) for side in ("subject", "object"))
+    for i, j in pairs(left[0].astype(np.int64), right[0].astype(np.int64)):
+        parts.append(_moved(other.take(left[0][i]), objects, left[1][i], right[1][j]))
+    return SplitTables(Relations.concat(parts).of_images(found.images), objects, tables.labels)
+
+
+def _matches(wanted: Boxes, objects: Boxes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of `wanted` and of the objects of the same image and label that lie on them."""
+    size = vocabulary().labels
+    key, own = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
+    first, second = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
+    for left, right in pairs(key, own):
+        near = iou(wanted.box[left], objects.box[right]) >= THRESHOLD
+        first.append(left[near])
+        second.append(right[near])
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _moved(
+    relations: Relations, objects: Boxes, subject: NDArray[np.intp], object_: NDArray[np.intp]
+) -> Relations:
+    """The relations with the boxes of these objects."""
+    return Relations(
+        images=relations.images,
+        image=relations.image,
+        subject=relations.subject,
+        object=relations.object,
+        predicate=relations.predicate,
+        subject_box=objects.box[subject],
+        object_box=objects.box[object_],
+    )

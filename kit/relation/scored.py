@@ -1,0 +1,99 @@
+"""Scored candidates: every allowed triplet of every pair with all models' scores, and the "is" rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from kit.config import Budget
+from kit.data.objects import Objects
+from kit.detector.composite import to_is_predictions
+from kit.relation.attributes import object_scores
+from kit.relation.budget import best_boxes, likely_pairs
+from kit.relation.candidates import Candidates, attribute_candidates, to_predictions
+from kit.relation.ensemble import Ensemble
+from kit.tables.schema import Detections, Floats, Predictions, Relations
+from kit.vocabulary import IS, vocabulary
+
+SCORES = ("prior", "spatial", "visual", "average", "stack")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPairs(Relations):
+    """A possible relation: the detection scores of both objects, and P(relation) by every model (NaN: none).
+
+    For "is" all models' columns are equal: the attribute detector's score, or P(attribute | object, box).
+    """
+
+    subject_score: Floats
+    object_score: Floats
+    prior: Floats
+    spatial: Floats
+    visual: Floats
+    average: Floats
+    stack: Floats
+    COLUMNS: ClassVar[dict[str, Any]] = {
+        **Relations.COLUMNS,
+        "subject_score": np.float32,
+        "object_score": np.float32,
+        **dict.fromkeys(SCORES, np.float32),
+    }
+
+
+def score_objects(
+    ensemble: Ensemble, objects: Objects, budget: Budget, attributes: Detections | None = None
+) -> ScoredPairs:
+    """All candidates within the budget of a table of objects, scored.
+
+    attributes: composite detections of the same images; without them "is" rows come from the objects and
+    the spatial model (or the prior).
+    """
+    objects = best_boxes(objects, budget.boxes)
+    pairs = likely_pairs(objects, ensemble.prior.statistics, budget)
+    scores = ensemble.scores(objects, pairs)
+    allowed = vocabulary().allowed[:, objects.label[pairs.subject], objects.label[pairs.object]]
+    predicate, row = np.nonzero(allowed)
+    chosen = pairs.take(row)
+    own = {name: score[row, predicate] for name, score in scores.items()}
+    related = _rows(chosen, objects, predicate, own, _surety(objects, chosen.object))
+    if attributes is None:
+        return ScoredPairs.concat([related, _guessed(ensemble, objects)])
+    return ScoredPairs.concat([related, _detected(attributes.of_images(objects.images), objects)])
+
+
+def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredPairs:
+    candidates = attribute_candidates(objects)
+    own = dict.fromkeys(SCORES, ensemble.attributes(objects, candidates))
+    predicate = np.full(len(candidates), IS)
+    return _rows(candidates, objects, predicate, own, np.ones(len(candidates), np.float32))
+
+
+def _detected(found: Detections, objects: Objects) -> ScoredPairs:
+    rows = to_is_predictions(found)
+    columns: dict[str, Any] = {name: getattr(rows, name) for name in ("image", *Relations.COLUMNS)}
+    columns |= {"subject_score": object_scores(found, objects), "object_score": np.ones(len(found))}
+    columns |= dict.fromkeys(SCORES, found.score)
+    return ScoredPairs(images=found.images, **columns)
+
+
+def _rows(
+    candidates: Candidates,
+    objects: Objects,
+    predicate: np.ndarray,
+    scores: dict[str, Floats],
+    object_score: Floats,
+) -> ScoredPairs:
+    table: Predictions = to_predictions(candidates, objects, predicate, np.zeros(len(candidates)))
+    columns: dict[str, Any] = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
+    none = np.full(len(candidates), np.nan, np.float32)
+    columns |= {name: scores.get(name, none) for name in SCORES}
+    surety = _surety(objects, candidates.subject)
+    return ScoredPairs(images=table.images, **columns, subject_score=surety, object_score=object_score)
+
+
+def _surety(objects: Objects, rows: np.ndarray) -> Floats:
+    if isinstance(objects, Detections):
+        return objects.score[rows]
+    return np.ones(len(rows), np.float32)

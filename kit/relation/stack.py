@@ -1,0 +1,203 @@
+"""The third stage (paper 2.3): per predicate, XGBoost over both scores and the features; or the average."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config import Stack
+from kit.data.objects import Objects
+from kit.errors import KitError
+from kit.files import whole, write_json
+from kit.relation import boosting
+from kit.relation.boosting import Boosted, Rows, log_odds
+from kit.relation.candidates import Candidates
+from kit.relation.features import Features, beside, features_of_pairs
+from kit.relation.logistic import fit_logistic, margin
+from kit.relation.prior import Examples
+from kit.relation.spatial import PAIRWISE
+from kit.relation.statistics import Statistics, feature_names
+from kit.tables.schema import Boxes, Floats
+from kit.vocabulary import vocabulary
+
+Doubles = NDArray[np.float64]
+Parts = dict[str, Floats]  # "spatial", and "visual" where there is one: (n, predicates)
+WEIGHTS = tuple(i / 10 for i in range(11))  # of the visual score that are tried for the average
+INDEX = "stack.json"
+
+
+def average(parts: Parts, weights: Floats) -> Floats:
+    """(1 - w) spatial + w visual, w: (predicates,); the spatial score where there is no visual one."""
+    if "visual" not in parts:
+        return parts["spatial"]
+    return np.asarray((1 - weights) * parts["spatial"] + weights * parts["visual"], np.float32)
+
+
+def choose_weights(parts: Parts, ap: Callable[[Floats], Doubles]) -> tuple[Floats, Doubles]:
+    """Per predicate the weight of the visual score with the best AP, and all: (predicates,), (tries, predicates).
+
+    ap: AP per predicate of scores, NaN without truth. Of equals the one nearest to a half.
+    """
+    tried = np.asarray([ap(average(parts, np.full(len(vocabulary().predicates), w))) for w in WEIGHTS])
+    order = np.argsort(np.abs(np.asarray(WEIGHTS) - 0.5), kind="stable")
+    best = order[np.nan_to_num(tried, nan=-1)[order].argmax(axis=0)]
+    return np.asarray(WEIGHTS, np.float32)[best], tried
+
+
+@dataclass(eq=False)
+class Stacked:
+    """One predicate's combination: boosted trees on a logistic start, either or both; fallback: why neither."""
+
+    logistic: Doubles | None = None
+    trees: Boosted | None = None
+    fallback: str = ""
+    rows: int = 0
+    positives: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Stacker:
+    """The trained third stage; weights: of the average, which stands where a predicate falls back."""
+
+    models: dict[str, Stacked]
+    weights: Floats
+    statistics: Statistics
+    settings: Stack
+    visual: bool
+
+    def scores(self, objects: Objects, candidates: Candidates, parts: Parts) -> Floats:
+        """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
+        features = features_of_pairs(objects, candidates)
+        subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
+        out = average(parts, self.weights).copy()
+        for p in PAIRWISE:
+            model = self.models[vocabulary().predicates[p]]
+            rows = np.flatnonzero(vocabulary().allowed[p][subject, object_])
+            if model.fallback or not len(rows):
+                continue
+            own = {name: score[rows, p] for name, score in parts.items()}
+            start = None if model.logistic is None else margin(_log_odds(own), model.logistic)
+            if model.trees is None:
+                out[rows, p] = 1 / (1 + np.exp(-start)) if start is not None else out[rows, p]
+                continue
+            semantic = self.statistics.features([p], subject[rows], object_[rows])
+            table = _table(Features(features.names, features.values[rows]), own, p, semantic)
+            out[rows, p] = model.trees.predict(table, None if start is None else start.astype(np.float32))
+        return out
+
+    def save(self, folder: Path) -> None:
+        """Write every model and what is needed to read it."""
+        for name, model in self.models.items():
+            if model.trees:
+                with whole(folder / f"{name}.ubj") as part:
+                    part.write_bytes(model.trees.booster.save_raw("ubj"))
+        index = {
+            "settings": self.settings.model_dump(),
+            "visual": self.visual,
+            "weights": self.weights.tolist(),
+            "models": {name: _record(model) for name, model in self.models.items()},
+        }
+        write_json(folder / INDEX, index)
+
+    @classmethod
+    def load(cls, folder: Path, statistics: Statistics) -> Stacker:
+        """Read what `save` wrote. Raises KitError where something is missing or of another version."""
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            settings, visual = Stack.model_validate(index["settings"]), bool(index["visual"])
+            models = {
+                name: Stacked(
+                    None if r["logistic"] is None else np.asarray(r["logistic"]),
+                    boosting.load(folder / f"{name}.ubj", _feature_names(name, visual), settings.threads)
+                    if r["rounds"]
+                    else None,
+                    r["fallback"],
+                    r["rows"],
+                    r["positives"],
+                )
+                for name, r in index["models"].items()
+            }
+            weights = np.asarray(index["weights"], np.float32)
+        except (OSError, ValueError, KeyError) as error:
+            raise KitError(
+                f"{folder}: no stack of this version ({error})", "run `kit train stack --force`"
+            ) from None
+        return cls(models, weights, statistics, settings, visual)
+
+    def figures(self) -> dict[str, dict[str, object]]:
+        """What each predicate got: rows, positives, rounds, fallback."""
+        return {name: _record(model) for name, model in self.models.items()}
+
+
+def train_stack(
+    examples: Examples,
+    objects: Objects,
+    fold: NDArray[np.int64],
+    parts: Parts,
+    weights: Floats,
+    statistics: Statistics,
+    settings: Stack,
+    seed: int,
+) -> Stacker:
+    """Train on the stack split alone. fold: of every example (n,); parts: its scores; weights: of the average."""
+    features = features_of_pairs(objects, examples.candidates)
+    models = {}
+    with boosting.warnings_as_notices():
+        for p in PAIRWISE:
+            rows = np.flatnonzero(vocabulary().allowed[p][examples.subject, examples.object])
+            own = {name: score[rows, p] for name, score in parts.items()}
+            semantic = statistics.features([p], examples.subject[rows], examples.object[rows])
+            table = _table(Features(features.names, features.values[rows]), own, p, semantic)
+            label = examples.hit[rows, p]
+            models[vocabulary().predicates[p]] = _train(table, own, label, fold[rows], settings, seed)
+    return Stacker(models, weights, statistics, settings, "visual" in parts)
+
+
+def _train(
+    table: Features, own: Parts, label: NDArray[np.bool_], fold: NDArray[np.int64], settings: Stack, seed: int
+) -> Stacked:
+    positives = int(label.sum())
+    if positives < settings.least or label.all():
+        why = f"{positives} positive rows of {len(label)}: the average stands"
+        return Stacked(fallback=why, rows=len(label), positives=positives)
+    logistic, start = None, None
+    if settings.start == "logistic":
+        columns = _log_odds(own)
+        toward = np.asarray([1 / len(own)] * len(own) + [0.0])
+        logistic = fit_logistic(columns, label, toward)
+        start = margin(columns, logistic).astype(np.float32)
+    trees = boosting.fit(Rows(table, label, fold, start), settings, seed)
+    if trees is None and logistic is None:
+        why = "held-out images want no tree: the average stands"
+        return Stacked(fallback=why, rows=len(label), positives=positives)
+    return Stacked(logistic, trees, "", len(label), positives)
+
+
+def _log_odds(parts: Parts) -> Doubles:
+    return np.column_stack([log_odds(score) for score in parts.values()]).astype(np.float64)
+
+
+def _table(features: Features, parts: Parts, p: int, semantic: Floats) -> Features:
+    scored = beside(features, tuple(f"{name}_score" for name in parts), np.column_stack(list(parts.values())))
+    return beside(scored, feature_names([p]), semantic)
+
+
+def _feature_names(name: str, visual: bool) -> tuple[str, ...]:
+    pair = features_of_pairs(Boxes.empty(), Candidates.empty()).names
+    scores = ("spatial_score", "visual_score") if visual else ("spatial_score",)
+    return (*pair, *scores, *feature_names([vocabulary().predicate[name]]))
+
+
+def _record(model: Stacked) -> dict[str, object]:
+    return {
+        "rows": model.rows,
+        "positives": model.positives,
+        "rounds": model.trees.rounds if model.trees else 0,
+        "logistic": None if model.logistic is None else model.logistic.tolist(),
+        "fallback": model.fallback,
+    }

@@ -1,0 +1,225 @@
+"""The visual model (paper 2.2, 3.1): a detector's backbone and an MLP on the masked union crop of a pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from kit.config import Architecture, Visual
+from kit.data.objects import Objects
+from kit.detector.architecture import model_config, prepare
+from kit.detector.checkpoint import State, read_state, write_state
+from kit.detector.inference import device_of, mixed_precision
+from kit.detector.pictures import read_picture
+from kit.errors import KitError
+from kit.files import write_json
+from kit.relation.candidates import Candidates
+from kit.relation.crops import union_crop
+from kit.relation.spatial import PAIRWISE, SpatialScorer
+from kit.tables.schema import Floats
+from kit.vocabulary import vocabulary
+
+SHARED = "shared"
+BACKBONE = "backbone."
+CROPS = 256  # crops a forward pass of inference
+
+
+class VisualNet(nn.Module):
+    """Crops in, logits out: (n, 3, size, size) uint8 in BGR order -> (n, outputs)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, architecture: Architecture, settings: Visual, outputs: int) -> None:
+        super().__init__()
+        prepare()
+        from mmdet.registry import MODELS
+        from mmengine import ConfigDict
+
+        config = model_config(architecture, 1, 1e-4, 1)
+        self.backbone = MODELS.build(ConfigDict(config["backbone"]))
+        self.frozen = settings.trunk == "frozen"
+        for name, key in (("mean", "mean"), ("deviation", "std")):
+            values = torch.tensor(config["data_preprocessor"][key]).reshape(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        with torch.no_grad():
+            width = self.features(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1]
+        self.heads = nn.ModuleList(_mlp(width, settings) for _ in range(outputs))
+
+    def features(self, crops: Tensor) -> Tensor:
+        """The mean over the crop of every stage of the backbone, side by side."""
+        rgb = crops.flip(1).to(self.mean.dtype)
+        stages = self.backbone((rgb - self.mean) / self.deviation)
+        return torch.cat([stage.mean(dim=(2, 3)) for stage in stages], dim=1)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Logits of every head."""
+        if self.frozen:
+            with torch.no_grad():
+                features = self.features(crops)
+        else:
+            features = self.features(crops)
+        return torch.cat([head(features) for head in self.heads], dim=1)
+
+    def train(self, mode: bool = True) -> VisualNet:
+        """As torch; a frozen trunk stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def start_from(self, detector: State) -> None:
+        """Take the backbone of a detector's weights. Raises KitError where it is of another architecture."""
+        own = {n.removeprefix(BACKBONE): t for n, t in detector.items() if n.startswith(BACKBONE)}
+        try:
+            self.backbone.load_state_dict(own)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise KitError(f"the detector's backbone is of another architecture: {reason}") from None
+
+
+def _mlp(width: int, settings: Visual) -> nn.Sequential:
+    """Linear layers with ReLU and dropout between them, one output (paper 3.1)."""
+    layers: list[nn.Module] = []
+    for _ in range(settings.mlp_layers - 1):
+        layers += [nn.Linear(width, settings.hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
+        width = settings.hidden
+    return nn.Sequential(*layers, nn.Linear(width, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class VisualScorer:
+    """Scores pairs by their pixels; a predicate without a network keeps the prior.
+
+    networks: by predicate name, or SHARED with an output a predicate of PAIRWISE; folder: the pictures of the
+    objects' images; attributes are the spatial model's.
+    """
+
+    networks: dict[str, VisualNet]
+    settings: Visual
+    spatial: SpatialScorer
+    folder: Path
+    device: torch.device
+
+    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed.
+
+        A pair whose picture is missing or broken has the prior's.
+        """
+        subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
+        allowed = vocabulary().allowed[:, subject, object_].T
+        out = self.spatial.statistics.prior[:, subject, object_].T.astype(np.float32)
+        for rows, crops in self._crops(objects, candidates):
+            for column, p in self._outputs(crops, allowed[rows]):
+                out[rows, p] = np.where(allowed[rows, p], column, 0)
+        return out
+
+    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+        """Probability that the object has the attribute, float32 (n,)."""
+        return self.spatial.attributes(objects, candidates)
+
+    def _outputs(self, crops: Tensor, allowed: NDArray[np.bool_]) -> Iterator[tuple[Floats, int]]:
+        """Probabilities of all crops for each predicate that has a network and an allowed pair."""
+        if SHARED in self.networks:
+            logits = self._run(self.networks[SHARED], crops)
+            yield from ((logits[:, i], p) for i, p in enumerate(PAIRWISE) if allowed[:, p].any())
+            return
+        for p in PAIRWISE:
+            network = self.networks.get(vocabulary().predicates[p])
+            rows = np.flatnonzero(allowed[:, p])
+            if network is not None and len(rows):
+                column = np.zeros(len(crops), np.float32)
+                column[rows] = self._run(network, crops[rows])[:, 0]
+                yield column, p
+
+    def _run(self, network: VisualNet, crops: Tensor) -> Floats:
+        with torch.inference_mode(), mixed_precision(self.device, self.settings.precision):
+            logits = network(crops.to(self.device))
+        return np.asarray(logits.float().sigmoid().cpu().numpy())
+
+    def _crops(self, objects: Objects, candidates: Candidates) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
+        """Rows of candidates and their crops, about CROPS at a time; every picture is decoded once."""
+        order = np.argsort(candidates.image, kind="stable")
+        _, starts = np.unique(candidates.image[order], return_index=True)
+        groups = np.split(order, starts[1:]) if len(order) else []
+        data = _PairsOfPictures(self.folder, objects, candidates, groups, self.settings.size)
+        loader = DataLoader(data, batch_size=None, num_workers=self.settings.workers)
+        rows: list[NDArray[np.intp]] = []
+        crops: list[Tensor] = []
+        for group, own in zip(groups, loader, strict=True):
+            if own is not None:
+                rows.append(group)
+                crops.append(own)
+            if sum(map(len, rows)) >= CROPS:
+                yield np.concatenate(rows), torch.cat(crops)
+                rows, crops = [], []
+        if rows:
+            yield np.concatenate(rows), torch.cat(crops)
+
+
+class _PairsOfPictures(Dataset[Any]):
+    """The crops of all pairs of a picture; None where it cannot be read."""
+
+    def __init__(
+        self,
+        folder: Path,
+        objects: Objects,
+        candidates: Candidates,
+        groups: Sequence[NDArray[np.intp]],
+        size: int,
+    ) -> None:
+        self.folder, self.objects, self.candidates = folder, objects, candidates
+        self.groups, self.size = groups, size
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, i: int) -> Tensor | None:
+        rows = self.groups[i]
+        name = self.candidates.images[self.candidates.image[rows[0]]]
+        picture = read_picture(self.folder / f"{name}.jpg")
+        if picture is None:
+            return None
+        subject = self.objects.box[self.candidates.subject[rows]]
+        object_ = self.objects.box[self.candidates.object[rows]]
+        crops = [union_crop(picture, s, o, self.size) for s, o in zip(subject, object_, strict=True)]
+        return torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2))
+
+
+def save_network(folder: Path, name: str, network: VisualNet) -> None:
+    """Write NAME.pth."""
+    state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
+    write_state(folder / f"{name}.pth", state, [name])
+
+
+def save_index(folder: Path, names: Sequence[str], architecture: Architecture, settings: Visual) -> None:
+    """Write what is needed to read the networks."""
+    index = {"networks": list(names), "architecture": architecture, "settings": settings.model_dump()}
+    write_json(folder / "visual.json", index)
+
+
+def load_visual(folder: Path, spatial: SpatialScorer, pictures: Path, device: str) -> VisualScorer:
+    """The trained networks over a folder of pictures. Raises KitError where something is missing."""
+    try:
+        index = json.loads((folder / "visual.json").read_text(encoding="utf-8"))
+        settings, architecture = Visual.model_validate(index["settings"]), index["architecture"]
+        names = list(index["networks"])
+    except (OSError, ValueError, KeyError) as error:
+        raise KitError(
+            f"{folder}: no visual model of this version ({error})", "run `kit train visual --force`"
+        ) from None
+    networks = {}
+    for name in names:
+        network = VisualNet(architecture, settings, len(PAIRWISE) if name == SHARED else 1)
+        network.load_state_dict(read_state(folder / f"{name}.pth"))
+        networks[name] = network.to(device_of(device)).eval()
+    return VisualScorer(networks, settings, spatial, pictures, device_of(device))

@@ -1,0 +1,232 @@
+"""Training of the visual model (paper 3.1): the positives, negatives drawn anew in every epoch, Adam, cosine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from kit.config import Architecture, Visual
+from kit.detector.checkpoint import State
+from kit.detector.inference import device_of, mixed_precision
+from kit.detector.pictures import read_picture
+from kit.files import whole
+from kit.progress import Line, notice
+from kit.relation.crops import union_crop
+from kit.relation.prior import Examples
+from kit.relation.spatial import PAIRWISE
+from kit.relation.visual import SHARED, VisualNet, save_index, save_network
+from kit.tables.schema import Boxes, Floats
+from kit.vocabulary import vocabulary
+
+Hits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class PairRows:
+    """Pairs with their pictures: file of each pair (n,), boxes (n, 4), hit and allowed: bool (n, 9)."""
+
+    files: Sequence[Path]
+    subject: Floats
+    object: Floats
+    hit: Hits
+    allowed: Hits
+
+    def take(self, rows: NDArray[np.intp]) -> PairRows:
+        """The given rows."""
+        files = [self.files[i] for i in rows]
+        return PairRows(files, self.subject[rows], self.object[rows], self.hit[rows], self.allowed[rows])
+
+
+def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
+    """The examples whose pictures are there."""
+    candidates = examples.candidates
+    names = [folder / f"{name}.jpg" for name in objects.images]
+    there = np.asarray([path.exists() for path in names], bool)
+    rows = np.flatnonzero(there[candidates.image])
+    pairwise = list(PAIRWISE)
+    allowed = vocabulary().allowed[:, examples.subject, examples.object].T[rows]
+    return PairRows(
+        [names[i] for i in candidates.image[rows]],
+        objects.box[candidates.subject[rows]],
+        objects.box[candidates.object[rows]],
+        examples.hit[rows][:, pairwise],
+        allowed[:, pairwise],
+    )
+
+
+def train_visual(
+    rows: PairRows,
+    architecture: Architecture,
+    detector: State,
+    settings: Visual,
+    seed: int,
+    folder: Path,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train every network below `folder`, leaving out those that are there; pairs and last loss of each.
+
+    With separate backbones one a predicate that has a positive pair, else one for all.
+    """
+    jobs: dict[str, NDArray[np.int64]]
+    if settings.backbone == SHARED:
+        jobs = {SHARED: np.arange(len(PAIRWISE))}
+    else:
+        names = vocabulary().predicates
+        jobs = {names[p]: np.asarray([i]) for i, p in enumerate(PAIRWISE) if rows.hit[:, i].any()}
+    figures: dict[str, Any] = {}
+    for number, (name, columns) in enumerate(jobs.items()):
+        if not (folder / f"{name}.pth").exists():
+            own = rows.take(np.flatnonzero(rows.allowed[:, columns].any(axis=1)))
+            own = PairRows(own.files, own.subject, own.object, own.hit[:, columns], own.allowed[:, columns])
+            network = _fresh(architecture, settings, len(columns), detector, seed + number)
+            loss = _Training(name, own, network, settings, [seed, number], folder, device).run()
+            save_network(folder, name, network)
+            (folder / f"{name}.checkpoint").unlink(missing_ok=True)
+            figures[name] = {"pairs": len(own.files), "positives": int(own.hit.sum()), "loss": round(loss, 4)}
+    save_index(folder, list(jobs), architecture, settings)
+    return figures
+
+
+def _fresh(
+    architecture: Architecture, settings: Visual, outputs: int, detector: State, seed: int
+) -> VisualNet:
+    torch.manual_seed(seed)
+    network = VisualNet(architecture, settings, outputs)
+    network.start_from(detector)
+    return network
+
+
+class _Training:
+    """One network's training; a checkpoint after every epoch."""
+
+    def __init__(
+        self,
+        name: str,
+        rows: PairRows,
+        network: VisualNet,
+        settings: Visual,
+        seed: list[int],
+        folder: Path,
+        device: str,
+    ) -> None:
+        self.name, self.rows, self.network, self.settings, self.seed = name, rows, network, settings, seed
+        self.file = folder / f"{name}.checkpoint"
+        self.device = device_of(device)
+        self.some = rows.hit.any(axis=1)
+        each = int(self.some.sum())
+        each += min(int((~self.some).sum()), round(settings.negatives * each))
+        self.batches = max(1, math.ceil(each / settings.batch))
+
+    def run(self) -> float:
+        """Train; the mean loss of the last epoch."""
+        self.network.to(self.device)
+        parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
+        optimizer = torch.optim.Adam(parameters, lr=self.settings.highest_rate)
+        done = self._resume(optimizer)
+        line = Line(self.settings.epochs, f"visual {self.name}")
+        line.begin(done)
+        loss = math.nan
+        for epoch in range(done, self.settings.epochs):
+            loss = self._epoch(epoch, optimizer)
+            state = {
+                "epoch": epoch + 1,
+                "network": self.network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
+            with whole(self.file) as part:
+                torch.save(state, part)
+            line.show(epoch + 1, f"loss {loss:.3f}")
+        line.close()
+        self.network.cpu()
+        return loss
+
+    def _is_frozen(self, name: str) -> bool:
+        return self.network.frozen and name.startswith("backbone.")
+
+    def _resume(self, optimizer: torch.optim.Optimizer) -> int:
+        if not self.file.exists():
+            return 0
+        state = torch.load(self.file, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        notice(f"visual {self.name}: going on after epoch {state['epoch']}")
+        return int(state["epoch"])
+
+    def _epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> float:
+        self.network.train()
+        total, count = 0.0, 0
+        for i, (crops, hit, allowed) in enumerate(self._loader(epoch)):
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate(epoch * self.batches + i)
+            with mixed_precision(self.device, self.settings.precision):
+                logits = self.network(crops.to(self.device))
+            mask = allowed.to(self.device)
+            target = hit.to(self.device)
+            losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+            loss = (losses * mask).sum() / mask.sum().clamp(min=1)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total, count = total + float(loss.detach()), count + 1
+        return total / max(count, 1)
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up to the highest rate, then a cosine to the lowest (paper 3.1)."""
+        s, steps = self.settings, self.settings.epochs * self.batches
+        warmup = s.warmup * steps
+        if step < warmup:
+            return s.highest_rate * (step + 1) / (warmup + 1)
+        share = (step - warmup) / max(steps - warmup, 1)
+        return s.lowest_rate + (s.highest_rate - s.lowest_rate) * (1 + math.cos(math.pi * min(share, 1))) / 2
+
+    def _loader(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        rng = np.random.default_rng([*self.seed, epoch])
+        positive, negative = np.flatnonzero(self.some), np.flatnonzero(~self.some)
+        most = min(len(negative), round(self.settings.negatives * len(positive)))
+        drawn = np.concatenate([positive, rng.choice(negative, most, replace=False)])
+        drawn = rng.permutation(drawn)
+        flip = rng.random(len(drawn)) < 0.5
+        data = _Crops(self.rows.take(drawn), flip, self.settings.size)
+        loader = DataLoader(
+            data,
+            self.settings.batch,
+            num_workers=self.settings.workers,
+            collate_fn=_collate,
+            drop_last=len(drawn) > self.settings.batch,  # a batch of one pair would break normalisation
+        )
+        return (batch for batch in loader if batch is not None)
+
+
+class _Crops(Dataset[Any]):
+    """A crop, its labels, and which predicates its classes allow; None where the picture is broken."""
+
+    def __init__(self, rows: PairRows, flip: NDArray[np.bool_], size: int) -> None:
+        self.rows, self.flip, self.size = rows, flip, size
+
+    def __len__(self) -> int:
+        return len(self.rows.files)
+
+    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Hits, Hits] | None:
+        picture = read_picture(self.rows.files[i])
+        if picture is None:
+            return None
+        crop = union_crop(picture, self.rows.subject[i], self.rows.object[i], self.size)
+        crop = crop[:, ::-1] if self.flip[i] else crop
+        return np.ascontiguousarray(crop.transpose(2, 0, 1)), self.rows.hit[i], self.rows.allowed[i]
+
+
+def _collate(items: list[Any]) -> tuple[Tensor, Tensor, Tensor] | None:
+    items = [item for item in items if item is not None]
+    if not items:
+        return None
+    crops, hit, allowed = (np.stack(column) for column in zip(*items, strict=True))
+    return torch.from_numpy(crops), torch.from_numpy(hit).float(), torch.from_numpy(allowed).float()

@@ -8,8 +8,10 @@ from kit.errors import KitError
 from kit.metric.relations import evaluate
 from kit.relation import boosting, scoring
 from kit.run import Run
-from kit.stages import relation as pipeline
-from kit.stages.relation import evaluate_stage, predict_stage, prior_stage, spatial_stage, submission_stage
+from kit.stages import pairs as pairs_module
+from kit.stages.evaluate import gt_stage
+from kit.stages.predict import predict_stage, submission_stage
+from kit.stages.relation import prior_stage, spatial_stage
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import read_shards
@@ -20,8 +22,8 @@ from tests.conftest import TINY
 def test_from_annotations_to_a_checked_submission(run):
     assert prior_stage(run)["metrics"]["images"] == 150
     assert set(spatial_stage(run)["metrics"]["rounds"]) == set(PREDICATES)
-    folder, prior = evaluate_stage(run, "val", "prior", show.scores)
-    folder, spatial = evaluate_stage(run, "val", "spatial", show.scores)
+    folder, prior = gt_stage(run, "val", "prior", show.scores)
+    folder, spatial = gt_stage(run, "val", "spatial", show.scores)
     assert spatial.relationships["mAP"] > prior.relationships["mAP"]
     saved = json.loads((folder / "metrics.json").read_text())
     assert saved["final_score"] == spatial.final_score
@@ -31,7 +33,7 @@ def test_from_annotations_to_a_checked_submission(run):
     again = evaluate(read_relations(val.relations), table, read_image_labels(val.labels))
     assert again.final_score == pytest.approx(spatial.final_score, abs=1e-12)
 
-    assert predict_stage(run, "spatial")["metrics"]["images"] == 30
+    assert predict_stage(run, "test", "spatial")["metrics"]["images"] == 30
     path, report = submission_stage(run)
     assert report.ok, report.faults
     assert read_image_ids(path) == read_image_ids("data/mini/VRD_sample_submission.csv")
@@ -45,7 +47,7 @@ def test_finished_stages_are_not_run_again(run):
     records = {name: run.finished(name) for name in ("prior", "spatial")}
     spatial_stage(run)
     assert {name: run.finished(name) for name in records} == records
-    evaluate_stage(run, "val", "prior", show.scores)
+    gt_stage(run, "val", "prior", show.scores)
     again = Run(load_config("mini", [*TINY, "relation.spatial.max_depth=3"]), run.path)
     spatial_stage(again)
     assert run.finished("prior") == records["prior"]
@@ -55,10 +57,8 @@ def test_finished_stages_are_not_run_again(run):
 
 def test_what_is_missing_is_said(run):
     with pytest.raises(KitError, match="stage spatial is not there; run `kit train spatial` first"):
-        evaluate_stage(run, "val", "spatial", show.scores)
-    with pytest.raises(
-        KitError, match="stage predict-test is not there; run `kit predict --split test` first"
-    ):
+        gt_stage(run, "val", "spatial", show.scores)
+    with pytest.raises(KitError, match="stage stack is not there; run `kit train stack` first"):
         submission_stage(run)
     for key, message in (
         ("data.test.detections=[]", "stage fuse-test is not there; run `kit fuse --split test` first"),
@@ -68,7 +68,7 @@ def test_what_is_missing_is_said(run):
         other = Run(load_config("mini", [*TINY, key]), run.path)
         prior_stage(other)
         with pytest.raises(KitError, match=message):
-            predict_stage(other, "prior")
+            predict_stage(other, "test", "prior")
 
 
 def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
@@ -86,8 +86,8 @@ def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
     for path in sorted((plain.path / "spatial").glob("*.ubj")):
         assert path.read_bytes() == (other.path / "spatial" / path.name).read_bytes(), path.name
     assert (
-        evaluate_stage(plain, "val", "spatial", show.scores)[1].final_score
-        != evaluate_stage(other, "val", "spatial", show.scores)[1].final_score
+        gt_stage(plain, "val", "spatial", show.scores)[1].final_score
+        != gt_stage(other, "val", "spatial", show.scores)[1].final_score
     )
 
 
@@ -117,18 +117,18 @@ def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch
 def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypatch):
     prior_stage(run)
     monkeypatch.setattr(scoring, "PAIRS_PER_SHARD", 300)
-    real, done = pipeline.write_shard, []
+    real, done = pairs_module.write_shard, []
 
     def breaks_at_the_third(folder, i, table):
         if i == 2:
             raise KeyboardInterrupt
         return real(folder, i, table)
 
-    monkeypatch.setattr(pipeline, "write_shard", breaks_at_the_third)
+    monkeypatch.setattr(pairs_module, "write_shard", breaks_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        predict_stage(run, "prior")
-    monkeypatch.setattr(pipeline, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
-    record = predict_stage(run, "prior")
+        predict_stage(run, "test", "prior")
+    monkeypatch.setattr(pairs_module, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
+    record = predict_stage(run, "test", "prior")
     assert done == [2]
     tables = list(read_shards(run.path / "predict-test" / "predictions", Predictions))
     assert sum(len(t) for t in tables) == record["metrics"]["predictions"]

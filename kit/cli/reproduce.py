@@ -49,6 +49,51 @@ def sampling(
     _reproduce("sampling", run_sampling, config, set_, seeds, jobs, out, json)
 
 
+@app.command()
+def table3(
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    seeds: Seeds = 3,
+    jobs: Jobs = 0,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Spatial, visual, average and stack per predicate (the paper's table 3)."""
+    from kit.reproduce.table3 import run_table3
+
+    _reproduce("table3", run_table3, config, set_, seeds, jobs, out, json, shared="pipeline")
+
+
+@app.command()
+def table4(
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    seeds: Seeds = 3,
+    jobs: Jobs = 0,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """The relation "is" by attribute, best and worst class (the paper's table 4)."""
+    from kit.reproduce.table4 import run_table4
+
+    _reproduce("table4", run_table4, config, set_, seeds, jobs, out, json, shared="pipeline")
+
+
+@app.command()
+def ablation(
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    seeds: Seeds = 3,
+    jobs: Jobs = 0,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """The final score without each part of the pipeline."""
+    from kit.reproduce.ablation import run_ablation
+
+    _reproduce("ablation", run_ablation, config, set_, seeds, jobs, out, json, shared="pipeline")
+
+
 def _reproduce(
     name: str,
     run: Callable[[Study], dict[str, Any]],
@@ -58,7 +103,9 @@ def _reproduce(
     jobs: int,
     out: Path | None,
     json: bool,
+    shared: str = "",
 ) -> None:
+    """Run an experiment and print it; shared: the folder that several experiments use together."""
     from kit.cli import show
     from kit.config import load_config
     from kit.files import json_text, write_json
@@ -66,7 +113,7 @@ def _reproduce(
     from kit.reproduce.study import Study
 
     loaded = load_config(config, overrides or ())
-    folder = out or loaded.run.with_name(f"{loaded.run.name}-{name}")
+    folder = out or loaded.run.with_name(f"{loaded.run.name}-{shared or name}")
     result = run(Study(loaded, folder, range(seeds), jobs))
     write_json(folder / f"{name}.json", result)
     if json:

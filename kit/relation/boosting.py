@@ -168,7 +168,7 @@ def warnings_as_notices() -> Iterator[None]:
 
 
 def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
-    own = {"rounds", "block", "patience", "folds", "threads", "rate_drop", "objective", "start"}
+    own = {"rounds", "block", "patience", "folds", "threads", "rate_drop", "objective", "start", "least"}
     params: dict[str, Any] = {**settings.model_dump(exclude=own), "tree_method": "hist", "seed": seed}
     params |= (
         {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}

@@ -71,13 +71,25 @@ class Study:
         trained = {name: folder / f"source-{name}" / "weights.pth" for name in names}
         return {name: given[name] or trained[name] for name in names}
 
-    def job(self, variant: str, seed: int, changes: dict[str, Any], commands: Sequence[Sequence[str]]) -> Job:
-        """Commands with a variant's settings (dotted keys) and a seed, in its own run folder."""
+    def job(
+        self,
+        variant: str,
+        seed: int,
+        changes: dict[str, Any],
+        commands: Sequence[Sequence[str]],
+        *,
+        own_schedule: bool = False,
+    ) -> Job:
+        """Commands with a variant's settings (dotted keys) and a seed, in its own run folder.
+
+        own_schedule: validate as the config says, not so often and so thoroughly as curves need.
+        """
         name = f"{variant}-{seed}"
-        schedule = {
+        schedule: dict[str, Any] = {
             "detector.training.validate_every": max(1, self.config.detector.training.iterations // POINTS),
             "detector.training.validate_pictures": 0,
         }
+        schedule = {} if own_schedule else schedule
         file = self._write_config(name, {**schedule, **changes, "seed": seed})
         options = ["-c", str(file), "--run", str(self.folder / name)]
         return Job(name, [[*words, *options] for words in commands], self.folder / "logs" / f"{name}.txt")

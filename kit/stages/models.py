@@ -45,7 +45,7 @@ def load_ensemble(run: Run, scorer: ScorerName, split: SplitName) -> Ensemble:
 def stages_of(run: Run, scorer: ScorerName) -> list[str]:
     """The training stages that a scorer's models come from. Raises KitError where one is not finished."""
     stages: list[str] = [name for name in NEEDS[scorer] if name != "visual"]
-    for name in stages:
+    for name in reversed(stages):
         run.folder(name)
     record = run.finished("stack") or {}
     if scorer == "visual" or ("stack" in stages and "visual" in record["made_from"]["after"]):

@@ -41,6 +41,8 @@ def training_steps(config: Config) -> list[Step]:
 
     names, attributes = list(config.detector.models), config.attribute.models
     scorer = config.relation.combine
+    for name in attributes:
+        detector.detector_model(config, name)
     steps = [Step("prior", relation.prior_stage, figure="pairs")]
     for name in names:
         work = partial(_named, detector.detector_stage, name=name)

@@ -1,0 +1,74 @@
+"""What each part of the pipeline is worth: the final score without it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kit.reproduce.pipeline import COMMANDS, FULL, SPLITS, evaluation, run_full, source_changes
+from kit.reproduce.study import Claim, Doubles, Study, spread
+
+
+def variants(study: Study) -> dict[str, dict[str, Any]]:
+    """The settings that take a part away, by the part's name."""
+    detector = study.config.detector
+    first = next(iter(detector.models))
+    own = detector.models[first].model_dump(mode="json")
+    view = detector.inference.views[0].model_dump(mode="json")
+    return {
+        "views": {"detector.inference.views": [view]},
+        "fusion": {"detector.models": {first: own}},
+        "partial weight transfer": {"detector.start": "new-heads"},
+        "visual": {"relation.visual": None},
+        "stack": {"relation.combine": "average"},
+        "is": {"relation.attributes": False},
+    }
+
+
+def run_ablation(study: Study) -> dict[str, Any]:
+    """The final score with everything and without each part, validation and test; with the claims."""
+    run_full(study)
+    given, jobs = source_changes(study), []
+    for name, changes in variants(study).items():
+        for seed in study.seeds:
+            start_from(study.folder / f"{FULL}-{seed}", study.folder / f"{_slug(name)}-{seed}")
+            own = {key: value for key, value in given.items() if _kept(key, changes)}
+            jobs.append(study.job(_slug(name), seed, {**changes, **own}, COMMANDS, own_schedule=True))
+    study.run_all(jobs, "ablation")
+    full = {split: _scores(study, FULL, split) for split in SPLITS}
+    rows = [{"without": "nothing", **{split: spread(v) for split, v in full.items()}, "loss": ""}]
+    claims = []
+    for name in variants(study):
+        scores = {split: _scores(study, _slug(name), split) for split in SPLITS}
+        loss = np.mean([full[split] - scores[split] for split in SPLITS], axis=0)
+        rows.append(
+            {"without": name, **{split: spread(v) for split, v in scores.items()}, "loss": spread(loss)}
+        )
+        claims.append(Claim(f"{name} earns its place", bool(loss.mean() > 0), f"{loss.mean():+.3f}"))
+    return {"rows": rows, "claims": [claim.as_dict() for claim in claims]}
+
+
+def start_from(base: Path, folder: Path) -> None:
+    """Give a new run the finished stages of another; those with other settings are done again."""
+    if folder.exists():
+        return
+    for stage in sorted(base.glob("*/stage.json")):
+        shutil.copytree(stage.parent, folder / stage.parent.name)
+
+
+def _kept(key: str, changes: dict[str, Any]) -> bool:
+    """Whether a dotted setting still has its place after the changes."""
+    models = changes.get("detector.models")
+    return models is None or key.split(".")[2] in models
+
+
+def _scores(study: Study, variant: str, split: str) -> Doubles:
+    found = [evaluation(study, variant, seed, split) for seed in study.seeds]
+    return np.asarray([f["scores"]["final_score"] for f in found])
+
+
+def _slug(name: str) -> str:
+    return "without-" + name.replace(" ", "-")

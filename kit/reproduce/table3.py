@@ -1,0 +1,86 @@
+"""The paper's table 3: spatial, visual, their average and the third stage, on the same detected candidates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from kit.data.splits import load_split
+from kit.metric.relations import evaluate
+from kit.relation.ensemble import ScorerName
+from kit.relation.final import Confidence
+from kit.relation.scored import ScoredPairs
+from kit.reproduce.pipeline import FULL, SPLITS, run_full
+from kit.reproduce.study import Claim, Doubles, Study, spread
+from kit.stages.fusion import SHARDS
+from kit.tables.shards import read_shards
+from kit.vocabulary import IS, PREDICATES
+
+SCORERS: tuple[ScorerName, ...] = ("prior", "spatial", "visual", "average", "stack")
+SINGLE = ("spatial", "visual")
+ENOUGH = 30  # true relations of a predicate, both splits together, for a claim about it
+NAMES = [name for p, name in enumerate(PREDICATES) if p != IS]
+
+
+def run_table3(study: Study) -> dict[str, Any]:
+    """AP of relationships by predicate and scorer, the mean of validation and test; with the claims."""
+    run_full(study)
+    counts = np.sum([_counts(study, split) for split in SPLITS], axis=0)
+    ap = np.asarray([[_ap(study, seed, split) for split in SPLITS] for seed in study.seeds])
+    mean = np.nanmean(ap, axis=1)  # (seeds, scorers, predicates)
+    rows: list[dict[str, Any]] = []
+    for k in np.argsort(-counts, kind="stable"):
+        own: dict[str, Any] = {scorer: spread(mean[:, i, k]) for i, scorer in enumerate(SCORERS)}
+        rows.append({"predicate": NAMES[k], "n": int(counts[k]), **own})
+    overall = np.nanmean(mean, axis=2)
+    total: dict[str, Any] = {scorer: spread(overall[:, i]) for i, scorer in enumerate(SCORERS)}
+    rows.append({"predicate": "mean", "n": int(counts.sum()), **total})
+    return {"rows": rows, "claims": [claim.as_dict() for claim in claims(mean, counts)]}
+
+
+def claims(ap: Doubles, counts: Doubles) -> list[Claim]:
+    """What the paper says of table 3. ap: (seeds, scorers, predicates); counts: true relations (predicates,)."""
+    mean = ap.mean(axis=0)
+    spatial, visual, average, stack = (
+        mean[SCORERS.index(s)] for s in ("spatial", "visual", "average", "stack")
+    )
+    enough = counts >= ENOUGH
+    won = {
+        "spatial": [NAMES[k] for k in np.flatnonzero(enough & (spatial > visual))],
+        "visual": [NAMES[k] for k in np.flatnonzero(enough & (visual > spatial))],
+    }
+    lead = stack - np.maximum(spatial, visual)
+    worst = int(np.flatnonzero(enough)[lead[enough].argmin()])
+    gain = float(np.nanmean(stack) - np.nanmean(average))
+    return [
+        *(Claim(f"{name} wins somewhere", bool(where), ", ".join(where)) for name, where in won.items()),
+        Claim(
+            f"the stack is at least as good as the best single model (predicates with {ENOUGH} and more)",
+            bool((lead[enough] >= 0).all()),
+            f"smallest lead {lead[worst]:+.3f} ({NAMES[worst]})",
+        ),
+        Claim("the stack is ahead of the average in the mean", gain > 0, f"{gain:+.3f}"),
+    ]
+
+
+def _ap(study: Study, seed: int, split: str) -> Doubles:
+    """AP of every scorer and predicate, (scorers, predicates), with the exponent that was chosen."""
+    folder = study.folder / f"{FULL}-{seed}"
+    chosen = Confidence.of_dict(json.loads((folder / "final" / "final.json").read_text(encoding="utf-8")))
+    confidence = Confidence(chosen.exponent, chosen.is_exponent)
+    pairs = ScoredPairs.concat(list(read_shards(folder / f"pairs-{split}" / SHARDS, ScoredPairs)))
+    pairs = pairs.take(pairs.predicate != IS)
+    tables = load_split(getattr(study.config.data, split), split)
+    out = []
+    for scorer in SCORERS:
+        found = evaluate(tables.relations, confidence.predictions(pairs, scorer), tables.labels)
+        out.append([found.relationships["AP"].get(name, np.nan) for name in NAMES])
+    return np.asarray(out)
+
+
+def _counts(study: Study, split: str) -> Doubles:
+    relations = load_split(getattr(study.config.data, split), split).relations
+    counts = np.bincount(relations.predicate, minlength=len(PREDICATES))
+    return np.delete(counts, IS).astype(np.float64)

@@ -1,0 +1,48 @@
+"""The paper's table 4: "is" by attribute, with its best and its worst class."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from kit.jobs import Job
+from kit.reproduce.pipeline import FULL, SPLITS, run_full
+from kit.reproduce.study import Claim, Study, spread
+
+
+def run_table4(study: Study) -> dict[str, Any]:
+    """AP by attribute, validation and test, and which class was best and worst most often."""
+    run_full(study)
+    study.run_all([_job(study, seed) for seed in study.seeds], "attributes")
+    tables = [[_rows(study, seed, split) for split in SPLITS] for seed in study.seeds]
+    names = list(dict.fromkeys(name for own in tables for table in own for name in table))
+    rows = []
+    for name in names:
+        row: dict[str, Any] = {"attribute": name}
+        for i, split in enumerate(SPLITS):
+            own = [table[i][name] for table in tables if name in table[i]]
+            row[split] = spread([r["AP"] for r in own])
+        all_ = [table[name] for own_ in tables for table in own_ if name in table]
+        row |= {key: _often([r[key] for r in all_]) for key in ("best", "worst")}
+        rows.append(row)
+    means = [np.mean([r["AP"] for r in table.values()]) for own_ in tables for table in own_]
+    claim = Claim("every attribute is learned", min(means) > 0, f"mean AP {np.mean(means):.3f}")
+    return {"rows": rows, "claims": [claim.as_dict()]}
+
+
+def _job(study: Study, seed: int) -> Job:
+    folder = study.folder / f"{FULL}-{seed}"
+    options = ["-c", str(study.folder / "configs" / f"{FULL}-{seed}.yaml"), "--run", str(folder)]
+    commands = [["evaluate", "--attributes", "--split", split, *options] for split in SPLITS]
+    return Job(f"attributes {seed}", commands, study.folder / "logs" / f"attributes-{seed}.txt")
+
+
+def _rows(study: Study, seed: int, split: str) -> dict[str, dict[str, Any]]:
+    path = study.folder / f"{FULL}-{seed}" / f"evaluate-{split}-is" / "table4.json"
+    return {row["attribute"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
+
+
+def _often(names: list[str]) -> str:
+    return max(dict.fromkeys(names), key=names.count)

@@ -1,0 +1,49 @@
+import numpy as np
+
+from kit.data.splits import SplitTables
+from kit.relation.predicted import on_detections
+from kit.relation.prior import pair_examples
+from kit.tables.schema import Boxes, Detections, ImageLabels, Relations
+from kit.vocabulary import IS, vocabulary
+
+LABEL = {name: i for i, name in enumerate(vocabulary().names)}
+MAN, CAR, TABLE, WOODEN = (LABEL[n] for n in ("Man", "Car", "Table", "Wooden"))
+LEFT, RIGHT, SMALL = (0, 0, 0.4, 1), (0.5, 0, 1, 1), (0.6, 0.6, 0.7, 0.7)
+
+
+def tables():
+    rows = [(MAN, CAR, 0, LEFT, RIGHT), (TABLE, WOODEN, IS, SMALL, SMALL)]
+    s, o, p, one, two = (np.array(c) for c in zip(*rows, strict=True))
+    relations = Relations(("a",), [0, 0], s, o, p, one, two)
+    boxes = Boxes(("a",), [0, 0, 0], [MAN, CAR, TABLE], np.array([LEFT, RIGHT, SMALL]), np.zeros(3, bool))
+    labels = ImageLabels(("a",), [0] * 4, [MAN, CAR, TABLE, WOODEN])
+    return SplitTables(relations, boxes, labels)
+
+
+def test_every_pair_of_detections_on_a_relation_has_it():
+    box = np.array([LEFT, (0, 0, 0.38, 1), RIGHT, SMALL, SMALL, (0, 0, 0.1, 0.1)], np.float32)
+    found = Detections(
+        ("b", "a"), [1] * 6, [MAN, MAN, CAR, TABLE, CAR, MAN], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], box
+    )
+    moved = on_detections(tables(), found, 10)
+    assert moved.objects.images == ("a",)
+    assert len(moved.objects) == 6
+    pairs = moved.relations.take(moved.relations.predicate != IS)
+    assert len(pairs) == 2  # both men, one car; the small car and the small man lie on nothing
+    assert {tuple(b) for b in pairs.subject_box.tolist()} == {tuple(b) for b in box[:2].tolist()}
+    attribute = moved.relations.take(moved.relations.predicate == IS)
+    assert len(attribute) == 1
+    assert np.array_equal(attribute.subject_box, attribute.object_box)
+    examples = pair_examples(moved)
+    assert examples.hit[:, 0].sum() == 2
+    assert len(examples.candidates) > 2
+
+
+def test_only_the_surest_are_taken_and_what_is_not_found_is_gone():
+    found = Detections(("a",), [0, 0], [MAN, CAR], [0.9, 0.1], np.array([LEFT, RIGHT], np.float32))
+    assert len(on_detections(tables(), found, 2).relations) == 1
+    one = on_detections(tables(), found, 1)
+    assert len(one.objects) == 1
+    assert len(one.relations) == 0
+    nothing = on_detections(tables(), Detections.empty(("a",)), 5)
+    assert len(nothing.objects) == len(nothing.relations) == 0

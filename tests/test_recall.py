@@ -1,0 +1,59 @@
+import numpy as np
+
+from kit.relation.recall import pair_recall
+from kit.relation.scored import SCORES, ScoredPairs
+from kit.tables.schema import Detections, Relations
+from kit.vocabulary import IS, vocabulary
+
+LABEL = {name: i for i, name in enumerate(vocabulary().names)}
+MAN, CAR, WOODEN, TABLE = (LABEL[n] for n in ("Man", "Car", "Wooden", "Table"))
+LEFT, RIGHT, FAR = (0, 0, 0.4, 1), (0.5, 0, 0.9, 1), (0.6, 0.6, 0.7, 0.7)
+
+
+def relations(kind, rows, **columns):
+    """Rows of (subject, object, predicate, subject box, object box) in one image."""
+    s, o, p, one, two = zip(*rows, strict=True)
+    return kind(
+        images=("a",), image=np.zeros(len(rows)), subject=np.array(s), object=np.array(o),
+        predicate=np.array(p), subject_box=np.array(one), object_box=np.array(two), **columns,
+    )  # fmt: skip
+
+
+def test_by_hand():
+    truth = relations(
+        Relations,
+        [
+            (MAN, CAR, 0, LEFT, RIGHT),  # both found, and a candidate
+            (MAN, CAR, 1, LEFT, FAR),  # the car is not found there
+            (TABLE, WOODEN, IS, FAR, FAR),  # found, no candidate
+        ],
+    )
+    found = Detections(
+        ("a",), [0, 0, 0], [MAN, CAR, TABLE], [0.9, 0.8, 0.7], np.array([LEFT, RIGHT, FAR], np.float32)
+    )
+    rows = [(MAN, CAR, 0, LEFT, RIGHT), (MAN, CAR, 0, RIGHT, LEFT)]
+    p = np.array([0.1, 0.9])
+    scored = relations(
+        ScoredPairs, rows, subject_score=np.ones(2), object_score=np.ones(2), **dict.fromkeys(SCORES, p)
+    )
+    recall = pair_recall(truth, found, scored)
+    assert next(iter(recall)) == "all"
+    assert recall["at"] == {"n": 1, "detected": 1.0, "candidate": 1.0} | {
+        f"candidate@{k}": 1.0 for k in (10, 25, 50, 100)
+    }
+    assert (recall["on"]["detected"], recall["on"]["candidate"]) == (0.0, 0.0)
+    assert (recall["is"]["detected"], recall["is"]["candidate"]) == (1.0, 0.0)
+    assert recall["all"]["n"] == 3
+    many = [(MAN, CAR, 0, RIGHT, LEFT)] * 12 + [(MAN, CAR, 0, LEFT, RIGHT)]
+    p = np.r_[np.full(12, 0.9), 0.1]
+    scored = relations(
+        ScoredPairs, many, subject_score=np.ones(13), object_score=np.ones(13), **dict.fromkeys(SCORES, p)
+    )
+    own = pair_recall(truth, found, scored)["at"]
+    assert (own["candidate@10"], own["candidate@25"]) == (0.0, 1.0)
+
+
+def test_nothing_found():
+    truth = relations(Relations, [(MAN, CAR, 0, LEFT, RIGHT)])
+    recall = pair_recall(truth, Detections.empty(), ScoredPairs.empty())
+    assert recall["all"]["detected"] == recall["all"]["candidate"] == 0.0

@@ -1,0 +1,147 @@
+import json
+
+import numpy as np
+import pytest
+
+from kit.config import load_config
+from kit.reproduce.ablation import _kept as kept
+from kit.reproduce.ablation import start_from, variants
+from kit.reproduce.sampling import _claims as sampling_claims
+from kit.reproduce.sampling import class_thirds
+from kit.reproduce.study import Study, draw_curves, spread
+from kit.reproduce.table1 import STARTS, reaches
+from kit.reproduce.table1 import _claims as table1_claims
+from kit.reproduce.table3 import NAMES, SCORERS, claims
+from kit.run import Run
+from tests.conftest import TINY
+
+
+def test_spread():
+    assert spread([1.0, 2.0, 3.0]) == "2.000 ± 1.000"
+    assert spread([0.5]) == "0.500 ± 0.000"
+
+
+def test_where_a_curve_reaches_a_value():
+    iterations, ap = np.array([0.0, 100, 200]), np.array([0.1, 0.3, 0.7])
+    assert reaches(iterations, ap, 0.2) == pytest.approx(50)
+    assert reaches(iterations, ap, 0.5) == pytest.approx(150)
+    assert reaches(iterations, ap, 0.05) == 0
+    assert reaches(iterations, ap, 0.8) is None
+
+
+def curves(pwt, heads, scratch=(0.0, 0.1, 0.2)):
+    points = np.array([0.0, 50, 100])
+    values = {"pwt": pwt, "new-heads": heads, "scratch": scratch}
+    return {STARTS[k]: (points, np.tile(v, (3, 1))) for k, v in values.items()}
+
+
+TABLE = {
+    "val": [[{"detector": "a", "mAP": 0.4}, {"detector": "b", "mAP": 0.5}, {"detector": "blend", "mAP": 0.6}]]
+}
+
+
+def holds(result):
+    return [claim.holds for claim in result]
+
+
+def test_table1_says_yes_and_no():
+    good = curves((0.3, 0.5, 0.6), (0.0, 0.4, 0.55))
+    assert holds(table1_claims(good, TABLE, ["a", "b"])) == [True, True, True, True, True]
+    bad = curves((0.3, 0.3, 0.5), (0.0, 0.4, 0.55))
+    worse = {"val": [[*TABLE["val"][0][:2], {"detector": "blend", "mAP": 0.45}]]}
+    assert holds(table1_claims(bad, worse, ["a", "b"])) == [False, False, False, False, True]
+    easy = {"val": [[*TABLE["val"][0][:2], {"detector": "blend", "mAP": 0.95}]]}
+    assert holds(table1_claims(good, easy, ["a", "b"]))[-1] is False
+
+
+def test_sampling_says_yes_and_no():
+    def values(all_, rare, middle, frequent):
+        own = {"all": all_, "rare": rare, "middle": middle, "frequent": frequent}
+        return {key: np.array([v]) for key, v in own.items()}
+
+    plain = values(0.5, 0.2, 0.5, 0.8)
+    assert holds(sampling_claims({10: values(0.6, 0.5, 0.55, 0.75), None: plain})) == [True, True]
+    assert holds(sampling_claims({10: values(0.6, 0.25, 0.75, 0.8), None: plain})) == [True, False]
+    assert holds(sampling_claims({10: values(0.4, 0.1, 0.5, 0.6), None: plain})) == [False, False]
+
+
+def test_table3_says_yes_and_no():
+    n = len(NAMES)
+    counts = np.full(n, 100.0)
+    ap = np.full((2, len(SCORERS), n), 0.3)
+    put = {name: SCORERS.index(name) for name in SCORERS}
+    ap[:, put["spatial"], 0], ap[:, put["visual"], 1] = 0.5, 0.5
+    ap[:, put["average"]] = 0.4
+    ap[:, put["stack"]] = 0.6
+    assert holds(claims(ap, counts)) == [True, True, True, True]
+    ap[:, put["stack"], 0] = 0.45
+    assert holds(claims(ap, counts)) == [True, True, False, True]
+    assert holds(claims(ap, np.where(np.arange(n) == 0, 5.0, counts))) == [False, True, True, True]
+    ap[:, put["stack"]] = 0.35
+    assert holds(claims(ap, counts))[-1] is False
+
+
+def test_thirds_of_the_classes(tiny, tmp_path):
+    study = Study(load_config("mini", TINY), tmp_path, (0,))
+    thirds = class_thirds(study)
+    assert [len(names) for names in thirds.values()] == [19, 19, 19]
+    assert "Man" in thirds["frequent"]
+
+
+def test_a_variant_takes_over_what_is_finished(tmp_path):
+    config = load_config("mini")
+    base = Run(config, tmp_path / "full-0")
+    for name in ("prior", "spatial"):
+        with base.stage(name, base.key({"x": 1})) as stage:
+            (stage.path / "f").write_text(name)
+    start_from(base.path, tmp_path / "other-0")
+    other = Run(config, tmp_path / "other-0")
+    assert other.finished("prior") == base.finished("prior")
+    with other.stage("prior", other.key({"x": 1})) as stage:
+        assert stage is None
+    with other.stage("spatial", other.key({"x": 2})) as stage:
+        assert stage is not None
+    (tmp_path / "other-0" / "prior" / "f").write_text("changed")
+    assert (base.path / "prior" / "f").read_text() == "prior"
+    start_from(base.path, tmp_path / "other-0")
+    assert (tmp_path / "other-0" / "prior" / "f").read_text() == "changed"
+
+
+def test_variants_are_valid_settings(tmp_path):
+    study = Study(load_config("mini"), tmp_path, (0,))
+    for name, changes in variants(study).items():
+        given = {"detector.models.resnext.weights": "w.pth", "detector.models.hrnet.weights": "w.pth"}
+        own = {key: value for key, value in given.items() if kept(key, changes)}
+        job = study.job(name, 0, {**changes, **own}, [["train", "all"]], own_schedule=True)
+        config = load_config(str(tmp_path / "configs" / f"{name}-0.yaml"))
+        assert job.commands[0][:2] == ["train", "all"]
+        assert all(str(model.weights) == "w.pth" for model in config.detector.models.values())
+        assert config.detector.training == study.config.detector.training
+    assert kept("detector.models.a.weights", {"detector.models": {"a": {}}})
+    assert not kept("detector.models.b.weights", {"detector.models": {"a": {}}})
+
+
+def test_curves_are_drawn(tmp_path):
+    points = np.arange(3.0)
+    draw_curves(tmp_path / "c.png", "title", {"a": (points, np.random.default_rng(0).random((3, 3)))})
+    assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_table1_for_real(tiny, tmp_path, kit):
+    few = (
+        "detector.source.training={iterations: 2, batch: 2, size: [96, 96], validate_pictures: 2}",
+        "detector.training={iterations: 2, batch: 2, size: [96, 96], warmup: 0}",
+        "detector.inference={views: [{size: [96, 96]}], per_image: 10}",
+        "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
+    )
+    words = [w for setting in few for w in ("--set", setting)]
+    code, out, err = kit("reproduce", "table1", "--seeds", 1, "--out", tmp_path, "--json", *words)
+    assert code == 0, err
+    result = json.loads(out)
+    assert result == json.loads((tmp_path / "table1.json").read_text())
+    assert len(result["claims"]) == 6
+    assert [row["detector"] for row in result["rows"]][-1] == "PWT: blend"
+    assert (tmp_path / "table1.png").exists()
+    logs = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert "new-heads-0.txt" in logs

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from kit.config import Prior, Stack
+from kit.errors import KitError
+from kit.relation.ensemble import NEEDS, Ensemble
+from kit.relation.prior import PriorScorer, pair_examples
+from kit.relation.stack import WEIGHTS, Stacker, average, choose_weights, train_stack
+from kit.relation.statistics import folds
+from kit.vocabulary import IS, PREDICATES, vocabulary
+from tests.test_spatial import split
+
+SETTINGS = Stack(rounds=60, block=20, max_depth=3, eta=0.1, threads=1)
+HALF = np.full(10, 0.5, np.float32)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return split("stack", 300)
+
+
+@pytest.fixture(scope="module")
+def examples(tables):
+    return pair_examples(tables)
+
+
+def noisy(examples, seed, strength):
+    """Scores that know the truth a little."""
+    rng = np.random.default_rng(seed)
+    z = strength * examples.hit + rng.normal(0, 1, examples.hit.shape) - 2
+    allowed = vocabulary().allowed[:, examples.subject, examples.object].T
+    return (allowed / (1 + np.exp(-z))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def parts(examples):
+    return {"spatial": noisy(examples, 1, 2.0), "visual": noisy(examples, 2, 2.0)}
+
+
+@pytest.fixture(scope="module")
+def statistics(examples):
+    return examples.statistics(Prior())
+
+
+def fitted(tables, examples, parts, statistics, settings=SETTINGS):
+    fold = folds(tables.objects.images)[examples.candidates.image]
+    return train_stack(examples, tables.objects, fold, parts, HALF, statistics, settings, 0)
+
+
+def auc(score, hit):
+    order = np.argsort(score, kind="stable")
+    rank = np.empty(len(score))
+    rank[order] = np.arange(len(score))
+    n = hit.sum()
+    return (rank[hit].sum() - n * (n - 1) / 2) / (n * (len(hit) - n))
+
+
+@pytest.mark.parametrize("start", ["logistic", "mean"])
+def test_two_scores_together_are_better_than_each(tables, examples, parts, statistics, start):
+    stacker = fitted(tables, examples, parts, statistics, SETTINGS.model_copy(update={"start": start}))
+    unseen = split("val", 200)
+    new = pair_examples(unseen)
+    own = {"spatial": noisy(new, 3, 2.0), "visual": noisy(new, 4, 2.0)}
+    out = stacker.scores(unseen.objects, new.candidates, own)
+    for name in ("at", "on", "holds"):
+        p = PREDICATES.index(name)
+        rows = vocabulary().allowed[p][new.subject, new.object]
+        hit = new.hit[rows, p]
+        assert auc(out[rows, p], hit) > max(auc(s[rows, p], hit) for s in own.values()) + 0.02
+    allowed = vocabulary().allowed[:, new.subject, new.object].T
+    assert (out[~allowed] == 0).all()
+
+
+def test_a_predicate_with_few_rows_keeps_the_average_and_says_so(tables, examples, parts, statistics):
+    settings = SETTINGS.model_copy(update={"least": 30, "rounds": 20})
+    stacker = fitted(tables, examples, parts, statistics, settings)
+    few = [p for p in range(10) if p != IS and examples.hit[:, p].sum() < 30]
+    assert few
+    out = stacker.scores(tables.objects, examples.candidates, parts)
+    for p in few:
+        assert "the average stands" in stacker.models[PREDICATES[p]].fallback
+        assert np.array_equal(out[:, p], average(parts, HALF)[:, p])
+        assert stacker.figures()[PREDICATES[p]]["positives"] == examples.hit[:, p].sum()
+
+
+def test_saved_and_loaded_gives_the_same(tables, examples, parts, statistics, tmp_path):
+    stacker = fitted(tables, examples, parts, statistics)
+    stacker.save(tmp_path)
+    back = Stacker.load(tmp_path, statistics)
+    one, two = (s.scores(tables.objects, examples.candidates, parts) for s in (stacker, back))
+    assert np.array_equal(one, two)
+    assert back.figures() == stacker.figures()
+    with pytest.raises(KitError, match="run `kit train stack --force`"):
+        Stacker.load(tmp_path / "none", statistics)
+
+
+def test_without_a_visual_model(tables, examples, parts, statistics, tmp_path):
+    alone = {"spatial": parts["spatial"]}
+    stacker = fitted(tables, examples, alone, statistics)
+    assert not stacker.visual
+    stacker.save(tmp_path)
+    back = Stacker.load(tmp_path, statistics)
+    assert back.scores(tables.objects, examples.candidates, alone).shape == examples.hit.shape
+    assert np.array_equal(average(alone, HALF), parts["spatial"])
+
+
+def test_the_weights_of_the_average_are_the_best_tried():
+    parts = {"spatial": np.full((3, 10), 0.2, np.float32), "visual": np.full((3, 10), 0.8, np.float32)}
+    best = np.array([0.3, 1.0, 0.0, *[0.5] * 7])
+
+    def ap(score):
+        weight = (score[0] - 0.2) / 0.6
+        value = 1 - np.abs(weight - best)
+        value[9] = np.nan  # no truth
+        return value
+
+    weights, tried = choose_weights(parts, ap)
+    assert np.allclose(weights, best)
+    assert tried.shape == (len(WEIGHTS), 10)
+
+
+def test_an_ensemble_gives_every_score_once(tables, examples, statistics):
+    ensemble = Ensemble("prior", PriorScorer(statistics))
+    scores = ensemble.scores(tables.objects, examples.candidates)
+    assert list(scores) == ["prior"]
+    assert np.array_equal(ensemble.pairs(tables.objects, examples.candidates), scores["prior"])
+    assert all("prior" in needed for needed in NEEDS.values())

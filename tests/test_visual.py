@@ -1,0 +1,206 @@
+"""The visual model on pictures whose relation is seen in the pixels alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kit.config import Prior, Spatial, Visual
+from kit.detector.architecture import build, model_config, prepare
+from kit.errors import KitError
+from kit.relation import visual_training
+from kit.relation.candidates import pair_candidates
+from kit.relation.crops import union_crop
+from kit.relation.prior import Examples
+from kit.relation.spatial import PAIRWISE, SpatialScorer
+from kit.relation.visual import SHARED, VisualNet, load_visual
+from kit.relation.visual_training import PairRows, pair_rows, train_visual
+from kit.tables.schema import Boxes
+from kit.vocabulary import vocabulary
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+FEW = Visual(size=32, hidden=16, epochs=6, batch=16, negatives=1.0, highest_rate=3e-3)
+LABEL = {name: i for i, name in enumerate(vocabulary().names)}
+MAN, GUITAR = LABEL["Man"], LABEL["Guitar"]
+HOLDS, PLAYS = vocabulary().predicate["holds"], vocabulary().predicate["plays"]
+PICTURES = 48
+
+
+@pytest.fixture(scope="module")
+def detector():
+    prepare()
+    torch.manual_seed(0)
+    return build(model_config("resnext-mini", 57, 1e-4, 10)).state_dict()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A man and a guitar in every picture; he holds it where the guitar is red, plays it where it is blue."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(PICTURES):
+        pixels = rng.integers(60, 120, (40, 40, 3))
+        pixels[10:30, 20:38] = [(220, 20, 20), (20, 20, 220)][i % 2]
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"p{i:02}.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def objects():
+    images = tuple(f"p{i:02}" for i in range(PICTURES))
+    box = np.tile(np.array([[0, 0.1, 0.4, 1], [0.5, 0.25, 0.95, 0.75]]), (PICTURES, 1))
+    image = np.repeat(np.arange(PICTURES), 2)
+    return Boxes(images, image, np.tile([MAN, GUITAR], PICTURES), box, np.zeros(2 * PICTURES, bool))
+
+
+@pytest.fixture(scope="module")
+def examples(objects):
+    candidates = pair_candidates(objects)
+    label = objects.label
+    hit = np.zeros((len(candidates), 10), bool)
+    man_first = label[candidates.subject] == MAN
+    hit[:, HOLDS] = man_first & (candidates.image % 2 == 0)
+    hit[:, PLAYS] = man_first & (candidates.image % 2 == 1)
+    return Examples(candidates, label[candidates.subject], label[candidates.object], hit)
+
+
+@pytest.fixture(scope="module")
+def rows(examples, objects, photos):
+    return pair_rows(examples, objects, photos)
+
+
+@pytest.fixture(scope="module")
+def spatial(examples):
+    return SpatialScorer({}, {}, examples.statistics(Prior()), Spatial())
+
+
+def scores(folder, spatial, objects, photos):
+    candidates = pair_candidates(objects)
+    score = load_visual(folder, spatial, photos, "cpu").pairs(objects, candidates)
+    return candidates, score
+
+
+@pytest.mark.parametrize("backbone", ["separate", "shared"])
+def test_pixels_tell_what_boxes_cannot(backbone, rows, spatial, detector, objects, photos, tmp_path):
+    settings = FEW.model_copy(update={"backbone": backbone, "epochs": 10})
+    figures = train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    names = {SHARED} if backbone == "shared" else {"holds", "plays"}
+    assert set(figures) == names
+    assert not list(tmp_path.glob("*.checkpoint"))
+    candidates, score = scores(tmp_path, spatial, objects, photos)
+    man_first = objects.label[candidates.subject] == MAN
+    holds, plays = (score[man_first, p] for p in (HOLDS, PLAYS))
+    red = candidates.image[man_first] % 2 == 0
+    assert holds[red].mean() > holds[~red].mean() + 0.4
+    assert plays[~red].mean() > plays[red].mean() + 0.4
+    allowed = vocabulary().allowed[:, objects.label[candidates.subject], objects.label[candidates.object]].T
+    assert (score[~allowed] == 0).all()
+
+
+def test_a_frozen_trunk_keeps_the_detectors_weights(rows, detector, tmp_path):
+    settings = FEW.model_copy(update={"trunk": "frozen", "epochs": 1, "backbone": "shared"})
+    train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    state = torch.load(tmp_path / "shared.pth", weights_only=True)["state_dict"]
+    tuned = FEW.model_copy(update={"epochs": 1, "backbone": "shared"})
+    (tmp_path / "tuned").mkdir()
+    train_visual(rows, "resnext-mini", detector, tuned, 0, tmp_path / "tuned")
+    other = torch.load(tmp_path / "tuned/shared.pth", weights_only=True)["state_dict"]
+    backbone = [name for name in state if name.startswith("backbone.")]
+    assert all(torch.equal(state[name], detector[name]) for name in backbone)
+    assert not all(torch.equal(other[name], detector[name]) for name in backbone)
+
+
+def test_an_interrupted_training_goes_on(rows, detector, tmp_path, monkeypatch, capsys):
+    real = visual_training._Training._epoch
+    settings = FEW.model_copy(update={"epochs": 3})
+
+    def stopping(self, epoch, optimizer):
+        if self.name == "plays" and epoch == 1:
+            raise KeyboardInterrupt
+        return real(self, epoch, optimizer)
+
+    monkeypatch.setattr(visual_training._Training, "_epoch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    done = []
+    monkeypatch.setattr(
+        visual_training._Training, "_epoch", lambda s, e, o: done.append((s.name, e)) or real(s, e, o)
+    )
+    train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    assert done == [("plays", 1), ("plays", 2)]
+    assert "visual plays: going on after epoch 1" in capsys.readouterr().err
+    assert json.loads((tmp_path / "visual.json").read_text())["networks"] == ["holds", "plays"]
+
+
+def test_a_missing_or_broken_picture_has_the_prior(rows, spatial, detector, objects, photos, tmp_path):
+    train_visual(rows, "resnext-mini", detector, FEW.model_copy(update={"epochs": 1}), 0, tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "p00.jpg").write_bytes(b"broken")
+    candidates, score = scores(tmp_path, spatial, objects, folder)
+    subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
+    assert np.allclose(score, spatial.statistics.prior[:, subject, object_].T)
+
+
+def test_the_same_seed_the_same_networks(rows, detector, tmp_path):
+    settings = FEW.model_copy(update={"epochs": 1, "backbone": "shared"})
+    states = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        train_visual(rows, "resnext-mini", detector, settings, 3, tmp_path / name)
+        states.append(torch.load(tmp_path / name / "shared.pth", weights_only=True)["state_dict"])
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_the_rate_rises_and_falls_as_the_paper_says(rows, tmp_path):
+    settings = Visual(epochs=35, size=32, warmup=0.1)
+    network = torch.nn.Linear(1, 1)
+    training = visual_training._Training("x", rows, network, settings, [0], tmp_path, "cpu")
+    rates = [training._rate(step) for step in range(35 * training.batches)]
+    top = int(np.argmax(rates))
+    assert rates[top] == pytest.approx(3e-4, rel=0.01)
+    assert (np.diff(rates[:top]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
+    assert rates[-1] == pytest.approx(5e-5, rel=0.01)
+
+
+def test_negatives_are_bounded_and_new_in_every_epoch(rows, tmp_path):
+    one = PairRows(rows.files, rows.subject, rows.object, rows.hit[:, :1], rows.allowed[:, :1])
+    one.hit[:] = False
+    one.hit[:8] = True
+    training = visual_training._Training("x", one, torch.nn.Linear(1, 1), FEW, [0], tmp_path, "cpu")
+    seen = [sum(len(b[0]) for b in training._loader(epoch)) for epoch in range(2)]
+    assert seen == [16, 16]
+    drawn = [torch.cat([b[0] for b in training._loader(epoch)]).sum().item() for epoch in (0, 1, 0)]
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_both_families_have_a_backbone(tmp_path):
+    prepare()
+    for name in ("resnext-mini", "hrnet-mini"):
+        network = VisualNet(name, FEW, len(PAIRWISE)).eval()
+        crop = union_crop(
+            np.full((20, 20, 3), 99, np.uint8), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 64
+        )
+        out = network(torch.from_numpy(crop.transpose(2, 0, 1)[None]))
+        assert out.shape == (1, 9)
+        linear = [m for m in network.heads[0] if isinstance(m, torch.nn.Linear)]
+        assert len(linear) == 3
+    with pytest.raises(KitError, match="backbone is of another architecture"):
+        network.start_from(build(model_config("resnext-mini", 2, 1e-4, 1)).state_dict())
+
+
+def test_nothing_trained(spatial, tmp_path):
+    with pytest.raises(KitError, match="run `kit train visual --force`"):
+        load_visual(tmp_path, spatial, tmp_path, "cpu")
+
+
+def test_no_pairs(spatial, rows, detector, photos, tmp_path):
+    train_visual(rows, "resnext-mini", detector, FEW.model_copy(update={"epochs": 1}), 0, tmp_path)
+    nothing = Boxes.empty(("p00",))
+    assert load_visual(tmp_path, spatial, photos, "cpu").pairs(nothing, pair_candidates(nothing)).shape == (
+        0,
+        10,
+    )

@@ -18,13 +18,9 @@ $(READY): pyproject.toml requirements.lock
 
 demo: $(READY)
 	$(BIN)/kit download
-	$(BIN)/kit train prior
-	$(BIN)/kit train spatial
-	$(BIN)/kit evaluate --split val --gt-boxes --scorer prior
-	$(BIN)/kit evaluate --split val --gt-boxes --scorer spatial
-	$(BIN)/kit predict --split test
+	$(BIN)/kit train all --jobs 2
+	$(BIN)/kit evaluate --split val
 	$(BIN)/kit submit --dry-run
-	$(BIN)/kit score relations --truth data/mini/hidden/test-vrd.csv --labels data/mini/hidden/test-vrd-labels.csv --predictions runs/mini/submission/submission.csv
 
 test: lint
 	$(BIN)/python -m pytest

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import candidates, fusion, metric, submission
+from benchmarks import candidates, fusion, metric, pipeline, submission
 
 ALL = {
     "metric": metric.main,
     "fusion": fusion.main,
     "submission": submission.main,
     "candidates": candidates.main,
+    "pipeline": pipeline.main,
 }
 
 if __name__ == "__main__":

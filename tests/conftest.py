@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import chdir
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from kit.cli import main
-from kit.config import load_config
+from kit.config import Config, load_config
 from kit.data.mini import build_mini
 from kit.run import Run
+from kit.stages.detector import detector_stage
 from kit.tables.official import read_boxes
 from kit.tables.official_writer import write_detections
 from tests.imperfect import imperfect
@@ -21,6 +23,19 @@ TINY = (
     "data.test.detections=data/mini/test-detections.csv",
     "relation.spatial.rounds=40",
     "relation.spatial.block=20",
+)
+
+
+FEW = (
+    "detector.source.training={iterations: 4, batch: 4, size: [96, 96], validate_every: 4, validate_pictures: 4}",
+    "detector.training={iterations: 6, batch: 4, size: [96, 96], checkpoint_every: 2, validate_every: 3, "
+    "validate_pictures: 8, warmup: 2}",
+    "detector.inference={views: [{size: [96, 96]}, {size: [96, 96], flip: true}], per_image: 20, shard: 25}",
+    "detector.device=cpu",
+    "attribute.training={iterations: 3, batch: 4, size: [96, 96], validate_every: 3, validate_pictures: 8}",
+    "relation.visual={size: 32, hidden: 16, epochs: 1, negatives: 0.5}",
+    "relation.stack={rounds: 20, block: 10, max_depth: 3, least: 3}",
+    "relation.budget={boxes: 10, per_image: 20, per_pair: 5}",
 )
 
 
@@ -43,6 +58,28 @@ def tiny(tiny_folder: Path) -> Iterator[Path]:
     os.chdir(tiny_folder)
     yield tiny_folder
     os.chdir(before)
+
+
+def config(*more: str) -> Config:
+    """The tiny challenge with detectors of few iterations."""
+    return load_config("mini", [*TINY, *FEW, "data.test.detections=[]", *more])
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run with both detectors trained; tests copy what they change."""
+    with chdir(tiny_folder):
+        run = Run(config(), tmp_path_factory.mktemp("detectors") / "run")
+        for name in ("resnext", "hrnet"):
+            detector_stage(run, name)
+    return run
+
+
+@pytest.fixture
+def copied(trained: Run, tiny: Path, tmp_path: Path) -> Run:
+    """A copy of the run with trained detectors."""
+    shutil.copytree(trained.path, tmp_path / "run")
+    return Run(trained.config, tmp_path / "run")
 
 
 @pytest.fixture

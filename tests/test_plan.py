@@ -35,7 +35,7 @@ def test_what_a_config_leaves_out():
 
 
 def test_an_attribute_detector_needs_its_base():
-    with pytest.raises(KitError, match="detector.models has no vgg; it has: resnext, hrnet"):
+    with pytest.raises(KitError, match=r"detector.models has no vgg; it has: resnext, hrnet"):
         names("attribute.models=[vgg]")
 
 

@@ -19,44 +19,16 @@ from kit.run import Run
 from kit.stages.detection import detect_stage
 from kit.stages.detector import detector_stage, source_stage
 from kit.stages.fusion import chosen_weights, fuse_stage, fused_detections, search_weights
-from kit.stages.relation import predict_stage, prior_stage, submission_stage
+from kit.stages.predict import predict_stage, submission_stage
+from kit.stages.relation import prior_stage
 from kit.stages.splits import CLASSES, split_boxes
 from kit.stages.table1 import table1_stage
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
-from tests.conftest import TINY
+from tests.conftest import FEW, TINY, config
 from tests.imperfect import imperfect
 
-FEW = (
-    "detector.source.training={iterations: 4, batch: 4, size: [96, 96], validate_every: 4, validate_pictures: 4}",
-    "detector.training={iterations: 6, batch: 4, size: [96, 96], checkpoint_every: 2, validate_every: 3, "
-    "validate_pictures: 8, warmup: 2}",
-    "detector.inference={views: [{size: [96, 96]}, {size: [96, 96], flip: true}], per_image: 20, shard: 25}",
-    "detector.device=cpu",
-)
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def config(*more):
-    return load_config("mini", [*TINY, *FEW, "data.test.detections=[]", *more])
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_folder, tmp_path_factory):
-    """A run with both detectors trained; tests copy what they change."""
-    before = os.getcwd()
-    os.chdir(tiny_folder)
-    run = Run(config(), tmp_path_factory.mktemp("detectors") / "run")
-    for name in ("resnext", "hrnet"):
-        detector_stage(run, name)
-    os.chdir(before)
-    return run
-
-
-@pytest.fixture
-def copied(trained, tiny, tmp_path):
-    shutil.copytree(trained.path, tmp_path / "run")
-    return Run(trained.config, tmp_path / "run")
 
 
 def test_training_leaves_weights_a_curve_and_a_report(trained, tiny):
@@ -159,7 +131,7 @@ def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
 
 
 def test_from_detections_to_a_submission(copied):
-    run = copied
+    run = Run(config("attribute.models=[]"), copied.path)
     for split in ("val", "test"):
         for name in ("resnext", "hrnet"):
             figures = detect_stage(run, split, name)["metrics"]
@@ -198,7 +170,7 @@ def test_from_detections_to_a_submission(copied):
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )
     prior_stage(run)
-    predict_stage(run, "prior")
+    predict_stage(run, "test", "prior")
     assert submission_stage(run)[1].ok
 
 

@@ -1,0 +1,187 @@
+"""The whole job on the tiny challenge, by the commands a user gives; and that no split leaks into another."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from kit.detector.checkpoint import read_state
+from kit.detector.composite import composite_names, composites
+from kit.errors import KitError
+from kit.metric.relations import evaluate
+from kit.relation.final import Confidence
+from kit.relation.scored import ScoredPairs
+from kit.run import Run
+from kit.stages.attribute import attribute_stage
+from kit.stages.evaluate import gt_stage
+from kit.stages.final import final_stage
+from kit.stages.models import load_ensemble
+from kit.stages.plan import training_steps
+from kit.stages.relation import spatial_stage, stack_stage, visual_stage
+from kit.stages.splits import CLASSES
+from kit.tables.official import read_image_labels, read_predictions, read_relations
+from kit.tables.schema import Predictions
+from kit.tables.shards import read_shards
+from kit.vocabulary import IS
+from tests.conftest import FEW, TINY, config
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+WORDS = [w for setting in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def whole(trained, tiny_folder, tmp_path_factory):
+    """A run with every training stage finished."""
+    from contextlib import chdir
+
+    path = tmp_path_factory.mktemp("whole") / "run"
+    shutil.copytree(trained.path, path)
+    run = Run(config(), path)
+    with chdir(tiny_folder):
+        for step in training_steps(run.config):
+            step.work(run, False)
+    return run
+
+
+def test_the_four_commands(whole, tiny, tmp_path, kit):
+    path = tmp_path / "run"
+    shutil.copytree(whole.path, path)
+    code, out, err = kit("train", "all", "--run", path, *WORDS)
+    assert code == 0, err
+    assert out.count("finished") == len(training_steps(whole.config))
+
+    code, out, err = kit("evaluate", "--split", "val", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    result = json.loads(out)
+    (table,) = [Predictions.concat(list(read_shards(path / "predict-val" / "predictions", Predictions)))]
+    val = whole.config.data.val
+    again = evaluate(read_relations(val.relations), table, read_image_labels(val.labels))
+    assert result["scores"]["final_score"] == pytest.approx(again.final_score, abs=1e-12)
+    assert result["ground_truth_boxes"]["final_score"] > result["scores"]["final_score"]
+    for name, shares in result["pair_recall"].items():  # "is" has detectors of its own
+        assert name in ("all", "is") or 0 <= shares["candidate"] <= shares["detected"] <= 1
+    interval = result["bootstrap"]["final_score"]
+    assert interval["low"] <= interval["mean"] <= interval["high"]
+    assert "AP, true boxes" in (path / "evaluate-val" / "table.txt").read_text()
+
+    code, out, err = kit("submit", "--dry-run", "--run", path, *WORDS)
+    assert code == 0, err
+    assert "no fault" in out
+    assert "would send" in out
+    code, out, err = kit("evaluate", "--split", "test", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    hidden = read_relations("data/mini/hidden/test-vrd.csv")
+    labels = read_image_labels("data/mini/hidden/test-vrd-labels.csv")
+    sent = evaluate(hidden, read_predictions(path / "submission" / "submission.csv"), labels)
+    assert json.loads(out)["scores"]["final_score"] == pytest.approx(sent.final_score, abs=0.02)
+
+    code, out, err = kit("evaluate", "--attributes", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    rows = json.loads(out)
+    truth = read_relations(val.relations)
+    assert sum(row["n"] for row in rows) == (truth.predicate == IS).sum()
+    assert all(row["worst AP"] <= row["best AP"] for row in rows)
+    code, out, err = kit("evaluate", "--detections", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    assert len(json.loads(out)) == 6
+
+
+def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_path):
+    from kit.stages.attribute import composite_weights
+
+    base = whole.folder("detector-resnext") / "weights.pth"
+    state = composite_weights("resnext-mini", base, 0, tmp_path)
+    source = read_state(base)
+    for stage in range(3):
+        for part in ("weight", "bias"):
+            name = f"roi_head.bbox_head.{stage}.fc_cls.{part}"
+            rows = [*composites()[:, 0], len(CLASSES)]
+            assert all((state[name][i] == source[name][row]).all() for i, row in enumerate(rows))
+    assert (state["backbone.conv1.weight"] == source["backbone.conv1.weight"]).all()
+    report = json.loads((tmp_path / "transfer.json").read_text())
+    assert report["rows"]["roi_head.bbox_head.0.fc_cls.weight"] == [43, 0]
+
+
+def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny):
+    relations = read_relations(whole.config.data.train.relations)
+    images = len(np.unique(relations.image[relations.predicate == IS]))
+    assert whole.finished("attribute-resnext")["metrics"]["pictures"] == images
+    with np.load(whole.folder("attribute-resnext") / "annotations.npz") as file:
+        assert len(file["label"]) == (relations.predicate == IS).sum()
+        assert file["label"].max() < len(composite_names())
+    with pytest.raises(KitError, match=r"attribute.models has no hrnet"):
+        attribute_stage(whole, "hrnet")
+
+
+def test_the_confidence_is_the_best_that_was_tried(whole, tiny):
+    confidence = final_stage(whole, "stack")
+    record = json.loads((whole.folder("final") / "final.json").read_text())
+    assert confidence.exponent == max(record["tries"], key=lambda t: t["pairs"])["exponent"]
+    pairs = ScoredPairs.concat(list(read_shards(whole.folder("pairs-val") / "shards", ScoredPairs)))
+    assert np.isfinite(pairs.stack).all()
+    val = whole.config.data.val
+    truth, labels = read_relations(val.relations), read_image_labels(val.labels)
+    plain = Confidence(confidence.exponent, confidence.is_exponent)
+    one, two = (evaluate(truth, c.predictions(pairs, "stack"), labels) for c in (confidence, plain))
+    for name, ap in two.relationships["AP"].items():  # calibration leaves every AP as it is
+        assert one.relationships["AP"][name] == pytest.approx(ap, abs=1e-9)
+    assert one.relationships["Recall@50"] >= two.relationships["Recall@50"]
+
+
+@pytest.mark.parametrize("scorer", ["visual", "average", "stack"])
+def test_every_scorer_on_ground_truth_boxes(whole, tiny, scorer):
+    from kit.cli import show
+
+    _, scores = gt_stage(whole, "val", scorer, show.scores)
+    assert 0 < scores.final_score < 1
+
+
+def test_no_row_of_another_split_reaches_the_second_stage(whole, tiny, tmp_path):
+    """Planting other relations into the validation and stack splits changes no weight of the visual model."""
+    marked = {}
+    for split, stem in (("val", "challenge-2019-validation-vrd"), ("stack", "test-annotations-vrd")):
+        text = (tiny / f"data/mini/{stem}.csv").read_text()
+        marked[split] = tmp_path / f"{split}.csv"
+        marked[split].write_text(text.replace(",at\n", ",on\n").replace(",holds\n", ",hits\n"))
+    planted = [f"data.{split}.relations={path}" for split, path in marked.items()]
+    path = tmp_path / "run"
+    for name in ("source-resnext", "detector-resnext"):
+        shutil.copytree(whole.folder(name), path / name)
+    other = Run(config(*planted), path)
+    spatial_stage(other)
+    visual_stage(other)
+    names = [p.name for p in whole.folder("visual").glob("*.pth")]
+    assert names
+    for name in names:
+        one, two = (read_state(run.folder("visual") / name) for run in (whole, other))
+        assert all((one[key] == two[key]).all() for key in one)
+    stack_stage(other)
+    one, two = (json.loads((run.folder("stack") / "stack.json").read_text()) for run in (whole, other))
+    assert one["models"] != two["models"]  # the marker is where the third stage does learn from
+
+
+def test_without_a_visual_model_the_stack_learns_from_the_rest(whole, tiny, tmp_path):
+    path = tmp_path / "run"
+    for name in ("source-resnext", "detector-resnext", "prior", "spatial"):
+        shutil.copytree(whole.folder(name), path / name)
+    run = Run(config("relation.visual=null"), path)
+    stack_stage(run)
+    assert load_ensemble(run, "stack", "val").visual is None
+    with pytest.raises(KitError, match=r"relation.visual is null"):
+        visual_stage(run)
+
+
+def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
+    path = tmp_path / "run"
+    shutil.copytree(whole.path, path)
+    words = [*WORDS, "--set", "relation.train_boxes=predicted", "--run", path]
+    code, out, err = kit("train", "all", "--dry-run", "--json", *words)
+    states = {row["stage"]: row["state"] for row in json.loads(out)}
+    assert states["detector-resnext"] == "finished"
+    assert states["fuse-train"] == states["prior"] == states["visual"] == "to do"
+    for stage in ("detect-train-resnext", "detect-train-hrnet", "fuse-train", "prior", "spatial"):
+        code, _, err = kit("train", "all", "--only", stage, *words)
+        assert code == 0, err
+    record = Run(whole.config, path).finished("prior")
+    assert record["metrics"]["pairs"] != whole.finished("prior")["metrics"]["pairs"]

@@ -93,14 +93,3 @@ def run_steps(run: Run, steps: Sequence[Step], workers: int, force: bool = False
 
 def _share(workers: int) -> int:
     return max(1, (os.cpu_count() or 1) // workers)
-
-
-def train_apart(run: Run, names: Sequence[str], workers: int, only_source: bool, force: bool) -> None:
-    """Train several detectors of a run at once, each in a process of its own."""
-    config = run.path / "config.yaml"
-    run.write_config()
-    options = ["-c", str(config), "--run", str(run.path)]
-    options += ["--only-source"] * only_source + ["--force"] * force
-    logs = run.path / "logs"
-    jobs = [Job(name, [["train", "detector", name, *options]], logs / f"{name}.txt") for name in names]
-    run_jobs(jobs, workers, "train detectors", aloud=True)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kit.cli.options import ConfigName, Json, Overrides
-
-if TYPE_CHECKING:
-    from kit.reproduce.study import Study
 
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")]
 Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs at a time (0: one a processor).")]
@@ -19,109 +16,51 @@ Out = Annotated[Path | None, typer.Option("--out", help="Where the runs and resu
 app = typer.Typer(no_args_is_help=True, help="Repeat the paper's experiments.")
 
 
-@app.command()
-def table1(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    seeds: Seeds = 3,
-    jobs: Jobs = 0,
-    out: Out = None,
-    json: Json = False,
-) -> None:
-    """From scratch, new heads, partial weight transfer, blend and views (the paper's table 1)."""
-    from kit.reproduce.table1 import run_table1
-
-    _reproduce("table1", run_table1, config, set_, seeds, jobs, out, json)
+PIPELINE = "pipeline"  # the folder of the experiments that share whole runs
+EXPERIMENTS = {
+    "table1": ("From scratch, new heads, partial weight transfer, blend and views (table 1).", "table1"),
+    "sampling": ("Class-balanced sampling: N from small to infinite (paper 3).", "sampling"),
+    "table3": ("Spatial, visual, their average and the stack, per predicate (table 3).", PIPELINE),
+    "table4": ('The relation "is" by attribute, best and worst class (table 4).', PIPELINE),
+    "ablation": ("The final score without each part of the pipeline.", PIPELINE),
+}
 
 
-@app.command()
-def sampling(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    seeds: Seeds = 3,
-    jobs: Jobs = 0,
-    out: Out = None,
-    json: Json = False,
-) -> None:
-    """Class-balanced sampling: N from small to infinite (paper 3)."""
-    from kit.reproduce.sampling import run_sampling
+def _command(name: str, folder: str) -> Callable[..., None]:
+    def command(
+        config: ConfigName = "mini",
+        set_: Overrides = None,
+        seeds: Seeds = 3,
+        jobs: Jobs = 0,
+        out: Out = None,
+        json: Json = False,
+    ) -> None:
+        from importlib import import_module
 
-    _reproduce("sampling", run_sampling, config, set_, seeds, jobs, out, json)
+        from kit.config import load_config
+        from kit.files import json_text, write_json
+        from kit.progress import notice
+        from kit.reproduce.study import Study
 
+        loaded = load_config(config, set_ or ())
+        place = out or loaded.run.with_name(f"{loaded.run.name}-{folder}")
+        experiment = getattr(import_module(f"kit.reproduce.{name}"), f"run_{name}")
+        result = experiment(Study(loaded, place, range(seeds), jobs))
+        write_json(place / f"{name}.json", result)
+        typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds", result), nl=json)
+        notice(f"saved in {place}")
 
-@app.command()
-def table3(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    seeds: Seeds = 3,
-    jobs: Jobs = 0,
-    out: Out = None,
-    json: Json = False,
-) -> None:
-    """Spatial, visual, average and stack per predicate (the paper's table 3)."""
-    from kit.reproduce.table3 import run_table3
-
-    _reproduce("table3", run_table3, config, set_, seeds, jobs, out, json, shared="pipeline")
+    return command
 
 
-@app.command()
-def table4(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    seeds: Seeds = 3,
-    jobs: Jobs = 0,
-    out: Out = None,
-    json: Json = False,
-) -> None:
-    """The relation "is" by attribute, best and worst class (the paper's table 4)."""
-    from kit.reproduce.table4 import run_table4
-
-    _reproduce("table4", run_table4, config, set_, seeds, jobs, out, json, shared="pipeline")
+for _name, (_help, _folder) in EXPERIMENTS.items():
+    app.command(_name, help=_help)(_command(_name, _folder))
 
 
-@app.command()
-def ablation(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    seeds: Seeds = 3,
-    jobs: Jobs = 0,
-    out: Out = None,
-    json: Json = False,
-) -> None:
-    """The final score without each part of the pipeline."""
-    from kit.reproduce.ablation import run_ablation
-
-    _reproduce("ablation", run_ablation, config, set_, seeds, jobs, out, json, shared="pipeline")
-
-
-def _reproduce(
-    name: str,
-    run: Callable[[Study], dict[str, Any]],
-    config: str,
-    overrides: list[str] | None,
-    seeds: int,
-    jobs: int,
-    out: Path | None,
-    json: bool,
-    shared: str = "",
-) -> None:
-    """Run an experiment and print it; shared: the folder that several experiments use together."""
+def _text(title: str, result: dict[str, Any]) -> str:
     from kit.cli import show
-    from kit.config import load_config
-    from kit.files import json_text, write_json
-    from kit.progress import notice
-    from kit.reproduce.study import Study
 
-    loaded = load_config(config, overrides or ())
-    folder = out or loaded.run.with_name(f"{loaded.run.name}-{shared or name}")
-    result = run(Study(loaded, folder, range(seeds), jobs))
-    write_json(folder / f"{name}.json", result)
-    if json:
-        typer.echo(json_text(result))
-    else:
-        columns = list(dict.fromkeys(key for row in result["rows"] for key in row))
-        rows = [[row.get(c, "") for c in columns] for row in result["rows"]]
-        typer.echo(show.table(f"{name}, {seeds} seeds", columns, rows), nl=False)
-        claims = [(c["text"], "yes" if c["holds"] else "NO", c["figures"]) for c in result["claims"]]
-        typer.echo(show.table("What the paper says", ("", "here", ""), claims), nl=False)
-    notice(f"saved in {folder}")
+    columns = list(dict.fromkeys(key for row in result["rows"] for key in row))
+    rows = [[row.get(c, "") for c in columns] for row in result["rows"]]
+    claims = [(c["text"], "yes" if c["holds"] else "NO", c["figures"]) for c in result["claims"]]
+    return show.table(title, columns, rows) + show.table("What the paper says", ("", "here", ""), claims)

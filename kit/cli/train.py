@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -71,70 +72,35 @@ def stage(
         step.work(opened, force)
 
 
-@app.command()
-def prior(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Count P(predicate | subject, object): the baseline."""
-    from kit.cli.common import open_run, report_stage
-    from kit.stages.relation import prior_stage
-
-    opened = open_run(config, set_, run)
-    report_stage(opened, "prior", prior_stage(opened, force), json)
+RELATION_STAGES = {
+    "prior": "Count P(predicate | subject, object): the baseline.",
+    "spatial": "Train the spatio-semantic XGBoost models; counts the prior first where that is missing.",
+    "visual": "Train the visual model on the masked union crops, from a trained detector's backbone.",
+    "stack": "Train the third stage on the stack split, over the spatial and the visual scores.",
+}
 
 
-@app.command()
-def spatial(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Train the spatio-semantic XGBoost models; counts the prior first where that is missing."""
-    from kit.cli.common import open_run, report_stage
-    from kit.stages.relation import spatial_stage
+def _relation_command(name: str) -> Callable[..., None]:
+    def command(
+        config: ConfigName = "mini",
+        set_: Overrides = None,
+        run: RunFolder = None,
+        force: Force = False,
+        json: Json = False,
+    ) -> None:
+        from kit.cli.common import open_run, report_stage, use_threads
+        from kit.stages import relation
 
-    opened = open_run(config, set_, run)
-    report_stage(opened, "spatial", spatial_stage(opened, force), json)
+        opened = open_run(config, set_, run)
+        if name in ("visual", "stack"):
+            use_threads(opened)
+        report_stage(opened, name, getattr(relation, f"{name}_stage")(opened, force), json)
 
-
-@app.command()
-def visual(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Train the visual model on the masked union crops, from a trained detector's backbone."""
-    from kit.cli.common import open_run, report_stage, use_threads
-    from kit.stages.relation import visual_stage
-
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    report_stage(opened, "visual", visual_stage(opened, force), json)
+    return command
 
 
-@app.command()
-def stack(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Train the third stage on the stack split, over the spatial and the visual scores."""
-    from kit.cli.common import open_run, report_stage, use_threads
-    from kit.stages.relation import stack_stage
-
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    report_stage(opened, "stack", stack_stage(opened, force), json)
+for _name, _help in RELATION_STAGES.items():
+    app.command(_name, help=_help)(_relation_command(_name))
 
 
 @app.command()
@@ -171,7 +137,6 @@ def detector(
     only_source: Annotated[
         bool, typer.Option("--only-source", help="Train the source weights only.")
     ] = False,
-    jobs: Jobs = 1,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -180,15 +145,10 @@ def detector(
     Several processes: torchrun --nproc-per-node N --no-python -- kit train detector NAME.
     """
     from kit.cli.common import open_run, report_stage, use_threads
-    from kit.jobs import train_apart
     from kit.stages.detector import detector_stage, source_stage
 
     opened = open_run(config, set_, run)
     use_threads(opened)
     stage, make = ("source", source_stage) if only_source else ("detector", detector_stage)
-    names = [name] if name else list(opened.config.detector.models)
-    if jobs > 1 and len(names) > 1:
-        train_apart(opened, names, jobs, only_source, force)
-        force = False
-    for chosen in names:
+    for chosen in [name] if name else list(opened.config.detector.models):
         report_stage(opened, f"{stage}-{chosen}", make(opened, chosen, force), json)

@@ -1,15 +1,11 @@
-"""Several processes at one training (torchrun): who writes, and stages that all of them do together."""
+"""Several processes at one training (torchrun): who writes, and how they meet."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 from kit.config import Detector
-from kit.run import Run, Stage
 
 TIMEOUT = 7200  # seconds that processes wait for the first one's validation
 
@@ -39,23 +35,3 @@ def join(settings: Detector) -> None:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "nccl" if device == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=timedelta(seconds=TIMEOUT))
-
-
-@contextmanager
-def shared_stage(run: Run, name: str, made_from: dict[str, Any], *, force: bool) -> Iterator[Stage | None]:
-    """`Run.stage` for all processes: the first one opens and ends it, all get the stage to do, or None."""
-    if not launched():
-        with run.stage(name, made_from, force=force) as stage:
-            yield stage
-        return
-    from mmengine.dist import barrier
-
-    if is_first():
-        with run.stage(name, made_from, force=force) as stage:
-            barrier()
-            yield stage
-    else:
-        fresh = not force and (run.finished(name) or {}).get("made_from") == made_from
-        barrier()
-        yield None if fresh else Stage(name, run.path / f".{name}.part")
-    barrier()

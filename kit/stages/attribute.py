@@ -24,7 +24,8 @@ def attribute_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     """Train an "is" detector on the boxes of "is" relations: stage `attribute-NAME`, after `detector-NAME`."""
     from kit.detector.composite import composite_boxes
     from kit.detector.pictures import labelled_pictures
-    from kit.detector.processes import join, shared_stage
+    from kit.detector.processes import join
+    from kit.stages.shared import shared_stage
     from kit.stages.training import split_validation, task_of, train_stage
 
     config, settings = run.config, run.config.attribute

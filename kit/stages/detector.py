@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     """Train a detector's weights on the source set: stage `source-NAME`."""
     from kit.detector.pictures import labelled_pictures
-    from kit.detector.processes import join, shared_stage
+    from kit.detector.processes import join
+    from kit.stages.shared import shared_stage
     from kit.stages.training import task_of, train_stage, validation
     from kit.tables.coco import read_instances
 
@@ -52,7 +53,8 @@ def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
 def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     """Train a detector of the 57 classes: stage `detector-NAME`, after `source-NAME` where it needs one."""
     from kit.detector.pictures import labelled_pictures
-    from kit.detector.processes import join, shared_stage
+    from kit.detector.processes import join
+    from kit.stages.shared import shared_stage
     from kit.stages.training import split_validation, task_of, train_stage
 
     config, model = run.config, detector_model(run.config, name)

@@ -26,20 +26,20 @@ class Job:
     log: Path
 
 
-def run_jobs(jobs: Sequence[Job], workers: int, text: str, *, aloud: bool = False) -> None:
-    """Run the jobs, `workers` at a time, the processors shared out among them; aloud: pass their lines on.
+def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:
+    """Run the jobs, `workers` at a time, the processors shared out among them.
 
     Raises KitError, after all have ended, where one failed: its name, its last line, its log.
     """
     threads = _share(max(1, min(workers, len(jobs))))
-    results = ordered_map(lambda job: _run(job, threads, aloud), jobs, workers)
-    failed = [fault for fault in (results if aloud else track(results, len(jobs), text)) if fault]
+    results = ordered_map(lambda job: _run(job, threads), jobs, workers)
+    failed = [fault for fault in track(results, len(jobs), text) if fault]
     if failed:
         raise KitError(failed[0])
 
 
-def _run(job: Job, threads: int, aloud: bool) -> str | None:
-    """What went wrong, if something did."""
+def _run(job: Job, threads: int, aloud: bool = False) -> str | None:
+    """What went wrong, if something did; aloud: pass the lines on to the user."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with job.log.open("w", encoding="utf-8") as log:

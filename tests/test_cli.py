@@ -77,13 +77,13 @@ def test_the_main_job(kit, tiny, tmp_path):
     code, out, _ = kit("evaluate", "--split", "val", "--gt-boxes", "--scorer", "prior", *run, "--json")
     prior = json.loads(out)
     assert set(prior) == {"final_score", "relationships", "phrases", "counts"}
-    code, out, err = kit("evaluate", "--split", "val", "--gt-boxes", *run)
+    spatial = ["--scorer", "spatial", *run]
+    code, out, err = kit("evaluate", "--split", "val", "--gt-boxes", *spatial)
     assert "final score" in out
     assert "saved in" in err
-    assert (
-        "trained with other settings" in kit("evaluate", "--gt-boxes", *run, "--set", "seed=9", "--force")[2]
-    )
-    assert kit("predict", "--split", "test", *run)[0] == 0
+    _, _, err = kit("evaluate", "--gt-boxes", *spatial, "--set", "seed=9", "--force")
+    assert "trained with other settings" in err
+    assert kit("predict", "--split", "test", *spatial)[0] == 0
     code, out, _ = kit("submit", "--dry-run", *run)
     assert code == 0
     assert "no fault" in out
@@ -112,7 +112,8 @@ USER_ERRORS = [
     (["nonsense"], "No such command 'nonsense'"),
     (["score", "relations"], "Missing option '--truth'"),
     (["evaluate", "--split", "half"], "'half' is not one of"),
-    (["evaluate", "--split", "val"], "add --gt-boxes"),
+    (["evaluate", "--split", "val"], "run `kit train detector resnext` first"),
+    (["evaluate", "--gt-boxes", "--detections"], "give one of --gt-boxes, --detections, --attributes"),
     (["submit"], "give --dry-run, or --check FILE"),
     (["submit", "--check", "none.csv"], "no such file"),
     (["download", "--config", "layer6"], "generates the mini challenge only"),

@@ -13,15 +13,14 @@ def test_jobs_run_and_log(tmp_path):
         assert "44 of 57 classes matched" in text
 
 
-def test_a_failure_is_told_after_the_others_have_ended(tmp_path, capsys):
+def test_a_failure_is_told_after_the_others_have_ended(tmp_path):
     jobs = [
         Job("bad", [["classmap", str(tmp_path / "none")], ["--version"]], tmp_path / "bad.txt"),
         Job("good", [["--version"]], tmp_path / "good.txt"),
     ]
     with pytest.raises(KitError, match=r"bad failed: .*none: no such file.*see .*bad.txt"):
-        run_jobs(jobs, 1, "work", aloud=True)
+        run_jobs(jobs, 1, "work")
     assert "kit " in (tmp_path / "good.txt").read_text()
-    assert "no such file" in capsys.readouterr().err
     assert (tmp_path / "bad.txt").read_text().count("\n") == 1  # the second command was not run
 
 

@@ -61,6 +61,37 @@ def fuse_images(image, label, score, box, source, weights, iou, conf_type, overf
 
 
 @numba.njit(nogil=True, cache=True)
+def prepare(image, label, score, box, source, weights, lowest):  # type: ignore[no-untyped-def]
+    """The rows to fuse, in one pass: corners in order and within [0, 1], scores weighted; the rest left out.
+
+    Gives image, label, score, box and source of the rows kept, and whether all numbers were finite and no
+    score negative.
+    """
+    n = len(image)
+    out_image, out_label, out_source = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    out_score, out_box = np.empty(n), np.empty((n, 4))
+    finite, positive, count = True, True, 0
+    for i in range(n):
+        total = np.float64(score[i])
+        positive = positive and not score[i] < 0
+        for k in range(4):
+            total += np.float64(box[i, k])
+        finite = finite and np.isfinite(total)
+        for k in range(2):
+            low, high = min(box[i, k], box[i, k + 2]), max(box[i, k], box[i, k + 2])
+            out_box[count, k] = min(max(np.float64(low), 0.0), 1.0)
+            out_box[count, k + 2] = min(max(np.float64(high), 0.0), 1.0)
+        width = out_box[count, 2] - out_box[count, 0]
+        height = out_box[count, 3] - out_box[count, 1]
+        if score[i] >= lowest and width * height > 0:
+            out_image[count], out_label[count], out_source[count] = image[i], label[i], source[i]
+            out_score[count] = np.float64(score[i]) * weights[source[i]]
+            count += 1
+    kept = out_image[:count], out_label[:count], out_score[:count], out_box[:count], out_source[:count]
+    return kept, finite, positive
+
+
+@numba.njit(nogil=True, cache=True)
 def _bucket(key, size):  # type: ignore[no-untyped-def]
     """Rows by key, stable, and where each key's rows start; keys are 0 to size - 1."""
     starts = np.zeros(size + 1, np.int64)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.fusion.kernel import fuse_images
+from kit.fusion.kernel import fuse_images, prepare
 from kit.tables.schema import Detections
 
 Doubles = NDArray[np.float64]
@@ -92,22 +92,14 @@ def fuse(
     "avg" exceed what all sources together could say. Raises ValueError on what does not fit.
     """
     _check(image, label, score, box, source, iou, conf_type)
-    low, high = np.minimum(box[:, :2], box[:, 2:]), np.maximum(box[:, :2], box[:, 2:])
-    corners = np.concatenate([low, high], axis=1).astype(np.float64).clip(0, 1)
-    area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
-    rows = np.flatnonzero((score >= lowest) & (area > 0))
-    source = source[rows].astype(np.int64)
-    images, labels, scores, boxes, count = fuse_images(
-        image[rows].astype(np.int64),
-        label[rows].astype(np.int64),
-        score[rows].astype(np.float64) * weights[source],
-        corners[rows],
-        source,
-        weights,
-        iou,
-        CONF_TYPES.index(conf_type),
-        overflow,
-    )
+    lowest = score.dtype.type(lowest) if score.dtype.kind == "f" else lowest
+    kept, finite, positive = prepare(image, label, score, box, source, weights, lowest)
+    if not finite:
+        raise ValueError("score, box: expected finite numbers")
+    if not positive:
+        raise ValueError("score: expected no negative number")
+    arguments = (*kept, weights, iou, CONF_TYPES.index(conf_type), overflow)
+    images, labels, scores, boxes, count = fuse_images(*arguments)
     return Fused(images[:count], labels[:count], scores[:count], boxes[:count])
 
 
@@ -126,10 +118,6 @@ def _check(
     for name, column in (("label", label), ("score", score), ("source", source)):
         if column.shape != (n,):
             raise ValueError(f"{name}: expected shape ({n},), given {column.shape}")
-    if not (np.isfinite(score).all() and np.isfinite(box).all()):
-        raise ValueError("score, box: expected finite numbers")
-    if (score < 0).any():
-        raise ValueError("score: expected no negative number")
     if not 0 <= iou <= 1:
         raise ValueError(f"iou: expected a number in [0, 1], given {iou}")
     if conf_type not in CONF_TYPES:

@@ -30,7 +30,7 @@ from kit.vocabulary import vocabulary
 
 SHARED = "shared"
 BACKBONE = "backbone."
-CROPS = 256  # crops a forward pass of inference
+CROPS = 128  # crops a forward pass of inference
 
 
 class VisualNet(nn.Module):

@@ -136,7 +136,7 @@ class Visual(Model):
     highest_rate: float = Field(3e-4, gt=0)
     lowest_rate: float = Field(5e-5, gt=0)
     warmup: float = Field(0.05, ge=0, lt=1)
-    precision: Precision = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0)
 
 
@@ -215,6 +215,10 @@ class Training(Model):
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(100, ge=1)
     validate_pictures: int = Field(0, ge=0)
+
+    def weights_key(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on."""
+        return self.model_dump(exclude={"workers", "checkpoint_every", "validate_every", "validate_pictures"})
 
 
 class DetectorModel(Model):

@@ -86,7 +86,8 @@ class Run:
         """The folder of a finished stage. Raises KitError where it is not finished."""
         if self.finished(name) is None:
             kind, _, rest = name.partition("-")
-            command = MADE_BY[kind].format(rest.split("-")[0])
+            by_split = MADE_BY[kind].endswith("--split {}")
+            command = MADE_BY[kind].format(rest.split("-")[0] if by_split else rest)
             raise KitError(f"{self.path}: stage {name} is not there", f"run `kit {command}` first")
         return self.path / name
 
@@ -125,7 +126,7 @@ class Run:
             start, clock = datetime.now(UTC), time.monotonic()
             yield stage
             record = {
-                "id": hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16],
+                "id": _id(made_from, start),
                 "started": start.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 2),
                 "metrics": stage.metrics,
@@ -219,6 +220,8 @@ class _Hashes:
             stat = path.stat()
         except OSError:
             raise KitError(f"{path}: no such file") from None
+        if path.is_dir():
+            raise KitError(f"{path}: a folder, not a file")
         stamp = [stat.st_size, stat.st_mtime_ns]
         known = self.known.get(str(path.resolve()))
         if not known or known[:2] != stamp:
@@ -227,6 +230,12 @@ class _Hashes:
             self.known[str(path.resolve())] = known
             write_json(self.path, self.known)
         return str(known[2])
+
+
+def _id(made_from: dict[str, Any], start: datetime) -> str:
+    """What later stages know this result by: another one each time the stage is done."""
+    text = json.dumps([made_from, start.isoformat()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _sizes(folder: Path) -> dict[str, int]:

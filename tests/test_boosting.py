@@ -113,3 +113,14 @@ def test_log_loss_by_hand():
         -(np.log(0.5) + np.log(0.9)) / 2
     )
     assert log_odds(np.array([0.5, 0.75])) == pytest.approx([0, np.log(3)])
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_rare_noise_wants_no_tree_either(classes):
+    """Against the share of the labels, not against the half that XGBoost predicts before its first tree."""
+    rng = np.random.default_rng(0)
+    data = rows(4000, noise=True)
+    label = (rng.random(4000) < 0.01).astype(int) * (rng.integers(1, 3, 4000) if classes else 1)
+    data = Rows(data.features, label, data.fold)
+    settings = Boosting(rounds=60, block=20, threads=1, folds=3, eta=0.3, reg_lambda=1)
+    assert fit(data, settings, 0, classes) is None

@@ -84,7 +84,7 @@ def test_the_main_job(kit, tiny, tmp_path):
     _, _, err = kit("evaluate", "--gt-boxes", *spatial, "--set", "seed=9", "--force")
     assert "trained with other settings" in err
     assert kit("predict", "--split", "test", *spatial)[0] == 0
-    code, out, _ = kit("submit", "--dry-run", *run)
+    code, out, _ = kit("submit", "--dry-run", *spatial)
     assert code == 0
     assert "no fault" in out
     assert "would send" in out
@@ -114,6 +114,14 @@ USER_ERRORS = [
     (["evaluate", "--split", "half"], "'half' is not one of"),
     (["evaluate", "--split", "val"], "run `kit train detector resnext` first"),
     (["evaluate", "--gt-boxes", "--detections"], "give one of --gt-boxes, --detections, --attributes"),
+    (["evaluate", "--split", "test", "--set", "data.test.relations=[]"], "data.test.relations is not set"),
+    (["train", "prior", "--set", "data.train.relations=data"], "data: a folder, not a file"),
+    (["train", "detector", "--set", "detector.models={}"], "detector.models is empty"),
+    (["detect", "--set", "detector.models={}"], "the config names no such detectors"),
+    (["train", "all", "--only", "prior", "--from", "spatial"], "--only and --from exclude each other"),
+    (["reproduce", "table1", "--config", "relations"], "detector.models is empty"),
+    (["reproduce", "sampling", "--config", "relations"], "detector.models is empty"),
+    (["config", "--set", "relation.visual.precision=float16"], "input should be 'float32' or 'bfloat16'"),
     (["submit"], "give --dry-run, or --check FILE"),
     (["submit", "--check", "none.csv"], "no such file"),
     (["download", "--config", "layer6"], "generates the mini challenge only"),

@@ -152,3 +152,28 @@ def test_wrong_rows_are_told(box, score, message):
     one = np.zeros(1, np.int64)
     with pytest.raises(ValueError, match=message):
         fuse(one, one, score, box, one, np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("source", 1, "source: expected numbers from 0 to 0, given 1 to 1"),
+        ("source", -1, "source: expected numbers from 0 to 0"),
+        ("image", -1, "image: expected numbers from 0 and more, given -1 to -1"),
+        ("label", -2, "label: expected numbers from 0 and more"),
+        ("score", np.nan, "score, box: expected finite numbers"),
+        ("box", np.inf, "score, box: expected finite numbers"),
+        ("score", -0.1, "score: expected no negative number"),
+    ],
+)
+def test_rows_that_cannot_be(name, value, message):
+    rows = {
+        "image": np.zeros(1, np.int64),
+        "label": np.zeros(1, np.int64),
+        "score": np.ones(1),
+        "box": np.array([[0, 0, 1.0, 1.0]]),
+        "source": np.zeros(1, np.int64),
+    }
+    rows[name][...] = value
+    with pytest.raises(ValueError, match=message):
+        fuse(*rows.values(), np.ones(1))

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,7 +172,7 @@ def test_from_detections_to_a_submission(copied):
     )
     prior_stage(run)
     predict_stage(run, "test", "prior")
-    assert submission_stage(run)[1].ok
+    assert submission_stage(run, "prior")[1].ok
 
 
 def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, capsys):
@@ -223,19 +224,53 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    words += ["-m", "--", "kit", "train", "detector", "resnext", "--run", path]
+    words += ["-m", "--", "tests.two_ranks", "train", "detector", "resnext", "--run", path]
     words += [w for o in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", o)]
+    root = Path(__file__).parents[1]
+    environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(tmp_path), "PYTHONPATH": str(root)}
     done = subprocess.run(
-        [str(w) for w in words], capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [str(w) for w in words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
     record = Run(trained.config, path).finished("detector-resnext")
     assert record["metrics"]["pictures"] == 150
-    one = read_state(trained.folder("detector-resnext") / "weights.pth")
-    two = read_state(path / "detector-resnext" / "weights.pth")
-    assert set(one) == set(two)
+    ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
+    alone = read_state(trained.folder("detector-resnext") / "weights.pth")
+    learned = [name for name in alone if name.endswith("weight") and "bn" not in name]
+    for name in learned:  # the processes saw different pictures and learned the same: gradients were averaged
+        assert torch.equal(ranks[0][name], ranks[1][name]), name
+    assert not all(torch.equal(ranks[0][name], alone[name]) for name in learned)
+    kept = read_state(path / "detector-resnext" / "weights.pth")
+    assert all(torch.equal(kept[name], ranks[0][name]) for name in learned)
+    statistics = "backbone.bn1.running_mean"
+    assert not torch.equal(ranks[0][statistics], ranks[1][statistics])
+
+
+def test_a_half_written_checkpoint_is_passed_over(trained, tiny, tmp_path, monkeypatch, capsys):
+    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
+    run = Run(trained.config, tmp_path / "run")
+    whole = training._Report.step
+
+    def stopped(report, runner, done, outputs):
+        if done == 5:
+            raise KeyboardInterrupt
+        whole(report, runner, done, outputs)
+
+    monkeypatch.setattr(training._Report, "step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        detector_stage(run, "resnext")
+    newest = run.path / ".detector-resnext.part" / "iter_4.pth"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    monkeypatch.setattr(training._Report, "step", whole)
+    detector_stage(run, "resnext")
+    err = capsys.readouterr().err
+    assert "iter_4.pth is not whole" in err
+    assert "going on from iter_2.pth" in err
 
 
 @pytest.mark.parametrize(

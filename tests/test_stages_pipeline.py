@@ -14,6 +14,7 @@ from kit.relation.final import Confidence
 from kit.relation.scored import ScoredPairs
 from kit.run import Run
 from kit.stages.attribute import attribute_stage
+from kit.stages.detector import detector_stage
 from kit.stages.evaluate import gt_stage
 from kit.stages.final import final_stage
 from kit.stages.models import load_ensemble
@@ -146,16 +147,20 @@ def test_no_row_of_another_split_reaches_the_second_stage(whole, tiny, tmp_path)
         marked[split].write_text(text.replace(",at\n", ",on\n").replace(",holds\n", ",hits\n"))
     planted = [f"data.{split}.relations={path}" for split, path in marked.items()]
     path = tmp_path / "run"
-    for name in ("source-resnext", "detector-resnext"):
-        shutil.copytree(whole.folder(name), path / name)
+    shutil.copytree(whole.folder("source-resnext"), path / "source-resnext")
     other = Run(config(*planted), path)
+    detector_stage(other, "resnext")
+    attribute_stage(other, "resnext")
     spatial_stage(other)
     visual_stage(other)
-    names = [p.name for p in whole.folder("visual").glob("*.pth")]
+    names = [f"visual/{p.name}" for p in whole.folder("visual").glob("*.pth")]
     assert names
-    for name in names:
-        one, two = (read_state(run.folder("visual") / name) for run in (whole, other))
-        assert all((one[key] == two[key]).all() for key in one)
+    for name in (*names, "detector-resnext/weights.pth", "attribute-resnext/weights.pth"):
+        one, two = (read_state(run.path / name) for run in (whole, other))
+        assert all((one[key] == two[key]).all() for key in one), name
+    for stage in ("prior", "spatial"):
+        one, two = (np.load(run.folder(stage) / "statistics.npz") for run in (whole, other))
+        assert all(np.array_equal(one[key], two[key]) for key in one.files)
     stack_stage(other)
     one, two = (json.loads((run.folder("stack") / "stack.json").read_text()) for run in (whole, other))
     assert one["models"] != two["models"]  # the marker is where the third stage does learn from

@@ -34,7 +34,7 @@ def test_from_annotations_to_a_checked_submission(run):
     assert again.final_score == pytest.approx(spatial.final_score, abs=1e-12)
 
     assert predict_stage(run, "test", "spatial")["metrics"]["images"] == 30
-    path, report = submission_stage(run)
+    path, report = submission_stage(run, "spatial")
     assert report.ok, report.faults
     assert read_image_ids(path) == read_image_ids("data/mini/VRD_sample_submission.csv")
     hidden = read_relations("data/mini/hidden/test-vrd.csv")

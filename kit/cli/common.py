@@ -28,7 +28,7 @@ def use_threads(run: Run) -> None:
 
 def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> None:
     """Print a stage's folder, time and figures."""
-    if int(os.environ.get("RANK", "0")):
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return
     path = run.path / name
     if json:

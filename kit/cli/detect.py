@@ -23,12 +23,16 @@ def detect(
 ) -> None:
     """Detect objects with the trained detectors under every view of the config."""
     from kit.cli.common import open_run, report_stage, use_threads
+    from kit.errors import KitError
     from kit.stages.detection import detect_stage
     from kit.stages.family import ATTRIBUTES, OBJECTS
 
     opened = open_run(config, set_, run)
     use_threads(opened)
     family = ATTRIBUTES if attributes else OBJECTS
-    for chosen in [name] if name else family.names(opened.config):
+    names = [name] if name else family.names(opened.config)
+    if not names:
+        raise KitError("the config names no such detectors", "set detector.models, attribute.models")
+    for chosen in names:
         record = detect_stage(opened, split.value, chosen, force, family)
         report_stage(opened, f"{family.detection}-{split.value}-{chosen}", record, json)

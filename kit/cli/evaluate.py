@@ -43,6 +43,10 @@ def evaluate(
     opened = open_run(config, set_, run)
     use_threads(opened)
     chosen = scorer.value if scorer else opened.config.relation.combine
+    files = getattr(opened.config.data, split.value)
+    if not (files.relations or (detections and files.boxes)):
+        name = f"data.{split.value}.relations"
+        raise KitError(f"{name} is not set: this split has no truth", f"give it with --set {name}=FILE")
     if gt_boxes:
         _on_truth(opened, split.value, chosen, force, json)
     elif detections:
@@ -63,8 +67,10 @@ def _on_truth(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> Non
 
 def _detections(run: Run, split: Any, force: bool, json: bool) -> None:
     from kit.cli import show
+    from kit.stages.plan import detections_of
     from kit.stages.table1 import table1_stage
 
+    detections_of(run, split)
     folder, rows = table1_stage(run, split, force)
     title = f"Detection mAP at IoU 0.5, {split}"
     text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])

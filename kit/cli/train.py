@@ -33,6 +33,7 @@ def all_(
     from kit.cli.common import open_run, use_threads
     from kit.files import json_text
     from kit.jobs import run_steps
+    from kit.progress import notice
     from kit.stages.plan import chosen, states, training_steps
 
     opened = open_run(config, set_, run)
@@ -41,13 +42,17 @@ def all_(
     wanted = chosen(steps, only or (), first)
     if not dry_run:
         run_steps(opened, wanted, jobs, force=first is not None)
-    rows = [
-        {"stage": s.step.name, "state": s.state, "seconds": s.seconds, "figure": s.figure}
-        for s in states(opened, steps)
-    ]
+    found = states(opened, steps, wanted if dry_run and first else ())
+    if only and dry_run:
+        found = [s for s in found if s.step in wanted]
+    rows = [{"stage": s.step.name, "state": s.state, "seconds": s.seconds, "figure": s.figure} for s in found]
     columns = ("stage", "state", "seconds", "main number")
     text = show.table(str(opened.path), columns, [tuple(_shown(v) for v in row.values()) for row in rows])
     typer.echo(json_text(rows) if json else text, nl=json)
+    left = [s.seconds for s in found if s.state != "finished"]
+    if dry_run and left:
+        known = [seconds for seconds in left if seconds is not None]
+        notice(f"{len(left)} stages to do; {len(known)} of them took {sum(known):.0f} s before")
 
 
 def _shown(value: object) -> str:
@@ -145,10 +150,14 @@ def detector(
     Several processes: torchrun --nproc-per-node N --no-python -- kit train detector NAME.
     """
     from kit.cli.common import open_run, report_stage, use_threads
+    from kit.errors import KitError
     from kit.stages.detector import detector_stage, source_stage
 
     opened = open_run(config, set_, run)
     use_threads(opened)
     stage, make = ("source", source_stage) if only_source else ("detector", detector_stage)
-    for chosen in [name] if name else list(opened.config.detector.models):
+    names = [name] if name else list(opened.config.detector.models)
+    if not names:
+        raise KitError("detector.models is empty", "name a detector in the config")
+    for chosen in names:
         report_stage(opened, f"{stage}-{chosen}", make(opened, chosen, force), json)

@@ -51,7 +51,9 @@ class Found:
 
 
 def device_of(name: str) -> torch.device:
-    """The device of a setting: auto is the GPU where there is one."""
+    """The device of a setting: auto is the GPU where there is one. Raises KitError where there is none."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise KitError(f"detector.device is {name}, but torch sees no GPU", "set it to auto or cpu")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 

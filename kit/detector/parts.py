@@ -54,6 +54,8 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
     def load_data_list(self) -> list[dict[str, Any]]:
         """One record a picture: its file, its boxes (normalised), their labels."""
         boxes = read_annotations(Path(self.ann_file))
+        sides = boxes.box[:, 2:] - boxes.box[:, :2]
+        boxes = boxes.take(np.flatnonzero((sides > 0).all(axis=1)))  # one without area would teach NaN
         order = np.argsort(boxes.image, kind="stable")
         rows = np.split(order, np.cumsum(np.bincount(boxes.image, minlength=len(boxes.images)))[:-1])
         folder = Path(self.data_prefix["img"])

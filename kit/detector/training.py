@@ -16,10 +16,11 @@ from torch import nn
 
 from kit.config import Architecture, Inference, Training
 from kit.detector.architecture import model_config, prepare
-from kit.detector.checkpoint import State, write_state
+from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.inference import device_of
 from kit.detector.pictures import LabelledPictures, write_annotations
 from kit.detector.processes import is_first, launched
+from kit.errors import FileFault, KitError
 from kit.files import write_json
 from kit.progress import Line, notice
 
@@ -68,6 +69,8 @@ def train_detector(
         barrier()
         runner = Runner.from_cfg(_config(config))
         _quiet_logger(runner)
+        if not launched():  # mmengine takes whatever GPU there is
+            runner.model.to(device_of(task.device))
         if task.training.channels_last:
             runner.model.to(memory_format=torch.channels_last)
         runner.register_hook(report.hook(), priority="VERY_LOW")
@@ -97,7 +100,7 @@ def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bo
         "work_dir": str(folder),
         "train_dataloader": _loader(task, folder),
         "train_cfg": {"type": "ResumedTrainLoop", "max_iters": training.iterations},
-        "optim_wrapper": _optimiser(training),
+        "optim_wrapper": _optimiser(task),
         "param_scheduler": _schedule(training),
         "default_hooks": {
             "logger": {"type": "LoggerHook", "interval": EVERY},
@@ -105,7 +108,7 @@ def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bo
                 "type": "CheckpointHook",
                 "by_epoch": False,
                 "interval": training.checkpoint_every,
-                "max_keep_ckpts": 1,
+                "max_keep_ckpts": 2,  # mmengine removes the oldest before it has written the newest
                 "save_last": False,
             },
         },
@@ -148,8 +151,14 @@ def _loader(task: Task, folder: Path) -> dict[str, Any]:
     }
 
 
-def _optimiser(training: Training) -> dict[str, Any]:
+def _optimiser(task: Task) -> dict[str, Any]:
+    """Mmengine's optimiser; torch's fused one on a GPU. Raises KitError for float16 without a GPU."""
+    training, gpu = task.training, _on_gpu(task)
+    if training.precision == "float16" and not gpu:
+        raise KitError("training.precision float16 needs a GPU", "set it to bfloat16 or float32")
     optimizer: dict[str, Any] = {"lr": training.rate, "weight_decay": training.weight_decay}
+    if gpu:
+        optimizer["fused"] = True
     if training.optimizer == "sgd":
         optimizer |= {"type": "SGD", "momentum": 0.9}
     else:
@@ -239,12 +248,16 @@ class _Report:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    try:
-        path = Path((folder / "last_checkpoint").read_text(encoding="utf-8").strip())
-    except OSError:
-        return None
-    path = folder / path.name
-    return path if path.exists() else None
+    """The newest checkpoint that is whole; a half-written one is passed over."""
+    paths = sorted(folder.glob("iter_*.pth"), key=lambda path: -int(path.stem.removeprefix("iter_")))
+    for path in paths:
+        try:
+            read_checkpoint(path)
+        except FileFault:
+            notice(f"{path.name} is not whole; looking for an older one")
+            continue
+        return path
+    return None
 
 
 def _config(values: dict[str, Any]) -> Any:

@@ -92,6 +92,7 @@ def fuse(
     "avg" exceed what all sources together could say. Raises ValueError on what does not fit.
     """
     _check(image, label, score, box, source, iou, conf_type)
+    _check_indices(image, label, source, len(weights))
     lowest = score.dtype.type(lowest) if score.dtype.kind == "f" else lowest
     kept, finite, positive = prepare(image, label, score, box, source, weights, lowest)
     if not finite:
@@ -122,3 +123,12 @@ def _check(
         raise ValueError(f"iou: expected a number in [0, 1], given {iou}")
     if conf_type not in CONF_TYPES:
         raise ValueError(f"conf_type: expected one of {', '.join(CONF_TYPES)}, given {conf_type!r}")
+
+
+def _check_indices(image: NDArray[Any], label: NDArray[Any], source: NDArray[Any], sources: int) -> None:
+    for name, column, end in (("image", image, None), ("label", label, None), ("source", source, sources)):
+        if len(column) and (column.min() < 0 or (end is not None and column.max() >= end)):
+            wanted = "0 and more" if end is None else f"0 to {end - 1}"
+            raise ValueError(
+                f"{name}: expected numbers from {wanted}, given {column.min()} to {column.max()}"
+            )

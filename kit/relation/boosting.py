@@ -108,13 +108,24 @@ def _try_rounds(
             for i in range(grown, done):
                 booster.update(matrix, i)
         grown = done
-        out = [b.predict(m) for b, m in zip(boosters, held, strict=True)]
+        if done or rows.margin is not None:
+            out = [b.predict(m) for b, m in zip(boosters, held, strict=True)]
+        else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
+            out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
         losses[done] = log_loss(np.concatenate(out), label, classes)
         if losses[done] < losses[best] or done == 0:
             best, raw = done, boosters[0].save_raw("ubj")
         elif done - best >= settings.patience * settings.block:
             break
     return losses, best, raw
+
+
+def _mean(label: NDArray[Any], n: int, classes: int) -> Floats:
+    """The share of the labels (of each class), for n rows."""
+    if not classes:
+        return np.full(n, label.mean(), np.float32)
+    share = np.bincount(label.astype(np.int64), minlength=classes) / len(label)
+    return np.tile(share.astype(np.float32), (n, 1))
 
 
 def log_loss(probability: Floats, label: NDArray[Any], classes: int = 0) -> float:

@@ -41,6 +41,8 @@ def context_features(objects: Objects, candidates: Candidates, pair: Columns) ->
     sure = _sure(objects)
     rival = sure[candidates.subject] & sure[candidates.object]
     columns = _counts(objects, candidates, sure)
+    in_image = np.bincount(candidates.image, rival, len(candidates.images))[candidates.image]
+    columns["pairs"] = (in_image + ~rival).astype(np.float32)
     for name, group in groups.items():
         low = int(group.min(initial=0))
         dense = group - low

@@ -46,7 +46,8 @@ class Confidence:
         if self.line is None:
             return score
         slope, constant = self.line[pairs.predicate].T
-        return np.asarray(1 / (1 + np.exp(-(slope * log_odds(score) + constant))))
+        shown = np.clip(slope * log_odds(score) + constant, -700, 700)
+        return np.asarray(1 / (1 + np.exp(-shown)))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""

@@ -29,7 +29,7 @@ def run_full(study: Study) -> None:
 
 def source_changes(study: Study) -> dict[str, Any]:
     """The settings that name the shared source weights."""
-    weights = study.sources(list(study.config.detector.models))
+    weights = study.sources(study.detectors())
     return {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
 
 

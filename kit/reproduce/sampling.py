@@ -16,7 +16,7 @@ THIRDS = ("rare", "middle", "frequent")
 
 def run_sampling(study: Study, limits: tuple[int | None, ...] = LIMITS) -> dict[str, Any]:
     """Train with every N and compare; the results, with the claims, also in `sampling.json` and `.png`."""
-    name = next(iter(study.config.detector.models))
+    name = study.detectors()[0]
     weights = study.sources([name])[name]
     model = {**study.config.detector.models[name].model_dump(mode="json"), "weights": str(weights)}
     view = study.config.detector.inference.views[0].model_dump(mode="json")

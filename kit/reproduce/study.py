@@ -14,6 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from kit.config import Config
+from kit.errors import KitError
 from kit.files import write_text
 from kit.jobs import Job, run_jobs
 from kit.run import Run
@@ -52,6 +53,12 @@ class Study:
     def run(self, variant: str, seed: int) -> Run:
         """The run of a variant and a seed."""
         return Run(self.config, self.folder / f"{variant}-{seed}")
+
+    def detectors(self) -> list[str]:
+        """The names of the config's detectors. Raises KitError where there is none."""
+        if not self.config.detector.models:
+            raise KitError("detector.models is empty", "this experiment needs detectors")
+        return list(self.config.detector.models)
 
     def sources(self, names: Sequence[str]) -> dict[str, Path]:
         """Source weights for every detector: the config's own, or trained once for the whole study."""

@@ -13,7 +13,7 @@ STARTS = {"scratch": "from scratch", "new-heads": "new heads", "pwt": "partial w
 
 def run_table1(study: Study) -> dict[str, Any]:
     """Train, evaluate and compare; the results, with the claims, also in `table1.json` and `table1.png`."""
-    names = list(study.config.detector.models)
+    names = study.detectors()
     first, weights = names[0], study.sources(names)
     given = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
     jobs = []

@@ -47,6 +47,8 @@ def claims(ap: Doubles, counts: Doubles) -> list[Claim]:
         mean[SCORERS.index(s)] for s in ("spatial", "visual", "average", "stack")
     )
     enough = counts >= ENOUGH
+    if not enough.any():
+        return [Claim(f"a predicate has {ENOUGH} relations and more", False, f"at most {counts.max():.0f}")]
     won = {
         "spatial": [NAMES[k] for k in np.flatnonzero(enough & (spatial > visual))],
         "visual": [NAMES[k] for k in np.flatnonzero(enough & (visual > spatial))],

@@ -28,7 +28,8 @@ def run_table4(study: Study) -> dict[str, Any]:
         row |= {key: _often([r[key] for r in all_]) for key in ("best", "worst")}
         rows.append(row)
     means = [np.mean([r["AP"] for r in table.values()]) for own_ in tables for table in own_]
-    claim = Claim("every attribute is learned", min(means) > 0, f"mean AP {np.mean(means):.3f}")
+    learned = bool(means) and min(means) > 0
+    claim = Claim("every attribute is learned", learned, f"mean AP {np.mean(means or [0]):.3f}")
     return {"rows": rows, "claims": [claim.as_dict()]}
 
 

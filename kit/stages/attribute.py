@@ -35,7 +35,8 @@ def attribute_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     model, folder = detector_model(config, name), picture_folder(config, "train")
     base = run.folder(f"detector-{name}") / "weights.pth"
     choice = {
-        "training": settings.training.model_dump(),
+        "training": settings.training.weights_key(),
+        "images": str(folder),
         "limit": settings.sampling_limit,
         "seed": config.seed,
     }

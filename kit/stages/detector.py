@@ -33,7 +33,10 @@ def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
             "give a checkpoint, or detector.source.annotations and images to train one on",
         )
     files = [f for f in (source.annotations, source.val_annotations) if f]
-    made_from = run.key({**_common(config, model), "training": source.training.model_dump()}, files)
+    own_files = {"images": str(source.images)}
+    made_from = run.key(
+        {**own_files, **_common(config, model), "training": source.training.weights_key()}, files
+    )
     own = f"source-{name}"
     join(config.detector)
     with shared_stage(run, own, made_from, force=force) as stage:
@@ -64,11 +67,13 @@ def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
         source_stage(run, name)
     choice = {
         **_common(config, model),
-        "training": settings.training.model_dump(),
+        "training": settings.training.weights_key(),
+        "images": str(folder),
         "start": settings.start,
         "limit": settings.sampling_limit,
     }
-    inputs = [*config.data.train.boxes, *(path for path in (model.weights, settings.class_map) if path)]
+    truth = config.data.train.boxes or config.data.train.relations
+    inputs = [*truth, *(path for path in (model.weights, settings.class_map) if path)]
     made_from = run.key(choice, inputs, after=[f"source-{name}"] if own_source else [])
     own = f"detector-{name}"
     join(settings)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 from kit.config import Config
 from kit.data.splits import load_split, split_files
+from kit.errors import KitError
 from kit.files import write_json
 from kit.metric.judgement import judge
 from kit.metric.relations import evaluate, score
@@ -39,6 +42,10 @@ def final_stage(run: Run, scorer: ScorerName, force: bool = False) -> Confidence
 
 def _choose(config: Config, pairs: ScoredPairs, scorer: ScorerName) -> tuple[Confidence, dict[str, Any]]:
     """The best confidence on the validation split, with the table of tries."""
+    if np.isnan(getattr(pairs, scorer)).any():
+        raise KitError(
+            f"pairs-val has no scores of {scorer}", f"run `kit predict --split val --scorer {scorer}`"
+        )
     tables = load_split(config.data.val, "val")
     parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}
     truths = {

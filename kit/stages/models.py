@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.data.splits import load_split
-from kit.errors import KitError
 from kit.metric.relations import evaluate
 from kit.relation.candidates import pair_candidates, to_predictions
 from kit.relation.ensemble import NEEDS, Ensemble, ScorerName
@@ -78,13 +77,10 @@ def average_weights(run: Run, spatial: SpatialScorer, visual: bool) -> tuple[Flo
 
     names = vocabulary().predicates
     half = np.full(len(names), 0.5, np.float32)
-    if not visual:
+    val = run.config.data.val
+    if not (visual and val.relations and val.images):
         return half, []
-    try:
-        tables = load_split(run.config.data.val, "val")
-        seen = visual_scorer(run, spatial, "val")
-    except KitError:
-        return half, []
+    tables, seen = load_split(val, "val"), visual_scorer(run, spatial, "val")
     pairs = pair_candidates(tables.objects)
     label = tables.objects.label
     allowed = vocabulary().allowed[:, label[pairs.subject], label[pairs.object]]

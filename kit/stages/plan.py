@@ -103,12 +103,12 @@ def detections_of(run: Run, split: SplitName) -> None:
             step.work(run, False)
 
 
-def states(run: Run, steps: Sequence[Step]) -> list[State]:
-    """What is finished and what is to do, without doing anything."""
+def states(run: Run, steps: Sequence[Step], again: Sequence[Step] = ()) -> list[State]:
+    """What is finished and what is to do, without doing anything; again: steps that are done in any case."""
     out: list[State] = []
-    todo: set[str] = set()
+    todo = {step.name for step in again}
     for step in steps:
-        finished = not todo & set(step.after) and _is_fresh(run, step)
+        finished = step.name not in todo and not todo & set(step.after) and _is_fresh(run, step)
         if not finished:
             todo.add(step.name)
         record = run.finished(step.name) or _beside(run, step.name)
@@ -119,8 +119,10 @@ def states(run: Run, steps: Sequence[Step]) -> list[State]:
 
 
 def chosen(steps: Sequence[Step], only: Sequence[str], first: str | None) -> list[Step]:
-    """The steps named, or those from one on. Raises KitError on a name that no step has."""
+    """The steps named, or those from one on. Raises KitError on a name that no step has, and on both."""
     names = [step.name for step in steps]
+    if only and first:
+        raise KitError("--only and --from exclude each other", "give one of them")
     for name in [*only, *([first] if first else [])]:
         if name not in names:
             raise KitError(f"no stage {name}", f"stages: {', '.join(names)}")

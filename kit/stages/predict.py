@@ -28,7 +28,9 @@ def predict_stage(run: Run, split: SplitName, scorer: ScorerName, force: bool = 
     Where the run has no detections of the validation split, exponents are 1 and nothing is calibrated.
     """
     pairs_stage(run, split, scorer, force)
-    chosen = run.finished("pairs-val") is not None
+    chosen = run.finished("fuse-val") is not None
+    if chosen and split != "val":  # the choices are made for the very models that score this split
+        pairs_stage(run, "val", scorer)
     confidence = final_stage(run, scorer) if chosen else Confidence()
     if not chosen:
         notice("note: no validation detections: detection scores count as they are, nothing is calibrated")
@@ -52,14 +54,13 @@ def predict_stage(run: Run, split: SplitName, scorer: ScorerName, force: bool = 
 def submission_stage(run: Run, scorer: ScorerName | None = None, force: bool = False) -> tuple[Path, Report]:
     """Write the submission and check it: stage `submission`, after `predict-test`, which is done first.
 
-    scorer: default that of the predictions that are there, else `relation.combine`.
+    scorer: default `relation.combine`.
     """
     config = run.config
     settings = config.submission
     ids = split_ids(config, "test")
-    there = (run.finished("predict-test") or {}).get("metrics", {}).get("scorer")
     detections_of(run, "test")
-    predict_stage(run, "test", scorer or there or config.relation.combine, force)
+    predict_stage(run, "test", scorer or config.relation.combine, force)
     folder = run.folder("predict-test")
     made_from = run.key(settings.model_dump(), [ids_file(config)], after=["predict-test"])
     name = f"submission.{settings.packing}"

@@ -144,11 +144,14 @@ def training_tables(run: Run, split: SplitName) -> SplitTables:
 def settings_of(config: Config, name: str) -> dict[str, Any]:
     """The settings that a training stage depends on."""
     relation = config.relation
-    boxes: dict[str, Any] = {} if relation.train_boxes == "truth" else {"train_boxes": relation.train_boxes}
+    boxes: dict[str, Any] = {}
+    if relation.train_boxes == "predicted":
+        boxes = {"train_boxes": relation.train_boxes, "boxes": relation.budget.boxes}
     if name == "prior":
         return {**relation.prior.model_dump(), **boxes}
     settings = getattr(relation, name)
-    return {name: settings and settings.model_dump(), "seed": config.seed, **boxes}
+    own = settings and settings.model_dump(exclude={"threads", "workers"})
+    return {name: own, "seed": config.seed, **boxes}
 
 
 def check_settings(run: Run, name: str) -> Path:

@@ -58,12 +58,29 @@ class Mini(Model):
     seed: int = 0
 
 
+class Download(Model):
+    """How the real data comes. mirror: an address or folder that holds it instead of the published places.
+
+    at_once: photos at a time; longest: stored with this longest side at most, null as they come; connect,
+    read: seconds to wait for a connection and between two reads; tries, and the first wait between them.
+    """
+
+    mirror: str | None = None
+    at_once: int = Field(64, ge=1, le=512)
+    longest: int | None = Field(None, ge=64)
+    connect: float = Field(20.0, gt=0)
+    read: float = Field(60.0, gt=0)
+    tries: int = Field(6, ge=1)
+    wait: float = Field(1.0, ge=0)
+
+
 class Data(Model):
     """Where the data is; `source: mini` generates it into `root`."""
 
     source: Literal["mini", "openimages"] = "openimages"
     root: Path = Path("data")
     mini: Mini = Mini()
+    download: Download = Download()
     train: Split = Split()
     stack: Split = Split()
     val: Split = Split()

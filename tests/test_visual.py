@@ -7,18 +7,20 @@ import pytest
 import torch
 from PIL import Image
 
-from kit.config import Prior, Spatial, Visual
+from kit.config import Prior, Spatial, Split, Visual
+from kit.data.splits import load_split
 from kit.detector.architecture import build, model_config, prepare
 from kit.errors import KitError
 from kit.relation import visual_training
 from kit.relation.candidates import pair_candidates
 from kit.relation.crops import union_crop
-from kit.relation.prior import Examples
+from kit.relation.prior import Examples, pair_examples
 from kit.relation.spatial import PAIRWISE, SpatialScorer
 from kit.relation.visual import SHARED, VisualNet, load_visual
 from kit.relation.visual_training import PairRows, pair_rows, train_visual
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
+from tests.paths import OPENIMAGES, needs_openimages
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FEW = Visual(size=32, hidden=16, epochs=6, batch=16, negatives=1.0, highest_rate=3e-3)
@@ -204,3 +206,24 @@ def test_no_pairs(spatial, rows, detector, photos, tmp_path):
         0,
         10,
     )
+
+
+@needs_openimages
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_the_real_photos_go_the_same_way(part, detector, tmp_path):
+    """Real rows and photos, read as any split; networks without training, since none is at hand."""
+    folder = OPENIMAGES / "photos" / part
+    tables = load_split(Split(relations=[folder / "vrd.csv"]), part)
+    examples = pair_examples(tables)
+    found = pair_rows(examples, tables.objects, folder)
+    assert len(found.files) == len(examples.candidates) > 0
+    settings = FEW.model_copy(update={"backbone": "shared", "epochs": 1, "size": 64})
+    train_visual(found, "resnext-mini", detector, settings, 0, tmp_path)
+    spatial = SpatialScorer({}, {}, examples.statistics(Prior()), Spatial())
+    candidates, score = scores(tmp_path, spatial, tables.objects, folder)
+    label = tables.objects.label
+    allowed = vocabulary().allowed[list(PAIRWISE)][:, label[candidates.subject], label[candidates.object]].T
+    own = score[:, list(PAIRWISE)]
+    assert ((own > 0) == allowed).all()
+    prior = spatial.statistics.prior[:, label[candidates.subject], label[candidates.object]].T
+    assert not np.allclose(own, prior[:, list(PAIRWISE)])

@@ -39,6 +39,7 @@ EXTRAS = {
     "ensemble_boxes": "detect",
     "PIL": "detect",
     "kaggle": "kaggle",
+    "aiohttp": "download",
 }
 
 app = typer.Typer(

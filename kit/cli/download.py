@@ -2,26 +2,129 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
-from kit.cli.options import ConfigName, Force, Overrides
+from kit.cli.options import ConfigName, Force, Json, Overrides
+
+if TYPE_CHECKING:
+    from kit.config import Config
 
 
-def download(config: ConfigName = "mini", set_: Overrides = None, force: Force = False) -> None:
-    """Generate the mini challenge into data.root (data.source: mini)."""
+class What(StrEnum):
+    """What to get of the real data."""
+
+    annotations = "annotations"
+    photos = "photos"
+    weights = "weights"
+    test = "test"
+    all = "all"
+
+
+class PhotoSplit(StrEnum):
+    """The splits whose photos the annotations name."""
+
+    train = "train"
+    stack = "stack"
+    val = "val"
+
+
+def download(
+    what: Annotated[What, typer.Argument(help="Of the real data.")] = What.all,
+    split: Annotated[
+        list[PhotoSplit] | None, typer.Option(help="Photos of this split. May be repeated (default: all).")
+    ] = None,
+    predicate: Annotated[
+        list[str] | None, typer.Option("--predicate", help="Photos with this predicate. May be repeated.")
+    ] = None,
+    class_: Annotated[
+        list[str] | None, typer.Option("--class", help="Photos with this class. May be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many photos a split at the most.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would come, how large, how long; get nothing.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check what is there first, and get anew what is damaged.")
+    ] = False,
+    ask_again: Annotated[
+        bool, typer.Option("--ask-again", help="Also ask for photos that were missing before.")
+    ] = False,
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Generate the mini challenge (data.source: mini), or get the real data; what is there is left alone."""
     from kit.config import load_config
+    from kit.download.plan import Choice
+
+    loaded = load_config(config, set_ or ())
+    if loaded.data.source == "mini":
+        _mini(loaded, force)
+        return
+    splits = [s.value for s in split] if split else ["train", "stack", "val"]
+    choice = Choice(splits, tuple(predicate or ()), tuple(class_ or ()), limit)
+    if dry_run:
+        _preview(loaded, what.value, choice, json)
+    else:
+        _get(loaded, what.value, choice, verify, ask_again, json)
+
+
+def _mini(config: Config, force: bool) -> None:
     from kit.data.mini import build_mini, is_built
-    from kit.errors import KitError
     from kit.progress import notice, track
 
-    data = load_config(config, set_ or ()).data
-    if data.source != "mini":
-        raise KitError(
-            f"data.source is {data.source}: this version generates the mini challenge only",
-            f"put the published files below {data.root}, named as in the config",
-        )
+    data = config.data
     if is_built(data.root, data.mini) and not force:
         notice(f"{data.root}: the mini challenge is there already")
         return
     for path in build_mini(data.root, data.mini, track):
         typer.echo(path)
+
+
+def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
+    from kit.cli import show
+    from kit.download.plan import free_bytes, preview
+    from kit.files import json_text
+
+    rows = preview(config, what, choice)
+    if json:
+        typer.echo(json_text(rows))
+        return
+    shown = [["" if value is None else value for value in row.values()] for row in rows]
+    typer.echo(show.table("To get", ("what", "to get", "bytes", "seconds"), shown), nl=False)
+    needed = sum(row["bytes"] or 0 for row in rows)
+    typer.echo(f"needed: {needed / 1e9:,.2f} GB, free: {free_bytes(config.data.root) / 1e9:,.2f} GB")
+
+
+def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, json: bool) -> None:
+    from kit.download import plan
+    from kit.files import json_text
+    from kit.progress import notice
+
+    if verify:
+        for name in plan.verify(config, what, choice):
+            notice(f"{name} is damaged: it is got again")
+    outcome = plan.download(config, what, choice, ask_again)
+    photos = {
+        split: {"got": t.got, "there": t.there, "missing": t.missing, "failed": t.failures()}
+        for split, t in outcome.photos.items()
+    }
+    if json:
+        typer.echo(json_text({"files": outcome.files, "photos": photos, "failed": outcome.failed}))
+    else:
+        for path in outcome.files:
+            typer.echo(path)
+        for split, counts in photos.items():
+            typer.echo(f"photos {split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    for url, cause in outcome.failed:
+        notice(f"not got: {url}: {cause}")
+    for split, tally in outcome.photos.items():
+        for cause, n in tally.causes.most_common():
+            notice(f"not got: {n} photos of {split}: {cause}")
+    if not outcome.ok:
+        notice("the next `kit download` gets what is left")
+        raise typer.Exit(1)

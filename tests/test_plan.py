@@ -68,7 +68,7 @@ def test_states_are_told_without_doing_anything(tmp_path):
     assert log == ["prior", "spatial"]
     found = states(run, steps)
     assert [s.state for s in found] == ["finished", "finished"]
-    assert [s.figure for s in found] == ["7", "7"]
+    assert [s.figure for s in found] == ["figure 7", "figure 7"]
     assert all(s.seconds is not None for s in found)
     changed = [step("prior", log=log, value=2), steps[1]]
     assert [s.state for s in states(run, changed)] == ["to do", "to do"]

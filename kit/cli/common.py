@@ -34,8 +34,13 @@ def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> Non
     if json:
         typer.echo(json_text({"stage": name, "path": str(path), **record}))
         return
-    figures = ", ".join(f"{key.replace('_', ' ')} {_plain(v)}" for key, v in record["metrics"].items())
+    shown = {key: value for key, value in record["metrics"].items() if not _nested(value)}
+    figures = ", ".join(f"{key.replace('_', ' ')} {_plain(v)}" for key, v in shown.items())
     typer.echo(f"{name}: {figures} ({record['seconds']:.1f} s) -> {path}")
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values())
 
 
 def _plain(value: Any) -> str:

@@ -58,13 +58,13 @@ def training_steps(config: Config) -> list[Step]:
             steps += detection_steps(config, split, OBJECTS)
         boxes = ("prior", "fuse-train", "fuse-stack")
         steps[0] = Step("prior", relation.prior_stage, ("fuse-train",), "pairs")
-    steps.append(Step("spatial", relation.spatial_stage, boxes))
+    steps.append(Step("spatial", relation.spatial_stage, boxes, "trees"))
     stack_after = ["spatial"]
     if names and config.relation.visual:
         after = (f"detector-{relation.visual_model(config)}", *boxes)
-        steps.append(Step("visual", relation.visual_stage, after))
+        steps.append(Step("visual", relation.visual_stage, after, "loss"))
         stack_after.append("visual")
-    steps.append(Step("stack", relation.stack_stage, (*stack_after, *boxes[1:])))
+    steps.append(Step("stack", relation.stack_stage, (*stack_after, *boxes[1:]), "fallbacks"))
     if names:
         found = ["fuse-val", *(["attribute_fuse-val"] if attributes else [])]
         work = partial(_scored, pairs.pairs_stage, split="val", scorer=scorer)
@@ -112,10 +112,18 @@ def states(run: Run, steps: Sequence[Step], again: Sequence[Step] = ()) -> list[
         if not finished:
             todo.add(step.name)
         record = run.finished(step.name) or _beside(run, step.name)
-        figure = str(record.get("metrics", {}).get(step.figure, "")) if finished else ""
+        figure = _figure(record, step) if finished else ""
         begun = "started" if (run.path / f".{step.name}.part").exists() else "to do"
         out.append(State(step, "finished" if finished else begun, record.get("seconds"), figure))
     return out
+
+
+def _figure(record: dict[str, Any], step: Step) -> str:
+    """The step's main number with its name."""
+    value = record.get("metrics", {}).get(step.figure)
+    if value is None:
+        return ""
+    return f"{step.figure} {round(value, 4) if isinstance(value, float) else value}"
 
 
 def chosen(steps: Sequence[Step], only: Sequence[str], first: str | None) -> list[Step]:

@@ -52,7 +52,7 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
             statistics = Statistics.load(run.folder("prior") / "statistics.npz")
             scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, stage.path, track)
             scorer.save(stage.path)
-            stage.metrics = {"rounds": scorer.rounds}
+            stage.metrics = {"trees": sum(scorer.rounds.values()), "rounds": scorer.rounds}
     return run.finished("spatial") or {}
 
 
@@ -73,7 +73,7 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
         if stage:
             split = training_tables(run, "train")
             rows = pair_rows(pair_examples(split), split.objects, folder)
-            stage.metrics = train_visual(
+            networks = train_visual(
                 rows,
                 config.detector.models[name].architecture,
                 read_state(detector / "weights.pth"),
@@ -82,6 +82,9 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
                 stage.path,
                 config.detector.device,
             )
+            losses = [figures["loss"] for figures in networks.values()]
+            mean = round(sum(losses) / len(losses), 4) if losses else None
+            stage.metrics = {"loss": mean, "networks": networks}
     return run.finished("visual") or {}
 
 
@@ -123,7 +126,8 @@ def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
                 config.seed,
             )
             stacker.save(stage.path)
-            stage.metrics = stacker.figures()
+            fallbacks = [name for name, model in stacker.models.items() if model.fallback]
+            stage.metrics = {"fallbacks": len(fallbacks), "models": stacker.figures()}
             for predicate, model in stacker.models.items():
                 if model.fallback:
                     notice(f"stack {predicate}: {model.fallback}")

@@ -87,7 +87,7 @@ def _mini(config: Config, force: bool) -> None:
 
 def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
     from kit.cli import show
-    from kit.download.plan import free_bytes, preview
+    from kit.download.preview import free_bytes, preview
     from kit.files import json_text
 
     rows = preview(config, what, choice)

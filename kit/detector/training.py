@@ -1,4 +1,4 @@
-"""Train a detector through mmdet's Runner: schedule, checkpoints to go on from, validation, one progress line."""
+"""Train a detector through mmdet's Runner: checkpoints to go on from, validation, one progress line."""
 
 from __future__ import annotations
 
@@ -7,40 +7,24 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from kit.config import Architecture, Inference, Training
-from kit.detector.architecture import model_config, prepare
+from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.inference import device_of
-from kit.detector.pictures import LabelledPictures, write_annotations
+from kit.detector.pictures import write_annotations
 from kit.detector.processes import is_first, launched
-from kit.errors import FileFault, KitError
+from kit.detector.task import EVERY, Task, runner_config
+from kit.errors import FileFault
 from kit.files import write_json
 from kit.progress import Line, notice
 
-WEIGHTS, CURVE, LOG, SKIPPED = "weights.pth", "curve.json", "log.txt", "skipped.csv"
-EVERY = 10  # iterations between looks at the loss
+WEIGHTS, CURVE, LOG = "weights.pth", "curve.json", "log.txt"
 Validate = Callable[[nn.Module], float]  # the model's validation mAP
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to train: architecture, pictures, schedule; limit: N of equation 3, None is plain sampling."""
-
-    name: str
-    architecture: Architecture
-    pictures: LabelledPictures
-    training: Training
-    inference: Inference
-    limit: int | None
-    seed: int
-    device: str = "auto"
 
 
 def train_detector(
@@ -86,100 +70,6 @@ def train_detector(
             path.unlink(missing_ok=True)
     barrier()
     return report.figures()
-
-
-def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bool) -> dict[str, Any]:
-    """Mmengine's configuration of the whole training."""
-    training = task.training
-    load = checkpoint or (folder / "start.pth" if started else None)
-    model = model_config(task.architecture, len(task.pictures.classes), 1e-4, task.inference.per_image)
-    return {
-        "default_scope": "mmdet",
-        "experiment_name": task.name,
-        "model": model,
-        "work_dir": str(folder),
-        "train_dataloader": _loader(task, folder),
-        "train_cfg": {"type": "ResumedTrainLoop", "max_iters": training.iterations},
-        "optim_wrapper": _optimiser(task),
-        "param_scheduler": _schedule(training),
-        "default_hooks": {
-            "logger": {"type": "LoggerHook", "interval": EVERY},
-            "checkpoint": {
-                "type": "CheckpointHook",
-                "by_epoch": False,
-                "interval": training.checkpoint_every,
-                "max_keep_ckpts": 2,  # mmengine removes the oldest before it has written the newest
-                "save_last": False,
-            },
-        },
-        "custom_hooks": [{"type": "PlainCheckpoints"}],
-        "launcher": "pytorch" if launched() else "none",
-        "model_wrapper_cfg": None if _on_gpu(task) else {"device_ids": None, "broadcast_buffers": False},
-        "randomness": {"seed": task.seed},
-        "log_level": "INFO",
-        "load_from": str(load) if load else None,
-        "resume": checkpoint is not None,
-    }
-
-
-def _on_gpu(task: Task) -> bool:
-    return device_of(task.device).type == "cuda"
-
-
-def _loader(task: Task, folder: Path) -> dict[str, Any]:
-    training = task.training
-    pipeline = [
-        {"type": "LoadPicture", "skipped": str(folder / SKIPPED)},
-        {"type": "Resize", "scale": training.size, "keep_ratio": True},
-        {"type": "RandomFlip", "prob": 0.5},
-        {"type": "PackDetInputs"},
-    ]
-    return {
-        "batch_size": training.batch,
-        "num_workers": training.workers,
-        "persistent_workers": training.workers > 0,
-        "pin_memory": _on_gpu(task),
-        "sampler": {"type": "BalancedSampler", "limit": task.limit, "seed": task.seed},
-        "collate_fn": {"type": "pseudo_collate"},
-        "dataset": {
-            "type": "BoxesDataset",
-            "ann_file": str(folder / "annotations.npz"),
-            "data_prefix": {"img": str(task.pictures.folder)},
-            "metainfo": {"classes": task.pictures.classes},
-            "pipeline": pipeline,
-        },
-    }
-
-
-def _optimiser(task: Task) -> dict[str, Any]:
-    """Mmengine's optimiser; torch's fused one on a GPU. Raises KitError for float16 without a GPU."""
-    training, gpu = task.training, _on_gpu(task)
-    if training.precision == "float16" and not gpu:
-        raise KitError("training.precision float16 needs a GPU", "set it to bfloat16 or float32")
-    optimizer: dict[str, Any] = {"lr": training.rate, "weight_decay": training.weight_decay}
-    if gpu:
-        optimizer["fused"] = True
-    if training.optimizer == "sgd":
-        optimizer |= {"type": "SGD", "momentum": 0.9}
-    else:
-        optimizer |= {"type": "AdamW"}
-    wrapper: dict[str, Any] = {"type": "OptimWrapper"}
-    if training.precision == "bfloat16":
-        wrapper = {"type": "Bfloat16OptimWrapper"}
-    elif training.precision == "float16":
-        wrapper = {"type": "AmpOptimWrapper", "dtype": "float16"}
-    return {**wrapper, "optimizer": optimizer, "clip_grad": {"max_norm": training.clip}}
-
-
-def _schedule(training: Training) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = []
-    if training.warmup:
-        ramp = {"type": "LinearLR", "start_factor": 0.01, "by_epoch": False}
-        steps.append({**ramp, "begin": 0, "end": min(training.warmup, training.iterations)})
-    if training.milestones:
-        places = sorted({max(1, round(m * training.iterations)) for m in training.milestones})
-        steps.append({"type": "MultiStepLR", "by_epoch": False, "milestones": places, "gamma": 0.1})
-    return steps
 
 
 class _Report:

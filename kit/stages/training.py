@@ -14,7 +14,8 @@ from kit.detector.checkpoint import State
 from kit.detector.inference import detect
 from kit.detector.pictures import LabelledPictures, labelled_pictures, tidy_skipped
 from kit.detector.processes import is_first
-from kit.detector.training import SKIPPED, Task, Validate, train_detector
+from kit.detector.task import SKIPPED, Task
+from kit.detector.training import Validate, train_detector
 from kit.metric.detection_tables import detection_scores
 from kit.progress import notice
 from kit.stages.family import Family

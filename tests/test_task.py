@@ -1,8 +1,10 @@
 import pytest
 
 from kit.config import Inference, Training
+from kit.detector import task as tasks
 from kit.detector.pictures import LabelledPictures
-from kit.detector.training import Task, runner_config
+from kit.detector.task import Task, runner_config
+from kit.errors import KitError
 from kit.tables.schema import Boxes
 
 
@@ -33,7 +35,7 @@ def test_no_warmup_no_steps(tmp_path):
 
 @pytest.mark.parametrize(
     ("precision", "wrapper"),
-    [("float32", "OptimWrapper"), ("bfloat16", "Bfloat16OptimWrapper"), ("float16", "AmpOptimWrapper")],
+    [("float32", "OptimWrapper"), ("bfloat16", "Bfloat16OptimWrapper")],
 )
 def test_precisions(tmp_path, precision, wrapper):
     config = runner_config(task(tmp_path, precision=precision, optimizer="sgd"), tmp_path, None, False)
@@ -45,3 +47,13 @@ def test_where_it_starts(tmp_path):
     assert runner_config(task(tmp_path), tmp_path, None, True)["load_from"] == str(tmp_path / "start.pth")
     config = runner_config(task(tmp_path), tmp_path, tmp_path / "iter_4.pth", True)
     assert (config["load_from"], config["resume"]) == (str(tmp_path / "iter_4.pth"), True)
+
+
+def test_float16_and_the_fused_optimiser_are_a_gpus(tmp_path, monkeypatch):
+    own = task(tmp_path, precision="float16")
+    with pytest.raises(KitError, match="float16 needs a GPU"):
+        runner_config(own, tmp_path, None, False)
+    monkeypatch.setattr(tasks, "_on_gpu", lambda _: True)
+    wrapper = runner_config(own, tmp_path, None, False)["optim_wrapper"]
+    assert wrapper["type"] == "AmpOptimWrapper"
+    assert wrapper["optimizer"]["fused"] is True

@@ -1,0 +1,67 @@
+"""The configuration of a run: one pydantic model, a module a part."""
+
+from kit.config.data import (
+    Data,
+    Download,
+    Mini,
+    Split,
+    TestSet,
+)
+from kit.config.detector import (
+    Architecture,
+    Attribute,
+    Detector,
+    DetectorModel,
+    Fusion,
+    Inference,
+    Precision,
+    Size,
+    Source,
+    Start,
+    Training,
+    View,
+)
+from kit.config.load import CONFIGS, DEFAULT, Config, Submission, load_config
+from kit.config.relation import (
+    Boosting,
+    Budget,
+    Final,
+    Prior,
+    Relation,
+    Spatial,
+    Stack,
+    Visual,
+)
+
+__all__ = [
+    "CONFIGS",
+    "DEFAULT",
+    "Architecture",
+    "Attribute",
+    "Boosting",
+    "Budget",
+    "Config",
+    "Data",
+    "Detector",
+    "DetectorModel",
+    "Download",
+    "Final",
+    "Fusion",
+    "Inference",
+    "Mini",
+    "Precision",
+    "Prior",
+    "Relation",
+    "Size",
+    "Source",
+    "Spatial",
+    "Split",
+    "Stack",
+    "Start",
+    "Submission",
+    "TestSet",
+    "Training",
+    "View",
+    "Visual",
+    "load_config",
+]

@@ -1,0 +1,130 @@
+"""Settings of the detectors, of objects and of (object, attribute) pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from kit.config.base import Model
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Architecture = Literal["resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"]
+Start = Literal["pwt", "new-heads", "scratch"]
+Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # longer and shorter side, pixels
+
+
+class Training(Model):
+    """How a detector is trained: iterations of `batch` pictures a process.
+
+    milestones: shares of the iterations after which the rate falls to a tenth; clip: norm of the gradient;
+    validate_every, checkpoint_every: iterations; validate_pictures: of the validation split, 0 for all.
+    """
+
+    iterations: int = Field(100, ge=1)
+    batch: int = Field(8, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: int = Field(20, ge=0)
+    milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [0.8]
+    clip: float = Field(10.0, gt=0)
+    precision: Precision = "float32"
+    size: Size = (160, 160)
+    channels_last: bool = False
+    workers: int = Field(0, ge=0)
+    checkpoint_every: int = Field(100, ge=1)
+    validate_every: int = Field(100, ge=1)
+    validate_pictures: int = Field(0, ge=0)
+
+    def weights_key(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on."""
+        return self.model_dump(exclude={"workers", "checkpoint_every", "validate_every", "validate_pictures"})
+
+
+class DetectorModel(Model):
+    """One detector: its architecture, and trained weights (.pth); without, the source set trains them."""
+
+    architecture: Architecture
+    weights: Path | None = None
+
+
+class Source(Model):
+    """The set that weights come from where none are given: COCO instances files and their pictures."""
+
+    annotations: Path | None = None
+    images: Path | None = None
+    val_annotations: Path | None = None
+    val_images: Path | None = None
+    training: Training = Training()
+
+
+class View(Model):
+    """How a picture is shown to a detector: sides at most `size`, mirrored or not."""
+
+    size: Size
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The view's name in tables."""
+        return f"{self.size[0]}x{self.size[1]}{'-flip' if self.flip else ''}"
+
+
+class Inference(Model):
+    """Detection: views, pictures a batch, what is kept; shard: pictures a file."""
+
+    views: list[View] = Field([View(size=(160, 160))], min_length=1)
+    batch: int = Field(8, ge=1)
+    workers: int = Field(0, ge=0)
+    score: float = Field(1e-4, ge=0, lt=1)
+    per_image: int = Field(400, ge=1)
+    precision: Precision = "float32"
+    shard: int = Field(500, ge=1)
+
+
+class Fusion(Model):
+    """How boxes of models and views become one set (paper 3.1).
+
+    weights: the values that the search tries for a model; rounds: how often it goes over the models.
+    """
+
+    method: Literal["wbf", "nms", "soft-nms", "nmw"] = "wbf"
+    iou: float = Field(0.55, gt=0, lt=1)
+    lowest: float = Field(1e-4, ge=0)
+    conf_type: Literal["avg", "max", "box_and_model_avg", "absent_model_aware_avg"] = "avg"
+    weights: list[Annotated[float, Field(gt=0)]] = Field([0.5, 1.0, 2.0, 3.0], min_length=1)
+    rounds: int = Field(2, ge=0)
+
+
+class Detector(Model):
+    """The detectors: Cascade R-CNN models, where their weights start, class-balanced sampling, views, fusion.
+
+    start: partial weight transfer; all weights but the heads' classification and regression layers; none.
+    class_map: a YAML file of `kit classmap`; null matches by name, synonym and kind.
+    sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
+    """
+
+    models: dict[str, DetectorModel] = {}
+    start: Start = "pwt"
+    class_map: Path | None = None
+    source: Source = Source()
+    training: Training = Training()
+    sampling_limit: int | None = Field(10_000, ge=1)
+    inference: Inference = Inference()
+    fusion: Fusion = Fusion()
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    threads: int = Field(0, ge=0)
+
+
+class Attribute(Model):
+    """The "is" detector (paper 3.1): detectors of the (object, attribute) pairs.
+
+    models: names of `detector.models`; each starts from that detector's weights, by partial weight transfer.
+    Views, what is kept and fusion are those of the detectors.
+    """
+
+    models: list[str] = []
+    training: Training = Training()
+    sampling_limit: int | None = Field(10_000, ge=1)

@@ -1,0 +1,122 @@
+"""The whole configuration, read from a YAML file, then `--set a.b=c`; unknown keys and wrong types are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import Field, ValidationError
+
+from kit.config.base import Model
+from kit.config.data import Data
+from kit.config.detector import Attribute, Detector
+from kit.config.relation import Relation
+from kit.errors import FileFault, KitError
+
+
+class Submission(Model):
+    """The submission file: best predictions per image, decimals of a coordinate, packing."""
+
+    top: int = Field(200, ge=1)
+    digits: int = Field(5, ge=2, le=6)
+    packing: Literal["csv", "csv.gz", "csv.zip"] = "csv"
+
+
+class Config(Model):
+    """Everything that a run is made from."""
+
+    run: Path = Path("runs/default")
+    seed: int = 0
+    data: Data = Data()
+    detector: Detector = Detector()
+    attribute: Attribute = Attribute()
+    relation: Relation = Relation()
+    submission: Submission = Submission()
+
+
+CONFIGS = tuple(Path(__file__).parents[i] / "configs" for i in (1, 2))  # installed, in a checkout
+DEFAULT = "mini"
+
+
+def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a YAML file (a path, or the name of one that comes with kit), then overrides.
+
+    overrides: texts `a.b=value`, the value in YAML. Raises KitError, one line, naming the key.
+    """
+    path = _find(name)
+    values = _read_yaml(path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise KitError(f"--set {override}: not of the form key=value", "write --set a.b=value")
+        try:
+            _put(values, key.split("."), yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise KitError(f"--set {override}: the value is not readable as YAML") from None
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _first_error(error, path, overrides) from None
+
+
+def _find(name: str) -> Path:
+    if Path(name).is_file():
+        return Path(name)
+    for folder in CONFIGS:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    own = sorted(path.stem for folder in CONFIGS if folder.is_dir() for path in folder.glob("*.yaml"))
+    raise KitError(f"{name}: no such config file", f"give a YAML file or one of: {', '.join(own)}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise FileFault(path, f"not YAML ({error.problem})", line=line) from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise FileFault(path, f"not YAML ({error})") from None
+    if values is not None and not isinstance(values, dict):
+        raise FileFault(path, "not a table of settings", hint="write key: value lines")
+    return values or {}
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        if not isinstance(inner, dict):
+            inner = values[key] = {}
+        values = inner
+    values[keys[-1]] = value
+
+
+def _first_error(error: ValidationError, path: Path, overrides: Sequence[str]) -> KitError:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    key = ".".join(where)
+    place = "--set" if any(o.split("=")[0].startswith(key) for o in overrides) else str(path)
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(place, where)
+    path_wanted = first["type"] == "path_type"
+    message = "input should be a path" if path_wanted else first["msg"][0].lower() + first["msg"][1:]
+    return KitError(f"{place}: {key}: {message}, given {first['input']!r}")
+
+
+def _unknown_key(place: str, where: list[str]) -> KitError:
+    model: Any = Config
+    for part in where[:-1]:
+        fields = getattr(model, "model_fields", None)
+        model = fields[part].annotation if fields and part in fields else _inner(model)
+    allowed = list(getattr(model, "model_fields", None) or _inner(model).model_fields)
+    near = get_close_matches(where[-1], allowed, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return KitError(f"{place}: {'.'.join(where)}: unknown key", f"{hint}allowed: {', '.join(allowed)}")
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside a list or a table of models."""
+    return next(a for a in get_args(annotation) if isinstance(a, type) and issubclass(a, Model))

@@ -1,0 +1,124 @@
+"""Settings of the relation models: prior, spatial, visual, stack, budget, final confidence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kit.config.base import Model, Share
+
+
+class Prior(Model):
+    """P(predicate | subject, object): pseudo-counts of the back-off to the classes and to the predicate."""
+
+    smooth_class: float = Field(2.0, gt=0)
+    smooth_pair: float = Field(50.0, gt=0)
+
+
+class Boosting(Model):
+    """XGBoost's own parameters under its own names, and early stopping in blocks of rounds.
+
+    folds: how many held-out parts of the images the number of rounds is chosen on; the model is then trained
+    again on all rows. With 1, a tenth of the images is held out and the best block's model is kept.
+    """
+
+    booster: Literal["gbtree", "dart"] = "gbtree"
+    eta: float = Field(0.1, gt=0, le=1)
+    max_depth: int = Field(5, ge=1, le=30)
+    min_child_weight: float = Field(0.1, ge=0)
+    subsample: Share = 0.7
+    colsample_bytree: Share = 0.5
+    gamma: float = Field(0.0, ge=0)
+    reg_lambda: float = Field(30.0, ge=0)
+    rate_drop: float = Field(0.0, ge=0, lt=1)
+    rounds: int = Field(300, ge=0)
+    block: int = Field(50, ge=1)
+    patience: int = Field(1, ge=1)
+    folds: int = Field(3, ge=1, le=10)
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    threads: int = Field(0, ge=0)
+
+
+class Spatial(Boosting):
+    """The spatio-semantic model: a binary model a predicate, or one multiclass model with a "none" class.
+
+    start: what boosting starts from, the prior's log-odds or the mean of the labels.
+    """
+
+    objective: Literal["binary", "multiclass"] = "binary"
+    start: Literal["prior", "mean"] = "mean"
+
+
+class Visual(Model):
+    """The visual model on the union crop (paper 2.2, 3.1): an MLP on a detector's backbone.
+
+    model: whose backbone it starts from, null for the first of `detector.models`; backbone: a network a
+    predicate, or one shared trunk with a head a predicate; trunk: fine-tuned or frozen; size: side of a
+    crop in pixels; negatives: at most so many times the positives, drawn anew in every epoch; warmup: share
+    of the steps in which the rate rises to the highest, from where a cosine takes it to the lowest.
+    """
+
+    model: str | None = None
+    backbone: Literal["separate", "shared"] = "separate"
+    trunk: Literal["tuned", "frozen"] = "tuned"
+    size: int = Field(224, ge=32)
+    hidden: int = Field(512, ge=1)
+    mlp_layers: int = Field(3, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    batch: int = Field(32, ge=1)
+    epochs: int = Field(35, ge=1)
+    negatives: float = Field(3.0, gt=0)
+    highest_rate: float = Field(3e-4, gt=0)
+    lowest_rate: float = Field(5e-5, gt=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    workers: int = Field(0, ge=0)
+
+
+class Stack(Boosting):
+    """The third stage (paper 2.3): XGBoost over both scores and the features, a model a predicate.
+
+    start: what boosting starts from, a logistic regression of the two scores or the mean of the labels;
+    least: with fewer positive rows a predicate keeps the average of its scores.
+    """
+
+    max_depth: int = Field(8, ge=1, le=30)
+    start: Literal["logistic", "mean"] = "logistic"
+    least: int = Field(10, ge=1)
+
+
+class Budget(Model):
+    """How many candidates of an image are scored, the likeliest by prior and detection scores.
+
+    boxes: an image's objects; per_image: its pairs; per_pair: those of one subject and object class.
+    """
+
+    boxes: int = Field(60, ge=1)
+    per_image: int = Field(200, ge=1)
+    per_pair: int = Field(30, ge=1)
+
+
+class Final(Model):
+    """The final confidence. exponents: what is tried for the detection scores; calibrate: one scale for all."""
+
+    exponents: list[Annotated[float, Field(ge=0)]] = Field([0.25, 0.5, 0.75, 1.0, 1.5], min_length=1)
+    calibrate: bool = True
+
+
+class Relation(Model):
+    """The relation models of the second and third stage.
+
+    train_boxes: ground truth (paper 3.1), or the fused detections of the training pictures, which the paper
+    tried; combine: whose score of a pair counts; attributes: predict "is"; visual: null for none.
+    """
+
+    train_boxes: Literal["truth", "predicted"] = "truth"
+    combine: Literal["prior", "spatial", "visual", "average", "stack"] = "stack"
+    attributes: bool = True
+    budget: Budget = Budget()
+    prior: Prior = Prior()
+    spatial: Spatial = Spatial()
+    visual: Visual | None = Visual()
+    stack: Stack = Stack()
+    final: Final = Final()

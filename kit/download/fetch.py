@@ -8,16 +8,17 @@ import hashlib
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from kit.download.registry import Remote
 
+T = TypeVar("T")
 CHUNK = 1 << 20
 GONE = (401, 403, 404, 410)
 BUSY = (408, 425, 429, 500, 502, 503, 504)
@@ -101,20 +102,35 @@ async def fetch(
     with lock:
         if is_whole(remote):
             return False
-        for attempt in range(patience.tries):
-            try:
-                await _attempt(session, remote, progress)
-                return True
-            except FetchError as error:
-                last = error
-            except TimeoutError:
-                last = FetchError(f"no answer in {patience.read:g} s")
-            except (aiohttp.ClientError, ConnectionError, OSError) as error:
-                last = FetchError(f"{type(error).__name__}: {error}".rstrip(": "))
-            if last.gone or not last.again or attempt + 1 == patience.tries:
-                raise last
-            await asyncio.sleep(min(last.wait, LONGEST_WAIT) if last.wait else patience.pause(attempt))
+        await patiently(lambda: _attempt(session, remote, progress), patience)
+        return True
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]], patience: Patience) -> T:
+    """What an attempt gives; it is made again after a fault that may pass. Raises FetchError."""
+    for number in range(patience.tries):
+        try:
+            return await attempt()
+        except FetchError as error:
+            last = error
+        except TimeoutError:
+            last = FetchError(f"no answer in {patience.read:g} s")
+        except (aiohttp.ClientError, ConnectionError, OSError) as error:
+            last = FetchError(type(error).__name__)
+        if last.gone or not last.again or number + 1 == patience.tries:
+            break
+        await asyncio.sleep(min(last.wait, LONGEST_WAIT) if last.wait else patience.pause(number))
     raise last
+
+
+def refuse(response: aiohttp.ClientResponse) -> None:
+    """Raise FetchError where the server did not send what was asked for."""
+    if response.status in GONE:
+        raise FetchError(f"HTTP {response.status}", gone=True)
+    if response.status not in (200, 206):
+        wait = response.headers.get("Retry-After", "")
+        seconds = float(wait) if wait.replace(".", "", 1).isdigit() else None
+        raise FetchError(f"HTTP {response.status}", again=response.status in BUSY, wait=seconds)
 
 
 def is_whole(remote: Remote) -> bool:
@@ -154,12 +170,7 @@ def _begin(response: aiohttp.ClientResponse, part: _Part, remote: Remote) -> int
     if status == 416:  # the part is as long as the file, or longer: of no use
         part.forget()
         raise FetchError("the server has less than was there before", wait=0.01)
-    if status in GONE:
-        raise FetchError(f"HTTP {status}", gone=True)
-    if status not in (200, 206):
-        wait = response.headers.get("Retry-After", "")
-        seconds = float(wait) if wait.replace(".", "", 1).isdigit() else None
-        raise FetchError(f"HTTP {status}", again=status in BUSY, wait=seconds)
+    refuse(response)
     if "text/html" in response.headers.get("Content-Type", "") and remote.path.suffix not in (
         ".html",
         ".htm",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from kit.download.fetch import BUSY, GONE, LONGEST_WAIT, FetchError, Patience
+from kit.download.fetch import FetchError, Patience, patiently, refuse
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 TAIL = 1 << 16  # bytes at the end of a photo in which its end mark is looked for
@@ -112,27 +112,13 @@ async def _get(session: aiohttp.ClientSession, url: str, patience: Patience) -> 
             return whole_jpeg(Path(url).read_bytes())
         except OSError as error:
             raise FetchError(f"{error.strerror}", gone=isinstance(error, FileNotFoundError)) from None
-    for attempt in range(patience.tries):
-        try:
-            async with session.get(url) as response:
-                if response.status in GONE:
-                    raise FetchError(f"HTTP {response.status}", gone=True)
-                if response.status != 200:
-                    wait = response.headers.get("Retry-After", "")
-                    seconds = float(wait) if wait.isdigit() else None
-                    again = response.status in BUSY
-                    raise FetchError(f"HTTP {response.status}", again=again, wait=seconds)
-                return whole_jpeg(await response.read())
-        except FetchError as error:
-            last = error
-        except TimeoutError:
-            last = FetchError(f"no answer in {patience.read:g} s")
-        except (aiohttp.ClientError, ConnectionError, OSError) as error:
-            last = FetchError(type(error).__name__)
-        if last.gone or not last.again or attempt + 1 == patience.tries:
-            raise last
-        await asyncio.sleep(min(last.wait, LONGEST_WAIT) if last.wait else patience.pause(attempt))
-    raise last
+
+    async def attempt() -> bytes:
+        async with session.get(url) as response:
+            refuse(response)
+            return whole_jpeg(await response.read())
+
+    return await patiently(attempt, patience)
 
 
 def whole_jpeg(data: bytes) -> bytes:

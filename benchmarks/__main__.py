@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import candidates, fusion, metric, pipeline, submission
+from benchmarks import candidates, fusion, metric, photos, pipeline, submission
 
 ALL = {
     "metric": metric.main,
@@ -12,6 +12,7 @@ ALL = {
     "submission": submission.main,
     "candidates": candidates.main,
     "pipeline": pipeline.main,
+    "photos": photos.main,
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""Photos from a local nginx (Debian's package), beside a pool of requests threads; files are really written."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import run, table
+
+PHOTOS, BYTES, AT_ONCE = 10_000, 28_000, 64
+CONFIG = """
+worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off;
+events {{ worker_connections 1024; }}
+http {{ access_log off; sendfile on; keepalive_requests 100000;
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{ listen 127.0.0.1:{port}; root {folder}/www; }} }}
+"""
+
+
+def main() -> None:
+    """Print the table."""
+    if shutil.which("nginx") is None:
+        print("\nphotos: nginx is not installed (Debian: apt-get install nginx-light); left out")
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as name, serving(Path(name)) as url:
+        for who in ("threads", "kit"):
+            out = Path(name) / who
+            seconds, memory = run(
+                ["-c", f"from benchmarks.photos import {who}; {who}({url!r}, {str(out)!r})"]
+            )
+            got = sum(1 for _ in out.glob("*.jpg"))
+            rows.append([who, f"{got:,}", f"{seconds:.1f}", f"{got / seconds:,.0f}", f"{memory:,.0f}"])
+    columns = ("by", "photos", "seconds, with the start", "photos/s", "peak MB")
+    table(f"{PHOTOS:,} photos of {BYTES // 1000} KB, {AT_ONCE} at once", columns, rows)
+
+
+def names() -> list[str]:
+    """The ids of the photos."""
+    return [f"{i:016x}" for i in range(PHOTOS)]
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The photos behind nginx on 127.0.0.1."""
+    www = folder / "www"
+    www.mkdir()
+    body = np.random.default_rng(0).bytes(BYTES - 4)
+    for name in names():
+        (www / f"{name}.jpg").write_bytes(b"\xff\xd8" + body + b"\xff\xd9")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port))
+    with subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL) as server:
+        time.sleep(0.5)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def kit(url: str, out: str) -> None:
+    """Get them by kit."""
+    import asyncio
+
+    from kit.download.fetch import Patience
+    from kit.download.photos import Album, fetch_photos
+
+    tally = asyncio.run(fetch_photos(Album(url, Path(out)), names(), AT_ONCE, Patience()))
+    sys.stdout.write(f"{tally.got}\n")
+
+
+def threads(url: str, out: str) -> None:
+    """Get them by a pool of threads, a session each."""
+    import threading
+
+    import requests
+
+    own = threading.local()
+    Path(out).mkdir()
+
+    def one(name: str) -> None:
+        if not hasattr(own, "session"):
+            own.session = requests.Session()
+        answer = own.session.get(f"{url}/{name}.jpg", timeout=60)
+        (Path(out) / f"{name}.jpg").write_bytes(answer.content)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(one, names()))

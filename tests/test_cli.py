@@ -124,7 +124,6 @@ USER_ERRORS = [
     (["config", "--set", "relation.visual.precision=float16"], "input should be 'float32' or 'bfloat16'"),
     (["submit"], "give --dry-run, or --check FILE"),
     (["submit", "--check", "none.csv"], "no such file"),
-    (["download", "--config", "layer6"], "generates the mini challenge only"),
     (["config", "--set", "sede=1"], "did you mean seed?"),
     (["train", "prior", "--config", "none"], "no such config file"),
     (["score", "detections", "--truth", "none.csv", "--predictions", "x"], "none.csv: no such file"),

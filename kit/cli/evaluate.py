@@ -67,10 +67,11 @@ def _on_truth(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> Non
 
 def _detections(run: Run, split: Any, force: bool, json: bool) -> None:
     from kit.cli import show
+    from kit.stages.family import OBJECTS
     from kit.stages.plan import detections_of
     from kit.stages.table1 import table1_stage
 
-    detections_of(run, split)
+    detections_of(run, split, [OBJECTS])
     folder, rows = table1_stage(run, split, force)
     title = f"Detection mAP at IoU 0.5, {split}"
     text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])

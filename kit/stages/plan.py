@@ -94,11 +94,11 @@ def detection_steps(config: Config, split: SplitName, family: Family) -> list[St
     return [*steps, Step(f"{family.fusion}-{split}", fuse, after, "fused")]
 
 
-def detections_of(run: Run, split: SplitName) -> None:
+def detections_of(run: Run, split: SplitName, families: Sequence[Family] = (OBJECTS, ATTRIBUTES)) -> None:
     """Detect and fuse a split's pictures, objects and attributes, as far as that is not done."""
     if split == "test" and run.config.data.test.detections:
         return
-    for family in (OBJECTS, ATTRIBUTES):
+    for family in families:
         for step in detection_steps(run.config, split, family):
             step.work(run, False)
 

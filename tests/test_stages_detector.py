@@ -1,18 +1,13 @@
 """The detectors from source pictures to table 1, on the tiny challenge: few iterations, everything real."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from kit.config import load_config
-from kit.detector import training
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.errors import KitError
 from kit.metric.detection_tables import detection_scores
@@ -26,7 +21,7 @@ from kit.stages.splits import CLASSES, split_boxes
 from kit.stages.table1 import table1_stage
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
-from tests.conftest import FEW, TINY, config
+from tests.conftest import TINY, config
 from tests.imperfect import imperfect
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -51,37 +46,6 @@ def test_learning_changes_every_layer(trained, tiny):
     after = read_state(trained.folder("detector-resnext") / "weights.pth")
     for name in ("backbone.conv1.weight", "neck.fpn_convs.0.conv.weight", "rpn_head.rpn_cls.weight"):
         assert not torch.equal(before[name], after[name])
-
-
-def test_an_interrupted_training_goes_on(trained, tiny, tmp_path, monkeypatch, capsys):
-    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
-    run = Run(trained.config, tmp_path / "run")
-    whole = training._Report.step
-
-    def stopped(report, runner, done, outputs):
-        if done == 5:
-            raise KeyboardInterrupt
-        whole(report, runner, done, outputs)
-
-    monkeypatch.setattr(training._Report, "step", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        detector_stage(run, "resnext")
-    part = run.path / ".detector-resnext.part"
-    kept = torch.load(part / "iter_4.pth", weights_only=True)
-    assert kept["meta"]["iter"] == 4
-    seen = []
-
-    def watched(report, runner, done, outputs):
-        seen.append(done)
-        whole(report, runner, done, outputs)
-
-    monkeypatch.setattr(training._Report, "step", watched)
-    capsys.readouterr()
-    assert detector_stage(run, "resnext")["metrics"]["pictures"] == 150
-    assert seen == [5, 6]
-    assert "going on from iter_4.pth" in capsys.readouterr().err
-    curve = json.loads((run.folder("detector-resnext") / "curve.json").read_text())
-    assert [point["iteration"] for point in curve] == [0, 3, 6]
 
 
 @pytest.mark.parametrize(
@@ -217,60 +181,6 @@ def test_the_search_prefers_the_better_model(run):
     weights, tries = search_weights(settings, {"good": named("good", good), "worse": named("worse", worse)})
     assert weights["good"] > weights["worse"]
     assert len(tries) > 3
-
-
-def test_two_processes_train_one_detector(trained, tiny, tmp_path):
-    path = tmp_path / "run"
-    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    words += ["-m", "--", "tests.two_ranks", "train", "detector", "resnext", "--run", path]
-    words += [w for o in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", o)]
-    root = Path(__file__).parents[1]
-    environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(tmp_path), "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [str(w) for w in words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("detector-resnext: loss") == 1
-    record = Run(trained.config, path).finished("detector-resnext")
-    assert record["metrics"]["pictures"] == 150
-    ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
-    alone = read_state(trained.folder("detector-resnext") / "weights.pth")
-    learned = [name for name in alone if name.endswith("weight") and "bn" not in name]
-    for name in learned:  # the processes saw different pictures and learned the same: gradients were averaged
-        assert torch.equal(ranks[0][name], ranks[1][name]), name
-    assert not all(torch.equal(ranks[0][name], alone[name]) for name in learned)
-    kept = read_state(path / "detector-resnext" / "weights.pth")
-    assert all(torch.equal(kept[name], ranks[0][name]) for name in learned)
-    statistics = "backbone.bn1.running_mean"
-    assert not torch.equal(ranks[0][statistics], ranks[1][statistics])
-
-
-def test_a_half_written_checkpoint_is_passed_over(trained, tiny, tmp_path, monkeypatch, capsys):
-    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
-    run = Run(trained.config, tmp_path / "run")
-    whole = training._Report.step
-
-    def stopped(report, runner, done, outputs):
-        if done == 5:
-            raise KeyboardInterrupt
-        whole(report, runner, done, outputs)
-
-    monkeypatch.setattr(training._Report, "step", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        detector_stage(run, "resnext")
-    newest = run.path / ".detector-resnext.part" / "iter_4.pth"
-    newest.write_bytes(newest.read_bytes()[:1000])
-    monkeypatch.setattr(training._Report, "step", whole)
-    detector_stage(run, "resnext")
-    err = capsys.readouterr().err
-    assert "iter_4.pth is not whole" in err
-    assert "going on from iter_2.pth" in err
 
 
 @pytest.mark.parametrize(

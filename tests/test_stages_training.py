@@ -1,0 +1,100 @@
+"""Trainings that are stopped and go on, and one that two processes share."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from kit.detector import training
+from kit.detector.checkpoint import read_state
+from kit.run import Run
+from kit.stages.detector import detector_stage
+from tests.conftest import FEW, TINY
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def interrupted(trained, tiny, tmp_path):
+    """A run whose detector was stopped in its fifth iteration of six; checkpoints come every two."""
+    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
+    run = Run(trained.config, tmp_path / "run")
+    whole = training._Report.step
+
+    def stopped(report, runner, done, outputs):
+        if done == 5:
+            raise KeyboardInterrupt
+        whole(report, runner, done, outputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training._Report, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            detector_stage(run, "resnext")
+    return run
+
+
+def test_an_interrupted_training_goes_on(interrupted, monkeypatch, capsys):
+    run = interrupted
+    part = run.path / ".detector-resnext.part"
+    kept = torch.load(part / "iter_4.pth", weights_only=True)
+    assert kept["meta"]["iter"] == 4
+    seen, whole = [], training._Report.step
+
+    def watched(report, runner, done, outputs):
+        seen.append(done)
+        whole(report, runner, done, outputs)
+
+    monkeypatch.setattr(training._Report, "step", watched)
+    capsys.readouterr()
+    assert detector_stage(run, "resnext")["metrics"]["pictures"] == 150
+    assert seen == [5, 6]
+    assert "going on from iter_4.pth" in capsys.readouterr().err
+    curve = json.loads((run.folder("detector-resnext") / "curve.json").read_text())
+    assert [point["iteration"] for point in curve] == [0, 3, 6]
+
+
+def test_two_processes_train_one_detector(trained, tiny, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    words += ["-m", "--", "tests.two_ranks", "train", "detector", "resnext", "--run", path]
+    words += [w for o in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", o)]
+    root = Path(__file__).parents[1]
+    environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(tmp_path), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [str(w) for w in words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("detector-resnext: loss") == 1
+    record = Run(trained.config, path).finished("detector-resnext")
+    assert record["metrics"]["pictures"] == 150
+    ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
+    alone = read_state(trained.folder("detector-resnext") / "weights.pth")
+    learned = [name for name in alone if name.endswith("weight") and "bn" not in name]
+    for name in learned:  # the processes saw different pictures and learned the same: gradients were averaged
+        assert torch.equal(ranks[0][name], ranks[1][name]), name
+    assert not all(torch.equal(ranks[0][name], alone[name]) for name in learned)
+    kept = read_state(path / "detector-resnext" / "weights.pth")
+    assert all(torch.equal(kept[name], ranks[0][name]) for name in learned)
+    statistics = "backbone.bn1.running_mean"
+    assert not torch.equal(ranks[0][statistics], ranks[1][statistics])
+
+
+def test_a_half_written_checkpoint_is_passed_over(interrupted, capsys):
+    run = interrupted
+    newest = run.path / ".detector-resnext.part" / "iter_4.pth"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    detector_stage(run, "resnext")
+    err = capsys.readouterr().err
+    assert "iter_4.pth is not whole" in err
+    assert "going on from iter_2.pth" in err

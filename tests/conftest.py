@@ -16,6 +16,7 @@ from kit.run import Run
 from kit.stages.detector import detector_stage
 from kit.tables.official import read_boxes
 from kit.tables.official_writer import write_detections
+from tests.fakekaggle import Kaggle, environment, kaggle_at_home
 from tests.imperfect import imperfect
 
 TINY = (
@@ -100,3 +101,13 @@ def kit(capsys, monkeypatch):
         return stop.value.code, out, err
 
     return call
+
+
+@pytest.fixture
+def kaggle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kaggle]:
+    """Kaggle on this machine, and an environment that leads the real client to it alone."""
+    (tmp_path / "home").mkdir()
+    with kaggle_at_home() as served:
+        for name, value in environment(served, tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        yield served

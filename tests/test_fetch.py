@@ -9,8 +9,9 @@ import aiohttp
 import numpy as np
 import pytest
 
-from kit.download.fetch import FetchError, Patience, fetch, is_whole
+from kit.download.fetch import FetchError, fetch, is_whole
 from kit.download.registry import Remote, registry, remotes
+from kit.patience import Patience
 from tests.badserver import serving
 
 DATA = np.random.default_rng(0).bytes(300_000)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kit.download.fetch import FetchError, Patience
+from kit.download.fetch import FetchError
 from kit.download.photos import Album, fetch_photos, read_missing, scaled, whole_jpeg
+from kit.patience import Patience
 from tests.badserver import serving
 
 HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.01)

@@ -19,6 +19,7 @@ from kit.cli import (
     report,
     reproduce,
     score,
+    submissions,
     submit,
     train,
     transfer,
@@ -61,6 +62,7 @@ app.command("transfer")(transfer.transfer)
 app.command("detect")(detect.detect)
 app.command("fuse")(fuse.fuse)
 app.command("submit")(submit.submit)
+app.command("submissions")(submissions.submissions)
 app.command("doctor")(doctor.doctor)
 app.command("config")(config_command.show)
 

@@ -9,8 +9,11 @@ from typing import Any
 import typer
 
 from kit.config import load_config
+from kit.errors import KitError
 from kit.files import json_text
 from kit.run import Run
+
+FIGURES = (".png", ".pdf", ".svg")
 
 
 def open_run(config: str, overrides: list[str] | None, folder: Path | None) -> Run:
@@ -24,6 +27,13 @@ def use_threads(run: Run) -> None:
         import torch
 
         torch.set_num_threads(run.config.detector.threads)
+
+
+def figure_path(path: Path) -> Path:
+    """The path of a figure. Raises KitError where its ending names no kind of figure."""
+    if path.suffix not in FIGURES:
+        raise KitError(f"{path}: not a kind of figure", f"end it in {', '.join(FIGURES)}")
+    return path
 
 
 def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> None:

@@ -10,7 +10,6 @@ import typer
 from kit.cli.options import ConfigName, Json, Overrides
 
 app = typer.Typer(no_args_is_help=True, help="Draw figures of a data set.")
-FORMATS = (".png", ".pdf", ".svg")
 
 
 @app.callback()
@@ -31,15 +30,14 @@ def sampling(
     json: Json = False,
 ) -> None:
     """Class probabilities of balanced sampling on the training split (the paper's figure 4)."""
+    from kit.cli.common import figure_path
     from kit.config import load_config
     from kit.data.splits import load_split
     from kit.detector.sampling import PLAIN, image_counts
-    from kit.errors import KitError
     from kit.files import json_text
     from kit.report.sampling import curves, draw
 
-    if out.suffix not in FORMATS:
-        raise KitError(f"{out}: not a kind of figure", f"end it in {', '.join(FORMATS)}")
+    figure_path(out)
     counts = image_counts(load_split(load_config(config, set_ or ()).data.train, "train").objects)
     limits = [PLAIN, *(limit or _steps(int(counts.max())))]
     draw(out, counts, limits)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
+from kit.kaggle.board import expected_place
+from kit.kaggle.records import Record
 from kit.metric.relations import Scores
 from kit.tables.submission_check import Report
 
@@ -56,6 +58,63 @@ def report(result: Report) -> str:
     )
     rows = [(fault.kind, fault.count, fault.first) for fault in result.faults]
     return text + (table("Faults", ("kind", "count", "first"), rows) if rows else "")
+
+
+def to_send(record: Record, left: int | None) -> str:
+    """What `kit submit` is about to send."""
+    local = "not known (kit evaluate --split val)" if record.local is None else f"{record.local:.4f}"
+    rows = [
+        ("competition", record.competition),
+        ("file", record.file),
+        ("size", f"{record.bytes:,} bytes"),
+        ("message", record.message),
+        ("local score", local),
+        ("left today", "Kaggle does not tell" if left is None else str(left)),
+    ]
+    return table("To send", ("", ""), rows)
+
+
+def fate(record: Record) -> str:
+    """What became of a submission, in a few words."""
+    if record.state == "sending":
+        return f"was sent {record.sent}, and whether it arrived is not known"
+    scores = [f"{name} {s:.5f}" for name, s in (("public", record.public), ("private", record.private)) if s]
+    return f"was sent {record.sent} as {record.ref} ({', '.join(scores) or record.state})"
+
+
+def scored(record: Record) -> str:
+    """The scores of a submission side by side, and where they would have stood in 2019."""
+    if record.state != "complete":
+        return f"{record.file}: {record.state}, reference {record.ref or 'not known'}\n"
+    rows: list[tuple[Any, ...]] = []
+    for name, score in (("local", record.local), ("public", record.public), ("private", record.private)):
+        ahead = "" if score is None or record.local is None or name == "local" else score - record.local
+        rows.append(
+            (name, "" if score is None else score, ahead, "" if score is None else expected_place(score))
+        )
+    return table(f"Submission {record.ref}", ("score", "", "against local", "place on the 2019 board"), rows)
+
+
+def submissions(records: Sequence[Record]) -> str:
+    """All submissions, the oldest first."""
+    if not records:
+        return "nothing was sent yet\n"
+    rows = [
+        (
+            record.sent or record.created,
+            record.ref or "",
+            record.state,
+            *("" if score is None else score for score in (record.local, record.public, record.private)),
+            "" if record.private is None else expected_place(record.private),
+            record.sha256[:8],
+            record.run or record.file,
+            record.message,
+            record.error,
+        )
+        for record in records
+    ]
+    columns = ("sent (UTC)", "reference", "state", "local", "public", "private", "place in 2019", "file")
+    return table("Submissions", (*columns, "from", "message", "error"), rows)
 
 
 def analysis(result: dict[str, Any], final: float) -> str:

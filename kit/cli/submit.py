@@ -1,21 +1,34 @@
-"""`kit submit`: write and check the submission."""
+"""`kit submit`: write, check and send the submission."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Scorer
 
+if TYPE_CHECKING:
+    from kit.kaggle.client import Client
+    from kit.kaggle.records import Record
+    from kit.run import Run
+    from kit.tables.submission_check import Report
+
 
 def submit(
+    file: Annotated[
+        Path | None, typer.Argument(help="A submission file (default: the run's, written first).")
+    ] = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="What Kaggle keeps beside it.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the score.")] = True,
     check: Annotated[
         Path | None, typer.Option("--check", help="Check this submission file and do nothing else.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write and check the run's submission, send nothing.")
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write and check it, send nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send a file that was, or may have been, sent before.")
     ] = False,
     ids: Annotated[
         Path | None,
@@ -28,26 +41,122 @@ def submit(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Predict the test set as far as that is not done, write the submission and check it; or check a file."""
+    """Predict the test set as far as that is not done, write the submission, check it, send it to Kaggle and
+    wait for its score; or check or send a given file. What was sent is kept in `submissions/`.
+    """
     from kit.cli import show
-    from kit.cli.common import open_run, use_threads
     from kit.errors import KitError
     from kit.files import json_text
+
+    if check is not None and file is not None:
+        raise KitError("give a FILE to send or a file to --check, not both")
+    overrides = [*(set_ or []), *([f"data.test.ids={ids}"] if ids else [])]
+    opened = _open(check or file, config, overrides, run)
+    path, report = _written(opened, check or file, scorer.value if scorer else None, force)
+    sending = check is None and not dry_run
+    if not sending or not report.ok:
+        typer.echo(json_text(report.as_dict()) if json else show.report(report), nl=json)
+    if not report.ok:
+        raise KitError(f"{path}: {len(report.faults)} kinds of faults", "mend them before sending")
+    if sending:
+        record = _send(opened, path, message, wait, yes, again)
+        typer.echo(json_text(vars(record)) if json else show.scored(record), nl=json)
+        if record.state == "error":
+            raise KitError(f"Kaggle refused {path}: {record.error}", "mend it and send it anew")
+    elif check is None and not json:
+        typer.echo(f"would send {path} ({report.bytes:,} bytes)")
+
+
+def _open(file: Path | None, config: str, overrides: list[str], folder: Path | None) -> Run:
+    """The run of the file, where a run wrote it; else the one that the options name."""
+    from kit.cli.common import open_run
+    from kit.stages.sending import run_of
+
+    own = run_of(file) if file is not None and folder is None and config == "mini" else None
+    return open_run(str(own / "config.yaml"), overrides, own) if own else open_run(config, overrides, folder)
+
+
+def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Path, Report]:
+    from kit.cli.common import use_threads
     from kit.stages.predict import submission_stage
     from kit.stages.splits import split_ids
     from kit.tables.submission_check import check_submission
 
-    if check is None and not dry_run:
-        raise KitError("sending is not in this version", "give --dry-run, or --check FILE")
-    overrides = [*(set_ or []), *([f"data.test.ids={ids}"] if ids else [])]
-    opened = open_run(config, overrides, run)
-    if check is None:
-        use_threads(opened)
-        path, report = submission_stage(opened, scorer.value if scorer else None, force)
-    else:
-        path, report = check, check_submission(check, split_ids(opened.config, "test"))
-    typer.echo(json_text(report.as_dict()) if json else show.report(report), nl=json)
-    if not report.ok:
-        raise KitError(f"{path}: {len(report.faults)} kinds of faults", "mend them before sending")
-    if check is None and not json:
-        typer.echo(f"would send {path} ({report.bytes:,} bytes)")
+    if file is not None:
+        return file, check_submission(file, split_ids(run.config, "test"))
+    use_threads(run)
+    return submission_stage(run, scorer, force)
+
+
+def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
+    from kit.errors import KitError
+    from kit.kaggle.client import Client
+    from kit.kaggle.credentials import open_to_others
+    from kit.kaggle.records import alone, new_record, read_records
+    from kit.kaggle.send import refresh, send, settle, wait_for_score
+    from kit.progress import notice
+    from kit.stages.sending import local_score, run_of
+
+    settings = run.config.kaggle
+    if run.config.data.source == "mini":
+        raise KitError(
+            f"{path} is of the mini challenge, which Kaggle does not score",
+            "give --dry-run, or --config layer6",
+        )
+    own = run_of(path)
+    of_run = own is not None and own == run.path.resolve()
+    record = new_record(
+        settings.competition,
+        path,
+        message,
+        local=local_score(run) if of_run else None,
+        run=str(run.path) if of_run else None,
+        scorer=(run.finished("predict-test") or {}).get("metrics", {}).get("scorer") if of_run else None,
+        config=run.config.model_dump(mode="json") if of_run else None,
+    )
+    for exposed in open_to_others():
+        notice(f"warning: others can read {exposed}; chmod 600 it")
+    with alone(settings.records):
+        before = read_records(settings.records)
+        client = Client(settings.competition, run.config.data.download.patience())
+        settle(before, settings.records)
+        refresh(client, before, settings.records)
+        _may_send(client, record, before, yes, again)
+        send(client, record, settings.records)
+    notice(f"sent as {record.ref or 'yet unknown'}")
+    if wait:
+        wait_for_score(client, record, settings.records, settings.wait)
+    if record.state in ("pending", "sending"):
+        notice("no score yet: `kit submissions` shows it later")
+    return record
+
+
+def _may_send(client: Client, record: Record, before: list[Record], yes: bool, again: bool) -> None:
+    """Show what would be sent and ask. Raises KitError where it shall not be sent."""
+    from kit.cli import show
+    from kit.errors import KitError
+    from kit.kaggle.records import ARRIVED
+
+    left = client.remaining()
+    typer.echo(show.to_send(record, left), err=True, nl=False)
+    if left == 0:
+        raise KitError("no submission is left today", "Kaggle counts anew at 00:00 UTC")
+    same = [r for r in before if r.sha256 == record.sha256 and r.state in ARRIVED]
+    if same and not again:
+        text = f"this very file {show.fate(same[-1])}"
+        if yes:
+            raise KitError(text, "give --again to send it once more")
+        _ask(f"{text}. Send it once more?", "give --again")
+    elif not yes:
+        _ask("Send it?", "give --yes")
+
+
+def _ask(question: str, instead: str) -> None:
+    from kit.errors import KitError
+
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        raise KitError("nothing was sent: nobody answered", instead) from None
+    if not agreed:
+        raise KitError("nothing was sent")

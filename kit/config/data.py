@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from kit.config.base import Files, Model
+from kit.patience import Patience
 
 
 class Split(Model):
@@ -42,8 +43,9 @@ class Mini(Model):
 
 
 class Download(Model):
-    """How the real data comes. mirror: an address or folder that holds it instead of the published places.
+    """How the real data comes, and how patiently Kaggle is asked.
 
+    mirror: an address or folder that holds it instead of the published places;
     at_once: photos at a time; longest: stored with this longest side at most, null as they come; connect,
     read: seconds to wait for a connection and between two reads; tries, and the first wait between them.
     """
@@ -55,6 +57,10 @@ class Download(Model):
     read: float = Field(60.0, gt=0)
     tries: int = Field(6, ge=1)
     wait: float = Field(1.0, ge=0)
+
+    def patience(self) -> Patience:
+        """How long and how often a server is asked."""
+        return Patience(self.connect, self.read, self.tries, self.wait)
 
 
 class Data(Model):

@@ -25,6 +25,17 @@ class Submission(Model):
     packing: Literal["csv", "csv.gz", "csv.zip"] = "csv"
 
 
+class Kaggle(Model):
+    """Kaggle's name of the competition and of its sample submission, where the records of submissions lie,
+    and how many seconds a score is waited for.
+    """
+
+    competition: str = Field("open-images-2019-visual-relationship", pattern=r"^[\w-]+$")
+    sample: str = "VRD_sample_submission.csv"
+    records: Path = Path("submissions")
+    wait: float = Field(3600.0, ge=0)
+
+
 class Config(Model):
     """Everything that a run is made from."""
 
@@ -35,6 +46,7 @@ class Config(Model):
     attribute: Attribute = Attribute()
     relation: Relation = Relation()
     submission: Submission = Submission()
+    kaggle: Kaggle = Kaggle()
 
 
 CONFIGS = tuple(Path(__file__).parents[i] / "configs" for i in (1, 2))  # installed, in a checkout

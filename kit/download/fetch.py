@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import hashlib
 import json
-import random
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,30 +16,17 @@ from typing import Any, TypeVar
 import aiohttp
 
 from kit.download.registry import Remote
+from kit.patience import Patience, retry_after
 
 T = TypeVar("T")
 CHUNK = 1 << 20
 GONE = (401, 403, 404, 410)
 BUSY = (408, 425, 429, 500, 502, 503, 504)
-LONGEST_WAIT = 120.0  # seconds that a Retry-After is obeyed at the most
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long and how often: seconds to connect and between two reads, tries, first wait between tries."""
-
-    connect: float = 20.0
-    read: float = 60.0
-    tries: int = 6
-    wait: float = 1.0
-
-    def timeout(self) -> aiohttp.ClientTimeout:
-        """As aiohttp takes it; there is no limit for the whole."""
-        return aiohttp.ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.read)
-
-    def pause(self, attempt: int) -> float:
-        """Seconds before the next try: doubled each time, with jitter."""
-        return float(self.wait * 2**attempt * (0.5 + random.random()))
+def limits(patience: Patience) -> aiohttp.ClientTimeout:
+    """A patience as aiohttp takes it; there is no limit for the whole."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.read)
 
 
 @dataclass
@@ -119,7 +105,7 @@ async def patiently(attempt: Callable[[], Awaitable[T]], patience: Patience) -> 
             last = FetchError(type(error).__name__)
         if last.gone or not last.again or number + 1 == patience.tries:
             break
-        await asyncio.sleep(min(last.wait, LONGEST_WAIT) if last.wait else patience.pause(number))
+        await asyncio.sleep(patience.pause(number, last.wait))
     raise last
 
 
@@ -128,8 +114,7 @@ def refuse(response: aiohttp.ClientResponse) -> None:
     if response.status in GONE:
         raise FetchError(f"HTTP {response.status}", gone=True)
     if response.status not in (200, 206):
-        wait = response.headers.get("Retry-After", "")
-        seconds = float(wait) if wait.replace(".", "", 1).isdigit() else None
+        seconds = retry_after(response.headers.get("Retry-After", ""))
         raise FetchError(f"HTTP {response.status}", again=response.status in BUSY, wait=seconds)
 
 

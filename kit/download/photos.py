@@ -12,7 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
-from kit.download.fetch import FetchError, Patience, patiently, refuse
+from kit.download.fetch import FetchError, limits, patiently, refuse
+from kit.patience import Patience
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 TAIL = 1 << 16  # bytes at the end of a photo in which its end mark is looked for
@@ -61,7 +62,7 @@ async def fetch_photos(
     known = set() if ask_again else set(read_missing(album.folder))
     tally, todo = Tally(), iter(ids)
     connector = aiohttp.TCPConnector(limit=at_once)
-    async with aiohttp.ClientSession(connector=connector, timeout=patience.timeout()) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=limits(patience)) as session:
 
         async def work() -> None:
             for name in todo:  # shared: every worker takes the next one

@@ -15,7 +15,7 @@ import aiohttp
 import numpy as np
 
 from kit.config import Config
-from kit.download.fetch import FetchError, Patience, fetch, is_whole
+from kit.download.fetch import FetchError, fetch, is_whole, limits
 from kit.download.photos import Album, Tally, fetch_photos, whole_jpeg
 from kit.download.registry import Remote, remotes
 from kit.errors import KitError
@@ -110,8 +110,8 @@ def download(config: Config, what: What, choice: Choice, ask_again: bool = False
 
 
 async def _download_files(config: Config, files: Sequence[Remote], outcome: Outcome) -> None:
-    patience = patience_of(config)
-    async with aiohttp.ClientSession(timeout=patience.timeout()) as session:
+    patience = config.data.download.patience()
+    async with aiohttp.ClientSession(timeout=limits(patience)) as session:
         for remote in files:
             line = Line(0, f"get {remote.path.name}")
             line.begin()
@@ -147,15 +147,9 @@ async def _download_photos(
 
     settings = config.data.download
     try:
-        return await fetch_photos(album, ids, settings.at_once, patience_of(config), tell, ask_again)
+        return await fetch_photos(album, ids, settings.at_once, settings.patience(), tell, ask_again)
     finally:
         line.close()
-
-
-def patience_of(config: Config) -> Patience:
-    """The settings' time limits."""
-    settings = config.data.download
-    return Patience(settings.connect, settings.read, settings.tries, settings.wait)
 
 
 def note(root: Path, path: Path) -> None:

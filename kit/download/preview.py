@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 
 from kit.config import Config
-from kit.download.fetch import is_whole
+from kit.download.fetch import is_whole, limits
 from kit.download.photos import Album, read_missing
-from kit.download.plan import Choice, What, patience_of, wanted_files, wanted_photos
+from kit.download.plan import Choice, What, wanted_files, wanted_photos
 from kit.progress import notice
 
 SAMPLE = 8  # photos that are looked at for a guess of size and rate
@@ -27,7 +27,7 @@ def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
 
 async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    async with aiohttp.ClientSession(timeout=patience_of(config).timeout()) as session:
+    async with aiohttp.ClientSession(timeout=limits(config.data.download.patience())) as session:
         for remote in wanted_files(config, what):
             there = is_whole(remote)
             size = None if there else remote.size or await _size(session, remote.url)

@@ -1,0 +1,71 @@
+"""`kit submissions`: what was sent to Kaggle, and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kit.cli.options import ConfigName, Json, Overrides
+
+if TYPE_CHECKING:
+    from kit.config import Config
+    from kit.kaggle.records import Record
+
+
+def submissions(
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask Kaggle for news.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw local against board score: .png, .pdf or .svg.")
+    ] = None,
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    json: Json = False,
+) -> None:
+    """All submissions with their state, the open ones brought up to date by what Kaggle says."""
+    from kit.cli import show
+    from kit.cli.common import figure_path
+    from kit.config import load_config
+    from kit.files import json_text
+    from kit.kaggle.records import OPEN, read_records
+    from kit.progress import notice
+
+    loaded = load_config(config, set_ or ())
+    figure = figure_path(plot) if plot else None
+    records = read_records(loaded.kaggle.records)
+    news = offline or _refresh(loaded, records)
+    typer.echo(json_text([vars(r) for r in records]) if json else show.submissions(records), nl=json)
+    if figure is not None:
+        from kit.report.board import draw
+
+        n = draw(figure, records)
+        notice(f"{n} submissions with both scores -> {figure}")
+    if not news:
+        raise typer.Exit(1)
+    waiting = [r for r in records if r.state in OPEN]
+    if waiting:
+        notice(f"{len(waiting)} without a score yet")
+
+
+def _refresh(config: Config, records: list[Record]) -> bool:
+    """Ask Kaggle where there is something to ask; False where that failed (the records stand as they were)."""
+    from kit.errors import KitError
+    from kit.kaggle.client import Client
+    from kit.kaggle.records import OPEN, alone
+    from kit.kaggle.send import refresh, settle
+    from kit.progress import notice
+
+    if not any(r.state in (*OPEN, "uploading") for r in records):
+        return True
+    folder = config.kaggle.records
+    try:
+        with alone(folder):
+            settle(records, folder)
+            for competition in sorted({r.competition for r in records if r.state in OPEN}):
+                client = Client(competition, config.data.download.patience())
+                refresh(client, [r for r in records if r.competition == competition], folder)
+    except KitError as error:
+        notice(f"not brought up to date: {error}")
+        return False
+    return True

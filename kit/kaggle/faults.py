@@ -1,0 +1,167 @@
+"""Every way in which the kaggle client fails, as one line with the cure."""
+
+from __future__ import annotations
+
+import os
+import re
+from json import JSONDecodeError
+from typing import Any
+from urllib.parse import urlsplit
+
+from kit.errors import KitError
+from kit.kaggle.credentials import HOW, SETTINGS, sources
+from kit.kaggle.wire import Wire
+from kit.patience import retry_after
+
+SITE = "https://www.kaggle.com"
+SKEWED = 300.0  # seconds of difference that signatures and tokens do not survive
+CLOCK = "set this machine's clock (timedatectl set-ntp true)"
+BUSY = (429, 500, 502, 503, 504)
+
+
+class KaggleError(KitError):
+    """A call to Kaggle that failed.
+
+    unsure: it may have had its effect all the same; again: the same call may succeed a little later, after
+    `wait` seconds where Kaggle says so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        unsure: bool = False,
+        again: bool = False,
+        wait: float | None = None,
+    ) -> None:
+        super().__init__(message, hint)
+        self.unsure, self.again, self.wait = unsure, again, wait
+
+
+def no_credentials() -> KaggleError:
+    """There are none, or none that Kaggle takes."""
+    found = sources()
+    if found:
+        return KaggleError(f"no usable Kaggle credentials in {', '.join(found)}", HOW)
+    return KaggleError("no Kaggle credentials", HOW)
+
+
+def fault(error: Exception, competition: str, wire: Wire) -> KaggleError:
+    """The client's error as one line: what happened, and what to do."""
+    from requests import exceptions
+
+    if abs(wire.skew) > SKEWED and isinstance(error, exceptions.HTTPError):
+        minutes = f"{abs(wire.skew) / 60:.0f} minutes {'ahead of' if wire.skew > 0 else 'behind'} Kaggle's"
+        found = _by_status(error, competition)
+        return KaggleError(f"{found.message} (this machine's clock is {minutes})", CLOCK, unsure=found.unsure)
+    if isinstance(error, exceptions.HTTPError) and error.response is not None:
+        return _by_status(error, competition)
+    if isinstance(error, JSONDecodeError):
+        text = "a web page came instead of Kaggle's answer"
+        return KaggleError(text, "log in to the network you are on, and try again", unsure=True, again=True)
+    if isinstance(error, (exceptions.RequestException, OSError)):
+        return _by_connection(error)
+    if isinstance(error, ValueError) and "expected size" in str(error):
+        return KaggleError("the download from Kaggle was cut off", "try again", again=True)
+    text = f"Kaggle's answer is not understood ({type(error).__name__})"
+    return KaggleError(text, "a newer kaggle client may know it; `kit submissions` looks again", unsure=True)
+
+
+def _by_status(error: Any, competition: str) -> KaggleError:
+    """By the status of the answer, and Kaggle's words in it."""
+    status, words = error.response.status_code, _words(error.response)
+    said = f": {words}" if words else ""
+    rules = f"{SITE}/competitions/{competition}/rules"
+    if _is_limit(words):
+        return KaggleError(f"the limit of submissions is reached{said}", "Kaggle counts anew at 00:00 UTC")
+    if status == 401:
+        found = sources()
+        first = found[0] if found else "the credentials"
+        rest = f" (used before {', '.join(found[1:])})" if found[1:] else ""
+        return KaggleError(
+            f"Kaggle does not accept {first}{rest}",
+            f"make a new token or key at {SETTINGS}, or take the wrong one away",
+        )
+    if status == 403:
+        return KaggleError(
+            f"Kaggle refuses {competition}{said}",
+            f"open {rules}, accept the rules, verify your phone number if asked; check the competition's name",
+        )
+    if status == 404:
+        hint = f"check kaggle.competition; its page would be {SITE}/competitions/{competition}"
+        return KaggleError(f"Kaggle has no competition {competition}{said}", hint)
+    if status == 407:
+        return KaggleError(f"the proxy {_proxy()} wants a name and password", "set them in HTTPS_PROXY")
+    if status == 413:
+        return KaggleError(
+            f"Kaggle refuses the file as too large{said}", "set submission.packing or a lower top"
+        )
+    if status == 429:
+        wait = retry_after(error.response.headers.get("Retry-After", ""))
+        when = f"in {wait:.0f} s" if wait else "in some minutes"
+        return KaggleError("Kaggle is asked too often (429)", f"try again {when}", again=True, wait=wait)
+    if status >= 500:
+        return KaggleError(
+            f"Kaggle has a fault of its own ({status}){said}", "try again later", unsure=True, again=True
+        )
+    return KaggleError(f"Kaggle refuses ({status}){said}", "mend what it says and try again")
+
+
+def _by_connection(error: Exception) -> KaggleError:
+    """By how the connection failed."""
+    from requests import exceptions
+
+    text = str(error)
+    if isinstance(error, exceptions.ProxyError) and re.search("Tunnel|NewConnection|NameResolution", text):
+        return KaggleError(
+            f"the proxy {_proxy()} does not let the call through{_status_in(text)}",
+            "set HTTPS_PROXY right, or unset it",
+            again=True,
+        )
+    if isinstance(error, exceptions.SSLError):
+        if "not yet valid" in text or "has expired" in text:
+            return KaggleError("Kaggle's certificate is not valid at this machine's time", CLOCK)
+        hint = "a proxy that reads the traffic? give its certificate in REQUESTS_CA_BUNDLE"
+        return KaggleError("Kaggle's certificate is not trusted", hint)
+    if isinstance(error, exceptions.ConnectTimeout):
+        return KaggleError("Kaggle cannot be reached in time", "check the network", again=True)
+    if "NameResolution" in text or "getaddrinfo" in text:
+        return KaggleError("no network: Kaggle's address is not found", "check the network", again=True)
+    if "refused" in text or "NewConnectionError" in text or "unreachable" in text:
+        return KaggleError("no network: Kaggle cannot be reached", "check the network", again=True)
+    if isinstance(error, exceptions.Timeout):
+        return KaggleError(
+            "Kaggle does not answer in time",
+            "try again; data.download.read sets how long",
+            unsure=True,
+            again=True,
+        )
+    return KaggleError("the connection to Kaggle was cut", "try again", unsure=True, again=True)
+
+
+def _words(response: Any) -> str:
+    """What Kaggle says in its answer, in one line of at most 300 characters."""
+    try:
+        words = response.json()["message"]
+    except (ValueError, KeyError, TypeError):
+        words = response.reason or ""
+    return " ".join(str(words).split())[:300]
+
+
+def _is_limit(words: str) -> bool:
+    return bool(re.search(r"allowance|submission limit|daily limit|limit of \d+ submissions", words, re.I))
+
+
+def _proxy() -> str:
+    """The proxy that is set, without a name or password in it."""
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        if os.environ.get(name):
+            parts = urlsplit(os.environ[name])
+            return f"{parts.hostname or ''}:{parts.port or ''} ({name})"
+    return "of this machine"
+
+
+def _status_in(text: str) -> str:
+    found = re.search(r"Tunnel connection failed: (\d{3}[^'\")]*)", text)
+    return f" ({found.group(1).strip()})" if found else ""

@@ -1,0 +1,135 @@
+"""One record a submission, in `submissions/`: what was sent, when, from which run, and what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from kit import __version__
+from kit.errors import KitError
+from kit.files import json_text
+
+# uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, its answer is not known;
+# failed: surely not submitted; pending, complete, error: submitted, as Kaggle says
+State = Literal["uploading", "sending", "failed", "pending", "complete", "error"]
+ARRIVED: tuple[State, ...] = ("sending", "pending", "complete")  # it counts, or may count
+OPEN: tuple[State, ...] = ("sending", "pending")  # Kaggle may know more
+
+
+@dataclass
+class Record:
+    """A submission. Times are UTC, ISO 8601; scores None until they are known; config: the run's, resolved."""
+
+    id: str
+    competition: str
+    file: str
+    sha256: str
+    bytes: int
+    message: str
+    state: State
+    created: str
+    sent: str | None = None
+    scored: str | None = None
+    ref: int | None = None
+    local: float | None = None
+    public: float | None = None
+    private: float | None = None
+    error: str = ""
+    run: str | None = None
+    scorer: str | None = None
+    config: dict[str, Any] | None = None
+    kit: str = __version__
+
+    @property
+    def description(self) -> str:
+        """The message as Kaggle keeps it, with the mark by which the submission is found again."""
+        return f"{self.message} {self.mark}".strip()
+
+    @property
+    def mark(self) -> str:
+        """What this record's submission alone has in its description."""
+        return f"[kit {self.id.rpartition('-')[2]}]"
+
+    def save(self, folder: Path) -> None:
+        """Write the record, and be sure that it is on the disk."""
+        path = folder / f"{self.id}.json"
+        part = path.with_name(f".{path.name}.part")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with part.open("w", encoding="utf-8") as file:
+                file.write(json_text(dataclasses.asdict(self)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            _sync(folder)
+        except OSError as error:
+            raise KitError(f"{path}: cannot be written ({error.strerror})", "nothing was sent") from None
+
+
+def new_record(competition: str, file: Path, message: str, **more: Any) -> Record:
+    """A record of a file that is about to be sent."""
+    now = datetime.now(UTC)
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return Record(
+        id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        competition=competition,
+        file=str(file),
+        sha256=digest,
+        bytes=file.stat().st_size,
+        message=message,
+        state="uploading",
+        created=stamp(now),
+        **more,
+    )
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All records, the oldest first. Raises KitError where one cannot be read: it may have been sent."""
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            hint = "mend it, or move it away if its submission is known not to matter"
+            raise KitError(f"{path}: no record of a submission ({type(error).__name__})", hint) from None
+    return records
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from sending at the same time."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise KitError(f"{folder}: cannot be written ({error.strerror})") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise KitError(f"{folder}: another kit is at work on the submissions", "wait for it") from None
+        yield
+
+
+def stamp(moment: datetime | None = None) -> str:
+    """A moment (default: now) as the records write it."""
+    return (moment or datetime.now(UTC)).isoformat(timespec="seconds")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

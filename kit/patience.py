@@ -1,0 +1,48 @@
+"""How long to wait for a server, and how often to ask again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+LONGEST_WAIT = 120.0  # seconds that a Retry-After is obeyed at the most
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to connect and between two reads, tries, and the first wait between tries (seconds)."""
+
+    connect: float = 20.0
+    read: float = 60.0
+    tries: int = 6
+    wait: float = 1.0
+
+    def pause(self, attempt: int, asked: float | None = None) -> float:
+        """Seconds before the next try: what the server asked for, else doubled each time, with jitter."""
+        if asked is not None:
+            return min(asked, LONGEST_WAIT)
+        return float(self.wait * 2**attempt * (0.5 + random.random()))
+
+
+def retry_after(header: str) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as a date; None where it says nothing."""
+    if header.replace(".", "", 1).isdigit():
+        return float(header)
+    when = _moment(header)
+    return max((when - datetime.now(UTC)).total_seconds(), 0.0) if when else None
+
+
+def clock_skew(header: str) -> float | None:
+    """Seconds that this machine's clock is ahead of a server's Date header; None where it says nothing."""
+    when = _moment(header)
+    return (datetime.now(UTC) - when).total_seconds() if when else None
+
+
+def _moment(header: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -40,6 +40,9 @@ EXTRAS = {
     "ensemble_boxes": "detect",
     "PIL": "detect",
     "kaggle": "kaggle",
+    "requests": "kaggle",
+    "urllib3": "kaggle",
+    "six": "kaggle",
     "aiohttp": "download",
 }
 

@@ -62,24 +62,26 @@ def report(result: Report) -> str:
 
 def to_send(record: Record, left: int | None) -> str:
     """What `kit submit` is about to send."""
-    local = "not known (kit evaluate --split val)" if record.local is None else f"{record.local:.4f}"
-    rows = [
-        ("competition", record.competition),
-        ("file", record.file),
-        ("size", f"{record.bytes:,} bytes"),
-        ("message", record.message),
-        ("local score", local),
-        ("left today", "Kaggle does not tell" if left is None else str(left)),
-    ]
-    return table("To send", ("", ""), rows)
+    local = "not known (`kit evaluate --split val` tells it)"
+    if record.local is not None:
+        local = f"{record.local:.4f}, {expected_place(record.local)} on the 2019 board if it holds there"
+    rows = {
+        "competition": record.competition,
+        "file": f"{record.file} ({record.bytes:,} bytes)",
+        "message": record.message,
+        "local score": local,
+        "left today": "Kaggle does not tell" if left is None else str(left),
+    }
+    return "".join(f"{name:<13}{value}".rstrip() + "\n" for name, value in rows.items())
 
 
 def fate(record: Record) -> str:
     """What became of a submission, in a few words."""
     if record.state == "sending":
         return f"was sent {record.sent}, and whether it arrived is not known"
-    scores = [f"{name} {s:.5f}" for name, s in (("public", record.public), ("private", record.private)) if s]
-    return f"was sent {record.sent} as {record.ref} ({', '.join(scores) or record.state})"
+    scores = {"public": record.public, "private": record.private}
+    told = ", ".join(f"{name} {score:.5f}" for name, score in scores.items() if score is not None)
+    return f"was sent {record.sent} as {record.ref} ({told or record.state})"
 
 
 def scored(record: Record) -> str:

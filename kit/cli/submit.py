@@ -52,8 +52,10 @@ def submit(
         raise KitError("give a FILE to send or a file to --check, not both")
     overrides = [*(set_ or []), *([f"data.test.ids={ids}"] if ids else [])]
     opened = _open(check or file, config, overrides, run)
-    path, report = _written(opened, check or file, scorer.value if scorer else None, force)
     sending = check is None and not dry_run
+    if sending:
+        _can_send(opened)
+    path, report = _written(opened, check or file, scorer.value if scorer else None, force)
     if not sending or not report.ok:
         typer.echo(json_text(report.as_dict()) if json else show.report(report), nl=json)
     if not report.ok:
@@ -76,6 +78,21 @@ def _open(file: Path | None, config: str, overrides: list[str], folder: Path | N
     return open_run(str(own / "config.yaml"), overrides, own) if own else open_run(config, overrides, folder)
 
 
+def _can_send(run: Run) -> None:
+    """What stands in the way of sending, told before hours of prediction. Raises KitError."""
+    from kit.errors import KitError
+    from kit.kaggle.credentials import open_to_others, sources
+    from kit.kaggle.faults import no_credentials
+    from kit.progress import notice
+
+    if run.config.data.source == "mini":
+        raise KitError("Kaggle does not score the mini challenge", "give --dry-run, or --config layer6")
+    if not sources():
+        raise no_credentials()
+    for exposed in open_to_others():
+        notice(f"warning: others can read {exposed}; chmod 600 it")
+
+
 def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Path, Report]:
     from kit.cli.common import use_threads
     from kit.stages.predict import submission_stage
@@ -89,20 +106,13 @@ def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Pat
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
-    from kit.errors import KitError
     from kit.kaggle.client import Client
-    from kit.kaggle.credentials import open_to_others
     from kit.kaggle.records import alone, new_record, read_records
     from kit.kaggle.send import refresh, send, settle, wait_for_score
     from kit.progress import notice
     from kit.stages.sending import local_score, run_of
 
     settings = run.config.kaggle
-    if run.config.data.source == "mini":
-        raise KitError(
-            f"{path} is of the mini challenge, which Kaggle does not score",
-            "give --dry-run, or --config layer6",
-        )
     own = run_of(path)
     of_run = own is not None and own == run.path.resolve()
     record = new_record(
@@ -114,8 +124,6 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
         scorer=(run.finished("predict-test") or {}).get("metrics", {}).get("scorer") if of_run else None,
         config=run.config.model_dump(mode="json") if of_run else None,
     )
-    for exposed in open_to_others():
-        notice(f"warning: others can read {exposed}; chmod 600 it")
     with alone(settings.records):
         before = read_records(settings.records)
         client = Client(settings.competition, run.config.data.download.patience())
@@ -125,6 +133,7 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
         send(client, record, settings.records)
     notice(f"sent as {record.ref or 'yet unknown'}")
     if wait:
+        notice("waiting for the score; stopping does no harm, `kit submissions` shows it later")
         wait_for_score(client, record, settings.records, settings.wait)
     if record.state in ("pending", "sending"):
         notice("no score yet: `kit submissions` shows it later")

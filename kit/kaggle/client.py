@@ -171,7 +171,7 @@ class Client:
         with self.wire.watched():
             try:
                 return call()
-            except KaggleError:
+            except (KaggleError, ImportError):
                 raise
             except Exception as error:
                 raise fault(error, self.competition, self.wire) from None

@@ -38,6 +38,7 @@ def serving() -> Iterator[Answers]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, *_: object) -> None:
             pass
@@ -93,7 +94,7 @@ def _answer(handler: BaseHTTPRequestHandler, answers: Answers, trick: list[str],
     tag = f'"{hash(data)}"'
     wanted = handler.headers.get("Range", "")
     if wanted and answers.ranges and kind != "page" and handler.headers.get("If-Range") in (None, tag):
-        start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        start = int(wanted.removeprefix("bytes=").partition("-")[0])
         if start >= len(data):
             handler.send_response(416)
             handler.send_header("Content-Length", "0")

@@ -55,6 +55,7 @@ class Kaggle:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     kaggle: Kaggle
 
     def log_message(self, *_: object) -> None:

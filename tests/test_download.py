@@ -1,22 +1,31 @@
 """`kit download` of the real challenge, from a local mirror that holds the mini one's files."""
 
+import io
 import json
-import shutil
+import re
+import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kit.config import load_config
+from kit.data.photos import photo_names
 from kit.download.plan import Choice, wanted_files, wanted_photos
+from kit.download.registry import registry
 from kit.errors import KitError
 from kit.tables.official import read_relations
 from tests.badserver import serving
 
 NEW = "annotations"
+SAMPLE = "/VRD_sample_submission.csv"
 
 
 @pytest.fixture
-def server(tiny_folder):
+def server(tiny_folder, monkeypatch):
     """A mirror: every file of the registry by its name; what the mini challenge lacks is made up."""
+    rows = [row if row["what"] == "weights" else row | {"size": "", "sha256": ""} for row in registry()]
+    monkeypatch.setattr("kit.download.registry.registry", lambda: rows)
     with serving() as answers:
         config = load_config("layer6")
         names = [r.path.relative_to(config.data.root) for r in wanted_files(config, "all")]
@@ -50,31 +59,32 @@ def test_everything_comes_and_the_next_call_gets_nothing(kit, server, words, tmp
     root = tmp_path / "data"
     for name in ("challenge-2019-train-vrd.csv", "test-annotations-vrd.csv"):
         assert (root / name).read_bytes() == (tiny_folder / "data/mini" / name).read_bytes()
-    assert len(list((root / "validation").glob("*.jpg"))) > 0
+    assert photo_names(root / "validation")
     before = sum(server.seen.values())
     code, out, _ = kit("download", *words, "--json")
     assert code == 0
     assert json.loads(out)["files"] == []
     assert sum(server.seen.values()) == before
-    ids = "VRD_sample_submission.csv"
-    shutil.copy(tiny_folder / "data/mini" / ids, root / ids)
+    assert "photos test: 30 there" not in out
     code, out, _ = kit("download", "test", *words)
-    assert "photos test: 30 got" in out
+    assert out == "photos test: 0 got, 30 there, 0 missing, 0 failed\n"
 
 
 def test_a_dry_run_gets_nothing_and_tells_sizes(kit, server, words, tmp_path):
     code, out, err = kit("download", "--dry-run", "--json", *words)
     assert code == 0
     rows = json.loads(out)
-    assert sum(row["bytes"] for row in rows) == sum(
-        len(d) for p, d in server.files.items() if p.count("/") == 1
-    )
-    assert "when the annotations are there" in err
+    assert {Path(row["what"]).name: row["bytes"] for row in rows if row["bytes"] is not None} == {
+        path[1:]: len(data) for path, data in server.files.items() if path.count("/") == 1 and path != SAMPLE
+    }
+    assert all(row["seconds"] is not None for row in rows if row["bytes"])
+    assert "known when the files that name them are there" in err
     assert not (tmp_path / "data").exists()
     kit("download", NEW, *words)
     code, out, _ = kit("download", "photos", "--dry-run", *words)
     assert "photos train" in out
-    assert "GB, free:" in out
+    assert "kB and about" in out
+    assert "free:" in out
     assert not (tmp_path / "data/train").exists()
 
 
@@ -86,6 +96,9 @@ def test_less_and_then_more(kit, server, words, tmp_path):
     assert out == "photos train: 4 got, 5 there, 0 missing, 0 failed\n"
     config = load_config(str(words[1]))
     relations = read_relations(config.data.train.relations)
+    _, out, _ = kit("download", "photos", "--split", "train", "--predicates", "holds,wears", *words)
+    holding = {relations.images[i] for i in relations.image[np.isin(relations.predicate, [2, 5])]}
+    assert sum(int(n) for n in re.findall(r"(\d+) (?:got|there)", out)) == len(holding)
     for choice in (Choice(["train"], ["holds"]), Choice(["train"], ["holds"], ["Man"])):
         ((_, _, ids),) = wanted_photos(config, "photos", choice)
         assert 0 < len(ids) < len(relations.images)
@@ -119,11 +132,11 @@ def test_verify_finds_and_mends_what_is_damaged(kit, server, words, tmp_path):
     text = root / "challenge-2019-classes-vrd.csv"
     whole = text.read_bytes()
     text.write_bytes(whole[:-1] + b"X")
-    photo = next((root / "train").glob("*.jpg"))
+    photo = next((root / "train").rglob("*.jpg"))
     photo.write_bytes(photo.read_bytes()[:200])
     code, _, err = kit("download", "--verify", *words)
     assert code == 0
-    assert err.count("is damaged") == 2
+    assert err.count("was damaged") == 2
     assert text.read_bytes() == whole
     assert photo.read_bytes() == server.files[f"/train/{photo.name}"]
 
@@ -137,3 +150,57 @@ def test_weights_are_those_of_the_config_and_hashed(kit, server, words, tmp_path
     assert code == 1
     assert "another sha256" in err
     assert not (tmp_path / "data/weights" / names[0]).exists()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_sample_submission_comes_from_kaggle(kit, kaggle, server, words, tmp_path, packed):
+    data = server.files.pop(SAMPLE)
+    with zipfile.ZipFile(archive := io.BytesIO(), "w") as file:
+        file.writestr("VRD_sample_submission.csv", data)
+    kaggle.files[SAMPLE[1:]] = archive.getvalue() if packed else data
+    code, out, err = kit("download", "test", *words)
+    assert code == 0, err
+    assert "photos test: 30 got" in out
+    assert (tmp_path / "data" / SAMPLE[1:]).read_bytes() == data
+    left = {p.name for p in (tmp_path / "data").iterdir() if not p.name.endswith(".lock")}
+    assert left == {"challenge2018", "downloads.json", SAMPLE[1:]}
+    kit("download", "test", *words)
+    assert kaggle.seen["DownloadDataFile"] == 1
+
+
+def test_what_kaggle_refuses_does_not_hold_up_the_rest(kit, kaggle, server, words, tmp_path, monkeypatch):
+    data = server.files.pop(SAMPLE)
+    kaggle.rules = False
+    code, out, err = kit("download", *words)
+    assert code == 1
+    assert "got, 0 there" in out
+    assert "not got: kaggle://open-images-2019-visual-relationship/VRD_sample_submission.csv: " in err
+    assert "accept the rules" in err
+    kaggle.rules = True
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    for bad, cause in (
+        (b"<html>log in</html>", "a web page came"),
+        (b"ImageId\n", "no row"),
+        (b"x,y\n1,2\n", "the header lacks this column"),
+    ):
+        kaggle.files[SAMPLE[1:]] = bad
+        code, _, err = kit("download", "test", *words)
+        assert (code, cause in err) == (1, True), err
+        assert not (tmp_path / "data" / SAMPLE[1:]).exists()
+    kaggle.files[SAMPLE[1:]] = data
+    kaggle.tricks["GET"] = ["cut 100", "reset"]
+    code, out, _ = kit("download", "test", *words)
+    assert "photos test: 30 got" in out
+    monkeypatch.setenv("KAGGLE_KEY", "")
+    (tmp_path / "data" / SAMPLE[1:]).unlink()
+    code, _, err = kit("download", "test", *words)
+    assert "no Kaggle credentials; make a token" in err
+
+
+def test_photos_need_what_names_them(kit, server, words):
+    code, _, err = kit("download", "photos", *words)
+    assert code == 2
+    assert (
+        "challenge-2019-train-vrd.csv is not there; it names the photos: `kit download annotations` first"
+        in err
+    )

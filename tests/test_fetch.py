@@ -9,8 +9,8 @@ import aiohttp
 import numpy as np
 import pytest
 
-from kit.download.fetch import FetchError, fetch, is_whole
-from kit.download.registry import Remote, registry, remotes
+from kit.download.fetch import FetchError, fetch, is_whole, limits
+from kit.download.registry import Remote
 from kit.patience import Patience
 from tests.badserver import serving
 
@@ -27,7 +27,7 @@ def server():
 
 def get(server, path, patience=HASTY, **known):
     async def run():
-        async with aiohttp.ClientSession(timeout=patience.timeout()) as session:
+        async with aiohttp.ClientSession(timeout=limits(patience)) as session:
             return await fetch(session, Remote(f"{server.url}/f.bin", path, **known), patience)
 
     return asyncio.run(run())
@@ -175,12 +175,3 @@ def test_a_folder_is_a_mirror_too(tmp_path):
     os.unlink(tmp_path / "out/f.bin")
     with pytest.raises(FetchError, match="No such file"):
         get(Folder, tmp_path / "out/f.bin")
-
-
-def test_the_registry(tmp_path):
-    assert {row["what"] for row in registry()} == {"annotations", "weights", "photos"}
-    assert all(row["url"].startswith("https://") for row in registry())
-    weights = remotes("weights", tmp_path)
-    assert all(w.path.stem.endswith(w.sha256) and len(w.sha256) == 8 for w in weights)
-    mirrored = remotes("annotations", tmp_path, "http://mirror/x/")
-    assert mirrored[0].url == "http://mirror/x/challenge-2019-train-vrd.csv"

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kit.download.fetch import FetchError
-from kit.download.photos import Album, fetch_photos, read_missing, scaled, whole_jpeg
+from kit.data.photos import photo_place
+from kit.download.missing import read_missing
+from kit.download.photos import DOUBTFUL, Album, fetch_photos
+from kit.errors import KitError
 from kit.patience import Patience
 from tests.badserver import serving
 
@@ -46,7 +48,7 @@ def test_all_photos_many_at_once(server, tmp_path):
     assert 1 < server.most <= 8
     assert max(seen) == 40
     for name in NAMES:
-        assert (tmp_path / "p" / f"{name}.jpg").read_bytes() == server.files[f"/train/{name}.jpg"]
+        assert photo_place(tmp_path / "p", name).read_bytes() == server.files[f"/train/{name}.jpg"]
     again = get(server, tmp_path / "p")
     assert (again.got, again.there) == (0, 40)
     assert sum(server.seen.values()) == 40
@@ -73,7 +75,7 @@ def test_faults_are_outlived(server, tmp_path, trick):
         server.tricks[f"/train/{name}.jpg"] = [trick, trick]
     assert get(server, tmp_path, NAMES[:8]).got == 8
     for name in NAMES[:8]:
-        assert (tmp_path / f"{name}.jpg").read_bytes() == server.files[f"/train/{name}.jpg"]
+        assert photo_place(tmp_path, name).read_bytes() == server.files[f"/train/{name}.jpg"]
 
 
 def test_what_stays_broken_is_told_by_cause_and_tried_again_by_the_next_call(server, tmp_path):
@@ -84,32 +86,17 @@ def test_what_stays_broken_is_told_by_cause_and_tried_again_by_the_next_call(ser
     assert tally.failures() == 4
     assert tally.causes == {"HTTP 500": 3, "a photo was cut off": 1}
     assert dict(tally.failed)[NAMES[9]] == "a photo was cut off"
-    assert not (tmp_path / f"{NAMES[0]}.jpg").exists()
+    assert not photo_place(tmp_path, NAMES[0]).exists()
     assert get(server, tmp_path).got == 4
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.rglob(".*.part"))
 
 
 def test_photos_are_made_smaller_on_the_way(server, tmp_path):
     server.files["/train/big.jpg"] = jpeg(1, (300, 200))
     get(server, tmp_path, ["big", NAMES[0]], longest=100)
-    with Image.open(tmp_path / "big.jpg") as big:
+    with Image.open(photo_place(tmp_path, "big")) as big:
         assert big.size == (100, 67)
-    assert (tmp_path / f"{NAMES[0]}.jpg").read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
-    assert scaled(b"no photo", 10) == b"no photo"
-
-
-def test_what_is_a_whole_jpeg():
-    data = jpeg(0)
-    assert whole_jpeg(data) == data
-    assert whole_jpeg(data + b"\0" * 100)  # some cameras write on behind the end
-    for bad, cause in (
-        (data[:-50], "cut off"),
-        (b"<html>", "web page"),
-        (b"", "not a JPEG"),
-        (b"GIF89a", "not a"),
-    ):
-        with pytest.raises(FetchError, match=cause):
-            whole_jpeg(bad)
+    assert photo_place(tmp_path, NAMES[0]).read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
 
 
 def test_a_folder_is_a_mirror_too(tmp_path):
@@ -122,3 +109,41 @@ def test_a_folder_is_a_mirror_too(tmp_path):
 
 def test_nothing_to_get(server, tmp_path):
     assert get(server, tmp_path, []).got == 0
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status):
+    """A wrong address or a proxy that refuses must not fill missing.csv."""
+    names = [f"{i:016x}" for i in range(1000, 1000 + 2 * DOUBTFUL)]
+    server.tricks |= {f"/train/{name}.jpg": [f"status {status}"] for name in names}
+    tally = get(server, tmp_path, names)
+    assert (tally.got, tally.missing) == (0, 0)
+    assert DOUBTFUL <= tally.failures() < DOUBTFUL + 8
+    assert sum(server.seen.values()) == tally.failures()
+    (cause,) = tally.causes
+    assert cause == f"HTTP {status} for every photo: is {server.url}/train right, or a proxy in the way?"
+    assert list(read_missing(tmp_path)) == []
+    assert get(server, tmp_path, names[:3]).failures() == 3  # few, and none of the album was ever there
+    get(server, tmp_path, NAMES[:1])
+    assert get(server, tmp_path, [NAMES[0], *names[:3]]).missing == 3
+    assert sorted(read_missing(tmp_path)) == names[:3]
+
+
+def test_a_full_disk_is_one_line(server, tmp_path):
+    (tmp_path / NAMES[0][:2]).write_text("no folder")
+    with pytest.raises(KitError, match=r"\.jpg: cannot be written \(.*\); the next call goes on"):
+        get(server, tmp_path)
+
+
+def test_two_at_once_do_not_hurt_each_other(server, tmp_path):
+    del server.files[f"/train/{NAMES[3]}.jpg"]
+
+    async def both():
+        album = Album(f"{server.url}/train", tmp_path)
+        return await asyncio.gather(*(fetch_photos(album, NAMES, 8, HASTY) for _ in range(2)))
+
+    for tally in asyncio.run(both()):
+        assert tally.got + tally.there == 39
+    for name in NAMES[:3] + NAMES[4:]:
+        assert photo_place(tmp_path, name).read_bytes() == server.files[f"/train/{name}.jpg"]
+    assert set(read_missing(tmp_path)) == {NAMES[3]}

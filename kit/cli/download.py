@@ -36,11 +36,13 @@ def download(
     split: Annotated[
         list[PhotoSplit] | None, typer.Option(help="Photos of this split. May be repeated (default: all).")
     ] = None,
-    predicate: Annotated[
-        list[str] | None, typer.Option("--predicate", help="Photos with this predicate. May be repeated.")
+    predicates: Annotated[
+        list[str] | None,
+        typer.Option("--predicates", help="Photos with these predicates: names with commas between."),
     ] = None,
-    class_: Annotated[
-        list[str] | None, typer.Option("--class", help="Photos with this class. May be repeated.")
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--classes", help="Photos with these classes: names with commas between."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="So many photos a split at the most.")] = None,
     dry_run: Annotated[
@@ -66,11 +68,15 @@ def download(
         _mini(loaded, force)
         return
     splits = [s.value for s in split] if split else ["train", "stack", "val"]
-    choice = Choice(splits, tuple(predicate or ()), tuple(class_ or ()), limit)
+    choice = Choice(splits, _names(predicates), _names(classes), limit)
     if dry_run:
         _preview(loaded, what.value, choice, json)
     else:
         _get(loaded, what.value, choice, verify, ask_again, json)
+
+
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
 def _mini(config: Config, force: bool) -> None:
@@ -94,21 +100,25 @@ def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
     if json:
         typer.echo(json_text(rows))
         return
-    shown = [["" if value is None else value for value in row.values()] for row in rows]
-    typer.echo(show.table("To get", ("what", "to get", "bytes", "seconds"), shown), nl=False)
-    needed = sum(row["bytes"] or 0 for row in rows)
-    typer.echo(f"needed: {needed / 1e9:,.2f} GB, free: {free_bytes(config.data.root) / 1e9:,.2f} GB")
+    shown = [
+        (row["what"], row["to get"], show.size(row["bytes"]), show.duration(row["seconds"])) for row in rows
+    ]
+    typer.echo(show.table("To get", ("what", "files", "size", "time"), shown), nl=False)
+    needed, seconds = (sum(row[key] or 0 for row in rows) for key in ("bytes", "seconds"))
+    typer.echo(
+        f"needed: {show.size(needed)} and about {show.duration(seconds)}, as far as is known; "
+        f"free: {show.size(free_bytes(config.data.root))}"
+    )
 
 
 def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, json: bool) -> None:
-    from kit.download import plan
+    from kit.download import job
     from kit.files import json_text
     from kit.progress import notice
 
-    if verify:
-        for name in plan.verify(config, what, choice):
-            notice(f"{name} is damaged: it is got again")
-    outcome = plan.download(config, what, choice, ask_again)
+    outcome = job.download(config, what, choice, ask_again, verify)
+    for name in outcome.damaged:
+        notice(f"{name} was damaged")
     photos = {
         split: {"got": t.got, "there": t.there, "missing": t.missing, "failed": t.failures()}
         for split, t in outcome.photos.items()

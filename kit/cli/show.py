@@ -159,6 +159,21 @@ def _text(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
+def size(count: int | None) -> str:
+    """Bytes as kB, MB or GB; nothing where they are not known."""
+    return "" if count is None else _scaled(count, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "bytes")))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours, minutes or seconds; nothing where they are not known."""
+    return "" if seconds is None else _scaled(seconds, ((3600, "h"), (60, "min"), (1, "s")))
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
+    unit, name = next(((u, n) for u, n in units if value >= u), units[-1])
+    return f"{value / unit:,.3g} {name}"
+
+
 def evaluation(result: dict[str, Any]) -> str:
     """The evaluation of `kit.stages.evaluate`: score, predicates, what detection and candidates lose."""
     own, truth = result["scores"], result["ground_truth_boxes"]

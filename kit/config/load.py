@@ -26,12 +26,9 @@ class Submission(Model):
 
 
 class Kaggle(Model):
-    """Kaggle's name of the competition and of its sample submission, where the records of submissions lie,
-    and how many seconds a score is waited for.
-    """
+    """Kaggle's name of the competition, where records of submissions lie, seconds to wait for a score."""
 
     competition: str = Field("open-images-2019-visual-relationship", pattern=r"^[\w-]+$")
-    sample: str = "VRD_sample_submission.csv"
     records: Path = Path("submissions")
     wait: float = Field(3600.0, ge=0)
 

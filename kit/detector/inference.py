@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kit.config import Detector, Inference, Precision, View
+from kit.data.photos import photo_path
 from kit.detector.pictures import read_picture
 from kit.errors import KitError
 from kit.tables.schema import Detections
@@ -72,7 +73,7 @@ def detect(
     settings: Inference,
     timing: Timing | None = None,
 ) -> Found:
-    """Detect objects in the pictures `folder/ID.jpg` under every view.
+    """Detect objects in the pictures of a folder under every view.
 
     The model is put into evaluation mode and back. Scores and numbers of boxes are limited by the model's own
     test settings. A picture that cannot be read has no detections and is named in `skipped`.
@@ -147,7 +148,7 @@ def _batches(
     skipped: list[str],
 ) -> Iterator[_Batch]:
     """Batches of pictures of one orientation, so that little is padded."""
-    files = [folder / f"{name}.jpg" for name in images]
+    files = [photo_path(folder, name) for name in images]
     loader = DataLoader(
         _Decoded(files, views),
         batch_size=None,

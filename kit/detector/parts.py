@@ -24,6 +24,7 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from kit.data.photos import photo_path
 from kit.detector.pictures import read_annotations, read_picture, record_skipped
 from kit.detector.sampling import BalancedDraws
 
@@ -61,7 +62,7 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
         folder = Path(self.data_prefix["img"])
         return [
             {
-                "img_path": str(folder / f"{name}.jpg"),
+                "img_path": str(photo_path(folder, name)),
                 "img_id": i,
                 "name": name,
                 "boxes": boxes.box[own],

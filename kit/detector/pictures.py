@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.data.photos import photo_names
 from kit.errors import KitError
 from kit.files import whole
 from kit.tables.schema import Boxes
@@ -22,7 +22,7 @@ GONE = "not there"
 
 @dataclass(frozen=True, eq=False)
 class LabelledPictures:
-    """boxes: of pictures `folder/ID.jpg`, labels index `classes`; missing: ids of boxes without a picture."""
+    """boxes: of pictures in `folder`, labels index `classes`; missing: ids of boxes without a picture."""
 
     folder: Path
     boxes: Boxes
@@ -34,7 +34,7 @@ def labelled_pictures(folder: Path, boxes: Boxes, classes: Sequence[str]) -> Lab
     """The pictures that are there. Raises KitError where there is none."""
     if not folder.is_dir():
         raise KitError(f"{folder}: no such folder of pictures", "run `kit download`, or set data.*.images")
-    there = {name.removesuffix(".jpg") for name in os.listdir(folder) if name.endswith(".jpg")}
+    there = photo_names(folder)
     found = [name for name in boxes.images if name in there]
     if not found:
         raise KitError(f"{folder}: none of the {len(boxes.images)} annotated pictures is here")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import aiohttp
 
@@ -20,7 +20,8 @@ from kit.patience import Patience, retry_after
 
 T = TypeVar("T")
 CHUNK = 1 << 20
-GONE = (401, 403, 404, 410)
+PAGE = "a web page came instead of the file (a log-in page of the network?)"
+GONE = (403, 404, 410)
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -141,26 +142,31 @@ async def _attempt(session: aiohttp.ClientSession, remote: Remote, progress: Cal
     if part.have:
         headers |= {"Range": f"bytes={part.have}-", "If-Range": part.validator}
     async with session.get(remote.url, headers=headers) as response:
-        total = _begin(response, part, remote)
+        total = _begin(response, part)
         with part.path.open("ab") as file:
             async for chunk in response.content.iter_chunked(CHUNK):
-                file.write(chunk)
+                _append(file, chunk)
                 progress(len(chunk))
     _finish(part, remote, total)
 
 
-def _begin(response: aiohttp.ClientResponse, part: _Part, remote: Remote) -> int | None:
+def _append(file: BinaryIO, chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        raise FetchError(f"it cannot be written ({error.strerror})", again=False) from None
+
+
+def _begin(response: aiohttp.ClientResponse, part: _Part) -> int | None:
     """Decide by the answer's head whether to go on or to start over; the whole file's size if it is told."""
     status = response.status
     if status == 416:  # the part is as long as the file, or longer: of no use
         part.forget()
         raise FetchError("the server has less than was there before", wait=0.01)
     refuse(response)
-    if "text/html" in response.headers.get("Content-Type", "") and remote.path.suffix not in (
-        ".html",
-        ".htm",
-    ):
-        raise FetchError("a web page came instead of the file (a log-in page of the network?)")
+    if "text/html" in response.headers.get("Content-Type", ""):
+        raise FetchError(PAGE)
     if status == 206:
         span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         if span.partition("-")[0] != str(part.have):
@@ -182,6 +188,11 @@ def _finish(part: _Part, remote: Remote, total: int | None) -> None:
     if wanted is not None and size > wanted:
         part.forget()
         raise FetchError(f"{size:,} bytes came instead of {wanted:,}")
+    with part.path.open("rb") as file:
+        page = file.read(200).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    if page:
+        part.forget()
+        raise FetchError(PAGE)
     if not digest_fits(Remote(remote.url, part.path, None, remote.sha256)):
         part.forget()
         raise FetchError("what came has another sha256 than the registry says")

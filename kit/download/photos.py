@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
+from kit.data.photos import photo_path
 from kit.download.fetch import FetchError, limits, patiently, refuse
+from kit.download.jpeg import scaled, whole_jpeg
+from kit.download.missing import note_missing, read_missing, tidy_missing
+from kit.download.shelf import put
 from kit.patience import Patience
 
-START, END = b"\xff\xd8", b"\xff\xd9"
-TAIL = 1 << 16  # bytes at the end of a photo in which its end mark is looked for
-MISSING = "missing.csv"
+DOUBTFUL = 200  # photos at the start that are all gone: 0.7% of Open Images are
 SHOWN = 10  # failures that are named
 
 
@@ -32,6 +32,12 @@ class Tally:
     failed: list[tuple[str, str]] = field(default_factory=list)
     causes: Counter[str] = field(default_factory=Counter)
 
+    def fail(self, name: str, cause: str) -> None:
+        """One more that could not be had."""
+        self.causes[cause] += 1
+        if len(self.failed) < SHOWN:
+            self.failed.append((name, cause))
+
     def failures(self) -> int:
         """How many could not be had, the missing ones apart."""
         return sum(self.causes.values())
@@ -39,7 +45,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Album:
-    """Photos of one folder: `url/ID.jpg` (or a folder that serves as mirror) to `folder/ID.jpg`.
+    """Photos of one folder: `url/ID.jpg` (or a folder that serves as mirror) into `folder`.
 
     longest: stored with this longest side at most (pixels); None: as they come.
     """
@@ -57,125 +63,103 @@ async def fetch_photos(
     progress: Callable[[Tally], None] = lambda _: None,
     ask_again: bool = False,
 ) -> Tally:
-    """Get the photos that are not there; the tally. ask_again: also those that were missing before."""
+    """Get the photos that are not there; the tally. ask_again: also those that were missing before.
+
+    Where not one photo comes, none is taken for gone: the address is wrong, or something stands in the way.
+    """
     album.folder.mkdir(parents=True, exist_ok=True)
     known = set() if ask_again else set(read_missing(album.folder))
-    tally, todo = Tally(), iter(ids)
     connector = aiohttp.TCPConnector(limit=at_once)
     async with aiohttp.ClientSession(connector=connector, timeout=limits(patience)) as session:
+        work = _Work(session, album, patience, known, None if ask_again else DOUBTFUL)
+        todo = iter(ids)
 
-        async def work() -> None:
+        async def take() -> None:
             for name in todo:  # shared: every worker takes the next one
-                await _one(session, album, name, patience, tally, known)
-                progress(tally)
+                await work.one(name)
+                progress(work.tally)
+                if work.hopeless:
+                    return
 
-        await asyncio.gather(*(work() for _ in range(at_once)))
+        await asyncio.gather(*(take() for _ in range(at_once)))
+    work.finish()
     if ask_again:
         tidy_missing(album.folder)
-    return tally
+    return work.tally
 
 
-async def _one(
-    session: aiohttp.ClientSession,
-    album: Album,
-    name: str,
-    patience: Patience,
-    tally: Tally,
-    known: set[str],
-) -> None:
-    path = album.folder / f"{name}.jpg"
-    if name in known:
-        tally.missing += 1
-    elif path.exists():
-        tally.there += 1
-    else:
-        try:
-            data = await _get(session, f"{album.url}/{name}.jpg", patience)
-            if album.longest:
-                data = await asyncio.to_thread(scaled, data, album.longest)
-            _write(path, data)
-            tally.got += 1
-            tally.bytes += len(data)
-        except FetchError as error:
-            if error.gone:
-                tally.missing += 1
-                note_missing(album.folder, name, error.cause)
+@dataclass
+class _Work:
+    """What the workers share. gone: photos that the server did not have, as long as not one has come;
+    doubtful: so many of them are no accident (None: any number may be).
+    """
+
+    session: aiohttp.ClientSession
+    album: Album
+    patience: Patience
+    known: set[str]
+    doubtful: int | None
+    tally: Tally = field(default_factory=Tally)
+    gone: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether to stop asking."""
+        return self.doubtful is not None and not self.tally.got and len(self.gone) >= self.doubtful
+
+    async def one(self, name: str) -> None:
+        """Get one photo that is not there."""
+        if name in self.known:
+            self.tally.missing += 1
+        elif photo_path(self.album.folder, name).exists():
+            self.tally.there += 1
+        else:
+            try:
+                data = await _get(self.session, self.album.url, name, self.patience)
+            except FetchError as error:
+                self._failed(name, error)
             else:
-                tally.causes[error.cause] += 1
-                if len(tally.failed) < SHOWN:
-                    tally.failed.append((name, error.cause))
+                if self.album.longest:
+                    data = await asyncio.to_thread(scaled, data, self.album.longest)
+                put(self.album.folder, name, data)
+                self.tally.got += 1
+                self.tally.bytes += len(data)
+
+    def _failed(self, name: str, error: FetchError) -> None:
+        if error.gone:
+            self.tally.missing += 1
+            self.gone.append((name, error.cause))
+            if self.tally.got:
+                self._note()
+        else:
+            self.tally.fail(name, error.cause)
+
+    def _note(self) -> None:
+        note_missing(self.album.folder, self.gone)
+        self.gone.clear()
+
+    def finish(self) -> None:
+        """Note what is gone, or say that nothing can be said of it."""
+        if self.tally.got or (self.tally.there and not self.hopeless):
+            self._note()
+        self.tally.missing -= len(self.gone)
+        for name, cause in self.gone:
+            self.tally.fail(
+                name, f"{cause} for every photo: is {self.album.url} right, or a proxy in the way?"
+            )
 
 
-async def _get(session: aiohttp.ClientSession, url: str, patience: Patience) -> bytes:
+async def _get(session: aiohttp.ClientSession, folder: str, name: str, patience: Patience) -> bytes:
     """A photo's bytes, checked to be a whole JPEG. Raises FetchError."""
-    if "://" not in url:
+    if "://" not in folder:
         try:
-            return whole_jpeg(Path(url).read_bytes())
+            return whole_jpeg(photo_path(Path(folder), name).read_bytes())
         except OSError as error:
             raise FetchError(f"{error.strerror}", gone=isinstance(error, FileNotFoundError)) from None
 
     async def attempt() -> bytes:
-        async with session.get(url) as response:
+        async with session.get(f"{folder}/{name}.jpg") as response:
             refuse(response)
             return whole_jpeg(await response.read())
 
     return await patiently(attempt, patience)
-
-
-def whole_jpeg(data: bytes) -> bytes:
-    """The data, where it is a whole JPEG. Raises FetchError."""
-    if not data.startswith(START):
-        page = data[:200].lstrip().lower()
-        raise FetchError("a web page came instead of a photo" if page.startswith(b"<") else "not a JPEG")
-    if END not in data[-TAIL:]:
-        raise FetchError("a photo was cut off")
-    return data
-
-
-def scaled(data: bytes, longest: int) -> bytes:
-    """The photo with its longest side at most so long; as it came where it is small enough or unreadable."""
-    import cv2
-    import numpy as np
-
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None or max(picture.shape[:2]) <= longest:
-        return data
-    factor = longest / max(picture.shape[:2])
-    size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
-
-
-def read_missing(folder: Path) -> Iterator[str]:
-    """The ids that the server did not have."""
-    path = folder / MISSING
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from (row[0] for row in csv.reader(file) if row and row[0] != "ImageID")
-
-
-def note_missing(folder: Path, name: str, why: str) -> None:
-    """Add a photo to `missing.csv`."""
-    path = folder / MISSING
-    new = not path.exists()
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("ImageID,Reason\n" if new else "") + f"{name},{why}\n")
-
-
-def tidy_missing(folder: Path) -> None:
-    """Keep each photo once in `missing.csv`, and none that is there by now."""
-    path = folder / MISSING
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "ImageID"}
-    left = {name: why for name, why in rows.items() if not (folder / f"{name}.jpg").exists()}
-    part = path.with_name(f".{MISSING}.part")
-    part.write_text("ImageID,Reason\n" + "".join(f"{n},{w}\n" for n, w in left.items()), encoding="utf-8")
-    part.replace(path)
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -12,12 +12,16 @@ from typing import Any
 import aiohttp
 
 from kit.config import Config
+from kit.data.photos import photo_names, photo_path
 from kit.download.fetch import is_whole, limits
-from kit.download.photos import Album, read_missing
-from kit.download.plan import Choice, What, wanted_files, wanted_photos
+from kit.download.missing import read_missing
+from kit.download.photos import Album
+from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos
+from kit.download.registry import Remote
 from kit.progress import notice
 
-SAMPLE = 8  # photos that are looked at for a guess of size and rate
+SAMPLE = 8  # photos at the least that are looked at for a guess of size and rate
+START = 2 << 20  # bytes of a file that are read for a guess of the rate
 
 
 def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
@@ -26,27 +30,41 @@ def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
 
 
 async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    async with aiohttp.ClientSession(timeout=limits(config.data.download.patience())) as session:
-        for remote in wanted_files(config, what):
-            there = is_whole(remote)
-            size = None if there else remote.size or await _size(session, remote.url)
-            rows.append({"what": str(remote.path), "to get": int(not there), "bytes": size, "seconds": None})
-        missing_annotations = any(row["to get"] for row in rows) and what == "all"
-        for split, album, ids in [] if missing_annotations else wanted_photos(config, what, choice):
+    settings = config.data.download
+    async with aiohttp.ClientSession(timeout=limits(settings.patience())) as session:
+        rows = await _files(session, wanted_files(config, what))
+        photos = wanted_photos(config, what, choice)
+        for split, album, ids in photos:
             gone = set(read_missing(album.folder))
-            todo = [name for name in ids if name not in gone and not (album.folder / f"{name}.jpg").exists()]
-            each, rate = await _look(session, album, todo[:SAMPLE])
+            there = photo_names(album.folder) if album.folder.is_dir() else set()
+            todo = [name for name in texts(ids) if name not in gone and name not in there]
+            each, rate = await _look(session, album, todo[: max(SAMPLE, settings.at_once)])
             total = None if each is None else round(each * len(todo))
-            seconds = None if total is None or not rate else round(total / rate)
-            rows.append({"what": f"photos {split}", "to get": len(todo), "bytes": total, "seconds": seconds})
-        if missing_annotations:
-            notice("the photos are known when the annotations are there")
+            rows.append(_row(f"photos {split}", len(todo), total, rate))
+    if what in ("all", "test") and len(photos) < (1 if what == "test" else len(choice.splits) + 1):
+        notice("photos are known when the files that name them are there")
     return rows
 
 
+def _row(what: str, to_get: int, size: int | None, rate: float) -> dict[str, Any]:
+    seconds = round(size / rate, 1) if size is not None and rate else None
+    return {"what": what, "to get": to_get, "bytes": size, "seconds": seconds}
+
+
+async def _files(session: aiohttp.ClientSession, files: Sequence[Remote]) -> list[dict[str, Any]]:
+    """A row a file; the rate is that of the start of the largest one."""
+    sizes: list[int | None] = []
+    for remote in files:
+        sizes.append(0 if is_whole(remote) else remote.size or await _size(session, remote.url))
+    largest = max(range(len(files)), key=lambda i: sizes[i] or 0, default=0)
+    rate = await _rate(session, files[largest].url) if files and sizes[largest] else 0.0
+    return [
+        _row(str(remote.path), int(size != 0), size, rate) for remote, size in zip(files, sizes, strict=True)
+    ]
+
+
 async def _size(session: aiohttp.ClientSession, url: str) -> int | None:
-    if "://" not in url:
+    if not url.startswith("http"):
         return Path(url).stat().st_size if Path(url).exists() else None
     try:
         async with session.head(url, allow_redirects=True) as response:
@@ -54,6 +72,23 @@ async def _size(session: aiohttp.ClientSession, url: str) -> int | None:
             return int(length) if response.status == 200 and length.isdigit() else None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
+
+
+async def _rate(session: aiohttp.ClientSession, url: str) -> float:
+    """Bytes a second, by the first ones of a file; 0 where that cannot be seen."""
+    if not url.startswith("http"):
+        return 0.0
+    start, came = time.perf_counter(), 0
+    try:
+        async with session.get(url, headers={"Range": f"bytes=0-{START - 1}"}) as response:
+            while response.status in (200, 206) and came < START:
+                block = await response.content.read(START)
+                came += len(block)
+                if not block:
+                    break
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return 0.0
+    return came / max(time.perf_counter() - start, 1e-6)
 
 
 async def _look(
@@ -64,7 +99,8 @@ async def _look(
     async def one(name: str) -> int:
         url = f"{album.url}/{name}.jpg"
         if "://" not in url:
-            return Path(url).stat().st_size if Path(url).exists() else 0
+            path = photo_path(Path(album.url), name)
+            return path.stat().st_size if path.exists() else 0
         try:
             async with session.get(url) as response:
                 return len(await response.read()) if response.status == 200 else 0

@@ -27,7 +27,7 @@ def registry() -> tuple[dict[str, str], ...]:
 
 
 def remotes(what: str, root: Path, mirror: str | None = None) -> list[Remote]:
-    """The files of a kind ("annotations", "weights"), or the folders of photos ("photos").
+    """The files of a kind ("annotations", "weights", "sample"), or the folders of photos ("photos").
 
     mirror: an address or a folder that holds them by their names, instead of the published places.
     """

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from kit.kaggle.credentials import sources
 from kit.kaggle.faults import BUSY, KaggleError, fault, no_credentials
 from kit.kaggle.wire import Wire
 from kit.patience import Patience
@@ -129,6 +130,8 @@ class Client:
         return [_answer(found) for found in part or ()]
 
     def _log_in(self) -> Any:
+        if not sources():
+            raise no_credentials()
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
 

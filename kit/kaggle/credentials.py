@@ -16,6 +16,8 @@ HOW = (
 def sources() -> list[str]:
     """What the client will find, in the order in which it looks."""
     found = []
+    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE") and os.environ.get("KAGGLE_API_V1_TOKEN"):
+        found.append("KAGGLE_API_V1_TOKEN")  # inside a notebook of Kaggle's
     if os.environ.get("KAGGLE_API_TOKEN"):
         found.append("KAGGLE_API_TOKEN")
     found += [str(path) for path in _token_files() if path.exists()]

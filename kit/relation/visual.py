@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kit.config import Architecture, Visual
 from kit.data.objects import Objects
+from kit.data.photos import photo_path
 from kit.detector.architecture import model_config, prepare
 from kit.detector.checkpoint import State, read_state, write_state
 from kit.detector.inference import device_of, mixed_precision
@@ -186,7 +187,7 @@ class _PairsOfPictures(Dataset[Any]):
     def __getitem__(self, i: int) -> Tensor | None:
         rows = self.groups[i]
         name = self.candidates.images[self.candidates.image[rows[0]]]
-        picture = read_picture(self.folder / f"{name}.jpg")
+        picture = read_picture(photo_path(self.folder, name))
         if picture is None:
             return None
         subject = self.objects.box[self.candidates.subject[rows]]

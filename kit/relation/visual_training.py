@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kit.config import Architecture, Visual
+from kit.data.photos import photo_path
 from kit.detector.checkpoint import State
 from kit.detector.inference import device_of, mixed_precision
 from kit.detector.pictures import read_picture
@@ -49,7 +50,7 @@ class PairRows:
 def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
     """The examples whose pictures are there."""
     candidates = examples.candidates
-    names = [folder / f"{name}.jpg" for name in objects.images]
+    names = [photo_path(folder, name) for name in objects.images]
     there = np.asarray([path.exists() for path in names], bool)
     rows = np.flatnonzero(there[candidates.image])
     pairwise = list(PAIRWISE)

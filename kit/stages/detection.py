@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.config import Config
+from kit.data.photos import photo_path
 from kit.progress import notice, track
 from kit.run import Run
 from kit.stages.family import OBJECTS, Family
@@ -98,7 +99,7 @@ class _Work:
         from kit.detector.pictures import GONE
 
         settings = self.config.detector.inference
-        there = [image for image in ids if (self.folder / f"{image}.jpg").exists()]
+        there = [image for image in ids if photo_path(self.folder, image).exists()]
         unread = [(image, GONE) for image in sorted(set(ids) - set(there))]
         found = detect(model, self.folder, there, settings.views, settings, self.timing)
         unread += [(image, "not readable as a picture") for image in found.skipped]

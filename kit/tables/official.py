@@ -108,16 +108,20 @@ def prediction_fault(path: Path_, row: int, side: str, problem: str) -> FileFaul
 
 def read_image_ids(path: Path_) -> tuple[str, ...]:
     """The image ids of a sample submission or an id list, in file order. Raises FileFault on a repeated id."""
+    return tuple(image_id_array(path).to_pylist())
+
+
+def image_id_array(path: Path_) -> pa.StringArray:
+    """`read_image_ids` in a third of the memory, for millions."""
     file = CsvFile(path)
-    ids: dict[str, int] = {}
-    row = 0
-    for batch in file.batches([IMAGE]):
-        for name in batch.column(0).cast(pa.string()).to_pylist():
-            if name in ids:
-                raise file.fault(row, "ImageId", f"image {name} is there twice")
-            ids[name] = row
-            row += 1
-    return tuple(ids)
+    parts = [batch.column(0).cast(pa.string()) for batch in file.batches([IMAGE])]
+    ids = pa.concat_arrays(parts)
+    codes = as_numpy(ids.dictionary_encode().indices)
+    new = codes == np.arange(len(codes))  # every new id takes the next code
+    if not new.all():
+        row = int(np.argmin(new))
+        raise file.fault(row, "ImageId", f"image {ids[row].as_py()} is there twice")
+    return ids
 
 
 def _read_relations(path: Path_, others: bool) -> Relations:

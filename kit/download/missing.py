@@ -1,0 +1,45 @@
+"""`missing.csv` beside the photos: those that the server does not have, and why."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kit.data.photos import photo_path
+
+MISSING = "missing.csv"
+HEADER = "ImageID,Reason\n"
+
+
+def read_missing(folder: Path) -> Iterator[str]:
+    """The ids of the photos."""
+    yield from _rows(folder)
+
+
+def note_missing(folder: Path, photos: Iterable[tuple[str, str]]) -> None:
+    """Add photos (id, reason); safe from several processes."""
+    path = folder / MISSING
+    text = "".join(f"{name},{why}\n" for name, why in photos)
+    if text:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text if path.stat().st_size else HEADER + text)
+
+
+def tidy_missing(folder: Path) -> None:
+    """Keep each photo once, and none that is there by now."""
+    path = folder / MISSING
+    if not path.exists():
+        return
+    left = {name: why for name, why in _rows(folder).items() if not photo_path(folder, name).exists()}
+    part = path.with_name(f".{MISSING}.part")
+    part.write_text(HEADER + "".join(f"{n},{w}\n" for n, w in left.items()), encoding="utf-8")
+    part.replace(path)
+
+
+def _rows(folder: Path) -> dict[str, str]:
+    try:
+        with (folder / MISSING).open(encoding="utf-8", newline="") as file:
+            return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "ImageID"}
+    except FileNotFoundError:
+        return {}

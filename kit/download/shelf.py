@@ -1,0 +1,67 @@
+"""Photos on disk: written whole, with their digests beside them, and checked again by these."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from kit.data.photos import photo_path, photo_place
+from kit.download.fetch import FetchError
+from kit.download.jpeg import whole_jpeg
+from kit.errors import KitError
+
+DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was stored; the last row counts
+
+
+def put(folder: Path, name: str, data: bytes) -> None:
+    """Store a photo and its digest. Raises KitError where that cannot be done (no space, no right)."""
+    path = photo_place(folder, name)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
+        with (path.parent / DIGESTS).open("a", encoding="utf-8") as file:
+            file.write(f"{name},{_digest(data)}\n")
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise KitError(f"{path}: cannot be written ({error.strerror})", "the next call goes on") from None
+
+
+def damaged(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """The photos that are not as they were stored; without a digest, those that are no whole JPEG.
+
+    names: best in order, since the digests of one folder at a time are held.
+    """
+    known = lru_cache(maxsize=1)(_digests)
+    for name in names:
+        path = photo_path(folder, name)
+        try:
+            data = path.read_bytes()
+            expected = known(path.parent).get(name)
+            if expected is None:
+                whole_jpeg(data)
+            elif expected != _digest(data):
+                yield path
+        except FileNotFoundError:
+            continue
+        except (FetchError, OSError):
+            yield path
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    try:
+        with (folder / DIGESTS).open(encoding="utf-8", newline="") as file:
+            return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2}
+    except FileNotFoundError:
+        return {}

@@ -1,0 +1,55 @@
+import pytest
+
+from kit.data.photos import photo_names, photo_path, photo_place
+from kit.download.missing import note_missing, read_missing, tidy_missing
+from kit.download.shelf import damaged, put
+from kit.errors import KitError
+from tests.test_photos import jpeg
+
+NAMES = ["ab01", "ab02", "cd01"]
+
+
+def test_photos_lie_by_the_start_of_their_ids_or_all_in_one(tmp_path):
+    assert photo_names(tmp_path) == set()
+    for i, name in enumerate(NAMES):
+        put(tmp_path, name, jpeg(i))
+    assert (tmp_path / "ab/ab01.jpg").read_bytes() == jpeg(0)
+    (tmp_path / "ef01.jpg").write_bytes(jpeg(9))
+    (tmp_path / "ab/.ab09.jpg.1.part").write_bytes(b"")
+    assert photo_names(tmp_path) == {*NAMES, "ef01"}
+    assert photo_path(tmp_path, "ef01") == tmp_path / "ef01.jpg"
+    assert photo_path(tmp_path, "cd01") == photo_path(tmp_path, "cd01") == tmp_path / "cd/cd01.jpg"
+    assert photo_path(tmp_path, "none") == photo_place(tmp_path, "none")
+
+
+def test_one_changed_byte_is_found(tmp_path):
+    for i, name in enumerate(NAMES):
+        put(tmp_path, name, jpeg(i))
+    (tmp_path / "flat.jpg").write_bytes(jpeg(5))
+    (tmp_path / "half.jpg").write_bytes(jpeg(6)[:300])
+    assert list(damaged(tmp_path, [*NAMES, "flat", "gone"])) == []
+    path = photo_path(tmp_path, "ab02")
+    data = bytearray(jpeg(1))
+    data[len(data) // 2] ^= 1  # still a whole JPEG by its ends
+    path.write_bytes(data)
+    assert list(damaged(tmp_path, [*NAMES, "half"])) == [path, tmp_path / "half.jpg"]
+    put(tmp_path, "ab02", jpeg(7))  # got again, with another content: its last digest counts
+    assert list(damaged(tmp_path, NAMES)) == []
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "ab").write_text("")
+    with pytest.raises(KitError, match=r"ab01\.jpg: cannot be written"):
+        put(tmp_path, "ab01", jpeg(0))
+
+
+def test_missing_photos(tmp_path):
+    assert list(read_missing(tmp_path)) == []
+    note_missing(tmp_path, [])
+    assert not (tmp_path / "missing.csv").exists()
+    note_missing(tmp_path, [("ab01", "HTTP 404"), ("ab02", "HTTP 403")])
+    note_missing(tmp_path, [("ab01", "HTTP 404"), ("cd01", "HTTP 404")])
+    assert list(read_missing(tmp_path)) == ["ab01", "ab02", "cd01"]
+    put(tmp_path, "ab02", jpeg(0))
+    tidy_missing(tmp_path)
+    assert (tmp_path / "missing.csv").read_text() == "ImageID,Reason\nab01,HTTP 404\ncd01,HTTP 404\n"

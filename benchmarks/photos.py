@@ -24,7 +24,7 @@ events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; keepalive_requests 100000;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
-  server {{ listen 127.0.0.1:{port}; root {folder}/www; }} }}
+  server {{ listen 127.0.0.1:{port}; root {folder}/www; {more} }} }}
 """
 
 
@@ -40,7 +40,7 @@ def main() -> None:
             seconds, memory = run(
                 ["-c", f"from benchmarks.photos import {who}; {who}({url!r}, {str(out)!r})"]
             )
-            got = sum(1 for _ in out.glob("*.jpg"))
+            got = sum(1 for _ in out.rglob("*.jpg"))
             rows.append([who, f"{got:,}", f"{seconds:.1f}", f"{got / seconds:,.0f}", f"{memory:,.0f}"])
     columns = ("by", "photos", "seconds, with the start", "photos/s", "peak MB")
     table(f"{PHOTOS:,} photos of {BYTES // 1000} KB, {AT_ONCE} at once", columns, rows)
@@ -59,10 +59,17 @@ def serving(folder: Path) -> Iterator[str]:
     body = np.random.default_rng(0).bytes(BYTES - 4)
     for name in names():
         (www / f"{name}.jpg").write_bytes(b"\xff\xd8" + body + b"\xff\xd9")
+    with nginx(folder) as url:
+        yield url
+
+
+@contextmanager
+def nginx(folder: Path, more: str = "") -> Iterator[str]:
+    """What lies in `folder/www` behind nginx on 127.0.0.1; more: lines of its server's configuration."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port))
+    (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, more=more))
     with subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL) as server:
         time.sleep(0.5)
         try:

@@ -31,6 +31,11 @@ class Answers:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256  # connections that wait: a refused one would be tried again after a second
+    daemon_threads = True
+
+
 @contextmanager
 def serving() -> Iterator[Answers]:
     """Serve on 127.0.0.1 while inside."""
@@ -62,8 +67,7 @@ def serving() -> Iterator[Answers]:
                 with answers.lock:
                     answers.together -= 1
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     answers.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

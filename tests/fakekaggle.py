@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.badserver import Server
 
 SLUG = "open-images-2019-visual-relationship"
 USER, KEY, TOKEN = "someone", "secret-key-0123", "KGAT_secret_token"
@@ -241,8 +243,7 @@ def kaggle_at_home() -> Iterator[Kaggle]:
     """Serve while inside; `url` is the proxy to give to the real client, see `environment`."""
     kaggle = Kaggle()
     own = type("Own", (Handler,), {"kaggle": kaggle})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), own)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), own)
     kaggle.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:

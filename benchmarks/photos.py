@@ -1,4 +1,4 @@
-"""Photos from a local nginx (Debian's package), beside a pool of requests threads; files are really written."""
+"""Photos from a local nginx (Debian's package), beside a pool of requests threads and bare aiohttp; all written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
         return
     rows = []
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as url:
-        for who in ("threads", "kit"):
+        for who in ("threads", "bare", "kit"):
             out = Path(name) / who
             seconds, memory = run(
                 ["-c", f"from benchmarks.photos import {who}; {who}({url!r}, {str(out)!r})"]
@@ -87,6 +87,27 @@ def kit(url: str, out: str) -> None:
 
     tally = asyncio.run(fetch_photos(Album(url, Path(out)), names(), AT_ONCE, Patience()))
     sys.stdout.write(f"{tally.got}\n")
+
+
+def bare(url: str, out: str) -> None:
+    """Get them by aiohttp alone, the fastest client: no check, no retry, written in place."""
+    import asyncio
+
+    import aiohttp
+
+    Path(out).mkdir()
+    todo = iter(names())
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        for name in todo:
+            async with session.get(f"{url}/{name}.jpg") as answer:
+                (Path(out) / f"{name}.jpg").write_bytes(await answer.read())
+
+    async def all_of_them() -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
+            await asyncio.gather(*(work(session) for _ in range(AT_ONCE)))
+
+    asyncio.run(all_of_them())
 
 
 def threads(url: str, out: str) -> None:

@@ -35,6 +35,9 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256  # connections that wait: a refused one would be tried again after a second
     daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up is no news here."""
+
 
 @contextmanager
 def serving() -> Iterator[Answers]:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kit.config import load_config
@@ -15,6 +16,7 @@ from kit.download.plan import Choice, wanted_files, wanted_photos
 from kit.download.registry import registry
 from kit.errors import KitError
 from kit.tables.official import read_relations
+from kit.vocabulary import vocabulary
 from tests.badserver import serving
 
 NEW = "annotations"
@@ -54,8 +56,12 @@ def words(server, tmp_path):
 def test_everything_comes_and_the_next_call_gets_nothing(kit, server, words, tmp_path, tiny_folder):
     code, out, err = kit("download", *words)
     assert code == 0, err
-    images = len(read_relations(tiny_folder / "data/mini/challenge-2019-train-vrd.csv").images)
-    assert f"photos train: {images} got" in out
+    images = {
+        name
+        for ending in ("", "-bbox")
+        for name in pd.read_csv(tiny_folder / f"data/mini/challenge-2019-train-vrd{ending}.csv").ImageID
+    }
+    assert f"photos train: {len(images)} got" in out
     root = tmp_path / "data"
     for name in ("challenge-2019-train-vrd.csv", "test-annotations-vrd.csv"):
         assert (root / name).read_bytes() == (tiny_folder / "data/mini" / name).read_bytes()
@@ -102,6 +108,11 @@ def test_less_and_then_more(kit, server, words, tmp_path):
     for choice in (Choice(["train"], ["holds"]), Choice(["train"], ["holds"], ["Man"])):
         ((_, _, ids),) = wanted_photos(config, "photos", choice)
         assert 0 < len(ids) < len(relations.images)
+    ((_, _, ids),) = wanted_photos(config, "photos", Choice(["train"], classes=["Man"]))
+    boxes = pd.read_csv(config.data.train.boxes[0])
+    man = boxes.ImageID[boxes.LabelName == "/m/04yx4"]
+    with_man = relations.subject == vocabulary().names.index("Man")
+    assert set(ids.to_pylist()) == set(man) | {relations.images[i] for i in relations.image[with_man]}
     with pytest.raises(KitError, match="no predicate eats; one of: at, on"):
         wanted_photos(config, "photos", Choice(["train"], ["eats"]))
 

@@ -14,7 +14,7 @@ from kit.config import Config
 from kit.download.photos import Album
 from kit.download.registry import Remote, remotes
 from kit.errors import KitError
-from kit.tables.official import image_id_array, read_relations
+from kit.tables.official import distinct_images, image_id_array, read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 
 What = Literal["annotations", "photos", "weights", "test", "all"]
@@ -23,7 +23,9 @@ FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "chal
 
 @dataclass(frozen=True)
 class Choice:
-    """Which photos: of these splits, with these predicates and classes (none: any), so many a split at most."""
+    """Which photos: of these splits, so many a split at most, and of what the annotations name there those
+    with a relation of these predicates, and with a relation or (without predicates) a box of these classes.
+    """
 
     splits: Sequence[str] = ("train", "stack", "val")
     predicates: Sequence[str] = ()
@@ -71,20 +73,27 @@ def _named_by(config: Config, split: str) -> list[Path]:
         if config.data.test.ids is None:
             raise KitError("data.test.ids is not set", "give the sample submission")
         return [config.data.test.ids]
-    return list(getattr(config.data, split).relations)
+    files = getattr(config.data, split)
+    return [*files.relations, *files.boxes]
 
 
 def _ids(config: Config, split: str, choice: Choice) -> pa.StringArray:
     if split == "test":
         return image_id_array(_named_by(config, split)[0])
-    relations = read_relations(getattr(config.data, split).relations, others=True)
+    if not choice.predicates and not choice.classes:
+        return distinct_images(_named_by(config, split))
+    files = getattr(config.data, split)
+    labels = [_number(c, vocabulary().names, "class") for c in choice.classes]
+    relations = read_relations(files.relations, others=True)
     kept = np.ones(len(relations), bool)
     if choice.predicates:
         kept &= np.isin(relations.predicate, [_number(p, PREDICATES, "predicate") for p in choice.predicates])
-    if choice.classes:
-        labels = [_number(c, vocabulary().names, "class") for c in choice.classes]
+    if labels:
         kept &= np.isin(relations.subject, labels) | np.isin(relations.object, labels)
-    return pa.array([relations.images[i] for i in np.unique(relations.image[kept])], pa.string())
+    ids = pa.array([relations.images[i] for i in np.unique(relations.image[kept])], pa.string())
+    if choice.predicates:
+        return ids
+    return pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
 
 
 def _number(name: str, names: Sequence[str], kind: str) -> int:

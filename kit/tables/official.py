@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.boxes import inverted
@@ -122,6 +123,22 @@ def image_id_array(path: Path_) -> pa.StringArray:
         row = int(np.argmin(new))
         raise file.fault(row, "ImageId", f"image {ids[row].as_py()} is there twice")
     return ids
+
+
+def distinct_images(paths: Sequence[Path_], labels: Sequence[int] = ()) -> pa.StringArray:
+    """The images that files of relations or boxes name, each once. labels: those with a row of these alone.
+
+    Streams; a file of millions of rows takes little more memory than its images' ids.
+    """
+    mids = pa.array([vocabulary().mids[label] for label in labels], pa.string())
+    columns = [IMAGE, LABEL] if labels else [IMAGE]
+    parts = []
+    for path in paths:
+        for batch in CsvFile(path).batches(columns):
+            if labels:
+                batch = batch.filter(pc.is_in(batch.column(1).cast(pa.string()), mids))
+            parts.append(batch.column(0).cast(pa.string()).unique())
+    return pa.concat_arrays([pa.array([], pa.string()), *parts]).unique()
 
 
 def _read_relations(path: Path_, others: bool) -> Relations:

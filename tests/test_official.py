@@ -151,3 +151,26 @@ def test_the_real_test_ids():
     ids = official.read_image_ids(OPENIMAGES / "test-image-ids.csv.gz")
     assert len(ids) == 99_999
     assert ids[0] == "00000b4dcff7f799"
+
+
+def test_images_that_files_name(tmp_path):
+    boxes = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"
+    rows = [("b", "/m/04yx4"), ("a", "/m/0342h"), ("b", "/m/0342h"), ("c", "/m/04yx4")]
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    a.write_text(boxes + "".join(f"{image},{label},0,1,0,1,0\n" for image, label in rows))
+    b.write_text(boxes + "d,/m/0342h,0,1,0,1,0\na,/m/01940j,0,1,0,1,0\n")
+    assert official.distinct_images([a, b]).to_pylist() == ["a", "b", "c", "d"]
+    man = vocabulary().names.index("Man")
+    assert official.distinct_images([a, b], [man]).to_pylist() == ["b", "c"]
+    assert official.distinct_images([]).to_pylist() == []
+    assert official.distinct_images([b], [man]).to_pylist() == []
+
+
+def test_an_id_that_is_empty_or_there_twice(tmp_path):
+    path = tmp_path / "ids.csv"
+    path.write_text("ImageId,PredictionString\nb,\na,\nc,\na,\nb,\n")
+    with pytest.raises(FileFault, match="line 5, column ImageId: image a is there twice"):
+        official.image_id_array(path)
+    path.write_text("ImageId,PredictionString\nb,\n,\n")
+    with pytest.raises(FileFault, match="line 3, column ImageId: empty where an image id belongs"):
+        official.image_id_array(path)

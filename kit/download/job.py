@@ -153,7 +153,7 @@ def _check_files(config: Config, files: Iterable[Remote]) -> list[str]:
 
 def _check_photos(split: str, album: Album, ids: pa.StringArray) -> list[str]:
     """Take away the photos that are not as they came; their names."""
-    in_order = texts(ids.take(pc.sort_indices(ids)))
+    in_order = texts(ids.take(pc.array_sort_indices(ids)))
     bad = []
     for path in damaged(album.folder, track(in_order, len(ids), f"check photos {split}")):
         bad.append(str(path))

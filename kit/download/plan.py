@@ -91,9 +91,9 @@ def _ids(config: Config, split: str, choice: Choice) -> pa.StringArray:
     if labels:
         kept &= np.isin(relations.subject, labels) | np.isin(relations.object, labels)
     ids = pa.array([relations.images[i] for i in np.unique(relations.image[kept])], pa.string())
-    if choice.predicates:
-        return ids
-    return pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
+    return (
+        ids if choice.predicates else pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
+    )
 
 
 def _number(name: str, names: Sequence[str], kind: str) -> int:

@@ -56,8 +56,8 @@ class CsvFile:
         """Whether the header names this column."""
         return name in self.header
 
-    def batches(self, columns: Iterable[Column]) -> Iterator[pa.RecordBatch]:
-        """Yield the named columns batch by batch, under their own names.
+    def batches(self, columns: Iterable[Column], block: int = BLOCK) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns batch by batch, under their own names; block: bytes of text at a time.
 
         Raises FileFault at the first place that is not what the columns ask for, or if there is no row.
         """
@@ -66,7 +66,7 @@ class CsvFile:
         types = {s: ARROW_TYPE[c.kind] for s, c in zip(source, columns, strict=True)}
         row = 0
         with self.open() as file:
-            for batch in self._arrow_batches(file, types, columns):
+            for batch in self._arrow_batches(file, types, columns, block):
                 self._check_numbers(batch, source, columns, row)
                 row += batch.num_rows
                 yield batch.rename_columns([column.name for column in columns])
@@ -145,12 +145,12 @@ class CsvFile:
         )
 
     def _arrow_batches(
-        self, file: IO[bytes], types: dict[str, pa.DataType], columns: tuple[Column, ...]
+        self, file: IO[bytes], types: dict[str, pa.DataType], columns: tuple[Column, ...], block: int
     ) -> Iterator[pa.RecordBatch]:
         try:
             yield from pacsv.open_csv(
                 file,
-                pacsv.ReadOptions(block_size=BLOCK, skip_rows=1, column_names=self._unique_header()),
+                pacsv.ReadOptions(block_size=block, skip_rows=1, column_names=self._unique_header()),
                 convert_options=pacsv.ConvertOptions(
                     column_types=types, include_columns=list(types), null_values=[""]
                 ),

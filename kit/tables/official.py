@@ -142,7 +142,7 @@ def distinct_images(paths: Sequence[Path_], labels: Sequence[int] = ()) -> pa.St
 
 def _images(file: CsvFile, labels: Sequence[int]) -> Iterator[pa.StringArray]:
     mids = pa.array([vocabulary().mids[label] for label in labels], pa.string())
-    for batch in file.batches([IMAGE_TEXT, LABEL] if labels else [IMAGE_TEXT]):
+    for batch in file.batches([IMAGE_TEXT, LABEL] if labels else [IMAGE_TEXT], block=1 << 20):
         if labels:
             batch = batch.filter(pc.is_in(batch.column(1).cast(pa.string()), mids))
         ids = batch.column(0)

@@ -56,7 +56,7 @@ class CsvFile:
         """Whether the header names this column."""
         return name in self.header
 
-    def batches(self, columns: Iterable[Column], block: int = BLOCK) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Iterable[Column], block: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the named columns batch by batch, under their own names; block: bytes of text at a time.
 
         Raises FileFault at the first place that is not what the columns ask for, or if there is no row.
@@ -66,7 +66,7 @@ class CsvFile:
         types = {s: ARROW_TYPE[c.kind] for s, c in zip(source, columns, strict=True)}
         row = 0
         with self.open() as file:
-            for batch in self._arrow_batches(file, types, columns, block):
+            for batch in self._arrow_batches(file, types, columns, block or BLOCK):
                 self._check_numbers(batch, source, columns, row)
                 row += batch.num_rows
                 yield batch.rename_columns([column.name for column in columns])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-LONGEST_WAIT = 120.0  # seconds that a Retry-After is obeyed at the most
+LONGEST_WAIT = 120.0  # seconds between two tries, whatever a server asks for
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Patience:
     wait: float = 1.0
 
     def pause(self, attempt: int, asked: float | None = None) -> float:
-        """Seconds before the next try: what the server asked for, else doubled each time, with jitter."""
+        """Seconds before the next try: what the server asked for, else doubled each time; both with jitter."""
+        jitter = random.random()
         if asked is not None:
-            return min(asked, LONGEST_WAIT)
-        return float(self.wait * 2**attempt * (0.5 + random.random()))
+            return min(asked, LONGEST_WAIT) + jitter * min(self.wait, 1.0)
+        return float(min(self.wait * 2.0 ** min(attempt, 30), LONGEST_WAIT) * (0.5 + jitter))
 
 
 def retry_after(header: str) -> float | None:

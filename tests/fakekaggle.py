@@ -168,11 +168,15 @@ class Handler(BaseHTTPRequestHandler):
         return {"message": "Successfully submitted", "ref": ref}
 
     def _GetSubmission(self, asked: Any) -> Any:
-        return next(self._shown(s) for s in self.kaggle.submissions if s["ref"] == asked["ref"])
+        own = [self._shown(s) for s in self.kaggle.submissions if s["ref"] == asked["ref"]]
+        return own[0] if own else (404, {"code": 404, "message": "Not found"})
 
     def _ListSubmissions(self, asked: Any) -> Any:
-        page = int(asked.get("page", 1))
-        newest = self.kaggle.submissions[::-1][2 * (page - 1) : 2 * page]
+        page, size = (
+            int(asked.get("page", 1)),
+            min(int(asked.get("pageSize", 20)), 2),
+        )  # two a page at the most
+        newest = self.kaggle.submissions[::-1][size * (page - 1) : size * page]
         return {"submissions": [self._shown(s) for s in newest]}
 
     def _shown(self, own: dict[str, Any]) -> dict[str, Any]:
@@ -262,8 +266,8 @@ def environment(kaggle: Kaggle, home: Any) -> dict[str, str]:
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "https_proxy": "http://127.0.0.1:9",
         "ALL_PROXY": "",
-        "NO_PROXY": "",
-        "no_proxy": "",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
         "HOME": str(home),
         "KAGGLE_CONFIG_DIR": "",
         "KAGGLE_API_TOKEN": "",

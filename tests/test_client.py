@@ -1,10 +1,14 @@
 """The real kaggle client, asked by kit, against a Kaggle on this machine that fails in every way."""
 
 import os
+import socket
 import sys
 
 import pytest
 from requests import exceptions
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProxyError
 
 from kit.kaggle.client import Answer, Client
 from kit.kaggle.credentials import open_to_others, sources
@@ -63,6 +67,12 @@ def test_without_a_team_the_limit_is_not_known(client, kaggle):
     assert client.remaining() == 0
 
 
+@pytest.mark.parametrize("trick", ["status 404 no such call", "status 400", 'answer {"numToday": "many"}'])
+def test_a_kaggle_that_does_not_tell_the_limit_stops_nobody(client, kaggle, trick):
+    kaggle.tricks["GetSubmissionLimits"] = [trick]
+    assert client.remaining() is None
+
+
 def test_what_is_refused_by_the_scoring_says_why(client, kaggle, file):
     kaggle.looks, kaggle.refused = 0, "Evaluation Exception: missing ids"
     assert client.submission(submit(client, file)) == Answer(1000, "error", "hello", error=kaggle.refused)
@@ -105,7 +115,7 @@ def test_every_form_of_credentials(kaggle, monkeypatch, tmp_path, name):
         assert Client(SLUG, HASTY).remaining() == 5
         return
     with pytest.raises(KaggleError, match=expected) as caught:
-        Client(SLUG, HASTY).remaining()
+        Client(SLUG, HASTY).submissions()
     assert not caught.value.unsure
     assert not [secret for secret in (KEY, TOKEN, "-77") if secret in str(caught.value)]
 
@@ -128,7 +138,7 @@ def test_a_key_that_others_can_read_is_found(kaggle, tmp_path, monkeypatch):
     assert open_to_others() == [tmp_path / "kaggle.json"]
 
 
-CALL = "GetSubmissionLimits"
+CALL = "ListSubmissions"
 FAULTS = {
     "rules": (
         ["status 403 You must accept this competition's rules"],
@@ -147,7 +157,7 @@ FAULTS = {
     "page": (["page"] * 3, "a web page came instead of Kaggle's answer; log in to the network"),
     "silence": (["slow 1.5"] * 3, "Kaggle does not answer in time"),
     "cut": (["reset"] * 3, "the connection to Kaggle was cut"),
-    "nonsense": (['answer {"numToday": "many"}'], "Kaggle's answer is not understood"),
+    "nonsense": (['answer {"submissions": [{"status": "NEW"}]}'], "Kaggle's answer is not understood"),
 }
 
 
@@ -155,63 +165,96 @@ FAULTS = {
 def test_every_failure_is_one_line_with_the_cure(kaggle, client, slept, name):
     kaggle.tricks[CALL], expected = list(FAULTS[name][0]), FAULTS[name][1]
     with pytest.raises(KaggleError, match=expected) as caught:
-        client.remaining()
+        client.submissions()
     assert caught.value.hint
     assert "\n" not in str(caught.value)
     tries = len(FAULTS[name][0])
     assert kaggle.seen[CALL] == tries
     assert len(slept) == tries - 1
     if name == "too often":
-        assert slept == [7.0, 7.0]
+        assert all(7 <= seconds <= 7.01 for seconds in slept)
 
 
 @pytest.mark.parametrize("trick", ["retry 0", "status 500", "page", "reset", "slow 1"])
 def test_a_passing_fault_passes(kaggle, client, trick, capsys):
     kaggle.tricks[CALL] = [trick]
-    assert client.remaining() == 5
+    assert client.submissions() == []
     assert capsys.readouterr().err.count("trying again") == 1
 
 
 def test_rules_and_names_that_kaggle_does_not_know(kaggle, client):
     kaggle.rules = False
     with pytest.raises(KaggleError, match=r"You must accept this competition's rules.*; open https://www"):
-        client.remaining()
+        client.submissions()
     with pytest.raises(KaggleError, match="Kaggle has no competition no-such-thing"):
-        Client("no-such-thing", HASTY).remaining()
+        Client("no-such-thing", HASTY).submissions()
 
 
-def test_a_wrong_clock_is_named(kaggle, client):
-    kaggle.late, kaggle.tricks[CALL] = 3600, ["status 401 Unauthenticated"]
+def test_a_wrong_clock_is_named_beside_what_else_is_wrong(kaggle, client):
+    kaggle.late, kaggle.tricks[CALL] = 3600, ["status 401 Unauthenticated", "status 502"]
     with pytest.raises(
         KaggleError, match=r"clock is 60 minutes ahead of Kaggle's\); set this machine's clock"
     ):
-        client.remaining()
+        client.submissions()
+    assert client.submissions() == []  # the 502 was tried again
+    kaggle.rules = False
+    with pytest.raises(KaggleError, match=r"accept .*ahead of Kaggle's\); open https://.*/rules.*; set this"):
+        client.submissions()
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (
-            exceptions.SSLError("certificate is not yet valid"),
-            "not valid at this machine's time; set",
-        ),
-        (exceptions.SSLError("self-signed certificate"), "not trusted; a proxy that reads the traffic"),
-        (exceptions.ConnectionError("NameResolutionError(...)"), "no network: Kaggle's address is not found"),
-        (exceptions.ConnectionError("NewConnectionError(refused)"), "no network: Kaggle cannot be reached"),
-        (exceptions.ConnectTimeout("..."), "cannot be reached in time"),
-        (
-            exceptions.ProxyError("Tunnel connection failed: 407 Proxy Authentication Required'"),
-            r"the proxy 10.0.0.1:3128 \(HTTPS_PROXY\) does not let the call through \(407 Proxy Authentication",
-        ),
-        (exceptions.ChunkedEncodingError("..."), "the connection to Kaggle was cut"),
-        (KeyError("NEW_STATUS"), "not understood"),
-    ],
-)
-def test_failures_of_the_line(monkeypatch, error, expected):
-    monkeypatch.setenv("HTTPS_PROXY", "http://me:hidden@10.0.0.1:3128")
+def gave_up(reason):
+    """What urllib3 raises at the end of its tries, inside requests' own error."""
+    return MaxRetryError(HTTPConnectionPool("localhost"), "/", reason)
+
+
+NOBODY = NewConnectionError(HTTPConnection("localhost"), "Connection refused")
+TUNNEL = OSError("Tunnel connection failed: 407 Proxy Authentication Required")
+BEFORE = [  # failures before a connection stood
+    (
+        exceptions.SSLError("certificate verify failed: not yet valid"),
+        "not valid at this machine's time; set",
+    ),
+    (
+        exceptions.SSLError("certificate verify failed: self-signed"),
+        "not trusted; a proxy that reads the traffic",
+    ),
+    (
+        exceptions.ConnectionError(gave_up(NameResolutionError("a", HTTPConnection("a"), socket.gaierror()))),
+        "no network: Kaggle's address is not found",
+    ),
+    (exceptions.ConnectionError(gave_up(NOBODY)), "no network: Kaggle cannot be reached"),
+    (exceptions.ConnectTimeout("..."), "cannot be reached in time"),
+    (
+        exceptions.ProxyError(gave_up(ProxyError("", TUNNEL))),
+        r"the proxy 10.0.0.1:3128 \(HTTPS_PROXY\) does not let the call through \(407 Proxy Authentication",
+    ),
+    (exceptions.ProxyError(gave_up(ProxyError("", NOBODY))), "the proxy 10.0.0.1:3128"),
+    (
+        FileNotFoundError(2, "No such file or directory", "a.csv"),
+        "^a.csv: No such file or directory; mend it",
+    ),
+]
+AFTER = [
+    (exceptions.SSLError("[SSL] record layer failure"), "the connection to Kaggle was cut"),
+    (exceptions.ProxyError(gave_up(ProxyError("", ConnectionResetError()))), "was cut"),
+    (
+        exceptions.ConnectionError("('Connection aborted.', OSError(101, 'Network is unreachable'))"),
+        "was cut",
+    ),
+    (exceptions.ChunkedEncodingError("..."), "the connection to Kaggle was cut"),
+    (exceptions.ReadTimeout("..."), "does not answer in time"),
+    (KeyError("NEW_STATUS"), "not understood"),
+]
+
+
+@pytest.mark.parametrize("proxy", ["http://me:hidden@10.0.0.1:3128", "me:hidden@10.0.0.1:3128"])
+@pytest.mark.parametrize(("error", "expected"), BEFORE + AFTER)
+def test_failures_of_the_line(monkeypatch, error, expected, proxy):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
     found = fault(error, SLUG, Wire(HASTY))
     with pytest.raises(KaggleError, match=expected):
         raise found
+    assert found.unsure == any(error is after for after, _ in AFTER)
     assert "hidden" not in str(found)
 
 
@@ -219,7 +262,7 @@ def test_an_unreachable_proxy(kaggle, client, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://me:hidden@127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://me:hidden@127.0.0.1:9")
     with pytest.raises(KaggleError, match=r"the proxy 127.0.0.1:9") as caught:
-        client.remaining()
+        client.submissions()
     assert "hidden" not in str(caught.value)
 
 
@@ -237,6 +280,20 @@ def test_an_upload_goes_on_where_it_was_cut(client, kaggle, file):
 def test_an_upload_survives(client, kaggle, file, tricks):
     kaggle.tricks["PUT"] = tricks
     assert bytes(kaggle.uploads[client.upload(file)].data) == file.read_bytes()
+
+
+def test_an_upload_that_nobody_answers_ends_in_time(client, kaggle, file):
+    kaggle.tricks["PUT"] = ["slow 3"] * 3
+    with pytest.raises(KaggleError, match="the upload failed: Kaggle does not answer in time"):
+        client.upload(file)
+
+
+def test_a_file_that_goes_away_while_it_is_sent(client, kaggle, file):
+    kaggle.before_answer = lambda name: file.unlink() if name == "StartSubmissionUpload" else None
+    with pytest.raises(KaggleError, match=r"submission.csv: No such file or directory; mend it"):
+        client.upload(file)
+    with pytest.raises(KaggleError, match=r"submission.csv: No such file or directory"):
+        client.upload(file)
 
 
 @pytest.mark.parametrize(

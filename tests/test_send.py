@@ -1,16 +1,17 @@
 """Nothing is lost and nothing is sent twice, wherever it stops."""
 
 import json
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+import shutil
+from dataclasses import asdict, replace
 
 import pytest
 
 from kit.errors import KitError
+from kit.kaggle.books import NOT_LISTED, refresh, sent_before, settle
 from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
-from kit.kaggle.records import alone, new_record, read_records, stamp
-from kit.kaggle.send import refresh, send, settle, wait_for_score
+from kit.kaggle.records import alone, new_record, read_records
+from kit.kaggle.send import send, wait_for_score
 from tests.fakekaggle import SLUG
 from tests.test_client import HASTY
 
@@ -60,7 +61,7 @@ def test_it_is_found_again_by_its_mark(client, kaggle, record, folder):
     kaggle.tricks["CreateSubmission"] = ["lost"]
     send(client, record, folder)
     assert (record.state, record.ref) == ("pending", 1001)
-    assert kaggle.submissions[1]["description"] == f"first try {record.mark}"
+    assert kaggle.submissions[1]["description"] == f"{record.mark} first try"
     assert kaggle.seen["CreateSubmission"] == 2
 
 
@@ -78,15 +79,73 @@ def test_a_lost_answer_that_cannot_be_asked_for_is_left_open_and_completed_later
     assert read_records(folder) == [kept]
 
 
-def test_what_kaggle_does_not_list_has_not_arrived_after_a_while(client, kaggle, record, folder):
+def test_what_kaggle_does_not_list_stays_open_and_says_so(client, kaggle, record, folder):
     kaggle.tricks["CreateSubmission"] = ["status 502"]
     with pytest.raises(KaggleError, match="may have arrived"):
         send(client, record, folder)
+    kaggle.submissions.append({"ref": 7, "description": "somebody else's", "data": b"", "looks": 0})
+    kaggle.submissions.append({"ref": 0, "description": "odd", "data": b"", "looks": 9})
     refresh(client, [record], folder)
-    assert states(folder) == ["sending"]
-    record.sent = stamp(datetime.now(UTC) - timedelta(hours=1))
+    (kept,) = read_records(folder)
+    assert (kept.state, kept.ref, kept.error) == ("sending", None, NOT_LISTED)
+    kaggle.submissions.append({"ref": 8, "description": f"{record.mark} first try", "data": b"", "looks": 0})
     refresh(client, [record], folder)
-    assert states(folder) == ["failed"]
+    assert (record.state, record.ref, record.error) == ("pending", 8, "")
+
+
+def test_a_reference_that_kaggle_does_not_know_stops_nothing(client, kaggle, record, folder):
+    send(client, record, folder)
+    kaggle.submissions.clear()
+    refresh(client, [record], folder)
+    assert (record.state, record.error) == ("pending", NOT_LISTED)
+
+
+def test_other_competitions_are_left_alone(client, kaggle, record, folder):
+    other = replace(record, competition="another", state="sending", ref=None)
+    refresh(client, [other], folder)
+    assert (other.state, other.error) == ("sending", "")
+    assert kaggle.seen["ListSubmissions"] == 0
+
+
+def test_the_same_file_sent_from_elsewhere_is_found(client, kaggle, record, folder, tmp_path):
+    assert sent_before(client, record, folder) is None
+    send(client, record, tmp_path / "another folder")
+    again = new_record(SLUG, tmp_path / "s.csv", "second try")
+    assert sent_before(client, again, folder).ref == 1000
+    assert sent_before(client, again, tmp_path / "another folder").message == "first try"
+    (tmp_path / "s.csv").write_bytes(b"y")
+    assert sent_before(client, new_record(SLUG, tmp_path / "s.csv", ""), folder) is None
+    kaggle.tricks["ListSubmissions"] = ['answer {"submissions": [{"status": "NEW"}]}']
+    assert sent_before(client, again, folder) is None  # told by a notice; the records here are all there is
+    kaggle.tricks["ListSubmissions"] = ["status 401"]
+    with pytest.raises(KaggleError, match="does not accept"):
+        sent_before(client, again, folder)
+
+
+@pytest.mark.parametrize("moment", ["", "PUT"])
+def test_a_file_that_changes_is_not_sent(client, kaggle, record, folder, tmp_path, moment):
+    def change(name):
+        if name == moment:
+            (tmp_path / "s.csv").write_bytes(b"z" * 1000)
+
+    change("")
+    kaggle.before_answer = change
+    with pytest.raises(KitError, match="has changed since it was checked; nothing was sent"):
+        send(client, record, folder)
+    assert kaggle.submissions == []
+
+
+def test_a_disk_that_fails_after_sending_says_what_was_sent(client, kaggle, record, folder):
+    def block(name):
+        if name == "CreateSubmission":
+            shutil.rmtree(folder)
+            folder.write_text("no folder")
+
+    kaggle.before_answer = block
+    with pytest.raises(KitError, match="it was sent as 1000: look at Kaggle before sending it again"):
+        send(client, record, folder)
+    with pytest.raises(KitError, match="cannot be written .*; nothing was sent"):
+        replace(record, state="uploading").save(folder)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +163,7 @@ def test_what_surely_did_not_arrive_is_closed(client, kaggle, record, folder, tr
     assert states(folder) == ["failed"]
     assert expected in read_records(folder)[0].error
     assert kaggle.submissions == []
+    assert kaggle.seen["ListSubmissions"] == 0
 
 
 def test_an_upload_that_was_stopped_is_closed(record, folder):
@@ -130,6 +190,14 @@ def test_waiting_survives_a_bad_line_and_ends_in_time(client, kaggle, record, fo
         wait_for_score(client, other, folder, 20, lambda: next(clock))
 
 
+def test_what_another_kit_has_found_meanwhile_counts(client, kaggle, record, folder):
+    send(client, record, folder)
+    replace(record, state="complete", private=0.5).save(folder)
+    wait_for_score(client, record, folder, 60)
+    assert (record.state, record.private) == ("complete", 0.5)
+    assert kaggle.seen["GetSubmission"] == 0
+
+
 def test_many_open_ones_are_asked_for_together(client, kaggle, record, folder):
     records = [replace(record, id=f"20260101T00000{i}Z-0000000{i}") for i in range(5)]
     for own in records:
@@ -143,17 +211,26 @@ def test_many_open_ones_are_asked_for_together(client, kaggle, record, folder):
     assert kaggle.seen["ListSubmissions"] == before
 
 
-def test_records_that_cannot_be_read_stop_everything(folder):
+def test_records_that_cannot_be_read_stop_everything(record, folder):
     folder.mkdir()
     assert read_records(folder) == []
-    for text in ("{", "[]", '{"id": "a"}'):
+    good = asdict(record)
+    wrong = [
+        {**good, "state": "strange"},
+        {**good, "sha256": None},
+        {**good, "private": "0.3"},
+        {**good, "x": 1},
+    ]
+    for text in ("{", "[]", '{"id": "a"}', *map(json.dumps, wrong)):
         (folder / "a.json").write_text(text)
         with pytest.raises(KitError, match=r"a\.json: no record of a submission .*; mend it"):
             read_records(folder)
+    (folder / "a.json").write_text(json.dumps(good))
+    assert read_records(folder) == [record]
 
 
 def test_one_at_a_time(folder):
-    with alone(folder), pytest.raises(KitError, match="another kit is at work"), alone(folder):
+    with alone(folder), pytest.raises(KitError, match="another kit is at work"), alone(folder, 0.2):
         pass
     with alone(folder):
         pass

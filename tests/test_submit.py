@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 
-from kit.kaggle.records import read_records
+from kit.kaggle.records import new_record, read_records
 from tests.fakekaggle import KEY, SLUG
 from tests.test_submission import GOOD, IS_GOOD, write
 
@@ -80,7 +81,7 @@ def test_the_same_file_is_sent_again_only_when_told(kit, kaggle, words, file, mo
 
 
 def test_one_that_may_have_arrived_is_not_sent_again_unasked(kit, kaggle, words, file):
-    kaggle.tricks = {"CreateSubmission": ["reset"], "ListSubmissions": ["status 500"] * 2}
+    kaggle.tricks = {"CreateSubmission": ["reset"], "ListSubmissions": ["", "status 500", "status 500"]}
     code, _, err = kit("submit", file, "--yes", *words)
     assert code == 2
     assert "it may have arrived" in err
@@ -195,6 +196,48 @@ def test_no_credentials_and_exposed_ones(kit, kaggle, words, file, tmp_path, mon
     assert "no usable Kaggle credentials in" in err
     assert err.count("\n") == 2
     assert not [r for r in read_records(tmp_path / "submissions") if r.state == "uploading"]
+
+
+def test_another_kit_at_work_keeps_both_commands_waiting(kit, kaggle, words, file, monkeypatch):
+    monkeypatch.setattr("kit.kaggle.records._taken", lambda _: False)
+    monkeypatch.setattr("time.monotonic", iter(range(10_000)).__next__)
+    code, _, err = kit("submit", file, "--yes", *words)
+    assert code == 2
+    assert "another kit is at work on the submissions; wait for it" in err
+    assert kaggle.seen["StartSubmissionUpload"] == 0
+    (file.parent / "submissions/a.json").write_text(
+        json.dumps(asdict(replace(new_record(SLUG, file, ""), state="pending", ref=1)))
+    )
+    code, _, err = kit("submissions")
+    assert code == 1
+    assert "not brought up to date: submissions: another kit is at work" in err
+
+
+def test_the_same_file_from_another_folder_is_not_sent_unasked(kit, kaggle, words, file, monkeypatch):
+    assert kit("submit", file, "--yes", *words)[0] == 0
+    (file.parent / "b").mkdir()
+    monkeypatch.chdir(file.parent / "b")
+    code, _, err = kit("submit", file, "--yes", *words)
+    assert code == 2
+    assert "was sent from elsewhere as 1000 (public 0.41000, private 0.39000); give --again" in err
+    assert len(kaggle.submissions) == 1
+
+
+def test_stopped_at_the_question(kit, kaggle, words, file, monkeypatch):
+    class Stops:
+        def readline(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Stops())
+    assert kit("submit", file, *words)[0] == 130
+    assert kaggle.seen["StartSubmissionUpload"] == 0
+
+
+def test_the_client_is_missed_before_anything_else(kit, kaggle, words, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    code, _, err = kit("submit", *words)
+    assert code == 2
+    assert err == "kit: kaggle is not installed; install kit with it: pip install 'kit[kaggle]'\n"
 
 
 def test_nothing_was_sent_yet(kit, kaggle, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 from kit.kaggle.board import expected_place
+from kit.kaggle.client import Answer
 from kit.kaggle.records import Record
 from kit.metric.relations import Scores
 from kit.tables.submission_check import Report
@@ -75,13 +76,15 @@ def to_send(record: Record, left: int | None) -> str:
     return "".join(f"{name:<13}{value}".rstrip() + "\n" for name, value in rows.items())
 
 
-def fate(record: Record) -> str:
-    """What became of a submission, in a few words."""
-    if record.state == "sending":
-        return f"was sent {record.sent}, and whether it arrived is not known"
-    scores = {"public": record.public, "private": record.private}
+def fate(earlier: Record | Answer) -> str:
+    """What became of a submission, in a few words; an answer is of one that was sent from elsewhere."""
+    if isinstance(earlier, Record) and earlier.state == "sending":
+        return f"was sent {earlier.sent}, and whether it arrived is not known"
+    when = earlier.sent if isinstance(earlier, Record) else "from elsewhere"
+    state = earlier.state if isinstance(earlier, Record) else earlier.status
+    scores = {"public": earlier.public, "private": earlier.private}
     told = ", ".join(f"{name} {score:.5f}" for name, score in scores.items() if score is not None)
-    return f"was sent {record.sent} as {record.ref} ({told or record.state})"
+    return f"was sent {when} as {earlier.ref} ({told or state})"
 
 
 def scored(record: Record) -> str:

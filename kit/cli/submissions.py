@@ -11,7 +11,6 @@ from kit.cli.options import ConfigName, Json, Overrides
 
 if TYPE_CHECKING:
     from kit.config import Config
-    from kit.kaggle.records import Record
 
 
 def submissions(
@@ -33,8 +32,8 @@ def submissions(
 
     loaded = load_config(config, set_ or ())
     figure = figure_path(plot) if plot else None
+    news = offline or _refresh(loaded)
     records = read_records(loaded.kaggle.records)
-    news = offline or _refresh(loaded, records)
     typer.echo(json_text([vars(r) for r in records]) if json else show.submissions(records), nl=json)
     if figure is not None:
         from kit.report.board import draw
@@ -48,23 +47,23 @@ def submissions(
         notice(f"{len(waiting)} without a score yet")
 
 
-def _refresh(config: Config, records: list[Record]) -> bool:
+def _refresh(config: Config) -> bool:
     """Ask Kaggle where there is something to ask; False where that failed (the records stand as they were)."""
     from kit.errors import KitError
+    from kit.kaggle.books import refresh, settle
     from kit.kaggle.client import Client
-    from kit.kaggle.records import OPEN, alone
-    from kit.kaggle.send import refresh, settle
+    from kit.kaggle.records import OPEN, alone, read_records
     from kit.progress import notice
 
-    if not any(r.state in (*OPEN, "uploading") for r in records):
-        return True
     folder = config.kaggle.records
+    if not any(r.state in (*OPEN, "uploading") for r in read_records(folder)):
+        return True
     try:
         with alone(folder):
+            records = read_records(folder)  # as they are now that nobody else is at work
             settle(records, folder)
             for competition in sorted({r.competition for r in records if r.state in OPEN}):
-                client = Client(competition, config.data.download.patience())
-                refresh(client, [r for r in records if r.competition == competition], folder)
+                refresh(Client(competition, config.data.download.patience()), records, folder)
     except KitError as error:
         notice(f"not brought up to date: {error}")
         return False

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Scorer
+from kit.cli.options import Force, Json, Overrides, RunFolder, Scorer
 
 if TYPE_CHECKING:
-    from kit.kaggle.client import Client
+    from kit.kaggle.client import Answer, Client
     from kit.kaggle.records import Record
     from kit.run import Run
     from kit.tables.submission_check import Report
@@ -35,7 +35,10 @@ def submit(
         typer.Option("--ids", help="Sample submission to check against (default: data.test.ids)."),
     ] = None,
     scorer: Scorer = None,
-    config: ConfigName = "mini",
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help="A YAML file or a name (default: FILE's run, else mini)."),
+    ] = None,
     set_: Overrides = None,
     run: RunFolder = None,
     force: Force = False,
@@ -69,17 +72,21 @@ def submit(
         typer.echo(f"would send {path} ({report.bytes:,} bytes)")
 
 
-def _open(file: Path | None, config: str, overrides: list[str], folder: Path | None) -> Run:
+def _open(file: Path | None, config: str | None, overrides: list[str], folder: Path | None) -> Run:
     """The run of the file, where a run wrote it; else the one that the options name."""
     from kit.cli.common import open_run
     from kit.stages.sending import run_of
 
-    own = run_of(file) if file is not None and folder is None and config == "mini" else None
-    return open_run(str(own / "config.yaml"), overrides, own) if own else open_run(config, overrides, folder)
+    own = run_of(file) if file is not None and folder is None and config is None else None
+    if own:
+        return open_run(str(own / "config.yaml"), overrides, own)
+    return open_run(config or "mini", overrides, folder)
 
 
 def _can_send(run: Run) -> None:
     """What stands in the way of sending, told before hours of prediction. Raises KitError."""
+    from importlib.util import find_spec
+
     from kit.errors import KitError
     from kit.kaggle.credentials import open_to_others, sources
     from kit.kaggle.faults import no_credentials
@@ -87,6 +94,8 @@ def _can_send(run: Run) -> None:
 
     if run.config.data.source == "mini":
         raise KitError("Kaggle does not score the mini challenge", "give --dry-run, or --config layer6")
+    if find_spec("kaggle") is None:
+        raise ModuleNotFoundError(name="kaggle")
     if not sources():
         raise no_credentials()
     for exposed in open_to_others():
@@ -106,9 +115,10 @@ def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Pat
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
+    from kit.kaggle.books import sent_before
     from kit.kaggle.client import Client
-    from kit.kaggle.records import alone, new_record, read_records
-    from kit.kaggle.send import refresh, send, settle, wait_for_score
+    from kit.kaggle.records import OPEN, alone, new_record
+    from kit.kaggle.send import send, wait_for_score
     from kit.progress import notice
     from kit.stages.sending import local_score, run_of
 
@@ -124,35 +134,32 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
         scorer=(run.finished("predict-test") or {}).get("metrics", {}).get("scorer") if of_run else None,
         config=run.config.model_dump(mode="json") if of_run else None,
     )
+    client = Client(settings.competition, run.config.data.download.patience())
     with alone(settings.records):
-        before = read_records(settings.records)
-        client = Client(settings.competition, run.config.data.download.patience())
-        settle(before, settings.records)
-        refresh(client, before, settings.records)
-        _may_send(client, record, before, yes, again)
+        _may_send(client, record, sent_before(client, record, settings.records), yes, again)
         send(client, record, settings.records)
     notice(f"sent as {record.ref or 'yet unknown'}")
     if wait:
         notice("waiting for the score; stopping does no harm, `kit submissions` shows it later")
         wait_for_score(client, record, settings.records, settings.wait)
-    if record.state in ("pending", "sending"):
+    if record.state in OPEN:
         notice("no score yet: `kit submissions` shows it later")
     return record
 
 
-def _may_send(client: Client, record: Record, before: list[Record], yes: bool, again: bool) -> None:
+def _may_send(
+    client: Client, record: Record, earlier: Record | Answer | None, yes: bool, again: bool
+) -> None:
     """Show what would be sent and ask. Raises KitError where it shall not be sent."""
     from kit.cli import show
     from kit.errors import KitError
-    from kit.kaggle.records import ARRIVED
 
     left = client.remaining()
     typer.echo(show.to_send(record, left), err=True, nl=False)
     if left == 0:
         raise KitError("no submission is left today", "Kaggle counts anew at 00:00 UTC")
-    same = [r for r in before if r.sha256 == record.sha256 and r.state in ARRIVED]
-    if same and not again:
-        text = f"this very file {show.fate(same[-1])}"
+    if earlier and not again:
+        text = f"this very file {show.fate(earlier)}"
         if yes:
             raise KitError(text, "give --again to send it once more")
         _ask(f"{text}. Send it once more?", "give --again")
@@ -161,11 +168,14 @@ def _may_send(client: Client, record: Record, before: list[Record], yes: bool, a
 
 
 def _ask(question: str, instead: str) -> None:
+    """Go on only with a yes."""
+    import sys
+
     from kit.errors import KitError
 
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort:
-        raise KitError("nothing was sent: nobody answered", instead) from None
-    if not agreed:
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:
+        raise KitError("nothing was sent: nobody answered", instead)
+    if answer.strip().lower() not in ("y", "yes"):
         raise KitError("nothing was sent")

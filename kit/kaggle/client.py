@@ -19,6 +19,7 @@ T = TypeVar("T")
 Status = Literal["pending", "complete", "error"]
 COMPLETE, FAILED = 1, 2  # what the client says of an upload
 EXPIRED = (404, 410)  # the storage's answer where an upload was begun too long ago
+UNTOLD = (400, 404, 405, 501)  # answers of a Kaggle that does not tell how many submissions are left
 PAGE, PAGES = 100, 50  # submissions a page, and pages that are read at the most
 
 
@@ -50,10 +51,15 @@ class Client:
 
         def ask() -> int | None:
             limits = self.api.competition_get_submission_limits(self.competition)
-            left, used = int(limits.num_allowed_now), int(limits.num_today) or int(limits.num_total)
-            return left if left or used else None
+            left, today = int(limits.num_allowed_now), int(limits.num_today)
+            return left if left or today else None
 
-        return self._patiently(ask)
+        try:
+            return self._patiently(ask)
+        except KaggleError as error:
+            if error.status in UNTOLD or (error.status is None and not error.again and error.unsure):
+                return None
+            raise
 
     def upload(self, path: Path, sent: Callable[[int], None] = lambda _: None) -> str:
         """Bring the file to Kaggle's storage; the token to submit it by. It goes on where a cut left it.
@@ -75,20 +81,19 @@ class Client:
         """Submit an uploaded file; Kaggle's reference, 0 where it gives none. Never tried twice."""
         from kagglesdk.competitions.types.competition_api_service import ApiCreateSubmissionRequest
 
-        def ask() -> Any:
+        def ask() -> tuple[int, str]:
             request = ApiCreateSubmissionRequest()
             request.competition_name = self.competition
             request.blob_file_tokens = token
             request.submission_description = description
             with self.api.build_kaggle_client() as kaggle:
-                return kaggle.competitions.competition_api_client.create_submission(request)
+                answer = kaggle.competitions.competition_api_client.create_submission(request)
+            return int(answer.ref or 0), str(answer.message or "")
 
-        answer = self._once(ask)
-        if not answer.ref and "success" not in answer.message.lower():
-            raise KaggleError(
-                f"Kaggle took no submission: {answer.message or 'it does not say why'}", unsure=True
-            )
-        return int(answer.ref)
+        ref, words = self._once(ask)
+        if not ref and "success" not in words.lower():
+            raise KaggleError(f"Kaggle took no submission: {words or 'it does not say why'}", unsure=True)
+        return ref
 
     def submission(self, ref: int) -> Answer:
         """One submission by its reference."""
@@ -111,7 +116,7 @@ class Client:
             if not new:
                 break
             found |= new
-        return list(found.values())
+        return [answer for answer in found.values() if answer.ref > 0]
 
     def download(self, name: str, folder: Path) -> Path:
         """Get a file of the competition's data into an empty folder; the file as it came (it may be a zip)."""
@@ -155,8 +160,7 @@ class Client:
     def _put(self, path: Path, url: str) -> bool:
         """Send the bytes; after a cut ask how many arrived and go on from there."""
         for number in range(self.patience.tries):
-            with self.wire.watched():
-                result = self.api.upload_complete(str(path), url, quiet=True, resume=number > 0)
+            result = self._once(partial(self.api.upload_complete, str(path), url, True, number > 0))
             if result == COMPLETE:
                 return True
             if result == FAILED or number + 1 == self.patience.tries:
@@ -168,6 +172,8 @@ class Client:
         if self.wire.error is not None:
             found = fault(self.wire.error, self.competition, self.wire)
             return KaggleError(f"the upload failed: {found.message}", found.hint)
+        if self.wire.status is None:
+            return KaggleError(f"the upload failed: {self.wire.last_said()}", "mend it and try again")
         return KaggleError(f"Kaggle's storage refused the upload ({self.wire.status})", "try again later")
 
     def _once(self, call: Callable[[], T]) -> T:

@@ -6,7 +6,6 @@ import os
 import re
 from json import JSONDecodeError
 from typing import Any
-from urllib.parse import urlsplit
 
 from kit.errors import KitError
 from kit.kaggle.credentials import HOW, SETTINGS, sources
@@ -23,7 +22,7 @@ class KaggleError(KitError):
     """A call to Kaggle that failed.
 
     unsure: it may have had its effect all the same; again: the same call may succeed a little later, after
-    `wait` seconds where Kaggle says so.
+    `wait` seconds where Kaggle says so; status: of Kaggle's answer, where there was one.
     """
 
     def __init__(
@@ -34,9 +33,10 @@ class KaggleError(KitError):
         unsure: bool = False,
         again: bool = False,
         wait: float | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message, hint)
-        self.unsure, self.again, self.wait = unsure, again, wait
+        self.unsure, self.again, self.wait, self.status = unsure, again, wait, status
 
 
 def no_credentials() -> KaggleError:
@@ -51,26 +51,43 @@ def fault(error: Exception, competition: str, wire: Wire) -> KaggleError:
     """The client's error as one line: what happened, and what to do."""
     from requests import exceptions
 
-    if abs(wire.skew) > SKEWED and isinstance(error, exceptions.HTTPError):
-        minutes = f"{abs(wire.skew) / 60:.0f} minutes {'ahead of' if wire.skew > 0 else 'behind'} Kaggle's"
-        found = _by_status(error, competition)
-        return KaggleError(f"{found.message} (this machine's clock is {minutes})", CLOCK, unsure=found.unsure)
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
-        return _by_status(error, competition)
+        found = _by_status(error.response, competition)
+        found.status = error.response.status_code
+        return _with_clock(found, wire.skew)
     if isinstance(error, JSONDecodeError):
         text = "a web page came instead of Kaggle's answer"
         return KaggleError(text, "log in to the network you are on, and try again", unsure=True, again=True)
-    if isinstance(error, (exceptions.RequestException, OSError)):
+    if isinstance(error, (exceptions.RequestException, ConnectionError, TimeoutError)):
         return _by_connection(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return KaggleError(f"{place}{error.strerror or error}", "mend it and try again")
     if isinstance(error, ValueError) and "expected size" in str(error):
         return KaggleError("the download from Kaggle was cut off", "try again", again=True)
     text = f"Kaggle's answer is not understood ({type(error).__name__})"
     return KaggleError(text, "a newer kaggle client may know it; `kit submissions` looks again", unsure=True)
 
 
-def _by_status(error: Any, competition: str) -> KaggleError:
+def _with_clock(found: KaggleError, skew: float) -> KaggleError:
+    """The error, with a word on this machine's clock where that is wrong; it is the cure of a refused log-in."""
+    if abs(skew) > SKEWED:
+        wrong = f"{abs(skew) / 60:.0f} minutes {'ahead of' if skew > 0 else 'behind'} Kaggle's"
+        hint = CLOCK if found.status == 401 else f"{found.hint}; {CLOCK}"
+        return KaggleError(
+            f"{found.message} (this machine's clock is {wrong})",
+            hint,
+            unsure=found.unsure,
+            again=found.again,
+            wait=found.wait,
+            status=found.status,
+        )
+    return found
+
+
+def _by_status(response: Any, competition: str) -> KaggleError:
     """By the status of the answer, and Kaggle's words in it."""
-    status, words = error.response.status_code, _words(error.response)
+    status, words = response.status_code, _words(response)
     said = f": {words}" if words else ""
     rules = f"{SITE}/competitions/{competition}/rules"
     if _is_limit(words):
@@ -98,7 +115,7 @@ def _by_status(error: Any, competition: str) -> KaggleError:
             f"Kaggle refuses the file as too large{said}", "set submission.packing or a lower top"
         )
     if status == 429:
-        wait = retry_after(error.response.headers.get("Retry-After", ""))
+        wait = retry_after(response.headers.get("Retry-After", ""))
         when = f"in {wait:.0f} s" if wait else "in some minutes"
         return KaggleError("Kaggle is asked too often (429)", f"try again {when}", again=True, wait=wait)
     if status >= 500:
@@ -109,35 +126,41 @@ def _by_status(error: Any, competition: str) -> KaggleError:
 
 
 def _by_connection(error: Exception) -> KaggleError:
-    """By how the connection failed."""
+    """By how the connection failed; only what failed before a connection stood surely had no effect."""
     from requests import exceptions
+    from urllib3 import exceptions as low
 
-    text = str(error)
-    if isinstance(error, exceptions.ProxyError) and re.search("Tunnel|NewConnection|NameResolution", text):
+    text, reason = str(error), _reason(error)
+    if isinstance(reason, low.ProxyError) and (
+        "Tunnel" in text or isinstance(reason.original_error, low.NewConnectionError)
+    ):
         return KaggleError(
             f"the proxy {_proxy()} does not let the call through{_status_in(text)}",
             "set HTTPS_PROXY right, or unset it",
             again=True,
         )
-    if isinstance(error, exceptions.SSLError):
+    if isinstance(error, exceptions.SSLError) and re.search(
+        "certificate.verify.failed|doesn't match", text, re.I
+    ):
         if "not yet valid" in text or "has expired" in text:
             return KaggleError("Kaggle's certificate is not valid at this machine's time", CLOCK)
         hint = "a proxy that reads the traffic? give its certificate in REQUESTS_CA_BUNDLE"
         return KaggleError("Kaggle's certificate is not trusted", hint)
     if isinstance(error, exceptions.ConnectTimeout):
         return KaggleError("Kaggle cannot be reached in time", "check the network", again=True)
-    if "NameResolution" in text or "getaddrinfo" in text:
+    if isinstance(reason, low.NameResolutionError):
         return KaggleError("no network: Kaggle's address is not found", "check the network", again=True)
-    if "refused" in text or "NewConnectionError" in text or "unreachable" in text:
+    if isinstance(reason, low.NewConnectionError):
         return KaggleError("no network: Kaggle cannot be reached", "check the network", again=True)
-    if isinstance(error, exceptions.Timeout):
-        return KaggleError(
-            "Kaggle does not answer in time",
-            "try again; data.download.read sets how long",
-            unsure=True,
-            again=True,
-        )
+    if isinstance(error, (exceptions.Timeout, TimeoutError)):
+        hint = "try again; data.download.read sets how long"
+        return KaggleError("Kaggle does not answer in time", hint, unsure=True, again=True)
     return KaggleError("the connection to Kaggle was cut", "try again", unsure=True, again=True)
+
+
+def _reason(error: Exception) -> Any:
+    """Why urllib3 gave up, inside the error of requests."""
+    return getattr(error.args[0], "reason", None) if error.args else None
 
 
 def _words(response: Any) -> str:
@@ -157,8 +180,7 @@ def _proxy() -> str:
     """The proxy that is set, without a name or password in it."""
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         if os.environ.get(name):
-            parts = urlsplit(os.environ[name])
-            return f"{parts.hostname or ''}:{parts.port or ''} ({name})"
+            return f"{os.environ[name].rpartition('://')[2].rpartition('@')[2].partition('/')[0]} ({name})"
     return "of this machine"
 
 

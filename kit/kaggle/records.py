@@ -5,22 +5,22 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import hashlib
-import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from kit import __version__
 from kit.errors import KitError
 from kit.files import json_text
 
-# uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, its answer is not known;
-# failed: surely not submitted; pending, complete, error: submitted, as Kaggle says
+# uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, and whether it took the
+# submission is not known; failed: surely not submitted; pending, complete, error: submitted, as Kaggle says
 State = Literal["uploading", "sending", "failed", "pending", "complete", "error"]
 ARRIVED: tuple[State, ...] = ("sending", "pending", "complete")  # it counts, or may count
 OPEN: tuple[State, ...] = ("sending", "pending")  # Kaggle may know more
@@ -52,18 +52,23 @@ class Record:
 
     @property
     def description(self) -> str:
-        """The message as Kaggle keeps it, with the mark by which the submission is found again."""
-        return f"{self.message} {self.mark}".strip()
+        """The message as Kaggle keeps it, behind the mark by which the submission is found again."""
+        return f"{self.mark} {self.message}".strip()
 
     @property
     def mark(self) -> str:
-        """What this record's submission alone has in its description."""
-        return f"[kit {self.id.rpartition('-')[2]}]"
+        """What this record's submission alone has in its description: the file's mark, and a number."""
+        return f"{self.file_mark}{self.id.rpartition('-')[2]}]"
+
+    @property
+    def file_mark(self) -> str:
+        """How the descriptions of all submissions of this very file begin, wherever they were sent from."""
+        return f"[kit {self.sha256[:8]}-"
 
     def save(self, folder: Path) -> None:
         """Write the record, and be sure that it is on the disk."""
         path = folder / f"{self.id}.json"
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with part.open("w", encoding="utf-8") as file:
@@ -73,19 +78,20 @@ class Record:
             part.replace(path)
             _sync(folder)
         except OSError as error:
-            raise KitError(f"{path}: cannot be written ({error.strerror})", "nothing was sent") from None
+            hint = f"it was sent as {self.ref or 'yet unknown'}: look at Kaggle before sending it again"
+            if self.state in ("uploading", "failed"):
+                hint = "nothing was sent"
+            raise KitError(f"{path}: cannot be written ({error.strerror})", hint) from None
 
 
 def new_record(competition: str, file: Path, message: str, **more: Any) -> Record:
     """A record of a file that is about to be sent."""
     now = datetime.now(UTC)
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
     return Record(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
         competition=competition,
-        file=str(file),
-        sha256=digest,
+        file=str(file.resolve()),
+        sha256=file_digest(file),
         bytes=file.stat().st_size,
         message=message,
         state="uploading",
@@ -94,32 +100,52 @@ def new_record(competition: str, file: Path, message: str, **more: Any) -> Recor
     )
 
 
+def file_digest(file: Path) -> str:
+    """The sha256 of a file. Raises KitError where it cannot be read."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise KitError(f"{file}: cannot be read ({error.strerror})") from None
+
+
 def read_records(folder: Path) -> list[Record]:
     """All records, the oldest first. Raises KitError where one cannot be read: it may have been sent."""
-    records = []
+    from pydantic import TypeAdapter
+
+    reader, records = TypeAdapter(Record), []
     for path in sorted(folder.glob("*.json")):
         try:
-            records.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
+            records.append(reader.validate_json(path.read_bytes(), strict=True))
+        except (OSError, ValueError) as error:
             hint = "mend it, or move it away if its submission is known not to matter"
             raise KitError(f"{path}: no record of a submission ({type(error).__name__})", hint) from None
     return records
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from sending at the same time."""
+def alone(folder: Path, patience: float = 10.0) -> Iterator[None]:
+    """Keep other processes from sending, or from changing records, at the same time; `patience` in seconds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
     except OSError as error:
         raise KitError(f"{folder}: cannot be written ({error.strerror})") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise KitError(f"{folder}: another kit is at work on the submissions", "wait for it") from None
+        end = time.monotonic() + patience
+        while not _taken(lock):
+            if time.monotonic() >= end:
+                raise KitError(f"{folder}: another kit is at work on the submissions", "wait for it")
+            time.sleep(0.1)
         yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def stamp(moment: datetime | None = None) -> str:

@@ -26,6 +26,11 @@ class Wire:
     skew: float = 0.0
     said: StringIO = field(default_factory=StringIO)
 
+    def last_said(self) -> str:
+        """The last line that the client printed in this call."""
+        lines = self.said.getvalue().split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it does not say why")
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Inside, calls have the time limits, uploads are counted and not begun anew, and stdout is caught.
@@ -37,6 +42,7 @@ class Wire:
         from urllib3.util.retry import Retry
 
         original = HTTPAdapter.send
+        self.status, self.error, self.said = None, None, StringIO()
         limits = self.patience.connect, self.patience.read
 
         def send(adapter: Any, request: Any, stream: bool = False, timeout: Any = None, **more: Any) -> Any:

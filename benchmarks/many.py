@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.measure import run, table
-from benchmarks.photos import nginx
+from benchmarks.photos import HEAD, nginx
 
 BYTES = 1000
 
@@ -25,7 +25,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "www").mkdir()
-        (folder / "www/one.jpg").write_bytes(b"\xff\xd8" + b"x" * (BYTES - 4) + b"\xff\xd9")
+        (folder / "www/one.jpg").write_bytes(HEAD + b"x" * (BYTES - len(HEAD) - 2) + b"\xff\xd9")
         with (folder / "ids.csv").open("w") as file:
             file.write("ImageId,PredictionString\n")
             file.writelines(f"{i * 0x9E3779B97F4A7C15 % 2**64:016x},\n" for i in range(count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections import Counter
@@ -16,13 +17,18 @@ class Answers:
     """files: path -> bytes. tricks: path -> what to do in the next requests, one after the other:
 
     "cut N" (stop after N bytes), "status N [Retry-After]", "page" (HTML), "slow N" (seconds before the body),
-    "short" (no length, stop early), "reset" (close before any answer), "wrong range".
+    "trickle" (byte by byte), "short" (no length, stop early), "reset" (close before any answer), "wrong range".
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     tricks: dict[str, list[str]] = field(default_factory=dict)
     ranges: bool = True
     etag: bool = True
+    weak: str = ""  # "W/": ETags that do not tell versions apart
+    honest: bool = True  # whether it heeds If-Range
+    packed: bool = False  # whether it sends gzip though nobody asked for it
+    page: bytes = b"<html>please log in</html>"
+    kind: str = "text/html"  # of the page
     seen: Counter[str] = field(default_factory=Counter)
     log: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
@@ -91,19 +97,27 @@ def _answer(handler: BaseHTTPRequestHandler, answers: Answers, trick: list[str],
         status = int(trick[1]) if kind == "status" else 404
         handler.send_response(status)
         if len(trick) > 2:
-            handler.send_header("Retry-After", trick[2])
+            handler.send_header("Retry-After", " ".join(trick[2:]))
         handler.send_header("Content-Length", "0")
         handler.end_headers()
         return
     data, start = answers.files[handler.path], 0
     if kind == "page":
-        data = b"<html>please log in</html>"
-    tag = f'"{hash(data)}"'
+        data = answers.page
+    tag = f'{answers.weak}"{hash(data)}"'
+    if answers.packed:
+        data = gzip.compress(data, mtime=0)
     wanted = handler.headers.get("Range", "")
-    if wanted and answers.ranges and kind != "page" and handler.headers.get("If-Range") in (None, tag):
+    if (
+        wanted
+        and answers.ranges
+        and kind != "page"
+        and (handler.headers.get("If-Range") in (None, tag) or not answers.honest)
+    ):
         start = int(wanted.removeprefix("bytes=").partition("-")[0])
         if start >= len(data):
             handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(data)}")
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
@@ -112,7 +126,9 @@ def _answer(handler: BaseHTTPRequestHandler, answers: Answers, trick: list[str],
         handler.send_header("Content-Range", f"bytes {shown}-{len(data) - 1}/{len(data)}")
     else:
         handler.send_response(200)
-    handler.send_header("Content-Type", "text/html" if kind == "page" else "application/octet-stream")
+    handler.send_header("Content-Type", answers.kind if kind == "page" else "application/octet-stream")
+    if answers.packed:
+        handler.send_header("Content-Encoding", "gzip")
     if answers.etag:
         handler.send_header("ETag", tag)
     if kind == "short":
@@ -124,7 +140,10 @@ def _answer(handler: BaseHTTPRequestHandler, answers: Answers, trick: list[str],
     if kind == "slow":
         time.sleep(float(trick[1]))
     end = {"cut": start + int(trick[1]) if kind == "cut" else 0, "short": len(data) // 2}.get(kind, len(data))
-    if body:
+    for i in range(start, end if kind == "trickle" else start):
+        handler.wfile.write(data[i : i + 1])
+        time.sleep(0.02)
+    if body and kind != "trickle":
         handler.wfile.write(data[start:end])
     if kind == "cut":
         handler.wfile.flush()

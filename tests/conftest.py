@@ -103,6 +103,13 @@ def kit(capsys, monkeypatch):
     return call
 
 
+@pytest.fixture(autouse=True)
+def _local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers of the tests are asked without the proxy that the machine may have."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
 @pytest.fixture
 def kaggle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kaggle]:
     """Kaggle on this machine, and an environment that leads the real client to it alone."""

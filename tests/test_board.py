@@ -1,4 +1,5 @@
 import pytest
+from matplotlib.axes import Axes
 
 from kit.kaggle.board import expected_place, ordinal
 from kit.kaggle.records import Record
@@ -33,13 +34,16 @@ def record(**more):
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
-def test_the_figure_has_a_point_a_submission_with_both_scores(tmp_path, ending):
+def test_the_figure_has_a_point_a_submission_with_both_scores(tmp_path, monkeypatch, ending):
     records = [
         record(local=0.38, public=0.41, private=0.39),
         record(local=0.3, public=0.2),
         record(public=0.3),
     ]
     path = tmp_path / f"f{ending}"
+    drawn = []
+    monkeypatch.setattr(Axes, "scatter", lambda _, x, y, label: drawn.append((label, [*x], [*y])))
     assert draw(path, records) == 2
+    assert drawn == [("public", [0.38, 0.3], [0.41, 0.2]), ("private", [0.38], [0.39])]
     assert path.stat().st_size > 1000
     assert draw(path, []) == 0

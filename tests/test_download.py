@@ -12,6 +12,7 @@ import pytest
 
 from kit.config import load_config
 from kit.data.photos import photo_names
+from kit.download import registry as kit_registry
 from kit.download.plan import Choice, wanted_files, wanted_photos
 from kit.download.registry import registry
 from kit.errors import KitError
@@ -26,7 +27,10 @@ SAMPLE = "/VRD_sample_submission.csv"
 @pytest.fixture
 def server(tiny_folder, monkeypatch):
     """A mirror: every file of the registry by its name; what the mini challenge lacks is made up."""
-    rows = [row if row["what"] == "weights" else row | {"size": "", "sha256": ""} for row in registry()]
+    rows = [
+        row if row["what"] == "weights" else row | {"size": "", "sha256": "", "rows": ""}
+        for row in registry()
+    ]
     monkeypatch.setattr("kit.download.registry.registry", lambda: rows)
     with serving() as answers:
         config = load_config("layer6")
@@ -71,7 +75,8 @@ def test_everything_comes_and_the_next_call_gets_nothing(kit, server, words, tmp
     assert code == 0
     assert json.loads(out)["files"] == []
     assert sum(server.seen.values()) == before
-    assert "photos test: 30 there" not in out
+    counts = json.loads(out)["photos"]
+    assert counts["train"] == {"got": 0, "there": len(images), "missing": 0, "failed": 0}
     code, out, _ = kit("download", "test", *words)
     assert out == "photos test: 0 got, 30 there, 0 missing, 0 failed\n"
 
@@ -87,6 +92,11 @@ def test_a_dry_run_gets_nothing_and_tells_sizes(kit, server, words, tmp_path):
     assert "known when the files that name them are there" in err
     assert not (tmp_path / "data").exists()
     kit("download", NEW, *words)
+    code, out, _ = kit("download", "photos", "--dry-run", "--json", *words)
+    for row, folder in zip(json.loads(out), ("train", "test", "validation"), strict=True):
+        size = sum(len(d) for p, d in server.files.items() if p.startswith(f"/{folder}/"))
+        assert row["bytes"] == pytest.approx(size, rel=0.6)
+        assert row["to get"] > 0
     code, out, _ = kit("download", "photos", "--dry-run", *words)
     assert "photos train" in out
     assert "kB and about" in out
@@ -144,12 +154,49 @@ def test_verify_finds_and_mends_what_is_damaged(kit, server, words, tmp_path):
     whole = text.read_bytes()
     text.write_bytes(whole[:-1] + b"X")
     photo = next((root / "train").rglob("*.jpg"))
-    photo.write_bytes(photo.read_bytes()[:200])
+    photo.write_bytes(photo.read_bytes()[:-1] + b"X")
+    server.tricks[f"/{text.name}"] = ["status 500"] * 2
+    server.tricks[f"/train/{photo.name}"] = ["status 500"] * 2
+    code, _, err = kit("download", "--verify", *words)
+    assert code == 1
+    assert err.count("was damaged") == 2
+    assert text.read_bytes() == whole[:-1] + b"X"  # nothing is taken away before there is something better
+    assert photo.exists()
     code, _, err = kit("download", "--verify", *words)
     assert code == 0
     assert err.count("was damaged") == 2
     assert text.read_bytes() == whole
     assert photo.read_bytes() == server.files[f"/train/{photo.name}"]
+    assert kit("download", "--verify", *words)[2] == ""
+    (root / "downloads.json").unlink()  # of what has no record the server tells the size
+    text.write_bytes(whole[:10])
+    code, _, err = kit("download", "--verify", *words)
+    assert (code, err.count("was damaged")) == (0, 1)
+    assert text.read_bytes() == whole
+
+
+def test_the_dry_run_of_the_mini_challenge_makes_nothing(kit, tmp_path):
+    options = ["--set", f"data.root={tmp_path}/mini"]
+    code, out, err = kit("download", "--dry-run", "--json", *options)
+    assert (code, json.loads(out)) == (0, {"files": []})
+    assert "would be generated" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_listed(kit, server, words, tmp_path):
+    kit("download", NEW, *words)
+    (tmp_path / "data/train").write_text("no folder")
+    code, out, err = kit("download", "photos", *words)
+    assert code == 1
+    assert "photos val: 60 got" in out
+    assert "train: cannot be written" in err
+
+
+def test_an_id_that_leads_elsewhere_is_refused(kit, server, words, tmp_path):
+    server.files[SAMPLE] = b"ImageId,PredictionString\n../../evil,\n"
+    code, _, err = kit("download", "test", *words)
+    assert code == 2
+    assert "data.test: image id '../../evil' cannot be a photo's name" in err
 
 
 def test_weights_are_those_of_the_config_and_hashed(kit, server, words, tmp_path):
@@ -206,6 +253,20 @@ def test_what_kaggle_refuses_does_not_hold_up_the_rest(kit, kaggle, server, word
     (tmp_path / "data" / SAMPLE[1:]).unlink()
     code, _, err = kit("download", "test", *words)
     assert "no Kaggle credentials; make a token" in err
+
+
+def test_a_sample_submission_with_rows_missing_is_not_taken(
+    kit, kaggle, server, words, tmp_path, monkeypatch
+):
+    rows = [row | {"rows": "30"} if row["what"] == "sample" else row for row in kit_registry.registry()]
+    monkeypatch.setattr("kit.download.registry.registry", lambda: rows)
+    data = server.files.pop(SAMPLE)
+    kaggle.files[SAMPLE[1:]] = data[: data.index(b"\n", 200) + 1]
+    code, _, err = kit("download", "test", *words)
+    assert code == 1
+    assert "rows came instead of 30" in err
+    kaggle.files[SAMPLE[1:]] = data
+    assert kit("download", "test", *words)[0] == 0
 
 
 def test_photos_need_what_names_them(kit, server, words):

@@ -57,8 +57,8 @@ def weights(trained, tmp_path):
 def mirror(tiny_folder, weights, monkeypatch):
     """What the world offers: the registry's files, the mini challenge in them, over a bad line."""
     name = f"weights/{weights.name}"
-    rows = [r | {"size": "", "sha256": ""} for r in registry() if r["what"] != "weights"]
-    own = {"what": "weights", "name": name, "url": "", "size": "", "sha256": weights.stem[-8:]}
+    rows = [r | {"size": "", "sha256": "", "rows": ""} for r in registry() if r["what"] != "weights"]
+    own = {"what": "weights", "name": name, "url": "", "size": "", "sha256": weights.stem[-8:], "rows": ""}
     monkeypatch.setattr("kit.download.registry.registry", lambda: [*rows, own])
     with serving() as answers:
         answers.files[f"/{name}"] = weights.read_bytes()

@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 import os
 import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
-import aiohttp
 import numpy as np
 import pytest
 
-from kit.download.fetch import FetchError, fetch, is_whole, limits
+from kit.download.fetch import fetch, is_whole
 from kit.download.registry import Remote
+from kit.download.web import FetchError, open_session
 from kit.patience import Patience
 from tests.badserver import serving
 
@@ -25,10 +27,15 @@ def server():
         yield answers
 
 
-def get(server, path, patience=HASTY, **known):
+ONCE = Patience(connect=1, read=0.5, tries=1, wait=0.01)
+STOP = ["cut 100000", "status 500"]  # with one try: some bytes come, then no more
+
+
+def get(server, path, patience=HASTY, options=None, **known):
     async def run():
-        async with aiohttp.ClientSession(timeout=limits(patience)) as session:
-            return await fetch(session, Remote(f"{server.url}/f.bin", path, **known), patience)
+        async with open_session(patience) as session:
+            remote = Remote(f"{server.url}/f.bin", path, **known)
+            return await fetch(session, remote, patience, **(options or {}))
 
     return asyncio.run(run())
 
@@ -55,22 +62,136 @@ def test_a_fault_is_outlived(server, tmp_path, trick):
 
 
 def test_it_goes_on_where_it_stopped_in_this_run_and_the_next(server, tmp_path):
-    server.tricks["/f.bin"] = ["cut 100000", "cut 50000"]
-    with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", Patience(1, 0.5, tries=2, wait=0.01))
+    server.tricks["/f.bin"] = ["cut 100000", "cut 50000", "status 500"]
+    with pytest.raises(FetchError, match="HTTP 500"):
+        get(server, tmp_path / "f.bin", ONCE)
     assert left(tmp_path) == [".f.bin.part", ".f.bin.part.json"]
     get(server, tmp_path / "f.bin")
-    assert [r for _, r in server.log] == ["", "bytes=100000-", "bytes=150000-"]
+    assert [r for _, r in server.log] == ["", "bytes=100000-", *["bytes=150000-"] * 2]
     assert (tmp_path / "f.bin").read_bytes() == DATA
 
 
 def test_a_file_that_changed_meanwhile_starts_over(server, tmp_path):
-    server.tricks["/f.bin"] = ["cut 100000"]
+    for honest, length in ((True, 300_000), (False, 300_000), (False, 200_000)):
+        server.files["/f.bin"], server.honest = DATA, honest
+        server.tricks["/f.bin"] = list(STOP)
+        with pytest.raises(FetchError):
+            get(server, tmp_path / "f.bin", ONCE)
+        server.files["/f.bin"] = DATA[::-1][:length]
+        get(server, tmp_path / "f.bin")
+        assert (tmp_path / "f.bin").read_bytes() == DATA[::-1][:length]
+        (tmp_path / "f.bin").unlink()
+
+
+def test_every_try_that_brings_more_is_no_try(server, tmp_path):
+    server.tricks["/f.bin"] = ["cut 30000"] * 9
+    assert get(server, tmp_path / "f.bin", ONCE)
+    assert (tmp_path / "f.bin").read_bytes() == DATA
+
+
+def test_a_part_that_was_whole_is_not_got_again(server, tmp_path):
+    server.tricks["/f.bin"] = list(STOP)
     with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", Patience(1, 0.5, tries=1))
-    server.files["/f.bin"] = DATA[::-1]
+        get(server, tmp_path / "f.bin", ONCE)
+    (tmp_path / ".f.bin.part").write_bytes(DATA)  # killed before it was put in place
+    told = []
+    assert get(server, tmp_path / "f.bin", options={"record": lambda *known: told.append(known)})
+    assert server.log[-1] == ("/f.bin", "bytes=300000-")
+    assert (tmp_path / "f.bin").read_bytes() == DATA
+    assert told == [(300_000, hashlib.sha256(DATA).hexdigest())]
+
+
+def test_a_weak_etag_tells_nothing(server, tmp_path):
+    server.weak, server.honest = "W/", False
+    server.tricks["/f.bin"] = ["cut 100000"]
     get(server, tmp_path / "f.bin")
-    assert (tmp_path / "f.bin").read_bytes() == DATA[::-1]
+    assert [r for _, r in server.log] == ["", ""]
+
+
+def test_what_comes_packed_is_unpacked_and_never_resumed(server, tmp_path):
+    server.packed = True
+    text = server.files["/f.bin"] = b"some,text\n" * 50_000
+    server.tricks["/f.bin"] = ["cut 500"]
+    assert get(server, tmp_path / "f.bin")
+    assert (tmp_path / "f.bin").read_bytes() == text
+    assert [r for _, r in server.log] == ["", ""]
+
+
+PAGES = (
+    b"<!DOCTYPE html>",
+    b"\n <script>",
+    b"\xef\xbb\xbf<!doctype html>",
+    b"<!-- hello -->",
+    b"<?xml version='1.0'?><Error>",
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/xhtml+xml", "application/xml"])
+def test_a_web_page_is_no_file(server, tmp_path, page, kind):
+    server.page, server.kind = page, kind
+    server.tricks["/f.bin"] = ["page"]
+    with pytest.raises(FetchError, match="a web page came instead"):
+        get(server, tmp_path / "f.bin", ONCE)
+    assert not (tmp_path / "f.bin").exists()
+
+
+def test_what_the_server_asks_for_is_waited(server, tmp_path, capsys, monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
+    server.tricks["/f.bin"] = ["status 503 7", f"status 429 {date}", "status 503 9000", "status 503"]
+    get(server, tmp_path / "f.bin", Patience(1, 0.5, 5, 0.5))
+    assert 7 <= slept[0] < 8
+    assert 38 <= slept[1] < 41
+    assert 120 <= slept[2] < 121
+    assert 0.5 * 8 / 2 <= slept[3] < 0.5 * 8 * 1.5
+    err = capsys.readouterr().err
+    assert "f.bin: HTTP 503; trying again in 7 s" in err
+
+
+def test_what_is_there_stays_until_the_new_one_is_whole(server, tmp_path):
+    (tmp_path / "f.bin").write_bytes(b"old")
+    server.tricks["/f.bin"] = ["status 500"]
+    with pytest.raises(FetchError):
+        get(server, tmp_path / "f.bin", ONCE, options={"anew": True})
+    assert (tmp_path / "f.bin").read_bytes() == b"old"
+    assert get(server, tmp_path / "f.bin") is False
+    assert get(server, tmp_path / "f.bin", options={"anew": True}) is True
+    assert (tmp_path / "f.bin").read_bytes() == DATA
+
+
+def test_progress_is_told_with_the_total(server, tmp_path):
+    told = []
+    server.tricks["/f.bin"] = ["cut 100000"]
+    get(server, tmp_path / "f.bin", options={"progress": lambda *figures: told.append(figures)})
+    assert told[-1] == (300_000, 300_000)
+    assert [have for have, _ in told] == sorted(have for have, _ in told)
+
+
+def test_what_cannot_be_written_is_told(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FetchError, match=r"file.*: cannot be written \("):
+        get(server, tmp_path / "file/f.bin")
+    (tmp_path / ".f.bin.part").mkdir()
+    with pytest.raises(FetchError, match=r"it cannot be written \(Is a directory\)"):
+        get(server, tmp_path / "f.bin")
+
+
+def test_through_the_proxy_of_the_environment(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    server.files["http://nowhere.invalid/f.bin"] = DATA
+
+    class Nowhere:
+        url = "http://nowhere.invalid"
+
+    assert get(Nowhere, tmp_path / "f.bin")
+    assert (tmp_path / "f.bin").read_bytes() == DATA
 
 
 @pytest.mark.parametrize(("ranges", "etag"), [(False, True), (True, False)])
@@ -86,9 +207,9 @@ def test_a_wrong_part_and_a_part_that_is_too_long_start_over(server, tmp_path):
     get(server, tmp_path / "f.bin")
     assert (tmp_path / "f.bin").read_bytes() == DATA
     (tmp_path / "f.bin").unlink()
-    server.tricks["/f.bin"] = ["cut 100000"]
+    server.tricks["/f.bin"] = list(STOP)
     with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", Patience(1, 0.5, tries=1))
+        get(server, tmp_path / "f.bin", ONCE)
     with (tmp_path / ".f.bin.part").open("ab") as file:
         file.write(bytes(400_000))
     get(server, tmp_path / "f.bin")
@@ -142,16 +263,18 @@ def test_no_server(tmp_path):
     class Nowhere:
         url = "http://127.0.0.1:9"
 
-    with pytest.raises(FetchError, match="ClientConnectorError"):
+    with pytest.raises(FetchError, match="no connection to the server"):
         get(Nowhere, tmp_path / "f.bin")
 
 
 def test_two_downloads_of_one_file_do_not_hurt_each_other(server, tmp_path):
-    server.tricks["/f.bin"] = ["slow 0.3"]
+    server.tricks["/f.bin"] = ["slow 0.2"]
     results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(get(server, tmp_path / "f.bin"))) for _ in range(3)
-    ]
+
+    def one():
+        results.append(get(server, tmp_path / "f.bin", Patience()))
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -171,6 +294,7 @@ def test_a_folder_is_a_mirror_too(tmp_path):
     assert get(Folder, tmp_path / "out/f.bin") is True
     assert (tmp_path / "out/f.bin").read_bytes() == DATA
     assert get(Folder, tmp_path / "out/f.bin") is False
+    assert get(Folder, tmp_path / "out/f.bin", options={"anew": True}) is True
     os.unlink(tmp_path / "mirror/f.bin")
     os.unlink(tmp_path / "out/f.bin")
     with pytest.raises(FetchError, match="No such file"):

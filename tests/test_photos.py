@@ -111,28 +111,70 @@ def test_nothing_to_get(server, tmp_path):
     assert get(server, tmp_path, []).got == 0
 
 
+def far(n, start=1000):
+    return [f"{i:016x}" for i in range(start, start + n)]
+
+
 @pytest.mark.parametrize("status", [403, 404])
-def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status):
-    """A wrong address or a proxy that refuses must not fill missing.csv."""
-    names = [f"{i:016x}" for i in range(1000, 1000 + 2 * DOUBTFUL)]
+@pytest.mark.parametrize("before", [0, 10])
+def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status, before):
+    """A wrong address or a proxy that refuses, from the start or from some photo on, must not fill missing.csv."""
+    names = far(2 * DOUBTFUL)
     server.tricks |= {f"/train/{name}.jpg": [f"status {status}"] for name in names}
-    tally = get(server, tmp_path, names)
-    assert (tally.got, tally.missing) == (0, 0)
+    tally = get(server, tmp_path, [*NAMES[:before], *names])
+    assert tally.got == before
+    assert tally.missing <= min(before, 7)  # those that were asked for beside one that came
     assert DOUBTFUL <= tally.failures() < DOUBTFUL + 8
-    assert sum(server.seen.values()) == tally.failures()
     (cause,) = tally.causes
-    assert cause == f"HTTP {status} for every photo: is {server.url}/train right, or a proxy in the way?"
+    assert cause == f"HTTP {status} again and again: is {server.url}/train right, or a proxy in the way?"
+    assert len(list(read_missing(tmp_path))) == tally.missing
+
+
+def test_a_few_of_many_are_gone(server, tmp_path):
+    assert get(server, tmp_path, far(3)).failures() == 3  # all of them, and none of the album was ever there
+    get(server, tmp_path)
+    assert (
+        get(server, tmp_path, [*NAMES, *far(3)]).failures() == 3
+    )  # too large a share of a call without a photo
     assert list(read_missing(tmp_path)) == []
-    assert get(server, tmp_path, names[:3]).failures() == 3  # few, and none of the album was ever there
-    get(server, tmp_path, NAMES[:1])
-    assert get(server, tmp_path, [NAMES[0], *names[:3]]).missing == 3
-    assert sorted(read_missing(tmp_path)) == names[:3]
+    assert get(server, tmp_path, [*NAMES, *far(2)]).missing == 2
+    assert sorted(read_missing(tmp_path)) == far(2)
+    assert get(server, tmp_path, [*NAMES, *far(2)], ask_again=True).missing == 2
 
 
-def test_a_full_disk_is_one_line(server, tmp_path):
-    (tmp_path / NAMES[0][:2]).write_text("no folder")
-    with pytest.raises(KitError, match=r"\.jpg: cannot be written \(.*\); the next call goes on"):
-        get(server, tmp_path)
+def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
+    album = Album(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
+    (cause,) = asyncio.run(fetch_photos(album, NAMES[:2], 8, HASTY)).causes
+    assert server.url in cause
+    assert "hidden" not in cause
+
+
+def test_a_full_disk_ends_it_with_what_was_done(server, tmp_path):
+    (tmp_path / "ff").write_text("no folder")
+    server.files["/train/ff00.jpg"] = jpeg(0)
+    tally = get(server, tmp_path, [*NAMES[:9], "ff00", *NAMES[9:]])
+    assert "ff00.jpg: cannot be written" in tally.stopped
+    assert 1 < tally.got < 40
+    with pytest.raises(KitError, match="cannot be written"):
+        get(server, tmp_path / "ff/folder")
+
+
+def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
+    get(server, tmp_path, NAMES[:2])
+    path = photo_place(tmp_path, NAMES[0])
+    path.write_bytes(b"damaged")
+    server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 500"] * 3
+    tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
+    assert (tally.failures(), tally.there, path.read_bytes()) == (1, 1, b"damaged")
+    assert get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1])).got == 1
+    assert path.read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
+
+
+def test_a_photo_that_trickles_is_given_up(server, tmp_path):
+    server.tricks[f"/train/{NAMES[0]}.jpg"] = ["trickle"] * 2
+    album = Album(f"{server.url}/train", tmp_path)
+    tally = asyncio.run(fetch_photos(album, NAMES[:2], 2, Patience(1, 0.1, 2, 0.01)))
+    assert (tally.got, tally.failures()) == (1, 1)
 
 
 def test_two_at_once_do_not_hurt_each_other(server, tmp_path):

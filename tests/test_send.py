@@ -166,9 +166,12 @@ def test_what_surely_did_not_arrive_is_closed(client, kaggle, record, folder, tr
     assert kaggle.seen["ListSubmissions"] == 0
 
 
-def test_an_upload_that_was_stopped_is_closed(record, folder):
+def test_an_upload_that_was_stopped_is_closed(client, record, folder):
     record.save(folder)
     settle(read_records(folder), folder)
+    assert states(folder) == ["failed"]
+    record.save(folder)
+    assert sent_before(client, record, folder) is None
     assert states(folder) == ["failed"]
 
 

@@ -37,6 +37,20 @@ def test_one_changed_byte_is_found(tmp_path):
     assert list(damaged(tmp_path, NAMES)) == []
 
 
+def test_one_that_lies_flat_is_mended_where_it_lies(tmp_path):
+    (tmp_path / "ab01.jpg").write_bytes(b"damaged")
+    put(tmp_path, "ab01", jpeg(0))
+    assert (tmp_path / "ab01.jpg").read_bytes() == jpeg(0)
+    assert not (tmp_path / "ab").exists()
+    assert list(damaged(tmp_path, ["ab01"])) == []
+
+
+def test_digests_that_cannot_be_read_leave_the_look_of_the_photo(tmp_path):
+    put(tmp_path, "ab01", jpeg(0))
+    (tmp_path / "ab/digests.csv").write_bytes(b"\xff\xfe,\x00\n")
+    assert list(damaged(tmp_path, ["ab01"])) == []
+
+
 def test_what_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "ab").write_text("")
     with pytest.raises(KitError, match=r"ab01\.jpg: cannot be written"):

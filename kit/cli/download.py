@@ -65,7 +65,7 @@ def download(
 
     loaded = load_config(config, set_ or ())
     if loaded.data.source == "mini":
-        _mini(loaded, force)
+        _mini(loaded, force, dry_run, json)
         return
     splits = [s.value for s in split] if split else ["train", "stack", "val"]
     choice = Choice(splits, _names(predicates), _names(classes), limit)
@@ -79,15 +79,22 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
-def _mini(config: Config, force: bool) -> None:
+def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
     from kit.data.mini import build_mini, is_built
+    from kit.files import json_text
     from kit.progress import notice, track
 
     data = config.data
-    if is_built(data.root, data.mini) and not force:
+    built = is_built(data.root, data.mini) and not force
+    if built:
         notice(f"{data.root}: the mini challenge is there already")
+    elif dry_run:
+        notice(f"{data.root}: the mini challenge would be generated; nothing is downloaded for it")
+    files = [] if built or dry_run else build_mini(data.root, data.mini, track)
+    if json:
+        typer.echo(json_text({"files": [str(path) for path in files]}))
         return
-    for path in build_mini(data.root, data.mini, track):
+    for path in files:
         typer.echo(path)
 
 

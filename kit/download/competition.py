@@ -6,26 +6,34 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kit.download.registry import Remote
 from kit.errors import KitError
 from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
 from kit.patience import Patience
-from kit.tables.official import read_image_ids
+from kit.tables.official import image_id_array
 
 SCHEME = "kaggle://"
 
 
-def fetch_sample(url: str, path: Path, patience: Patience) -> None:
+def fetch_sample(remote: Remote, patience: Patience) -> None:
     """Put the sample submission `kaggle://COMPETITION/NAME` in place once it is whole. Raises KitError.
 
     The client saves a web page, or an error's text, as if it were the file: what came is read before it counts.
     """
-    competition, _, name = url.removeprefix(SCHEME).partition("/")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        came = _unpacked(Client(competition, patience).download(name, Path(folder)))
+    competition, _, name = remote.url.removeprefix(SCHEME).partition("/")
+    path = remote.path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise KitError(f"{path}: cannot be written ({error.strerror})") from None
+    with folder:
+        came = _unpacked(Client(competition, patience).download(name, Path(folder.name)))
         try:
-            read_image_ids(came)
+            rows = len(image_id_array(came))
+            if remote.rows not in (None, rows):
+                raise KitError(f"{name}: {rows:,} rows came instead of {remote.rows:,}")
         except KitError as error:
             with came.open("rb") as file:
                 page = file.read(100).lstrip().startswith(b"<")

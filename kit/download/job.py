@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-import aiohttp
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from kit.config import Config
 from kit.download.competition import SCHEME, fetch_sample
-from kit.download.fetch import FetchError, fetch, is_whole, limits
+from kit.download.fetch import fetch, is_whole, sha256_of
+from kit.download.known import known, note
 from kit.download.photos import Album, Tally, fetch_photos
 from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos
 from kit.download.registry import Remote
 from kit.download.shelf import damaged
+from kit.download.web import FetchError, open_session, remote_size, shown
 from kit.errors import KitError
-from kit.files import write_json
 from kit.progress import Line, track
-
-RECORD = "downloads.json"  # size and sha256 of every file that was got
 
 
 @dataclass
 class Outcome:
-    """What came of a download. failed: (address, cause); damaged: what was found so and got again."""
+    """What came of a download. failed: (address, cause); damaged: what was found so and is got again."""
 
     files: list[str] = field(default_factory=list)
     photos: dict[str, Tally] = field(default_factory=dict)
@@ -49,65 +44,74 @@ def download(
 ) -> Outcome:
     """Get what is not there; what fails is told at the end and tried again by the next call.
 
-    verify: what is there but not as it came is taken away first, and so got again.
+    verify: also what is there but not as it came; it stays until the new one is whole.
     """
     outcome, files = Outcome(), wanted_files(config, what)
-    if verify:
-        outcome.damaged += _check_files(config, files)
-    asyncio.run(_download_files(config, files, outcome))
+    broken = asyncio.run(_damaged_files(config, files)) if verify else []
+    outcome.damaged += [str(remote.path) for remote in broken]
+    for remote in files:
+        _get_file(config, remote, remote in broken, outcome)
     for split, album, ids in wanted_photos(config, what, choice):
-        if verify:
-            outcome.damaged += _check_photos(split, album, ids)
-        outcome.photos[split] = asyncio.run(_download_photos(config, split, album, ids, ask_again))
+        try:
+            bad = _damaged_photos(split, album, ids) if verify else {}
+            outcome.damaged += bad.values()
+            tally = asyncio.run(_get_photos(config, split, album, ids, ask_again, frozenset(bad)))
+        except KitError as error:
+            outcome.failed.append((str(album.folder), str(error)))
+            continue
+        outcome.photos[split] = tally
+        if tally.stopped:
+            outcome.failed.append((str(album.folder), tally.stopped))
     return outcome
 
 
-async def _download_files(config: Config, files: Sequence[Remote], outcome: Outcome) -> None:
-    async with aiohttp.ClientSession(timeout=limits(config.data.download.patience())) as session:
-        for remote in files:
-            line = Line(0, f"get {remote.path.name}")
-            line.begin()
-            arrived = 0
-
-            def tell(n: int, line: Line = line) -> None:
-                nonlocal arrived
-                arrived += n
-                line.total = max(line.total, arrived)
-                line.show(arrived, f"{arrived / 1e6:,.1f} MB")
-
-            try:
-                if await _download_file(config, session, remote, tell):
-                    outcome.files.append(str(remote.path))
-                    note(config.data.root, remote.path)
-            except (FetchError, KitError) as error:
-                outcome.failed.append((remote.url, str(error)))
-            finally:
-                line.close()
+def _get_file(config: Config, remote: Remote, anew: bool, outcome: Outcome) -> None:
+    line = Line(0, f"get {remote.path.name}")
+    line.begin()
+    get = _from_kaggle if remote.url.startswith(SCHEME) else _from_web
+    try:
+        if get(config, remote, anew, line):
+            outcome.files.append(str(remote.path))
+    except (FetchError, KitError) as error:
+        outcome.failed.append((shown(remote.url), str(error)))
+    finally:
+        line.close()
 
 
-async def _download_file(
-    config: Config, session: aiohttp.ClientSession, remote: Remote, tell: Callable[[int], None]
-) -> bool:
-    """Get one file; what only Kaggle has from the mirror where that has it."""
+def _from_web(config: Config, remote: Remote, anew: bool, line: Line) -> bool:
+    patience = config.data.download.patience()
+
+    def tell(have: int, total: int | None) -> None:
+        line.total = max(total or 0, have)
+        line.show(have, f"{have / 1e6:,.1f} MB")
+
+    async def get() -> bool:
+        async with open_session(patience) as session:
+            record = partial(note, config.data.root, remote.path)
+            return await fetch(session, remote, patience, tell, record, anew)
+
+    return asyncio.run(get())
+
+
+def _from_kaggle(config: Config, remote: Remote, anew: bool, line: Line) -> bool:
+    """What only Kaggle has, from the mirror where that has it."""
     settings = config.data.download
-    patience = settings.patience()
-    if not remote.url.startswith(SCHEME):
-        return await fetch(session, remote, patience, tell)
-    if remote.path.exists():
+    if remote.path.exists() and not anew:
         return False
     if settings.mirror:
         try:
-            name = remote.url.rpartition("/")[2]
-            return await fetch(session, Remote(f"{settings.mirror}/{name}", remote.path), patience, tell)
+            url = f"{settings.mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}"
+            return _from_web(config, replace(remote, url=url), anew, line)
         except FetchError as error:
             if not error.gone:
                 raise
-    await asyncio.to_thread(fetch_sample, remote.url, remote.path, patience)
+    fetch_sample(remote, settings.patience())
+    note(config.data.root, remote.path, remote.path.stat().st_size, sha256_of(remote.path))
     return True
 
 
-async def _download_photos(
-    config: Config, split: str, album: Album, ids: pa.StringArray, ask_again: bool
+async def _get_photos(
+    config: Config, split: str, album: Album, ids: pa.StringArray, ask_again: bool, anew: frozenset[str]
 ) -> Tally:
     line, start = Line(len(ids), f"photos {split}"), time.monotonic()
     line.begin()
@@ -120,49 +124,29 @@ async def _download_photos(
 
     settings = config.data.download
     try:
-        return await fetch_photos(album, texts(ids), settings.at_once, settings.patience(), tell, ask_again)
+        return await fetch_photos(
+            album, texts(ids), settings.at_once, settings.patience(), tell, ask_again, anew
+        )
     finally:
         line.close()
 
 
-def note(root: Path, path: Path) -> None:
-    """Remember a file's size and sha256."""
-    known = _known(root)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    known[_name(root, path)] = {"size": path.stat().st_size, "sha256": digest}
-    write_json(root / RECORD, known)
-
-
-def _name(root: Path, path: Path) -> str:
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
-
-
-def _check_files(config: Config, files: Iterable[Remote]) -> list[str]:
-    """Take away the files that are not as they came; their names."""
-    root, bad = config.data.root, []
-    known = _known(root)
-    for remote in files:
-        own = known.get(_name(root, remote.path), {})
-        expected = Remote(remote.url, remote.path, own.get("size"), own.get("sha256", remote.sha256))
-        if remote.path.exists() and not is_whole(expected):
-            bad.append(str(remote.path))
-            remote.path.unlink()
-    return bad
-
-
-def _check_photos(split: str, album: Album, ids: pa.StringArray) -> list[str]:
-    """Take away the photos that are not as they came; their names."""
-    in_order = texts(ids.take(pc.array_sort_indices(ids)))
+async def _damaged_files(config: Config, files: Sequence[Remote]) -> list[Remote]:
+    """The files that are there and not as they came; without a record of that, not of the server's size."""
     bad = []
-    for path in damaged(album.folder, track(in_order, len(ids), f"check photos {split}")):
-        bad.append(str(path))
-        path.unlink()
+    async with open_session(config.data.download.patience()) as session:
+        for remote in files:
+            own = known(config.data.root, remote.path)
+            expected = replace(remote, size=own.get("size"), sha256=own.get("sha256", remote.sha256))
+            if not own and not remote.sha256 and remote.path.exists():
+                expected = replace(remote, size=remote.size or await remote_size(session, remote.url))
+            if remote.path.exists() and not is_whole(expected):
+                bad.append(remote)
     return bad
 
 
-def _known(root: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((root / RECORD).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
+def _damaged_photos(split: str, album: Album, ids: pa.StringArray) -> dict[str, str]:
+    """Id and file of the photos that are not as they came."""
+    in_order = texts(ids.take(pc.array_sort_indices(ids)))
+    steps = track(in_order, len(ids), f"check photos {split}")
+    return {path.stem: str(path) for path in damaged(album.folder, steps)}

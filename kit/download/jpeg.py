@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from kit.download.fetch import FetchError
+from kit.download.web import FetchError
 
 START, END = b"\xff\xd8", b"\xff\xd9"
+SCAN, ALONE = 0xDA, (0x01, *range(0xD0, 0xD8))  # the pixels' segment; markers without a length
 TAIL = 1 << 16  # bytes at the end of a photo in which its end mark is looked for
 
 
 def whole_jpeg(data: bytes) -> bytes:
-    """The data, where it is a whole JPEG. Raises FetchError."""
+    """The data, where it is a whole JPEG: segments up to the pixels, and an end mark behind these.
+
+    Raises FetchError.
+    """
     if not data.startswith(START):
-        page = data[:200].lstrip().lower()
-        raise FetchError("a web page came instead of a photo" if page.startswith(b"<") else "not a JPEG")
-    if END not in data[-TAIL:]:
+        page = data[:200].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+        raise FetchError("a web page came instead of a photo" if page else "not a JPEG")
+    pixels = _pixels(data)
+    if pixels < 0 or data.find(END, max(pixels, len(data) - TAIL)) < 0:
         raise FetchError("a photo was cut off")
     return data
+
+
+def _pixels(data: bytes) -> int:
+    """Where the pixels begin; -1 where they do not. A thumbnail, with an end mark of its own, lies before them."""
+    place = len(START)
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker == SCAN:
+            return place
+        if marker == 0xFF:
+            place += 1
+        elif marker in ALONE or marker == 0:
+            place += 2
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return -1
 
 
 def scaled(data: bytes, longest: int) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kit.data.photos import photo_path
+from kit.errors import KitError
 
 MISSING = "missing.csv"
 HEADER = "ImageID,Reason\n"
@@ -22,8 +23,11 @@ def note_missing(folder: Path, photos: Iterable[tuple[str, str]]) -> None:
     path = folder / MISSING
     text = "".join(f"{name},{why}\n" for name, why in photos)
     if text:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text if path.stat().st_size else HEADER + text)
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text if path.stat().st_size else HEADER + text)
+        except OSError as error:
+            raise KitError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def tidy_missing(folder: Path) -> None:
@@ -39,7 +43,7 @@ def tidy_missing(folder: Path) -> None:
 
 def _rows(folder: Path) -> dict[str, str]:
     try:
-        with (folder / MISSING).open(encoding="utf-8", newline="") as file:
+        with (folder / MISSING).open(encoding="utf-8", errors="replace", newline="") as file:
             return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "ImageID"}
     except FileNotFoundError:
         return {}

@@ -11,19 +11,25 @@ from pathlib import Path
 import aiohttp
 
 from kit.data.photos import photo_path
-from kit.download.fetch import FetchError, limits, patiently, refuse
 from kit.download.jpeg import scaled, whole_jpeg
 from kit.download.missing import note_missing, read_missing, tidy_missing
 from kit.download.shelf import put
+from kit.download.web import FetchError, open_session, patiently, refuse, shown
+from kit.errors import KitError
 from kit.patience import Patience
 
-DOUBTFUL = 200  # photos at the start that are all gone: 0.7% of Open Images are
+DOUBTFUL = 200  # photos in a row that are all gone: 0.7% of Open Images are
+FEW = 0.05  # share of the photos that may be gone where none came
+WHOLE = 5  # times the time limit between two reads that a whole photo may take
 SHOWN = 10  # failures that are named
 
 
 @dataclass
 class Tally:
-    """What became of the photos. failed: (id, cause) of the first ones; causes: how often each."""
+    """What became of the photos.
+
+    failed: (id, cause) of the first ones; causes: how often each; stopped: why the rest was not asked for.
+    """
 
     got: int = 0
     there: int = 0
@@ -31,6 +37,7 @@ class Tally:
     bytes: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     causes: Counter[str] = field(default_factory=Counter)
+    stopped: str = ""
 
     def fail(self, name: str, cause: str) -> None:
         """One more that could not be had."""
@@ -62,23 +69,28 @@ async def fetch_photos(
     patience: Patience,
     progress: Callable[[Tally], None] = lambda _: None,
     ask_again: bool = False,
+    anew: frozenset[str] = frozenset(),
 ) -> Tally:
-    """Get the photos that are not there; the tally. ask_again: also those that were missing before.
+    """Get the photos that are not there; the tally. Raises KitError where the folder cannot be written.
 
-    Where not one photo comes, none is taken for gone: the address is wrong, or something stands in the way.
+    ask_again: also those that were missing before; anew: those that are there but damaged. Where many photos
+    in a row are gone, or all of a call, none of these is taken for gone: the address is wrong, or something
+    stands in the way.
     """
-    album.folder.mkdir(parents=True, exist_ok=True)
-    known = set() if ask_again else set(read_missing(album.folder))
-    connector = aiohttp.TCPConnector(limit=at_once)
-    async with aiohttp.ClientSession(connector=connector, timeout=limits(patience)) as session:
-        work = _Work(session, album, patience, known, None if ask_again else DOUBTFUL)
+    try:
+        album.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KitError(f"{album.folder}: cannot be written ({error.strerror})") from None
+    known = set(read_missing(album.folder))
+    async with open_session(patience, at_once, WHOLE * patience.read) as session:
+        work = _Work(session, album, patience, known, ask_again, anew)
         todo = iter(ids)
 
         async def take() -> None:
             for name in todo:  # shared: every worker takes the next one
                 await work.one(name)
                 progress(work.tally)
-                if work.hopeless:
+                if work.hopeless or work.tally.stopped:
                     return
 
         await asyncio.gather(*(take() for _ in range(at_once)))
@@ -90,49 +102,53 @@ async def fetch_photos(
 
 @dataclass
 class _Work:
-    """What the workers share. gone: photos that the server did not have, as long as not one has come;
-    doubtful: so many of them are no accident (None: any number may be).
-    """
+    """What the workers share. gone: photos that the server did not have, since one came."""
 
     session: aiohttp.ClientSession
     album: Album
     patience: Patience
     known: set[str]
-    doubtful: int | None
+    ask_again: bool
+    anew: frozenset[str]
     tally: Tally = field(default_factory=Tally)
     gone: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def hopeless(self) -> bool:
-        """Whether to stop asking."""
-        return self.doubtful is not None and not self.tally.got and len(self.gone) >= self.doubtful
+        """Whether to stop asking: so many in a row are no accident."""
+        return len(self.gone) >= DOUBTFUL
 
     async def one(self, name: str) -> None:
         """Get one photo that is not there."""
-        if name in self.known:
+        if name in self.known and not self.ask_again:
             self.tally.missing += 1
-        elif photo_path(self.album.folder, name).exists():
+        elif name not in self.anew and photo_path(self.album.folder, name).exists():
             self.tally.there += 1
         else:
             try:
                 data = await _get(self.session, self.album.url, name, self.patience)
-            except FetchError as error:
-                self._failed(name, error)
-            else:
                 if self.album.longest:
                     data = await asyncio.to_thread(scaled, data, self.album.longest)
-                put(self.album.folder, name, data)
-                self.tally.got += 1
-                self.tally.bytes += len(data)
+                self._came(name, data)
+            except FetchError as error:
+                self._failed(name, error)
+            except KitError as error:
+                self.tally.stopped = str(error)
+
+    def _came(self, name: str, data: bytes) -> None:
+        put(self.album.folder, name, data)
+        self.tally.got += 1
+        self.tally.bytes += len(data)
+        if self.gone and not self.hopeless:
+            self._note()
 
     def _failed(self, name: str, error: FetchError) -> None:
-        if error.gone:
-            self.tally.missing += 1
-            self.gone.append((name, error.cause))
-            if self.tally.got:
-                self._note()
-        else:
+        if not error.gone:
             self.tally.fail(name, error.cause)
+            return
+        self.tally.missing += 1
+        if name not in self.known:
+            self.gone.append((name, error.cause))
 
     def _note(self) -> None:
         note_missing(self.album.folder, self.gone)
@@ -140,13 +156,13 @@ class _Work:
 
     def finish(self) -> None:
         """Note what is gone, or say that nothing can be said of it."""
-        if self.tally.got or (self.tally.there and not self.hopeless):
+        few = len(self.gone) <= FEW * (self.tally.got + self.tally.there)
+        if not self.hopeless and not self.tally.stopped and (self.tally.got or few):
             self._note()
         self.tally.missing -= len(self.gone)
         for name, cause in self.gone:
-            self.tally.fail(
-                name, f"{cause} for every photo: is {self.album.url} right, or a proxy in the way?"
-            )
+            why = f"{cause} again and again: is {shown(self.album.url)} right, or a proxy in the way?"
+            self.tally.fail(name, why)
 
 
 async def _get(session: aiohttp.ClientSession, folder: str, name: str, patience: Patience) -> bytes:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kit.config import Config
 from kit.download.photos import Album
@@ -60,7 +61,7 @@ def wanted_photos(config: Config, what: What, choice: Choice) -> list[tuple[str,
             raise KitError(f"data.{split}.images is not set", "say where the photos go")
         if all(path.exists() for path in _named_by(config, split)):
             album = Album(urls[FOLDERS[split]], files.images, config.data.download.longest)
-            out.append((split, album, _ids(config, split, choice).slice(0, choice.limit)))
+            out.append((split, album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)))
         elif what == "photos":
             missing = next(path for path in _named_by(config, split) if not path.exists())
             raise KitError(f"{missing} is not there", "it names the photos: `kit download annotations` first")
@@ -94,6 +95,16 @@ def _ids(config: Config, split: str, choice: Choice) -> pa.StringArray:
     return (
         ids if choice.predicates else pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
     )
+
+
+def _safe(ids: pa.StringArray, split: str) -> pa.StringArray:
+    """The ids, where all can be names of files. Raises KitError."""
+    good = pc.match_substring_regex(ids, r"^[\w-]+$")
+    if not pc.all(good).as_py():
+        first = ids[pc.index(good, False).as_py()].as_py()
+        hint = "look at the file that names it"
+        raise KitError(f"data.{split}: image id {first!r} cannot be a photo's name", hint)
+    return ids
 
 
 def _number(name: str, names: Sequence[str], kind: str) -> int:

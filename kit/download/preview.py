@@ -13,11 +13,12 @@ import aiohttp
 
 from kit.config import Config
 from kit.data.photos import photo_names, photo_path
-from kit.download.fetch import is_whole, limits
+from kit.download.fetch import is_whole
 from kit.download.missing import read_missing
 from kit.download.photos import Album
 from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos
 from kit.download.registry import Remote
+from kit.download.web import open_session, remote_size
 from kit.progress import notice
 
 SAMPLE = 8  # photos at the least that are looked at for a guess of size and rate
@@ -31,7 +32,7 @@ def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
 
 async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
     settings = config.data.download
-    async with aiohttp.ClientSession(timeout=limits(settings.patience())) as session:
+    async with open_session(settings.patience()) as session:
         rows = await _files(session, wanted_files(config, what))
         photos = wanted_photos(config, what, choice)
         for split, album, ids in photos:
@@ -55,23 +56,12 @@ async def _files(session: aiohttp.ClientSession, files: Sequence[Remote]) -> lis
     """A row a file; the rate is that of the start of the largest one."""
     sizes: list[int | None] = []
     for remote in files:
-        sizes.append(0 if is_whole(remote) else remote.size or await _size(session, remote.url))
+        sizes.append(0 if is_whole(remote) else remote.size or await remote_size(session, remote.url))
     largest = max(range(len(files)), key=lambda i: sizes[i] or 0, default=0)
     rate = await _rate(session, files[largest].url) if files and sizes[largest] else 0.0
     return [
         _row(str(remote.path), int(size != 0), size, rate) for remote, size in zip(files, sizes, strict=True)
     ]
-
-
-async def _size(session: aiohttp.ClientSession, url: str) -> int | None:
-    if not url.startswith("http"):
-        return Path(url).stat().st_size if Path(url).exists() else None
-    try:
-        async with session.head(url, allow_redirects=True) as response:
-            length = response.headers.get("Content-Length", "")
-            return int(length) if response.status == 200 and length.isdigit() else None
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return None
 
 
 async def _rate(session: aiohttp.ClientSession, url: str) -> float:

@@ -11,17 +11,18 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to get. size in bytes and sha256 (whole, or how it begins) where they are known."""
+    """A file to get. size in bytes, sha256 (whole, or how it begins) and data rows where they are known."""
 
     url: str
     path: Path
     size: int | None = None
     sha256: str = ""
+    rows: int | None = None
 
 
 @lru_cache(maxsize=1)
 def registry() -> tuple[dict[str, str], ...]:
-    """The rows of the registry: what, name, url, size, sha256."""
+    """The rows of the registry: what, name, url, size, sha256, rows."""
     with files(__package__).joinpath("registry.csv").open(encoding="utf-8") as file:
         return tuple(csv.DictReader(file))
 
@@ -38,6 +39,7 @@ def remotes(what: str, root: Path, mirror: str | None = None) -> list[Remote]:
             path=root / row["name"],
             size=int(row["size"]) if row["size"] else None,
             sha256=row["sha256"],
+            rows=int(row["rows"]) if row["rows"] else None,
         )
         for row in rows
     ]

@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from kit.data.photos import photo_path, photo_place
-from kit.download.fetch import FetchError
+from kit.data.photos import photo_path
 from kit.download.jpeg import whole_jpeg
+from kit.download.web import FetchError
 from kit.errors import KitError
 
 DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was stored; the last row counts
@@ -20,7 +20,7 @@ DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was sto
 
 def put(folder: Path, name: str, data: bytes) -> None:
     """Store a photo and its digest. Raises KitError where that cannot be done (no space, no right)."""
-    path = photo_place(folder, name)
+    path = photo_path(folder, name)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def _digest(data: bytes) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     try:
-        with (folder / DIGESTS).open(encoding="utf-8", newline="") as file:
+        with (folder / DIGESTS).open(encoding="utf-8", errors="replace", newline="") as file:
             return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2}
     except FileNotFoundError:
         return {}

@@ -122,7 +122,7 @@ USER_ERRORS = [
     (["reproduce", "table1", "--config", "relations"], "detector.models is empty"),
     (["reproduce", "sampling", "--config", "relations"], "detector.models is empty"),
     (["config", "--set", "relation.visual.precision=float16"], "input should be 'float32' or 'bfloat16'"),
-    (["submit"], "give --dry-run, or --check FILE"),
+    (["submit"], "Kaggle does not score the mini challenge; give --dry-run"),
     (["submit", "--check", "none.csv"], "no such file"),
     (["config", "--set", "sede=1"], "did you mean seed?"),
     (["train", "prior", "--config", "none"], "no such config file"),

@@ -29,7 +29,7 @@ class Patience:
 
 def retry_after(header: str) -> float | None:
     """Seconds that a Retry-After header asks for, as a number or as a date; None where it says nothing."""
-    if header.replace(".", "", 1).isdigit():
+    if header.isascii() and header.replace(".", "", 1).isdigit():
         return float(header)
     when = _moment(header)
     return max((when - datetime.now(UTC)).total_seconds(), 0.0) if when else None

@@ -13,7 +13,7 @@ import pytest
 from kit.config import load_config
 from kit.data.photos import photo_names
 from kit.download import registry as kit_registry
-from kit.download.plan import Choice, wanted_files, wanted_photos
+from kit.download.plan import Choice, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import registry
 from kit.errors import KitError
 from kit.tables.official import read_relations
@@ -116,15 +116,15 @@ def test_less_and_then_more(kit, server, words, tmp_path):
     holding = {relations.images[i] for i in relations.image[np.isin(relations.predicate, [2, 5])]}
     assert sum(int(n) for n in re.findall(r"(\d+) (?:got|there)", out)) == len(holding)
     for choice in (Choice(["train"], ["holds"]), Choice(["train"], ["holds"], ["Man"])):
-        ((_, _, ids),) = wanted_photos(config, "photos", choice)
+        _, ids = wanted_photos(config, "train", choice)
         assert 0 < len(ids) < len(relations.images)
-    ((_, _, ids),) = wanted_photos(config, "photos", Choice(["train"], classes=["Man"]))
+    _, ids = wanted_photos(config, "train", Choice(classes=["Man"]))
     boxes = pd.read_csv(config.data.train.boxes[0])
     man = boxes.ImageID[boxes.LabelName == "/m/04yx4"]
     with_man = relations.subject == vocabulary().names.index("Man")
     assert set(ids.to_pylist()) == set(man) | {relations.images[i] for i in relations.image[with_man]}
     with pytest.raises(KitError, match="no predicate eats; one of: at, on"):
-        wanted_photos(config, "photos", Choice(["train"], ["eats"]))
+        wanted_splits(config, "photos", Choice(["train"], ["eats"]))
 
 
 def test_failures_are_listed_at_the_end_and_the_next_call_gets_the_rest(kit, server, words, tmp_path):
@@ -141,7 +141,7 @@ def test_failures_are_listed_at_the_end_and_the_next_call_gets_the_rest(kit, ser
             break
     code, out, err = kit("download", *words)
     assert code == 1
-    assert "not got: 1 photos of train: HTTP 503" in err
+    assert re.search(r"not got: 1 photos of train \([0-9a-f]{16} the first\): HTTP 503", err)
     code, out, _ = kit("download", *words)
     assert code == 0
     assert "photos train: 1 got" in out
@@ -195,8 +195,34 @@ def test_a_place_that_cannot_be_written_is_listed(kit, server, words, tmp_path):
 def test_an_id_that_leads_elsewhere_is_refused(kit, server, words, tmp_path):
     server.files[SAMPLE] = b"ImageId,PredictionString\n../../evil,\n"
     code, _, err = kit("download", "test", *words)
+    assert code == 1
+    assert "photos test: data.test: image id '../../evil' cannot be a photo's name" in err
+
+
+def test_a_wrong_name_is_told_before_anything_is_got(kit, server, words):
+    code, _, err = kit("download", "--classes", "Dragon", *words)
     assert code == 2
-    assert "data.test: image id '../../evil' cannot be a photo's name" in err
+    assert "no class Dragon; one of: " in err
+    assert sum(server.seen.values()) == 0
+
+
+def test_a_file_that_cannot_be_read_holds_up_its_own_photos_alone(kit, server, words):
+    server.files["/challenge-2019-train-vrd.csv"] = b"x,y\n1,2\n"
+    server.tricks["/challenge-2019-classes-vrd.csv"] = ["status 500"] * 2
+    code, out, err = kit("download", *words)
+    assert code == 1
+    assert "photos val: 60 got" in out
+    assert "not got: photos train: " in err
+    assert "HTTP 500" in err
+
+
+def test_without_the_client_the_rest_comes(kit, server, words, monkeypatch):
+    del server.files[SAMPLE]
+    monkeypatch.setattr("kit.download.job.find_spec", lambda _: None)
+    code, out, err = kit("download", *words)
+    assert code == 1
+    assert "photos val: 60 got" in out
+    assert "kaggle is not installed; pip install 'kit[kaggle]'" in err
 
 
 def test_weights_are_those_of_the_config_and_hashed(kit, server, words, tmp_path):
@@ -208,6 +234,14 @@ def test_weights_are_those_of_the_config_and_hashed(kit, server, words, tmp_path
     assert code == 1
     assert "another sha256" in err
     assert not (tmp_path / "data/weights" / names[0]).exists()
+
+
+def broken_zip(data):
+    with zipfile.ZipFile(archive := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.csv", data)
+    bad = bytearray(archive.getvalue())
+    bad[60:90] = bytes(30)
+    return bytes(bad)
 
 
 @pytest.mark.parametrize("packed", [False, True])

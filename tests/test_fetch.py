@@ -2,10 +2,12 @@
 
 import asyncio
 import hashlib
+import io
 import os
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +101,15 @@ def test_a_part_that_was_whole_is_not_got_again(server, tmp_path):
     assert server.log[-1] == ("/f.bin", "bytes=300000-")
     assert (tmp_path / "f.bin").read_bytes() == DATA
     assert told == [(300_000, hashlib.sha256(DATA).hexdigest())]
+
+
+def test_a_shorter_version_is_not_the_start_of_the_old_one(server, tmp_path):
+    server.tricks["/f.bin"] = list(STOP)
+    with pytest.raises(FetchError):
+        get(server, tmp_path / "f.bin", ONCE)
+    server.files["/f.bin"], server.honest = DATA[:99:-1][:100_000], False  # as long as the part, and another
+    assert get(server, tmp_path / "f.bin")
+    assert (tmp_path / "f.bin").read_bytes() == server.files["/f.bin"]
 
 
 def test_a_weak_etag_tells_nothing(server, tmp_path):
@@ -231,11 +242,38 @@ def test_sizes_and_hashes_are_checked(server, tmp_path):
     assert get(server, tmp_path / "a", size=len(DATA), sha256=digest)
 
 
-def test_a_truncated_file_without_a_length_is_caught_by_the_known_size(server, tmp_path):
-    server.tricks["/f.bin"] = ["short"] * 4
-    with pytest.raises(FetchError, match="cut off after 150,000 of 300,000"):
-        get(server, tmp_path / "f.bin", Patience(1, 0.5, tries=1), size=len(DATA))
+@pytest.mark.parametrize("size", [None, len(DATA)])
+def test_a_truncated_file_without_a_length_is_caught_by_the_size(server, tmp_path, size):
+    """Known from the registry, or asked for."""
+    server.tricks["/f.bin"] = ["short", *([] if size else [""]), "status 500"]
+    with pytest.raises(FetchError, match="HTTP 500"):
+        get(server, tmp_path / "f.bin", ONCE, size=size)
     assert not (tmp_path / "f.bin").exists()
+    server.tricks["/f.bin"] = []
+    assert get(server, tmp_path / "f.bin", size=size)
+    assert (tmp_path / "f.bin").read_bytes() == DATA
+
+
+def test_a_file_whose_size_nobody_tells_is_not_taken(server, tmp_path):
+    server.tricks["/f.bin"] = ["short", "status 405"]
+    with pytest.raises(FetchError, match="the server does not say how large it is"):
+        get(server, tmp_path / "f.bin")
+
+
+def test_a_full_disk_is_told_as_such(server, tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    real = Path.open
+
+    def opened(path, mode="r", **more):
+        return Full() if mode == "ab" else real(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(FetchError, match=r"it cannot be written \(No space left on device\)"):
+        get(server, tmp_path / "f.bin")
+    assert server.seen["/f.bin"] == 1
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_what_stays_broken_is_told_by_cause_and_tried_again_by_the_next_call(ser
     tally = get(server, tmp_path)
     assert tally.failures() == 4
     assert tally.causes == {"HTTP 500": 3, "a photo was cut off": 1}
-    assert dict(tally.failed)[NAMES[9]] == "a photo was cut off"
+    assert tally.first["a photo was cut off"] == NAMES[9]
     assert not photo_place(tmp_path, NAMES[0]).exists()
     assert get(server, tmp_path).got == 4
     assert not list(tmp_path.rglob(".*.part"))
@@ -120,26 +120,31 @@ def far(n, start=1000):
 def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status, before):
     """A wrong address or a proxy that refuses, from the start or from some photo on, must not fill missing.csv."""
     names = far(2 * DOUBTFUL)
-    server.tricks |= {f"/train/{name}.jpg": [f"status {status}"] for name in names}
+    get(server, tmp_path, NAMES[:before])
+    server.tricks |= {f"/train/{name}.jpg": [f"status {status}"] * 9 for name in [*NAMES, *names]}
     tally = get(server, tmp_path, [*NAMES[:before], *names])
-    assert tally.got == before
-    assert tally.missing <= min(before, 7)  # those that were asked for beside one that came
+    assert (tally.got, tally.there, tally.missing) == (0, before, 0)
     assert DOUBTFUL <= tally.failures() < DOUBTFUL + 8
     (cause,) = tally.causes
     assert cause == f"HTTP {status} again and again: is {server.url}/train right, or a proxy in the way?"
-    assert len(list(read_missing(tmp_path))) == tally.missing
-
-
-def test_a_few_of_many_are_gone(server, tmp_path):
-    assert get(server, tmp_path, far(3)).failures() == 3  # all of them, and none of the album was ever there
-    get(server, tmp_path)
-    assert (
-        get(server, tmp_path, [*NAMES, *far(3)]).failures() == 3
-    )  # too large a share of a call without a photo
+    assert tally.stopped.endswith(f"photos in a row that are not there (HTTP {status})")
     assert list(read_missing(tmp_path)) == []
-    assert get(server, tmp_path, [*NAMES, *far(2)]).missing == 2
-    assert sorted(read_missing(tmp_path)) == far(2)
-    assert get(server, tmp_path, [*NAMES, *far(2)], ask_again=True).missing == 2
+
+
+def test_many_that_are_truly_gone_do_not_hold_up_the_rest(server, tmp_path):
+    gone = far(DOUBTFUL + 10)
+    tally = get(server, tmp_path, [*NAMES[:20], *gone, *NAMES[20:]])
+    assert (tally.got, tally.missing, tally.failures(), tally.stopped) == (40, len(gone), 0, "")
+    assert sorted(read_missing(tmp_path)) == gone
+
+
+def test_a_few_that_are_gone_at_the_end(server, tmp_path):
+    tally = get(server, tmp_path, far(3))  # all of them, and none of the album was ever there
+    assert (tally.failures(), tally.stopped) == (3, "")
+    get(server, tmp_path, NAMES[:1])
+    assert get(server, tmp_path, [NAMES[0], *far(3)]).missing == 3  # the one that is there still comes
+    assert sorted(read_missing(tmp_path)) == far(3)
+    assert get(server, tmp_path, [NAMES[0], *far(3)], ask_again=True).missing == 3
 
 
 def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
@@ -166,6 +171,10 @@ def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 500"] * 3
     tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
     assert (tally.failures(), tally.there, path.read_bytes()) == (1, 1, b"damaged")
+    server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 404"]
+    tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
+    assert [*tally.causes] == ["damaged, and the server has it no more (HTTP 404)"]
+    assert list(read_missing(tmp_path)) == []
     assert get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1])).got == 1
     assert path.read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
 
@@ -175,6 +184,17 @@ def test_a_photo_that_trickles_is_given_up(server, tmp_path):
     album = Album(f"{server.url}/train", tmp_path)
     tally = asyncio.run(fetch_photos(album, NAMES[:2], 2, Patience(1, 0.1, 2, 0.01)))
     assert (tally.got, tally.failures()) == (1, 1)
+    assert next(iter(tally.causes)).startswith("too slow: ")
+
+
+def test_long_waits_are_told_once_for_all(server, tmp_path, monkeypatch, capsys):
+    async def sleep(_):
+        pass
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    server.tricks |= {f"/train/{name}.jpg": ["status 503 60"] for name in NAMES}
+    assert get(server, tmp_path).got == 40
+    assert capsys.readouterr().err == "photos: HTTP 503; trying again in 60 s\n"
 
 
 def test_two_at_once_do_not_hurt_each_other(server, tmp_path):

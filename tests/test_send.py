@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from kit.errors import KitError
-from kit.kaggle.books import NOT_LISTED, refresh, sent_before, settle
+from kit.kaggle.books import NOT_LISTED, listing, sent_before, settle
 from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
-from kit.kaggle.records import alone, new_record, read_records
-from kit.kaggle.send import send, wait_for_score
+from kit.kaggle.records import OccupiedError, alone, new_record, read_records
+from kit.kaggle.send import look, send, wait_for_score
 from tests.fakekaggle import SLUG
 from tests.test_client import HASTY
 
@@ -73,8 +73,8 @@ def test_a_lost_answer_that_cannot_be_asked_for_is_left_open_and_completed_later
         send(client, record, folder)
     (kept,) = read_records(folder)
     assert (kept.state, kept.ref) == ("sending", None)
-    refresh(client, [kept], folder)
-    refresh(client, [kept], folder)
+    look(client, [kept], folder)
+    look(client, [kept], folder)
     assert (kept.state, kept.ref, kept.private, kept.error) == ("complete", 1000, 0.39, "")
     assert read_records(folder) == [kept]
 
@@ -85,41 +85,64 @@ def test_what_kaggle_does_not_list_stays_open_and_says_so(client, kaggle, record
         send(client, record, folder)
     kaggle.submissions.append({"ref": 7, "description": "somebody else's", "data": b"", "looks": 0})
     kaggle.submissions.append({"ref": 0, "description": "odd", "data": b"", "looks": 9})
-    refresh(client, [record], folder)
+    look(client, [record], folder)
     (kept,) = read_records(folder)
     assert (kept.state, kept.ref, kept.error) == ("sending", None, NOT_LISTED)
     kaggle.submissions.append({"ref": 8, "description": f"{record.mark} first try", "data": b"", "looks": 0})
-    refresh(client, [record], folder)
+    look(client, [record], folder)
     assert (record.state, record.ref, record.error) == ("pending", 8, "")
 
 
 def test_a_reference_that_kaggle_does_not_know_stops_nothing(client, kaggle, record, folder):
     send(client, record, folder)
     kaggle.submissions.clear()
-    refresh(client, [record], folder)
+    look(client, [record], folder)
     assert (record.state, record.error) == ("pending", NOT_LISTED)
 
 
 def test_other_competitions_are_left_alone(client, kaggle, record, folder):
     other = replace(record, competition="another", state="sending", ref=None)
-    refresh(client, [other], folder)
+    other.save(folder)
+    look(client, [other], folder)
     assert (other.state, other.error) == ("sending", "")
     assert kaggle.seen["ListSubmissions"] == 0
 
 
 def test_the_same_file_sent_from_elsewhere_is_found(client, kaggle, record, folder, tmp_path):
-    assert sent_before(client, record, folder) is None
-    send(client, record, tmp_path / "another folder")
+    assert sent_before(record, [], listing(client)) is None
+    send(client, record, folder)
     again = new_record(SLUG, tmp_path / "s.csv", "second try")
-    assert sent_before(client, again, folder).ref == 1000
-    assert sent_before(client, again, tmp_path / "another folder").message == "first try"
+    assert sent_before(again, [], listing(client)).ref == 1000
+    assert sent_before(again, read_records(folder), listing(client)).message == "first try"
+    assert sent_before(again, [replace(record, competition="another")], []) is None
     (tmp_path / "s.csv").write_bytes(b"y")
-    assert sent_before(client, new_record(SLUG, tmp_path / "s.csv", ""), folder) is None
-    kaggle.tricks["ListSubmissions"] = ['answer {"submissions": [{"status": "NEW"}]}']
-    assert sent_before(client, again, folder) is None  # told by a notice; the records here are all there is
-    kaggle.tricks["ListSubmissions"] = ["status 401"]
+    assert sent_before(new_record(SLUG, tmp_path / "s.csv", ""), [record], listing(client)) is None
+    kaggle.looks, kaggle.refused = 0, "no"
+    assert sent_before(again, [], listing(client)) is None  # one that was refused does not count
+
+
+def test_a_list_that_is_not_understood_is_told_and_a_refused_one_stops(client, kaggle, capsys):
+    kaggle.tricks["ListSubmissions"] = ['answer {"submissions": [{"status": "NEW"}]}', "status 401"]
+    assert listing(client) is None
+    assert "known by the records here alone" in capsys.readouterr().err
     with pytest.raises(KaggleError, match="does not accept"):
-        sent_before(client, again, folder)
+        listing(client)
+
+
+def test_kaggle_is_not_asked_while_the_records_are_held(client, kaggle, record, folder):
+    send(client, record, folder)
+    held = []
+
+    def sleep(_):
+        with alone(folder, 0):
+            held.append(False)
+
+    client.sleep = sleep
+    kaggle.tricks["GetSubmission"] = ["retry 100", "status 500"]
+    look(client, [record], folder)
+    assert held == [False, False]
+    with alone(folder), pytest.raises(OccupiedError):
+        look(client, [record], folder)
 
 
 @pytest.mark.parametrize("moment", ["", "PUT"])
@@ -166,12 +189,9 @@ def test_what_surely_did_not_arrive_is_closed(client, kaggle, record, folder, tr
     assert kaggle.seen["ListSubmissions"] == 0
 
 
-def test_an_upload_that_was_stopped_is_closed(client, record, folder):
+def test_an_upload_that_was_stopped_is_closed(record, folder):
     record.save(folder)
     settle(read_records(folder), folder)
-    assert states(folder) == ["failed"]
-    record.save(folder)
-    assert sent_before(client, record, folder) is None
     assert states(folder) == ["failed"]
 
 
@@ -198,7 +218,6 @@ def test_what_another_kit_has_found_meanwhile_counts(client, kaggle, record, fol
     replace(record, state="complete", private=0.5).save(folder)
     wait_for_score(client, record, folder, 60)
     assert (record.state, record.private) == ("complete", 0.5)
-    assert kaggle.seen["GetSubmission"] == 0
 
 
 def test_many_open_ones_are_asked_for_together(client, kaggle, record, folder):
@@ -206,11 +225,11 @@ def test_many_open_ones_are_asked_for_together(client, kaggle, record, folder):
     for own in records:
         send(client, own, folder)
     kaggle.looks = 0
-    refresh(client, records, folder)
+    look(client, records, folder)
     assert states(folder) == ["complete"] * 5
     assert kaggle.seen["GetSubmission"] == 0
     before = kaggle.seen["ListSubmissions"]
-    refresh(client, records, folder)
+    look(client, records, folder)
     assert kaggle.seen["ListSubmissions"] == before
 
 
@@ -228,7 +247,7 @@ def test_records_that_cannot_be_read_stop_everything(record, folder):
 
 
 def test_one_at_a_time(folder):
-    with alone(folder), pytest.raises(KitError, match="another kit is at work"), alone(folder, 0.2):
+    with alone(folder), pytest.raises(OccupiedError, match="another kit is at work"), alone(folder, 0.2):
         pass
     with alone(folder):
         pass

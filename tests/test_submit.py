@@ -213,6 +213,35 @@ def test_another_kit_at_work_keeps_both_commands_waiting(kit, kaggle, words, fil
     assert "not brought up to date: submissions: another kit is at work" in err
 
 
+def test_a_score_that_cannot_be_had_does_not_undo_the_sending(kit, kaggle, words, file, monkeypatch):
+    kaggle.tricks["GetSubmission"] = ["status 401"]
+    code, out, err = kit("submit", file, "--yes", "--json", *words)
+    assert code == 0
+    assert json.loads(out)["state"] == "pending"
+    assert "no news of the score: Kaggle does not accept" in err
+
+
+def test_another_kit_that_sends_the_same_file_meanwhile(kit, kaggle, words, file, monkeypatch):
+    class Slow:
+        def readline(self):
+            folder = file.parent / "submissions"
+            replace(new_record(SLUG, file, ""), state="pending", ref=1, sent="now").save(folder)
+            return "y\n"
+
+    monkeypatch.setattr("sys.stdin", Slow())
+    code, _, err = kit("submit", file, *words)
+    assert code == 2
+    assert "this very file was sent by another kit meanwhile" in err
+    assert kaggle.submissions == []
+
+
+def test_an_upload_that_was_cut_off_is_closed_by_the_next_one(kit, kaggle, words, file):
+    folder = file.parent / "submissions"
+    new_record(SLUG, file, "").save(folder)
+    assert kit("submit", file, "--yes", *words)[0] == 0
+    assert sorted(r.state for r in read_records(folder)) == ["complete", "failed"]
+
+
 def test_the_same_file_from_another_folder_is_not_sent_unasked(kit, kaggle, words, file, monkeypatch):
     assert kit("submit", file, "--yes", *words)[0] == 0
     (file.parent / "b").mkdir()

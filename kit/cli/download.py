@@ -141,7 +141,7 @@ def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, 
         notice(f"not got: {url}: {cause}")
     for split, tally in outcome.photos.items():
         for cause, n in tally.causes.most_common():
-            notice(f"not got: {n} photos of {split}: {cause}")
+            notice(f"not got: {n} photos of {split} ({tally.first[cause]} the first): {cause}")
     if not outcome.ok:
         notice("the next `kit download` gets what is left")
         raise typer.Exit(1)

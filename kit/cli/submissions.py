@@ -50,9 +50,10 @@ def submissions(
 def _refresh(config: Config) -> bool:
     """Ask Kaggle where there is something to ask; False where that failed (the records stand as they were)."""
     from kit.errors import KitError
-    from kit.kaggle.books import refresh, settle
+    from kit.kaggle.books import settle
     from kit.kaggle.client import Client
     from kit.kaggle.records import OPEN, alone, read_records
+    from kit.kaggle.send import look
     from kit.progress import notice
 
     folder = config.kaggle.records
@@ -60,10 +61,11 @@ def _refresh(config: Config) -> bool:
         return True
     try:
         with alone(folder):
-            records = read_records(folder)  # as they are now that nobody else is at work
+            records = read_records(folder)
             settle(records, folder)
-            for competition in sorted({r.competition for r in records if r.state in OPEN}):
-                refresh(Client(competition, config.data.download.patience()), records, folder)
+        for competition in sorted({r.competition for r in records if r.state in OPEN}):
+            own = [r for r in records if r.competition == competition]
+            look(Client(competition, config.data.download.patience()), own, folder)
     except KitError as error:
         notice(f"not brought up to date: {error}")
         return False

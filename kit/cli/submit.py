@@ -115,10 +115,11 @@ def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Pat
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
-    from kit.kaggle.books import sent_before
+    from kit.errors import KitError
+    from kit.kaggle.books import listing, sent_before, settle, update
     from kit.kaggle.client import Client
-    from kit.kaggle.records import OPEN, alone, new_record
-    from kit.kaggle.send import send, wait_for_score
+    from kit.kaggle.records import OPEN, alone, new_record, read_records
+    from kit.kaggle.send import send
     from kit.progress import notice
     from kit.stages.sending import local_score, run_of
 
@@ -134,17 +135,38 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
         scorer=(run.finished("predict-test") or {}).get("metrics", {}).get("scorer") if of_run else None,
         config=run.config.model_dump(mode="json") if of_run else None,
     )
-    client = Client(settings.competition, run.config.data.download.patience())
-    with alone(settings.records):
-        _may_send(client, record, sent_before(client, record, settings.records), yes, again)
-        send(client, record, settings.records)
+    client, folder = Client(settings.competition, run.config.data.download.patience()), settings.records
+    listed = listing(client)
+    with alone(folder):
+        before = read_records(folder)
+        settle(before, folder)
+        update(client, before, listed or [], folder)
+    earlier = sent_before(record, before, listed)
+    _may_send(client, record, earlier, yes, again)
+    with alone(folder):
+        known = {r.id for r in before}
+        if sent_before(record, [r for r in read_records(folder) if r.id not in known], None):
+            raise KitError("this very file was sent by another kit meanwhile", "see `kit submissions`")
+        send(client, record, folder)
     notice(f"sent as {record.ref or 'yet unknown'}")
     if wait:
-        notice("waiting for the score; stopping does no harm, `kit submissions` shows it later")
-        wait_for_score(client, record, settings.records, settings.wait)
+        _wait(client, record, folder, settings.wait)
     if record.state in OPEN:
         notice("no score yet: `kit submissions` shows it later")
     return record
+
+
+def _wait(client: Client, record: Record, folder: Path, longest: float) -> None:
+    """Wait for the score; the submission is sent, whatever happens here."""
+    from kit.errors import KitError
+    from kit.kaggle.send import wait_for_score
+    from kit.progress import notice
+
+    notice("waiting for the score; stopping does no harm, `kit submissions` shows it later")
+    try:
+        wait_for_score(client, record, folder, longest)
+    except KitError as error:
+        notice(f"no news of the score: {error}")
 
 
 def _may_send(

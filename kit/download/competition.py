@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ from kit.patience import Patience
 from kit.tables.official import image_id_array
 
 SCHEME = "kaggle://"
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 def fetch_sample(remote: Remote, patience: Patience) -> None:
@@ -29,7 +31,13 @@ def fetch_sample(remote: Remote, patience: Patience) -> None:
     except OSError as error:
         raise KitError(f"{path}: cannot be written ({error.strerror})") from None
     with folder:
-        came = _unpacked(Client(competition, patience).download(name, Path(folder.name)))
+        came = Client(competition, patience).download(name, Path(folder.name))
+        try:
+            came = _unpacked(came)
+        except BROKEN:
+            raise KaggleError(f"{name}: the zip that came is not whole", "try again") from None
+        except OSError as error:
+            raise KitError(f"{path}: cannot be written ({error.strerror})") from None
         try:
             rows = len(image_id_array(came))
             if remote.rows not in (None, rows):
@@ -48,8 +56,8 @@ def _unpacked(path: Path) -> Path:
         return path
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        if len(names) != 1 or archive.testzip() is not None:
-            raise KaggleError(f"{path.name}: not a zip of one whole file", "try again")
+        if len(names) != 1:
+            raise KaggleError(f"{path.name}: a zip of {len(names)} files came instead of one", "try again")
         target = path.with_name("unpacked")
         with archive.open(names[0]) as inner, target.open("wb") as outer:
             while block := inner.read(1 << 20):

@@ -16,7 +16,7 @@ from typing import IO
 import aiohttp
 
 from kit.download.registry import Remote
-from kit.download.web import FetchError, patiently, refuse
+from kit.download.web import FetchError, patiently, refuse, remote_size
 from kit.patience import Patience
 from kit.progress import notice
 
@@ -144,6 +144,10 @@ async def _attempt(
                     file.write(chunk)
                     have += len(chunk)
                     progress(have, remote.size or part.total)
+            if not _told_its_end(response) and remote.size is None and not remote.sha256:
+                part.total = await remote_size(session, remote.url)
+                if part.total is None:
+                    raise FetchError("the server does not say how large it is", again=False)
     _finish(part, remote, record)
 
 
@@ -152,11 +156,18 @@ def _all_there(response: aiohttp.ClientResponse, part: _Part) -> bool:
     if response.status != 416:
         return False
     total = response.headers.get("Content-Range", "").removeprefix("bytes */")
-    if total != str(part.have):
+    same = total == str(part.have) and part.total in (None, part.have)
+    if not same or _validator(response) not in ("", part.validator):
         part.forget()
         raise FetchError("the server has less than was there before", wait=0.01)
     part.total = part.have
     return True
+
+
+def _told_its_end(response: aiohttp.ClientResponse) -> bool:
+    """Whether a cut would have been seen: the answer has a length, or comes in pieces with a last one."""
+    pieces = "chunked" in response.headers.get("Transfer-Encoding", "")
+    return pieces or "Content-Length" in response.headers
 
 
 def _begin(response: aiohttp.ClientResponse, part: _Part) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ from kit.download.competition import SCHEME, fetch_sample
 from kit.download.fetch import fetch, is_whole, sha256_of
 from kit.download.known import known, note
 from kit.download.photos import Album, Tally, fetch_photos
-from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos
+from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
 from kit.download.shelf import damaged
 from kit.download.web import FetchError, open_session, remote_size, shown
@@ -46,23 +47,33 @@ def download(
 
     verify: also what is there but not as it came; it stays until the new one is whole.
     """
+    splits = wanted_splits(config, what, choice)
     outcome, files = Outcome(), wanted_files(config, what)
     broken = asyncio.run(_damaged_files(config, files)) if verify else []
     outcome.damaged += [str(remote.path) for remote in broken]
     for remote in files:
         _get_file(config, remote, remote in broken, outcome)
-    for split, album, ids in wanted_photos(config, what, choice):
+    for split in splits:
         try:
-            bad = _damaged_photos(split, album, ids) if verify else {}
-            outcome.damaged += bad.values()
-            tally = asyncio.run(_get_photos(config, split, album, ids, ask_again, frozenset(bad)))
+            _get_split(config, split, choice, ask_again, verify, outcome)
         except KitError as error:
-            outcome.failed.append((str(album.folder), str(error)))
-            continue
-        outcome.photos[split] = tally
-        if tally.stopped:
-            outcome.failed.append((str(album.folder), tally.stopped))
+            outcome.failed.append((f"photos {split}", str(error)))
     return outcome
+
+
+def _get_split(
+    config: Config, split: str, choice: Choice, ask_again: bool, verify: bool, outcome: Outcome
+) -> None:
+    wanted = wanted_photos(config, split, choice)
+    if wanted is None:  # what names them is among the failures
+        return
+    album, ids = wanted
+    bad = _damaged_photos(split, album, ids) if verify else {}
+    outcome.damaged += bad.values()
+    tally = asyncio.run(_get_photos(config, split, album, ids, ask_again, frozenset(bad)))
+    outcome.photos[split] = tally
+    if tally.stopped:
+        outcome.failed.append((f"photos {split}", tally.stopped))
 
 
 def _get_file(config: Config, remote: Remote, anew: bool, outcome: Outcome) -> None:
@@ -105,6 +116,8 @@ def _from_kaggle(config: Config, remote: Remote, anew: bool, line: Line) -> bool
         except FetchError as error:
             if not error.gone:
                 raise
+    if find_spec("kaggle") is None:
+        raise KitError("kaggle is not installed", "pip install 'kit[kaggle]'")
     fetch_sample(remote, settings.patience())
     note(config.data.root, remote.path, remote.path.stat().st_size, sha256_of(remote.path))
     return True

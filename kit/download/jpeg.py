@@ -44,7 +44,10 @@ def scaled(data: bytes, longest: int) -> bytes:
     import cv2
     import numpy as np
 
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than it reads
+        return data
     if picture is None or max(picture.shape[:2]) <= longest:
         return data
     factor = longest / max(picture.shape[:2])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.data.photos import photo_path
 from kit.errors import KitError
+from kit.files import write_text
 
 MISSING = "missing.csv"
 HEADER = "ImageID,Reason\n"
@@ -36,9 +37,7 @@ def tidy_missing(folder: Path) -> None:
     if not path.exists():
         return
     left = {name: why for name, why in _rows(folder).items() if not photo_path(folder, name).exists()}
-    part = path.with_name(f".{MISSING}.part")
-    part.write_text(HEADER + "".join(f"{n},{w}\n" for n, w in left.items()), encoding="utf-8")
-    part.replace(path)
+    write_text(path, HEADER + "".join(f"{n},{w}\n" for n, w in left.items()))
 
 
 def _rows(folder: Path) -> dict[str, str]:

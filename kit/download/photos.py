@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,33 +19,32 @@ from kit.download.shelf import put
 from kit.download.web import FetchError, open_session, patiently, refuse, shown
 from kit.errors import KitError
 from kit.patience import Patience
+from kit.progress import notice
 
 DOUBTFUL = 200  # photos in a row that are all gone: 0.7% of Open Images are
-FEW = 0.05  # share of the photos that may be gone where none came
-WHOLE = 5  # times the time limit between two reads that a whole photo may take
-SHOWN = 10  # failures that are named
+LEAST = 1000  # bytes of a photo that come within the time limit between two reads
+LONG = 10.0  # seconds of a wait that is told, and between two such words
 
 
 @dataclass
 class Tally:
     """What became of the photos.
 
-    failed: (id, cause) of the first ones; causes: how often each; stopped: why the rest was not asked for.
+    causes: how often each; first: a photo of each; stopped: why the rest was not asked for.
     """
 
     got: int = 0
     there: int = 0
     missing: int = 0
     bytes: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
     causes: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
 
     def fail(self, name: str, cause: str) -> None:
         """One more that could not be had."""
         self.causes[cause] += 1
-        if len(self.failed) < SHOWN:
-            self.failed.append((name, cause))
+        self.first.setdefault(cause, name)
 
     def failures(self) -> int:
         """How many could not be had, the missing ones apart."""
@@ -73,16 +74,15 @@ async def fetch_photos(
 ) -> Tally:
     """Get the photos that are not there; the tally. Raises KitError where the folder cannot be written.
 
-    ask_again: also those that were missing before; anew: those that are there but damaged. Where many photos
-    in a row are gone, or all of a call, none of these is taken for gone: the address is wrong, or something
-    stands in the way.
+    ask_again: also those that were missing before; anew: those that are there but damaged. A photo is taken for
+    gone only when another one comes after it: else the address may be wrong, or something stand in the way.
     """
     try:
         album.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KitError(f"{album.folder}: cannot be written ({error.strerror})") from None
     known = set(read_missing(album.folder))
-    async with open_session(patience, at_once, WHOLE * patience.read) as session:
+    async with open_session(patience, at_once) as session:
         work = _Work(session, album, patience, known, ask_again, anew)
         todo = iter(ids)
 
@@ -90,11 +90,11 @@ async def fetch_photos(
             for name in todo:  # shared: every worker takes the next one
                 await work.one(name)
                 progress(work.tally)
-                if work.hopeless or work.tally.stopped:
+                if work.tally.stopped:
                     return
 
         await asyncio.gather(*(take() for _ in range(at_once)))
-    work.finish()
+        await work.finish()
     if ask_again:
         tidy_missing(album.folder)
     return work.tally
@@ -102,7 +102,7 @@ async def fetch_photos(
 
 @dataclass
 class _Work:
-    """What the workers share. gone: photos that the server did not have, since one came."""
+    """What the workers share. gone: photos that the server did not have, since one came; good: one that came."""
 
     session: aiohttp.ClientSession
     album: Album
@@ -112,70 +112,105 @@ class _Work:
     anew: frozenset[str]
     tally: Tally = field(default_factory=Tally)
     gone: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether to stop asking: so many in a row are no accident."""
-        return len(self.gone) >= DOUBTFUL
+    good: str = ""
+    told: float = 0.0
 
     async def one(self, name: str) -> None:
         """Get one photo that is not there."""
-        if name in self.known and not self.ask_again:
+        again = name in self.anew
+        if name in self.known and not self.ask_again and not again:
             self.tally.missing += 1
-        elif name not in self.anew and photo_path(self.album.folder, name).exists():
+        elif not again and photo_path(self.album.folder, name).exists():
             self.tally.there += 1
+            self.good = self.good or name
         else:
             try:
-                data = await _get(self.session, self.album.url, name, self.patience)
-                if self.album.longest:
-                    data = await asyncio.to_thread(scaled, data, self.album.longest)
-                self._came(name, data)
+                await self._get(name)
             except FetchError as error:
                 self._failed(name, error)
             except KitError as error:
                 self.tally.stopped = str(error)
+        if len(self.gone) >= DOUBTFUL and not self.tally.stopped:
+            await self._doubt()
 
-    def _came(self, name: str, data: bytes) -> None:
+    async def _get(self, name: str) -> None:
+        data = await self._bytes(name)
+        if self.album.longest:
+            data = await asyncio.to_thread(scaled, data, self.album.longest)
         put(self.album.folder, name, data)
         self.tally.got += 1
         self.tally.bytes += len(data)
-        if self.gone and not self.hopeless:
-            self._note()
+        self.good = name
+        self._note()
+
+    async def _bytes(self, name: str) -> bytes:
+        """A photo's bytes, checked to be a whole JPEG. Raises FetchError."""
+        url = self.album.url
+        if "://" not in url:
+            try:
+                return whole_jpeg(photo_path(Path(url), name).read_bytes())
+            except OSError as error:
+                raise FetchError(f"{error.strerror}", gone=isinstance(error, FileNotFoundError)) from None
+
+        async def attempt() -> bytes:
+            async with self.session.get(f"{url}/{name}.jpg") as response:
+                refuse(response)
+                return whole_jpeg(await _body(response, self.patience.read))
+
+        return await patiently(attempt, self.patience, tell=self._tell)
 
     def _failed(self, name: str, error: FetchError) -> None:
         if not error.gone:
             self.tally.fail(name, error.cause)
-            return
-        self.tally.missing += 1
-        if name not in self.known:
-            self.gone.append((name, error.cause))
+        elif name in self.anew:
+            self.tally.fail(name, f"damaged, and the server has it no more ({error.cause})")
+        else:
+            self.tally.missing += 1
+            if name not in self.known:
+                self.gone.append((name, error.cause))
 
     def _note(self) -> None:
-        note_missing(self.album.folder, self.gone)
-        self.gone.clear()
+        gone, self.gone = self.gone, []
+        note_missing(self.album.folder, gone)
 
-    def finish(self) -> None:
-        """Note what is gone, or say that nothing can be said of it."""
-        few = len(self.gone) <= FEW * (self.tally.got + self.tally.there)
-        if not self.hopeless and not self.tally.stopped and (self.tally.got or few):
-            self._note()
-        self.tally.missing -= len(self.gone)
-        for name, cause in self.gone:
+    async def _doubt(self) -> None:
+        """So many in a row are no accident, unless a photo that came before still comes."""
+        gone, self.gone = self.gone, []
+        if self.good:
+            with suppress(FetchError):
+                await self._bytes(self.good)
+                note_missing(self.album.folder, gone)
+                return
+        self.tally.missing -= len(gone)
+        for name, cause in gone:
             why = f"{cause} again and again: is {shown(self.album.url)} right, or a proxy in the way?"
             self.tally.fail(name, why)
+            self.tally.stopped = f"stopped after {len(gone)} photos in a row that are not there ({cause})"
+
+    async def finish(self) -> None:
+        """Note what is gone, or say that nothing can be said of it."""
+        if self.gone and not self.tally.stopped:
+            await self._doubt()
+            self.tally.stopped = ""  # nothing was left to ask for
+        self.tally.missing -= len(self.gone)
+
+    def _tell(self, error: FetchError, seconds: float) -> None:
+        """A word on a wait, for all workers together at most every ten seconds."""
+        now = time.monotonic()
+        if seconds >= LONG and now - self.told > LONG:
+            self.told = now
+            notice(f"photos: {error.cause}; trying again in {seconds:.0f} s")
 
 
-async def _get(session: aiohttp.ClientSession, folder: str, name: str, patience: Patience) -> bytes:
-    """A photo's bytes, checked to be a whole JPEG. Raises FetchError."""
-    if "://" not in folder:
-        try:
-            return whole_jpeg(photo_path(Path(folder), name).read_bytes())
-        except OSError as error:
-            raise FetchError(f"{error.strerror}", gone=isinstance(error, FileNotFoundError)) from None
-
-    async def attempt() -> bytes:
-        async with session.get(f"{folder}/{name}.jpg") as response:
-            refuse(response)
-            return whole_jpeg(await response.read())
-
-    return await patiently(attempt, patience)
+async def _body(response: aiohttp.ClientResponse, read: float) -> bytes:
+    """All bytes of an answer, of which at least some come in every `read` seconds. Raises FetchError."""
+    parts, came, start = [], 0, time.monotonic()
+    async for part in response.content.iter_any():
+        parts.append(part)
+        came += len(part)
+        now = time.monotonic()
+        if now - start > read:
+            if came < LEAST:
+                raise FetchError(f"too slow: {came} bytes in {read:g} s")
+            came, start = 0, now
+    return b"".join(parts)

@@ -46,26 +46,35 @@ def wanted_files(config: Config, what: What) -> list[Remote]:
     return files
 
 
-def wanted_photos(config: Config, what: What, choice: Choice) -> list[tuple[str, Album, pa.StringArray]]:
-    """Split, album and ids of the photos that annotations and sample submission name, as far as these are there.
-
-    Raises KitError where photos alone are asked for and what names them is missing.
+def wanted_splits(config: Config, what: What, choice: Choice) -> list[str]:
+    """The splits whose photos are wanted. Raises KitError for a name that is none, or where what names photos is
+    missing while photos alone are asked for.
     """
+    for names, known, kind in (
+        (choice.predicates, PREDICATES, "predicate"),
+        (choice.classes, vocabulary().names, "class"),
+    ):
+        for name in names:
+            _number(name, known, kind)
     splits = list(choice.splits) if what in ("photos", "all") else []
     splits += ["test"] if what == "test" or (what == "all" and config.data.test.ids) else []
-    urls = {r.path.name: r.url for r in remotes("photos", config.data.root, config.data.download.mirror)}
-    out = []
     for split in splits:
-        files = getattr(config.data, split)
-        if files.images is None:
+        if getattr(config.data, split).images is None:
             raise KitError(f"data.{split}.images is not set", "say where the photos go")
-        if all(path.exists() for path in _named_by(config, split)):
-            album = Album(urls[FOLDERS[split]], files.images, config.data.download.longest)
-            out.append((split, album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)))
-        elif what == "photos":
-            missing = next(path for path in _named_by(config, split) if not path.exists())
-            raise KitError(f"{missing} is not there", "it names the photos: `kit download annotations` first")
-    return out
+        missing = [path for path in _named_by(config, split) if not path.exists()]
+        if missing and what == "photos":
+            hint = "it names the photos: `kit download annotations` first"
+            raise KitError(f"{missing[0]} is not there", hint)
+    return splits
+
+
+def wanted_photos(config: Config, split: str, choice: Choice) -> tuple[Album, pa.StringArray] | None:
+    """Album and ids of the photos that a split's files name; None where these are not there. Raises KitError."""
+    if not all(path.exists() for path in _named_by(config, split)):
+        return None
+    urls = {r.path.name: r.url for r in remotes("photos", config.data.root, config.data.download.mirror)}
+    album = Album(urls[FOLDERS[split]], getattr(config.data, split).images, config.data.download.longest)
+    return album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)
 
 
 def _named_by(config: Config, split: str) -> list[Path]:

@@ -16,7 +16,7 @@ from kit.data.photos import photo_names, photo_path
 from kit.download.fetch import is_whole
 from kit.download.missing import read_missing
 from kit.download.photos import Album
-from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos
+from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
 from kit.download.web import open_session, remote_size
 from kit.progress import notice
@@ -31,19 +31,21 @@ def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
 
 
 async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
-    settings = config.data.download
+    settings, splits = config.data.download, wanted_splits(config, what, choice)
     async with open_session(settings.patience()) as session:
         rows = await _files(session, wanted_files(config, what))
-        photos = wanted_photos(config, what, choice)
-        for split, album, ids in photos:
+        for split in splits:
+            wanted = wanted_photos(config, split, choice)
+            if wanted is None:
+                notice(f"photos {split}: known when the files that name them are there")
+                continue
+            album, ids = wanted
             gone = set(read_missing(album.folder))
             there = photo_names(album.folder) if album.folder.is_dir() else set()
             todo = [name for name in texts(ids) if name not in gone and name not in there]
             each, rate = await _look(session, album, todo[: max(SAMPLE, settings.at_once)])
             total = None if each is None else round(each * len(todo))
             rows.append(_row(f"photos {split}", len(todo), total, rate))
-    if what in ("all", "test") and len(photos) < (1 if what == "test" else len(choice.splits) + 1):
-        notice("photos are known when the files that name them are there")
     return rows
 
 

@@ -111,7 +111,7 @@ def _fault(error: Exception) -> FetchError:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return FetchError(f"the proxy does not let it through (HTTP {error.status})")
     if isinstance(error, aiohttp.InvalidURL):
-        return FetchError("no address", again=False)
-    if isinstance(error, OSError) and error.filename:
+        return FetchError("no address (that of a proxy begins with http://)", again=False)
+    if isinstance(error, OSError) and not isinstance(error, (aiohttp.ClientError, ConnectionError)):
         return FetchError(f"it cannot be written ({error.strerror})", again=False)
     return FetchError("the connection was cut")

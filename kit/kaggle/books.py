@@ -7,44 +7,54 @@ from pathlib import Path
 
 from kit.kaggle.client import Answer, Client
 from kit.kaggle.faults import KaggleError
-from kit.kaggle.records import ARRIVED, OPEN, Record, read_records, stamp
+from kit.kaggle.records import ARRIVED, OPEN, Record, stamp
 from kit.progress import notice
 
 NOT_LISTED = "Kaggle does not list it: it has probably not arrived"
 
 
-def sent_before(client: Client, record: Record, folder: Path) -> Record | Answer | None:
-    """An earlier submission of the record's file, or one that may have arrived: from here or from elsewhere.
-
-    Brings the open records up to date on the way. Raises KitError.
-    """
-    before, listed = read_records(folder), []
-    settle(before, folder)
+def listing(client: Client) -> list[Answer] | None:
+    """What Kaggle lists; None where that is not understood. Raises KaggleError where Kaggle cannot be asked."""
     try:
-        listed = client.submissions()
-        refresh(client, before, folder, listed)
+        return client.submissions()
     except KaggleError as error:
         if error.again or not error.unsure:
             raise
         notice(f"note: what was sent before is known by the records here alone: {error.message}")
-    same = [r for r in before if r.sha256 == record.sha256 and r.state in ARRIVED]
-    known = {r.ref for r in before}
-    elsewhere = [a for a in listed if record.file_mark in a.description and a.ref not in known]
-    found: list[Record | Answer] = [*same[::-1], *(a for a in elsewhere if a.status != "error")]
-    return found[0] if found else None
+        return None
 
 
-def refresh(
-    client: Client, records: Iterable[Record], folder: Path, listed: Sequence[Answer] | None = None
-) -> None:
-    """Bring the open records of the client's competition up to date by what Kaggle says. Raises KaggleError.
+def sent_before(
+    record: Record, before: Sequence[Record], listed: Sequence[Answer] | None
+) -> Record | Answer | None:
+    """An earlier submission of the record's file, or one that may have arrived: from here or from elsewhere."""
+    own = [r for r in before if r.competition == record.competition]
+    same: list[Record | Answer] = [r for r in own if r.sha256 == record.sha256 and r.state in ARRIVED]
+    known = {r.ref for r in own}
+    marked = [a for a in listed or () if record.file_mark in a.description and a.ref not in known]
+    same[:0] = [a for a in marked if a.status != "error"]
+    return same[-1] if same else None
 
-    listed: Kaggle's list, where it was asked for already.
+
+def news(client: Client, records: Iterable[Record]) -> Sequence[Answer]:
+    """What Kaggle says of the open records: of a single one by its reference, else all that it lists.
+
+    Raises KaggleError. It may take long on a bad line: not to be asked while the records are held.
     """
-    wanted = [r for r in records if r.state in OPEN and r.competition == client.competition]
-    answers = (_ask(client, wanted) if listed is None else listed) if wanted else []
+    wanted = _open(client, records)
+    if len(wanted) == 1 and wanted[0].ref:
+        try:
+            return [client.submission(wanted[0].ref)]
+        except KaggleError as error:
+            if error.status != 404:
+                raise
+    return client.submissions() if wanted else []
+
+
+def update(client: Client, records: Iterable[Record], answers: Sequence[Answer], folder: Path) -> None:
+    """Bring the open records of the client's competition up to date by what Kaggle said."""
     by_ref = {answer.ref: answer for answer in answers}
-    for record in wanted:
+    for record in _open(client, records):
         marked = [answer for answer in answers if record.mark in answer.description]
         answer = by_ref.get(record.ref) if record.ref else next(iter(marked), None)
         if answer is not None:
@@ -54,15 +64,8 @@ def refresh(
         record.save(folder)
 
 
-def _ask(client: Client, wanted: list[Record]) -> Sequence[Answer]:
-    """What Kaggle says of the records: of a single one by its reference, else all that it lists."""
-    if len(wanted) == 1 and wanted[0].ref:
-        try:
-            return [client.submission(wanted[0].ref)]
-        except KaggleError as error:
-            if error.status != 404:
-                raise
-    return client.submissions()
+def _open(client: Client, records: Iterable[Record]) -> list[Record]:
+    return [r for r in records if r.state in OPEN and r.competition == client.competition]
 
 
 def settle(records: Iterable[Record], folder: Path) -> None:

@@ -123,6 +123,10 @@ def read_records(folder: Path) -> list[Record]:
     return records
 
 
+class OccupiedError(KitError):
+    """Another kit holds the records."""
+
+
 @contextmanager
 def alone(folder: Path, patience: float = 10.0) -> Iterator[None]:
     """Keep other processes from sending, or from changing records, at the same time; `patience` in seconds."""
@@ -135,7 +139,7 @@ def alone(folder: Path, patience: float = 10.0) -> Iterator[None]:
         end = time.monotonic() + patience
         while not _taken(lock):
             if time.monotonic() >= end:
-                raise KitError(f"{folder}: another kit is at work on the submissions", "wait for it")
+                raise OccupiedError(f"{folder}: another kit is at work on the submissions", "wait for it")
             time.sleep(0.1)
         yield
 

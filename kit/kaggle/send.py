@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kit.errors import KitError
-from kit.kaggle.books import refresh
+from kit.kaggle.books import news, update
 from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
-from kit.kaggle.records import OPEN, Record, alone, file_digest, read_records, stamp
+from kit.kaggle.records import OPEN, OccupiedError, Record, alone, file_digest, read_records, stamp
 from kit.progress import Line, notice
 
 FIRST_LOOK, LONGEST_LOOK = 5.0, 60.0  # seconds between two looks at the score
@@ -69,7 +69,7 @@ def _failed(record: Record, folder: Path, error: KitError) -> None:
 def _arrived(client: Client, record: Record, folder: Path) -> bool:
     """Whether Kaggle lists a submission whose answer was lost; then the record is brought up to date."""
     try:
-        refresh(client, [record], folder)
+        update(client, [record], news(client, [record]), folder)
     except KaggleError:
         return False
     return record.ref is not None
@@ -87,12 +87,12 @@ def wait_for_score(
     try:
         while record.state in OPEN and clock() - start < longest:
             try:
-                with alone(folder, LONGEST_LOOK):
-                    _catch_up(record, folder)
-                    refresh(client, [record], folder)
+                look(client, [record], folder)
             except KaggleError as error:
                 if not (error.again or error.unsure):
                     raise
+                notice(f"{error.message}: looking again")
+            except OccupiedError as error:
                 notice(f"{error.message}: looking again")
             if record.state in OPEN:
                 line.show(round(clock() - start))
@@ -102,8 +102,14 @@ def wait_for_score(
         line.close()
 
 
-def _catch_up(record: Record, folder: Path) -> None:
-    """Take over what is on disk."""
-    for kept in read_records(folder):
-        if kept.id == record.id:
-            vars(record).update(vars(kept))
+def look(client: Client, records: list[Record], folder: Path) -> None:
+    """Bring records up to date: Kaggle is asked first, then they are taken as they are on disk by now, and written.
+
+    Raises KaggleError, and OccupiedError while another kit holds the records.
+    """
+    answers = news(client, records)
+    with alone(folder):
+        kept = {record.id: record for record in read_records(folder)}
+        for record in records:
+            vars(record).update(vars(kept.get(record.id, record)))
+        update(client, records, answers, folder)

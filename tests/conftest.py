@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -12,13 +13,18 @@ import pytest
 from kit.cli import main
 from kit.config import Config, load_config
 from kit.data.mini import build_mini
+from kit.download.plan import wanted_files
+from kit.download.registry import registry
+from kit.kaggle.client import Client
 from kit.run import Run
 from kit.stages.detector import detector_stage
 from kit.tables.official import read_boxes
 from kit.tables.official_writer import write_detections
-from tests.fakekaggle import Kaggle, environment, kaggle_at_home
+from tests.badserver import Answers, serving
+from tests.fakekaggle import HASTY, SLUG, Kaggle, environment, kaggle_at_home
 from tests.imperfect import imperfect
 
+SAMPLE = "/VRD_sample_submission.csv"
 TINY = (
     "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
     "data.test.detections=data/mini/test-detections.csv",
@@ -118,3 +124,48 @@ def kaggle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kaggle]:
         for name, value in environment(served, tmp_path / "home").items():
             monkeypatch.setenv(name, value)
         yield served
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    """The seconds that `client` would have waited."""
+    return []
+
+
+@pytest.fixture
+def client(kaggle: Kaggle, slept: list[float]) -> Client:
+    """The real client, logged in; it does not wait."""
+    return Client(SLUG, HASTY, slept.append)
+
+
+@pytest.fixture
+def published(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """A mirror: every file of the registry by its name; what the mini challenge lacks is made up."""
+    rows = [
+        row if row["what"] == "weights" else row | {"size": "", "sha256": "", "rows": ""}
+        for row in registry()
+    ]
+    monkeypatch.setattr("kit.download.registry.registry", lambda: rows)
+    with serving() as answers:
+        config = load_config("layer6")
+        names = [r.path.relative_to(config.data.root) for r in wanted_files(config, "all")]
+        for name in names:
+            path = tiny_folder / "data/mini" / name
+            answers.files[f"/{name}"] = path.read_bytes() if path.exists() else b"made up\n"
+        for folder in ("train", "test", "validation", "challenge2018"):
+            for path in (tiny_folder / "data/mini" / folder).glob("*.jpg"):
+                answers.files[f"/{folder}/{path.name}"] = path.read_bytes()
+        yield answers
+
+
+@pytest.fixture
+def options(published: Answers, tmp_path: Path) -> list[object]:
+    """Options of the command: everything below a folder of its own, from the mirror."""
+    root = tmp_path / "data"
+    values = load_config("layer6").model_dump(mode="json")
+    moved = json.loads(json.dumps(values).replace("data/openimages", str(root)))
+    moved["data"]["download"] |= {"mirror": published.url, "read": 0.5, "tries": 2, "wait": 0.01}
+    for model in moved["detector"]["models"].values():
+        model["weights"] = None  # their hashes are known; the mirror's are made up
+    (tmp_path / "config.yaml").write_text(json.dumps(moved))
+    return ["--config", tmp_path / "config.yaml"]

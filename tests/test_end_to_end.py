@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def mirror(tiny_folder, weights, monkeypatch):
 
 
 @pytest.fixture
-def workplace(mirror, kaggle, weights, tiny_folder, tmp_path, monkeypatch):
+def place(mirror, kaggle, weights, tiny_folder, tmp_path, monkeypatch):
     """An empty folder with nothing but the configuration of a real run: layer6's files, detectors for a laptop."""
     place = tmp_path / "work"
     place.mkdir()
@@ -115,7 +114,7 @@ def truth(tiny_folder):
     return read_relations(hidden / "test-vrd.csv"), read_image_labels(hidden / "test-vrd-labels.csv")
 
 
-def test_from_nothing_to_a_scored_submission(kit, workplace, mirror, kaggle, tiny_folder, tmp_path):
+def test_from_nothing_to_a_scored_submission(kit, place, mirror, kaggle, tiny_folder, tmp_path):
     relations, labels = truth(tiny_folder)
 
     def score(data):
@@ -129,12 +128,12 @@ def test_from_nothing_to_a_scored_submission(kit, workplace, mirror, kaggle, tin
         words = [*command.split()[1:], "--config", "first.yaml"]
         code, out, err = kit(*words)
         session.append(f"$ {command}\n{out}{err}" + (f"(exit code {code})\n" if code else ""))
-    text = plain("".join(session), workplace, mirror)
+    text = plain("".join(session), place, mirror)
     if os.environ.get("KIT_RECORD"):
         RECORDED.write_text(text)
     assert text == RECORDED.read_text()
 
-    data = workplace / "data/openimages"
+    data = place / "data/openimages"
     gone = list(read_missing(data / "train"))
     assert len(gone) == 1
     images = set(read_boxes(data / "challenge-2019-train-vrd-bbox.csv").images)
@@ -144,14 +143,13 @@ def test_from_nothing_to_a_scored_submission(kit, workplace, mirror, kaggle, tin
     assert len(read_boxes(data / "challenge-2019-validation-vrd-bbox.csv")) > 0
 
     (sent,) = kaggle.submissions  # one, though its answer was lost and it was asked for twice
-    written = workplace / "runs/first/submission/submission.csv"
+    written = place / "runs/first/submission/submission.csv"
     assert sent["data"] == written.read_bytes()
     read_back = read_predictions(written)
     assert set(read_back.images) <= set(read_image_ids(data / SAMPLE))
-    (record,) = read_records(workplace / "submissions")
+    (record,) = read_records(place / "submissions")
     assert (record.state, record.ref, record.run, record.message) == ("complete", 1000, "runs/first", "first")
     assert record.private == pytest.approx(evaluate(relations, read_back, labels).final_score, abs=5e-6)
-    score_of_val = json.loads((workplace / "runs/first/evaluate-val/metrics.json").read_text())
+    score_of_val = json.loads((place / "runs/first/evaluate-val/metrics.json").read_text())
     assert record.local == score_of_val["scores"]["final_score"]
     assert record.config["data"]["source"] == "openimages"
-    shutil.rmtree(workplace / "runs")

@@ -8,22 +8,15 @@ import pytest
 
 from kit.errors import KitError
 from kit.kaggle.books import NOT_LISTED, listing, sent_before, settle
-from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
 from kit.kaggle.records import OccupiedError, alone, new_record, read_records
 from kit.kaggle.send import look, send, wait_for_score
 from tests.fakekaggle import SLUG
-from tests.test_client import HASTY
 
 
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "submissions"
-
-
-@pytest.fixture
-def client(kaggle):
-    return Client(SLUG, HASTY, lambda _: None)
 
 
 @pytest.fixture

@@ -235,6 +235,19 @@ def test_another_kit_that_sends_the_same_file_meanwhile(kit, kaggle, words, file
     assert kaggle.submissions == []
 
 
+def test_a_list_that_is_not_understood_changes_no_record(kit, kaggle, words, file, tmp_path):
+    folder = tmp_path / "submissions"
+    other = replace(
+        new_record(SLUG, tmp_path / "ids.csv", ""), state="sending", error="the connection was cut"
+    )
+    other.save(folder)
+    kaggle.tricks["ListSubmissions"] = ['answer {"submissions": [{"status": "NEW"}]}']
+    code, _, err = kit("submit", file, "--yes", "--no-wait", *words)
+    assert code == 0
+    assert "known by the records here alone" in err
+    assert next(r for r in read_records(folder) if r.id == other.id) == other
+
+
 def test_an_upload_that_was_cut_off_is_closed_by_the_next_one(kit, kaggle, words, file):
     folder = file.parent / "submissions"
     new_record(SLUG, file, "").save(folder)

@@ -140,7 +140,8 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
     with alone(folder):
         before = read_records(folder)
         settle(before, folder)
-        update(client, before, listed or [], folder)
+        if listed is not None:
+            update(client, before, listed, folder)
     earlier = sent_before(record, before, listed)
     _may_send(client, record, earlier, yes, again)
     with alone(folder):

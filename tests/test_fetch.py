@@ -85,6 +85,13 @@ def test_a_file_that_changed_meanwhile_starts_over(server, tmp_path):
         (tmp_path / "f.bin").unlink()
 
 
+def test_a_file_that_trickles_is_given_up(server, tmp_path):
+    server.tricks["/f.bin"] = ["trickle"] * 2
+    with pytest.raises(FetchError, match=r"too slow: \d+ bytes in 0.1 s"):
+        get(server, tmp_path / "f.bin", Patience(1, 0.1, tries=2, wait=0.01))
+    assert server.seen["/f.bin"] == 2
+
+
 def test_every_try_that_brings_more_is_no_try(server, tmp_path):
     server.tricks["/f.bin"] = ["cut 30000"] * 9
     assert get(server, tmp_path / "f.bin", ONCE)

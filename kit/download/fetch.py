@@ -16,11 +16,10 @@ from typing import IO
 import aiohttp
 
 from kit.download.registry import Remote
-from kit.download.web import FetchError, patiently, refuse, remote_size
+from kit.download.web import FetchError, Pace, patiently, refuse, remote_size
 from kit.patience import Patience
 from kit.progress import notice
 
-CHUNK = 1 << 20
 PAGE = "a web page came instead of the file (a log-in page of the network?)"
 TOLD = 1.0  # seconds from which on a wait is told
 Progress = Callable[[int, int | None], None]
@@ -100,7 +99,7 @@ async def fetch(
             part.look()
             part.grew()
             await patiently(
-                lambda: _attempt(session, remote, part, progress, record), patience, part.grew, tell
+                lambda: _attempt(session, remote, part, patience, progress, record), patience, part.grew, tell
             )
             return True
     except OSError as error:
@@ -128,6 +127,7 @@ async def _attempt(
     session: aiohttp.ClientSession,
     remote: Remote,
     part: _Part,
+    patience: Patience,
     progress: Progress,
     record: Callable[[int, str], None],
 ) -> None:
@@ -138,12 +138,13 @@ async def _attempt(
     async with session.get(remote.url, headers=headers) as response:
         if not _all_there(response, part):
             _begin(response, part)
+            pace, have = Pace(patience.read), part.have
             with part.path.open("ab") as file:
-                have = part.have
-                async for chunk in response.content.iter_chunked(CHUNK):
+                async for chunk in response.content.iter_any():
                     file.write(chunk)
                     have += len(chunk)
                     progress(have, remote.size or part.total)
+                    pace.add(len(chunk))
             if not _told_its_end(response) and remote.size is None and not remote.sha256:
                 part.total = await remote_size(session, remote.url)
                 if part.total is None:

@@ -16,13 +16,12 @@ from kit.data.photos import photo_path
 from kit.download.jpeg import scaled, whole_jpeg
 from kit.download.missing import note_missing, read_missing, tidy_missing
 from kit.download.shelf import put
-from kit.download.web import FetchError, open_session, patiently, refuse, shown
+from kit.download.web import FetchError, Pace, open_session, patiently, refuse, shown
 from kit.errors import KitError
 from kit.patience import Patience
 from kit.progress import notice
 
 DOUBTFUL = 200  # photos in a row that are all gone: 0.7% of Open Images are
-LEAST = 1000  # bytes of a photo that come within the time limit between two reads
 LONG = 10.0  # seconds of a wait that is told, and between two such words
 
 
@@ -203,14 +202,9 @@ class _Work:
 
 
 async def _body(response: aiohttp.ClientResponse, read: float) -> bytes:
-    """All bytes of an answer, of which at least some come in every `read` seconds. Raises FetchError."""
-    parts, came, start = [], 0, time.monotonic()
+    """All bytes of an answer. Raises FetchError where it trickles."""
+    parts, pace = [], Pace(read)
     async for part in response.content.iter_any():
         parts.append(part)
-        came += len(part)
-        now = time.monotonic()
-        if now - start > read:
-            if came < LEAST:
-                raise FetchError(f"too slow: {came} bytes in {read:g} s")
-            came, start = 0, now
+        pace.add(len(part))
     return b"".join(parts)

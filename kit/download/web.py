@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import aiohttp
 from kit.patience import Patience, retry_after
 
 T = TypeVar("T")
+LEAST = 1000  # bytes that come at least within the time limit between two reads
 GONE = (403, 404, 410)
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 
@@ -23,16 +25,34 @@ BUSY = (408, 425, 429, 500, 502, 503, 504)
 class FetchError(Exception):
     """Why a file could not be had.
 
-    gone: the server does not have it; again: it may come at the next try; wait: seconds the server asks for.
+    gone: the server does not have it; again: it may come at the next try; wait: seconds the server asks for;
+    slow: bytes came, and too few.
     """
 
     cause: str
     gone: bool = False
     again: bool = True
     wait: float | None = None
+    slow: bool = False
 
     def __str__(self) -> str:
         return self.cause
+
+
+class Pace:
+    """Sees to it that an answer does not trickle: some bytes have to come in every `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.came, self.start = seconds, 0, time.monotonic()
+
+    def add(self, count: int) -> None:
+        """So many bytes more. Raises FetchError where it is too slow."""
+        self.came += count
+        now = time.monotonic()
+        if now - self.start > self.seconds:
+            if self.came < LEAST:
+                raise FetchError(f"too slow: {self.came} bytes in {self.seconds:g} s", slow=True)
+            self.came, self.start = 0, now
 
 
 def open_session(patience: Patience, at_once: int = 100, whole: float | None = None) -> aiohttp.ClientSession:
@@ -50,7 +70,8 @@ async def patiently(
 ) -> T:
     """What an attempt gives; it is made again after a fault that may pass. Raises FetchError.
 
-    progressed: whether the last attempt got further than any before; such a one does not count as a try.
+    progressed: whether the last attempt got further than any before; such a one does not count as a try, unless
+    it was too slow.
     tell: told the fault and the seconds until the next try.
     """
     number = 0
@@ -63,7 +84,7 @@ async def patiently(
             last = FetchError(f"no answer in {patience.read:g} s")
         except (aiohttp.ClientError, OSError) as error:
             last = _fault(error)
-        number = 0 if progressed() else number + 1
+        number = 0 if progressed() and not last.slow else number + 1
         if last.gone or not last.again or number >= patience.tries:
             raise last
         seconds = patience.pause(max(number - 1, 0), last.wait)

@@ -1,4 +1,4 @@
-"""One file from a server that cuts, lies, blocks and changes."""
+"""One file from a server that cuts, lies and blocks."""
 
 import asyncio
 import hashlib
@@ -9,17 +9,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from kit.download.fetch import fetch, is_whole
+from kit.download.fetch import is_whole
 from kit.download.registry import Remote
-from kit.download.web import FetchError, open_session
+from kit.download.web import FetchError
 from kit.patience import Patience
 from tests.badserver import serving
-
-DATA = np.random.default_rng(0).bytes(300_000)
-HASTY = Patience(connect=1, read=0.5, tries=4, wait=0.01)
+from tests.fetching import DATA, ONCE, get, left
 
 
 @pytest.fixture
@@ -27,23 +24,6 @@ def server():
     with serving() as answers:
         answers.files["/f.bin"] = DATA
         yield answers
-
-
-ONCE = Patience(connect=1, read=0.5, tries=1, wait=0.01)
-STOP = ["cut 100000", "status 500"]  # with one try: some bytes come, then no more
-
-
-def get(server, path, patience=HASTY, options=None, **known):
-    async def run():
-        async with open_session(patience) as session:
-            remote = Remote(f"{server.url}/f.bin", path, **known)
-            return await fetch(session, remote, patience, **(options or {}))
-
-    return asyncio.run(run())
-
-
-def left(folder):
-    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
 
 
 def test_it_comes_once(server, tmp_path):
@@ -63,76 +43,11 @@ def test_a_fault_is_outlived(server, tmp_path, trick):
     assert left(tmp_path) == ["f.bin"]
 
 
-def test_it_goes_on_where_it_stopped_in_this_run_and_the_next(server, tmp_path):
-    server.tricks["/f.bin"] = ["cut 100000", "cut 50000", "status 500"]
-    with pytest.raises(FetchError, match="HTTP 500"):
-        get(server, tmp_path / "f.bin", ONCE)
-    assert left(tmp_path) == [".f.bin.part", ".f.bin.part.json"]
-    get(server, tmp_path / "f.bin")
-    assert [r for _, r in server.log] == ["", "bytes=100000-", *["bytes=150000-"] * 2]
-    assert (tmp_path / "f.bin").read_bytes() == DATA
-
-
-def test_a_file_that_changed_meanwhile_starts_over(server, tmp_path):
-    for honest, length in ((True, 300_000), (False, 300_000), (False, 200_000)):
-        server.files["/f.bin"], server.honest = DATA, honest
-        server.tricks["/f.bin"] = list(STOP)
-        with pytest.raises(FetchError):
-            get(server, tmp_path / "f.bin", ONCE)
-        server.files["/f.bin"] = DATA[::-1][:length]
-        get(server, tmp_path / "f.bin")
-        assert (tmp_path / "f.bin").read_bytes() == DATA[::-1][:length]
-        (tmp_path / "f.bin").unlink()
-
-
 def test_a_file_that_trickles_is_given_up(server, tmp_path):
     server.tricks["/f.bin"] = ["trickle"] * 2
     with pytest.raises(FetchError, match=r"too slow: \d+ bytes in 0.1 s"):
         get(server, tmp_path / "f.bin", Patience(1, 0.1, tries=2, wait=0.01))
     assert server.seen["/f.bin"] == 2
-
-
-def test_every_try_that_brings_more_is_no_try(server, tmp_path):
-    server.tricks["/f.bin"] = ["cut 30000"] * 9
-    assert get(server, tmp_path / "f.bin", ONCE)
-    assert (tmp_path / "f.bin").read_bytes() == DATA
-
-
-def test_a_part_that_was_whole_is_not_got_again(server, tmp_path):
-    server.tricks["/f.bin"] = list(STOP)
-    with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", ONCE)
-    (tmp_path / ".f.bin.part").write_bytes(DATA)  # killed before it was put in place
-    told = []
-    assert get(server, tmp_path / "f.bin", options={"record": lambda *known: told.append(known)})
-    assert server.log[-1] == ("/f.bin", "bytes=300000-")
-    assert (tmp_path / "f.bin").read_bytes() == DATA
-    assert told == [(300_000, hashlib.sha256(DATA).hexdigest())]
-
-
-def test_a_shorter_version_is_not_the_start_of_the_old_one(server, tmp_path):
-    server.tricks["/f.bin"] = list(STOP)
-    with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", ONCE)
-    server.files["/f.bin"], server.honest = DATA[:99:-1][:100_000], False  # as long as the part, and another
-    assert get(server, tmp_path / "f.bin")
-    assert (tmp_path / "f.bin").read_bytes() == server.files["/f.bin"]
-
-
-def test_a_weak_etag_tells_nothing(server, tmp_path):
-    server.weak, server.honest = "W/", False
-    server.tricks["/f.bin"] = ["cut 100000"]
-    get(server, tmp_path / "f.bin")
-    assert [r for _, r in server.log] == ["", ""]
-
-
-def test_what_comes_packed_is_unpacked_and_never_resumed(server, tmp_path):
-    server.packed = True
-    text = server.files["/f.bin"] = b"some,text\n" * 50_000
-    server.tricks["/f.bin"] = ["cut 500"]
-    assert get(server, tmp_path / "f.bin")
-    assert (tmp_path / "f.bin").read_bytes() == text
-    assert [r for _, r in server.log] == ["", ""]
 
 
 PAGES = (
@@ -209,28 +124,6 @@ def test_through_the_proxy_of_the_environment(server, tmp_path, monkeypatch):
         url = "http://nowhere.invalid"
 
     assert get(Nowhere, tmp_path / "f.bin")
-    assert (tmp_path / "f.bin").read_bytes() == DATA
-
-
-@pytest.mark.parametrize(("ranges", "etag"), [(False, True), (True, False)])
-def test_a_server_without_ranges_or_validators_starts_over(server, tmp_path, ranges, etag):
-    server.ranges, server.etag = ranges, etag
-    server.tricks["/f.bin"] = ["cut 100000"]
-    get(server, tmp_path / "f.bin")
-    assert (tmp_path / "f.bin").read_bytes() == DATA
-
-
-def test_a_wrong_part_and_a_part_that_is_too_long_start_over(server, tmp_path):
-    server.tricks["/f.bin"] = ["cut 100000", "wrong range"]
-    get(server, tmp_path / "f.bin")
-    assert (tmp_path / "f.bin").read_bytes() == DATA
-    (tmp_path / "f.bin").unlink()
-    server.tricks["/f.bin"] = list(STOP)
-    with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", ONCE)
-    with (tmp_path / ".f.bin.part").open("ab") as file:
-        file.write(bytes(400_000))
-    get(server, tmp_path / "f.bin")
     assert (tmp_path / "f.bin").read_bytes() == DATA
 
 

@@ -38,13 +38,13 @@ class _Part:
 
     @classmethod
     def of(cls, path: Path) -> _Part:
-        """The part beside a file's place; without a validator it is of no use and starts over."""
+        """The part beside a file's place, not looked at yet."""
         return cls(path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.part.json"))
 
     def look(self) -> None:
-        """See what is on disk."""
+        """See what is on disk; without a validator it is of no use."""
         self.validator, self.total, self.have = "", None, 0
-        with suppress(OSError, ValueError, KeyError):
+        with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(self.note.read_text(encoding="utf-8"))
             self.validator, self.total = kept["validator"], kept["total"]
         if self.validator and self.path.exists():

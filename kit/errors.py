@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+LONGEST = 600  # characters of a message: what a user can read in one line
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """One line that a terminal shows as it is: control characters escaped, white space folded, cut in the middle."""
+    text = " ".join(text[: 100 * longest].split())
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(text) <= longest:
+        return text
+    half = (longest - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
 
 class KitError(Exception):
     """A user's error, shown as one line; the command line ends with exit code 2.
@@ -12,8 +24,8 @@ class KitError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        self.message = printable(message)
+        self.hint = printable(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:

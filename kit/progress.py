@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from kit.errors import printable
+
 T = TypeVar("T")
 Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, total, text)
 EVERY = 10.0  # seconds between plain lines
@@ -76,5 +78,15 @@ def silent(steps: Iterable[T], _total: int, _text: str) -> Iterator[T]:
 
 def notice(text: str) -> None:
     """A line for the user that is no result: to stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
+
+
+def notice_once(text: str) -> None:
+    """`notice`, where this process has not said the very same before."""
+    if text not in _said:
+        _said.add(text)
+        notice(text)
+
+
+_said: set[str] = set()

@@ -46,6 +46,12 @@ FEW = (
 )
 
 
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test hears what a new process would say."""
+    monkeypatch.setattr("kit.progress._said", set())
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny mini challenge in it, below data/mini."""

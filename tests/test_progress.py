@@ -1,5 +1,5 @@
 from kit import progress
-from kit.progress import notice, silent, track
+from kit.progress import notice, notice_once, silent, track
 
 
 def test_steps_pass_through_and_lines_go_to_stderr(capsys, monkeypatch):
@@ -25,3 +25,10 @@ def test_on_a_terminal_the_steps_pass_too(capsys, monkeypatch):
 def test_notice(capsys):
     notice("a line")
     assert capsys.readouterr().err == "a line\n"
+
+
+def test_the_same_notice_comes_once(capsys):
+    for _ in range(2):
+        notice_once("2 rows are left out")
+    notice_once("3 rows\x07 are left out")
+    assert capsys.readouterr().err == "2 rows are left out\n3 rows\\x07 are left out\n"

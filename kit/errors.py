@@ -8,7 +8,7 @@ LONGEST = 600  # characters of a message: what a user can read in one line
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """One line that a terminal shows as it is: control characters escaped, white space folded, cut in the middle."""
+    """One line that a terminal shows as it is: control characters escaped, white space folded, its middle cut."""
     text = " ".join(text[: 100 * longest].split())
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(text) <= longest:

@@ -31,6 +31,9 @@ class KitError(Exception):
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), vars(self))
+
 
 class FileFault(KitError):
     """A fault in an input file, with its place: path, 1-based line, column name (each where known)."""
@@ -51,3 +54,10 @@ class FileFault(KitError):
         if column is not None:
             place += f", column {column}"
         super().__init__(f"{place}: {problem}", hint)
+
+
+def _restored(kind: type[KitError], values: dict[str, object]) -> KitError:
+    """The error as another process raised it."""
+    error = kind.__new__(kind)
+    vars(error).update(values)
+    return error

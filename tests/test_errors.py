@@ -1,3 +1,5 @@
+import pickle
+
 from kit.errors import FileFault, KitError
 
 
@@ -22,3 +24,9 @@ def test_a_long_value_is_cut_in_the_middle():
     assert len(text) <= 600
     assert text.startswith("first x")
     assert text.endswith("x last")
+
+
+def test_an_error_travels_between_processes():
+    fault = pickle.loads(pickle.dumps(FileFault("a.csv", "empty", line=2, column="X", hint="fill it")))
+    assert str(fault) == "a.csv, line 2, column X: empty; fill it"
+    assert (type(fault), fault.line, fault.column) == (FileFault, 2, "X")

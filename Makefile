@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := 0.13.9
 
-.PHONY: setup demo test lint bench lock clean
+.PHONY: setup demo test lint bench fuzz lock clean
 
 setup: $(READY)
 
@@ -33,8 +33,11 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzzing --inputs 1000000
+
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --quiet -o requirements.lock
 
 clean:
-	rm -rf $(VENV) data runs dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) data runs dist .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-failures

@@ -1,0 +1,1 @@
+"""Damaged inputs for every reader: `python -m tests.fuzzing`, in short form `tests/test_fuzzing.py`."""

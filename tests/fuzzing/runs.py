@@ -1,0 +1,47 @@
+"""What a run leaves: a small one, trained on a few relations, whose files are damaged one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kit.config import load_config
+from kit.relation.spatial import SpatialScorer
+from kit.relation.statistics import Statistics
+from kit.run import Run
+from kit.stages.relation import prior_stage, spatial_stage
+
+Prepare = Callable[[Path], list[bytes]]
+
+
+def trained(file: str, relations: bytes) -> Prepare:
+    """Train prior and spatial in `folder/run` on the relations; the whole input is one of the run's files."""
+
+    def prepare(folder: Path) -> list[bytes]:
+        (folder / "truth.csv").write_bytes(relations)
+        spatial_stage(opened(folder))
+        return [(folder / file).read_bytes()]
+
+    return prepare
+
+
+def opened(folder: Path) -> Run:
+    """The run."""
+    overrides = [f"data.train.relations={folder / 'truth.csv'}", "relation.spatial={rounds: 2, folds: 2}"]
+    return Run(load_config("relations", overrides), folder / "run")
+
+
+def use_prior(path: Path) -> None:
+    """Ask for the prior, which is trained again where its record is not whole."""
+    prior_stage(opened(path.parents[2] if path.parent.name == "prior" else path.parents[1]))
+
+
+def load_statistics(path: Path) -> None:
+    """Read the prior's counts and use them."""
+    statistics = Statistics.load(path)
+    assert statistics.prior.shape == statistics.related.shape
+
+
+def load_spatial(path: Path) -> None:
+    """Read all spatial models."""
+    SpatialScorer.load(path.parent)

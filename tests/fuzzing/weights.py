@@ -1,0 +1,48 @@
+"""Checkpoints, class names, class maps."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+
+from kit.detector.checkpoint import read_state
+from kit.detector.classmap import build_class_map, read_class_map, source_names, write_class_map
+
+NAMES = b"__background__\nperson\n0: Handbag/Satchel\n1: bicycle\nchair,3\n"
+
+
+def checkpoints(_folder: Path) -> list[bytes]:
+    """As a training leaves them, also in torch's old form."""
+    state = {"head.fc_cls.weight": torch.ones(3, 2), "head.fc_cls.bias": torch.zeros(3, dtype=torch.bfloat16)}
+    whole = {"meta": {"CLASSES": ("a", "b"), "iter": 3, "time": "now"}, "state_dict": state, "optimizer": {}}
+    return [_saved(whole), _saved(whole, _use_new_zipfile_serialization=False)]
+
+
+def _saved(content: object, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def read_weights(path: Path) -> None:
+    """Read weights and their class names."""
+    read_state(path)
+    source_names(str(path))
+
+
+def read_names(path: Path) -> None:
+    """Read class names and match them."""
+    build_class_map(source_names(str(path)))
+
+
+def class_maps(folder: Path) -> list[bytes]:
+    """The map of COCO."""
+    write_class_map(folder / "map.yaml", "coco", build_class_map(source_names("coco")))
+    return [(folder / "map.yaml").read_bytes()]
+
+
+def read_map(path: Path) -> None:
+    """Read an edited map."""
+    read_class_map(path, source_names("coco"))

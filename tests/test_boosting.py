@@ -3,8 +3,9 @@ import pytest
 
 from kit.config import Boosting
 from kit.errors import KitError
-from kit.relation.boosting import Rows, fit, load, log_loss, log_odds
+from kit.relation.boosting import Rows, fit, load, log_odds
 from kit.relation.features import Features
+from kit.relation.held_out import log_loss
 
 SMALL = {"rounds": 60, "block": 20, "threads": 1, "reg_lambda": 1}
 
@@ -17,14 +18,14 @@ def rows(n=600, seed=0, noise=False, classes=0):
     )
     if noise:
         label = rng.integers(0, 2, n)
-    return Rows(Features(("a", "b", "c"), x), label, rng.integers(0, 10, n))
+    return Rows(Features(("a", "b", "c"), x), label, np.arange(n), rng.integers(0, 10, n))
 
 
 @pytest.mark.parametrize("folds", [1, 3])
 @pytest.mark.parametrize("booster", ["gbtree", "dart"])
 def test_it_learns_and_tells_the_held_out_loss(folds, booster):
     data = rows()
-    model = fit(data, Boosting(**SMALL, folds=folds, booster=booster), seed=0)
+    model = fit(data, Boosting(**SMALL, folds=folds, booster=booster), seed=0).model
     probability = model.predict(data.features)
     assert ((probability > 0.5) == data.label).mean() > 0.95
     assert list(model.loss) == list(range(0, 20 * len(model.loss), 20))
@@ -34,7 +35,9 @@ def test_it_learns_and_tells_the_held_out_loss(folds, booster):
 
 @pytest.mark.parametrize(("rounds", "block", "tried"), [(30, 50, [0, 30]), (50, 20, [0, 20, 40, 50])])
 def test_rounds_that_are_no_multiple_of_a_block(rounds, block, tried):
-    model = fit(rows(), Boosting(rounds=rounds, block=block, patience=9, reg_lambda=1, eta=0.05), seed=0)
+    model = fit(
+        rows(), Boosting(rounds=rounds, block=block, patience=9, reg_lambda=1, eta=0.05), seed=0
+    ).model
     assert list(model.loss) == tried
 
 
@@ -42,15 +45,15 @@ def test_noise_wants_no_tree():
     settings = Boosting(**{**SMALL, "rounds": 200, "block": 50}, folds=3, max_depth=8)
     data = rows(noise=True)
     start = np.zeros(len(data.label), np.float32)
-    assert fit(Rows(data.features, data.label, data.fold, start), settings, seed=0) is None
+    assert fit(Rows(data.features, data.label, data.image, data.fold, start), settings, seed=0).model is None
 
 
 def test_the_kept_block_is_the_best_one_even_if_training_went_on():
     data = rows(n=300, seed=3)
     flipped = np.random.default_rng(0).random(300) < 0.25
-    noisy = Rows(data.features, np.where(flipped, 1 - data.label, data.label), data.fold)
+    noisy = Rows(data.features, np.where(flipped, 1 - data.label, data.label), data.image, data.fold)
     settings = Boosting(**{**SMALL, "rounds": 200}, folds=1, booster="dart", rate_drop=0.2, eta=0.5)
-    model = fit(noisy, settings, seed=0)
+    model = fit(noisy, settings, seed=0).model
     held = noisy.fold == 9
     part = Features(noisy.features.names, noisy.features.values[held])
     assert log_loss(model.predict(part), noisy.label[held]) == pytest.approx(
@@ -61,7 +64,7 @@ def test_the_kept_block_is_the_best_one_even_if_training_went_on():
 
 def test_classes():
     data = rows(classes=3)
-    model = fit(data, Boosting(**SMALL), seed=0, classes=3)
+    model = fit(data, Boosting(**SMALL), seed=0, classes=3).model
     probability = model.predict(data.features)
     assert probability.shape == (600, 3)
     assert np.allclose(probability.sum(1), 1, atol=1e-5)
@@ -71,22 +74,22 @@ def test_classes():
 def test_the_start_margin_is_where_no_tree_reaches():
     data = rows()
     margin = log_odds(np.where(data.label == 1, 0.9, 0.1))
-    started = Rows(data.features, data.label, data.fold, margin)
-    model = fit(started, Boosting(**SMALL), seed=0)
+    started = Rows(data.features, data.label, data.image, data.fold, margin)
+    model = fit(started, Boosting(**SMALL), seed=0).model
     with_start, without = (model.predict(data.features, m) for m in (margin, np.zeros(600, np.float32)))
     assert log_loss(with_start, data.label) < log_loss(without, data.label)
 
 
 def test_the_same_seed_gives_the_same_model():
     first, second = (
-        fit(rows(), Boosting(**SMALL, subsample=0.5), seed=1).predict(rows().features) for _ in "ab"
+        fit(rows(), Boosting(**SMALL, subsample=0.5), seed=1).model.predict(rows().features) for _ in "ab"
     )
     assert np.array_equal(first, second)
 
 
 def test_a_saved_model_knows_its_features(tmp_path):
     data = rows()
-    model = fit(data, Boosting(**SMALL), seed=0)
+    model = fit(data, Boosting(**SMALL), seed=0).model
     path = tmp_path / "m.ubj"
     model.booster.save_model(path)
     back = load(path, ("a", "b", "c"))
@@ -121,6 +124,6 @@ def test_rare_noise_wants_no_tree_either(classes):
     rng = np.random.default_rng(0)
     data = rows(4000, noise=True)
     label = (rng.random(4000) < 0.01).astype(int) * (rng.integers(1, 3, 4000) if classes else 1)
-    data = Rows(data.features, label, data.fold)
+    data = Rows(data.features, label, data.image, data.fold)
     settings = Boosting(rounds=60, block=20, threads=1, folds=3, eta=0.3, reg_lambda=1)
-    assert fit(data, settings, 0, classes) is None
+    assert fit(data, settings, 0, classes).model is None

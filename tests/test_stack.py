@@ -78,7 +78,7 @@ def test_a_predicate_with_few_rows_keeps_the_average_and_says_so(tables, example
     assert few
     out = stacker.scores(tables.objects, examples.candidates, parts)
     for p in few:
-        assert "the average stands" in stacker.models[PREDICATES[p]].fallback
+        assert "positive row" in stacker.models[PREDICATES[p]].fallback
         assert np.array_equal(out[:, p], average(parts, HALF)[:, p])
         assert stacker.figures()[PREDICATES[p]]["positives"] == examples.hit[:, p].sum()
 

@@ -10,9 +10,10 @@ from kit.relation.candidates import attribute_candidates, pair_candidates
 from kit.relation.prior import PriorScorer, attribute_examples, pair_examples, train_prior
 from kit.relation.scoring import predict_relations, shards
 from kit.relation.spatial import MULTICLASS, SpatialScorer, train_spatial
-from kit.tables.schema import Boxes, Detections, ImageLabels
+from kit.tables.schema import Boxes, Detections, ImageLabels, Relations
 from kit.vocabulary import IS, vocabulary
 
+HITS = vocabulary().predicate["hits"]
 SETTINGS = Spatial(rounds=40, block=20, threads=1)
 
 
@@ -76,7 +77,7 @@ def test_saved_and_loaded_gives_the_same(scorer, val, tmp_path):
     back = SpatialScorer.load(tmp_path)
     pairs = pair_candidates(val.objects)
     assert np.array_equal(back.pairs(val.objects, pairs), scorer.pairs(val.objects, pairs))
-    assert back.rounds == scorer.rounds
+    assert (back.rounds, back.standing) == (scorer.rounds, scorer.standing)
 
 
 def test_the_number_of_models(scorer):
@@ -100,6 +101,55 @@ def test_a_predicate_never_seen_keeps_its_prior(train, statistics, val):
     pairs = pair_candidates(val.objects)
     score = model.pairs(val.objects, pairs)[:, hits]
     assert np.allclose(score, PriorScorer(prior).pairs(val.objects, pairs)[:, hits])
+
+
+def less_of(train, predicate, images):
+    """The split with the predicate in so many images only."""
+    rows = train.relations.predicate == predicate
+    keep = np.unique(train.relations.image[rows])[:images]
+    gone = rows & ~np.isin(train.relations.image, keep)
+    return SplitTables(train.relations.take(~gone), train.objects, train.labels)
+
+
+@pytest.mark.parametrize("objective", ["binary", "multiclass"])
+@pytest.mark.parametrize("folds", [1, 3])
+def test_a_predicate_of_two_images_keeps_its_prior_and_says_why(train, val, objective, folds, tmp_path):
+    less = less_of(train, HITS, 2)
+    prior = train_prior(less, Prior())
+    settings = SETTINGS.model_copy(update={"objective": objective, "folds": folds, "rounds": 20})
+    model = train_spatial(less, prior, settings, seed=0)
+    assert model.standing["hits"] == "2 images with a positive row"
+    assert "at" not in model.standing
+    model.save(tmp_path)
+    pairs = pair_candidates(val.objects)
+    own = PriorScorer(prior).pairs(val.objects, pairs)
+    for scorer in (model, SpatialScorer.load(tmp_path)):
+        score = scorer.pairs(val.objects, pairs)
+        assert np.array_equal(score[:, HITS], own[:, HITS])
+        assert not np.array_equal(score[:, 0], own[:, 0])
+
+
+@pytest.mark.parametrize("objective", ["binary", "multiclass"])
+@pytest.mark.parametrize("images", [0, 1])
+def test_nothing_or_one_image_to_learn_from(train, val, objective, images):
+    ids = train.objects.images[:images]
+    few = SplitTables(train.relations.of_images(ids), train.objects.of_images(ids), train.labels)
+    prior = train_prior(few, Prior())
+    settings = SETTINGS.model_copy(update={"objective": objective})
+    model = train_spatial(few, prior, settings, seed=0)
+    assert set(model.standing) == set(vocabulary().predicates)
+    pairs = pair_candidates(val.objects)
+    assert np.array_equal(model.pairs(val.objects, pairs), PriorScorer(prior).pairs(val.objects, pairs))
+
+
+def test_rows_that_come_twice_change_nothing(train, statistics, val):
+    twice = SplitTables(Relations.concat([train.relations] * 2), train.objects, train.labels)
+    again = train_prior(twice, Prior())
+    assert np.array_equal(again.prior, statistics.prior)
+    settings = SETTINGS.model_copy(update={"rounds": 10})
+    one, two = (train_spatial(t, statistics, settings, seed=0) for t in (train, twice))
+    pairs = pair_candidates(val.objects)
+    assert np.array_equal(one.pairs(val.objects, pairs), two.pairs(val.objects, pairs))
 
 
 def test_loading_what_is_not_there(tmp_path):

@@ -55,6 +55,18 @@ def test_finished_stages_are_not_run_again(run):
     spatial_stage(again, force=True)
 
 
+def test_where_the_prior_stands_is_said_once_and_kept_in_the_metrics(run, capsys):
+    standing = spatial_stage(run)["metrics"]["prior_stands"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "the prior stands" in line]
+    assert standing
+    assert len(said) == 1
+    assert all(f"{name} ({why})" in said[0] for name, why in standing.items())
+    kept = json.loads((run.path / "spatial" / "models.json").read_text())
+    assert kept["standing"] == standing
+    spatial_stage(run)
+    assert "the prior stands" not in capsys.readouterr().err
+
+
 def test_what_is_missing_is_said(run):
     with pytest.raises(KitError, match="stage spatial is not there; run `kit train spatial` first"):
         gt_stage(run, "val", "spatial", show.scores)

@@ -20,7 +20,8 @@ class Boosting(Model):
     """XGBoost's own parameters under its own names, and early stopping in blocks of rounds.
 
     folds: how many held-out parts of the images the number of rounds is chosen on; the model is then trained
-    again on all rows. With 1, a tenth of the images is held out and the best block's model is kept.
+    again on all rows. With 1, a tenth of the images is held out and the best block's model is kept; where that
+    tenth holds too few images with the predicate to judge by, it is as with 3.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"

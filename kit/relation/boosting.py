@@ -17,20 +17,25 @@ from kit.config import Boosting
 from kit.errors import KitError
 from kit.progress import notice
 from kit.relation.features import Features
-from kit.relation.statistics import FOLDS
+from kit.relation.held_out import FEWEST, LEAST, Mask, Verdict, held_out, images_by_class, judge, log_loss
 from kit.tables.schema import Floats
-
-LEAST = 1e-5  # probabilities are kept this far from 0 and 1 before a logarithm
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Training rows: features, labels (n,), fold of each row's image (n,), start margin (n,) or (n, classes)."""
+    """Training rows: features, labels (n,), image (n,), the image's fold (n,), start margin (n,) or (n, classes).
+
+    rival: probabilities by what the trees must beat, (n,), or (n, judged) for the first classes; counts: which
+    rows count for each of these, all by default.
+    """
 
     features: Features
     label: NDArray[Any]
+    image: NDArray[Any]
     fold: NDArray[np.int64]
     margin: Floats | None = None
+    rival: Floats | None = None
+    counts: Mask | None = None
 
     def matrix(self, rows: NDArray[np.bool_]) -> xgb.DMatrix:
         """The given rows as XGBoost takes them."""
@@ -60,48 +65,74 @@ class Boosted:
         )
 
 
-def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Boosted | None:
-    """Train with the number of rounds that held-out images want; None where they want no tree at all.
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What training gave: a model, or None where held-out images want no tree; loss: held out, by rounds.
+
+    refused: for each judged class (0 for binary labels) where its rival stands, why.
+    verdicts: of the classes that could be judged.
+    """
+
+    model: Boosted | None
+    loss: dict[int, float]
+    refused: dict[int, str]
+    verdicts: dict[int, Verdict]
+
+
+NO_TREE = "held-out images want no tree"
+
+
+def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
+    """Train with the number of rounds that held-out images want, and judge on them whether it was worth it.
 
     classes: 0 for binary labels, else the number of classes. Rounds are tried in blocks; the loss is the
     log loss over the held-out images of all parts. With one part the best block's model itself is kept: with
-    the booster dart later rounds rescale earlier trees, so it could not be cut out of the last one.
+    the booster dart later rounds rescale earlier trees, so it could not be cut out of the last one. Then the
+    average precision on the same images says whether the trees beat the rival.
     """
+    refused = _too_few(rows, classes)
+    judged = range(_judged(rows, classes))
+    if len(refused) == len(judged):
+        return Fit(None, {}, refused, {})
+    parts, usual = held_out(rows.label, rows.image, rows.fold, settings.folds, max(classes, 2))
+    trial = _try_rounds(rows, parts, settings, seed, classes)
+    if not trial.rounds and rows.margin is None:
+        return Fit(None, trial.loss, dict.fromkeys(judged, NO_TREE) | refused, {})
+    verdicts = _verdicts(rows, parts, trial.held)
+    refused = {k: str(v) for k, v in verdicts.items() if not v.better} | refused
+    if not trial.rounds or len(refused) == len(judged):
+        return Fit(None, trial.loss, refused, verdicts)
     params = _params(settings, seed, classes)
-    parts = [rows.fold % max(settings.folds, 1) == k for k in range(settings.folds)]
-    if settings.folds == 1:
-        parts = [rows.fold == FOLDS - 1]
-    parts = [part for part in parts if part.any() and not part.all()]
-    boosters = [xgb.train(params, rows.matrix(~part), 0) for part in parts]
-    losses, best, raw = _try_rounds(boosters, rows, parts, settings, classes)
-    if not best:
-        return None
-    if settings.folds == 1 and raw:
-        booster = xgb.Booster(params, model_file=raw)
+    if settings.folds == 1 and usual:
+        booster = xgb.Booster(params, model_file=trial.raw)
     else:
         everything = rows.matrix(np.ones(len(rows.label), bool))
         booster = xgb.train(params, everything, 0)
-        for i in range(best):
+        for i in range(trial.rounds):
             booster.update(everything, i)
     booster.feature_names = list(rows.features.names)
-    return Boosted(booster, best, losses)
+    return Fit(Boosted(booster, trial.rounds, trial.loss), trial.loss, refused, verdicts)
 
 
-def _try_rounds(
-    boosters: list[xgb.Booster],
-    rows: Rows,
-    parts: list[NDArray[np.bool_]],
-    settings: Boosting,
-    classes: int,
-) -> tuple[dict[int, float], int, bytearray | None]:
-    """Grow all boosters block by block: loss by rounds, the best number of rounds, the first one's model."""
-    if not boosters:
-        return {}, settings.rounds, None
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """The best number of rounds, the loss by rounds, the first part's model and all held-out probabilities."""
+
+    rounds: int
+    loss: dict[int, float]
+    raw: bytearray
+    held: list[Floats]
+
+
+def _try_rounds(rows: Rows, parts: list[Mask], settings: Boosting, seed: int, classes: int) -> _Trial:
+    """Grow the models of all parts block by block, as long as the held-out loss falls."""
+    params = _params(settings, seed, classes)
     train = [rows.matrix(~part) for part in parts]
     held = [rows.matrix(part) for part in parts]
+    boosters = [xgb.train(params, matrix, 0) for matrix in train]
     label = np.concatenate([rows.label[part] for part in parts])
     losses: dict[int, float] = {}
-    best, raw = 0, None
+    best = _Trial(0, losses, bytearray(), [])
     grown = 0
     for done in [*range(0, settings.rounds, settings.block), settings.rounds]:
         for booster, matrix in zip(boosters, train, strict=True):
@@ -113,11 +144,53 @@ def _try_rounds(
         else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
             out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
         losses[done] = log_loss(np.concatenate(out), label, classes)
-        if losses[done] < losses[best] or done == 0:
-            best, raw = done, boosters[0].save_raw("ubj")
-        elif done - best >= settings.patience * settings.block:
+        if done == 0 or losses[done] < losses[best.rounds]:
+            best = _Trial(done, losses, boosters[0].save_raw("ubj"), out)
+        elif done - best.rounds >= settings.patience * settings.block:
             break
-    return losses, best, raw
+    return best
+
+
+def _judged(rows: Rows, classes: int) -> int:
+    """How many classes are judged: 1 for binary labels, else those with a rival, or all without any."""
+    if not classes:
+        return 1
+    return classes if rows.rival is None else rows.rival.shape[1]
+
+
+def _too_few(rows: Rows, classes: int) -> dict[int, str]:
+    """Of each class that cannot be judged, why."""
+    count = images_by_class(rows.label, rows.image, max(classes, 2))
+    if not classes:
+        count = count[1:]
+    out = {}
+    for k, n in enumerate(count[: _judged(rows, classes)].tolist()):
+        if n < FEWEST:
+            out[k] = f"{n} image{'s' * (n != 1)} with a positive row"
+        elif not classes and rows.label.all():
+            out[k] = "no negative row"
+    return out
+
+
+def _verdicts(rows: Rows, parts: list[Mask], held: list[Floats]) -> dict[int, Verdict]:
+    """Of each judged class with positives, how the held-out probabilities compare with the rival's."""
+    if rows.rival is None:
+        return {}
+    rival = rows.rival.reshape(len(rows.label), -1)
+    binary = rows.rival.ndim == 1
+    hit = rows.label[:, None] == (np.ones(1) if binary else np.arange(rival.shape[1]))
+    counts = np.ones(rival.shape, bool) if rows.counts is None else rows.counts
+    out = {}
+    for k in range(rival.shape[1]):
+        compared = []
+        for part, own in zip(parts, held, strict=True):
+            i = np.flatnonzero(part & counts[:, k])
+            mine = own.reshape(len(own), -1)[counts[part, k], k]
+            compared.append((mine, rival[i, k], hit[i, k]))
+        verdict = judge(compared)
+        if verdict is not None:
+            out[k] = verdict
+    return out
 
 
 def _mean(label: NDArray[Any], n: int, classes: int) -> Floats:
@@ -126,15 +199,6 @@ def _mean(label: NDArray[Any], n: int, classes: int) -> Floats:
         return np.full(n, label.mean(), np.float32)
     share = np.bincount(label.astype(np.int64), minlength=classes) / len(label)
     return np.tile(share.astype(np.float32), (n, 1))
-
-
-def log_loss(probability: Floats, label: NDArray[Any], classes: int = 0) -> float:
-    """Mean negative log-likelihood of binary labels, or of class labels with `classes` given."""
-    if classes:
-        chosen = probability[np.arange(len(label)), label.astype(np.intp)]
-    else:
-        chosen = np.where(label > 0, probability, 1 - probability)
-    return float(-np.log(np.clip(chosen, LEAST, 1)).mean())
 
 
 def log_odds(probability: NDArray[Any]) -> Floats:

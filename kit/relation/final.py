@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.relation.boosting import LEAST
 from kit.relation.ensemble import ScorerName
+from kit.relation.held_out import LEAST
 from kit.relation.logistic import fit_logistic
 from kit.relation.scored import ScoredPairs
 from kit.tables.schema import Predictions, Relations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from kit.errors import KitError
 from kit.files import whole, write_json
 from kit.progress import Progress, silent
 from kit.relation import boosting
-from kit.relation.boosting import LEAST, Boosted, Rows, log_odds
+from kit.relation.boosting import NO_TREE, Boosted, Fit, Rows, log_odds
 from kit.relation.candidates import Candidates
 from kit.relation.features import Features, beside, features_of_attributes, features_of_pairs
+from kit.relation.held_out import LEAST
 from kit.relation.prior import Examples, attribute_examples, pair_examples
 from kit.relation.statistics import Statistics, feature_names, folds, without_own_fold
 from kit.tables.schema import Boxes, Floats, Labels
@@ -34,13 +35,14 @@ PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
 class SpatialScorer:
     """Trained models by name (a predicate's, or MULTICLASS), and the statistics they were trained with.
 
-    rounds: how many rounds each model got; with 0, no tree made the prior better, and the prior stands.
+    rounds: how many rounds each model got; standing: the predicates whose prior stands, each with the reason.
     """
 
     models: dict[str, Boosted]
     rounds: dict[str, int]
     statistics: Statistics
     settings: Spatial
+    standing: dict[str, str]
 
     def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
@@ -65,8 +67,8 @@ class SpatialScorer:
         """Write every model as UBJ, the statistics, and what is needed to read them."""
         self.statistics.save(folder / "statistics.npz")
         for name in self.rounds:
-            _save_model(folder, name, self.models.get(name))
-        index = {"settings": self.settings.model_dump(), "rounds": self.rounds}
+            _save_trees(folder, name, self.models.get(name))
+        index = {"settings": self.settings.model_dump(), "rounds": self.rounds, "standing": self.standing}
         write_json(folder / "models.json", index)
 
     @classmethod
@@ -75,13 +77,14 @@ class SpatialScorer:
         try:
             index = json.loads((folder / "models.json").read_text(encoding="utf-8"))
             settings, rounds = Spatial.model_validate(index["settings"]), dict(index["rounds"])
-            loaded = {name: _load_model(folder, name, settings.threads) for name in rounds}
+            loaded = {name: _load_trees(folder, name, n, settings.threads) for name, n in rounds.items()}
+            standing = dict(index["standing"])
         except (OSError, ValueError, KeyError) as error:
             raise KitError(
                 f"{folder}: no spatial model of this version ({error})", "run `kit train spatial --force`"
             ) from None
         models = {name: model for name, model in loaded.items() if model is not None}
-        return cls(models, rounds, Statistics.load(folder / "statistics.npz"), settings)
+        return cls(models, rounds, Statistics.load(folder / "statistics.npz"), settings, standing)
 
     def _binary(self, p: int, features: Features, subject: Labels, object_: Labels) -> Floats:
         prior = self.statistics.prior[p][subject, object_].astype(np.float32)
@@ -93,14 +96,17 @@ class SpatialScorer:
         return model.predict(beside(features, feature_names([p]), semantic), margin)
 
     def _multiclass(self, features: Features, subject: Labels, object_: Labels) -> Floats:
+        prior = self.statistics.prior[:, subject, object_].T.astype(np.float32)
         if MULTICLASS not in self.models or not len(subject):
-            return self.statistics.prior[:, subject, object_].T.astype(np.float32)
+            return prior
         out = np.zeros((len(subject), len(vocabulary().predicates)), np.float32)
         semantic = self.statistics.features(PAIRWISE, subject, object_)
         margin = _class_margin(self.statistics, subject, object_) if self.settings.start == "prior" else None
         out[:, PAIRWISE] = self.models[MULTICLASS].predict(
             beside(features, feature_names(PAIRWISE), semantic), margin
         )[:, :-1]
+        standing = [p for p in PAIRWISE if vocabulary().predicates[p] in self.standing]
+        out[:, standing] = prior[:, standing]
         return out * vocabulary().allowed[:, subject, object_].T
 
 
@@ -115,7 +121,8 @@ def train_spatial(
     """Train on the training split's ground-truth boxes (paper 3.1).
 
     statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
-    instead of training it again. Where no tree helps, or there is no positive row, the prior stands.
+    instead of training it again. Where held-out images do not rank better by the trees than by the prior, or
+    fewer than three images have a positive row, the prior stands.
     """
     examples = pair_examples(split)
     features = features_of_pairs(split.objects, examples.candidates)
@@ -128,32 +135,66 @@ def train_spatial(
     own = features_of_attributes(split.objects, attributes.candidates)
     is_tables = _Tables(split, attributes, own, statistics, settings)
     jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed)))
-    trained = {}
+    trained: dict[str, _Trained] = {}
     with boosting.warnings_as_notices():
         for name, job in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
-                trained[name] = _load_model(folder, name, settings.threads)
+                trained[name] = _Trained.load(folder, name, settings.threads)
                 continue
-            trained[name] = job()
+            trained[name] = _Trained.of(name, job())
             if folder is not None:
-                _save_model(folder, name, trained[name])
-    models = {name: model for name, model in trained.items() if model is not None}
-    rounds = {name: model.rounds if model else 0 for name, model in trained.items()}
-    return SpatialScorer(models, rounds, statistics, settings)
+                trained[name].save(folder, name)
+    models = {name: t.model for name, t in trained.items() if t.model is not None}
+    rounds = {name: t.model.rounds if t.model else 0 for name, t in trained.items()}
+    standing = {name: why for t in trained.values() for name, why in t.standing.items()}
+    return SpatialScorer(models, rounds, statistics, settings, standing)
 
 
-def _save_model(folder: Path, name: str, model: Boosted | None) -> None:
-    """Write NAME.ubj, then NAME.json, which says that it is whole; without a model only the latter."""
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """A model, or None; standing: its predicates whose prior stands; ap: held out, of the trees and the prior."""
+
+    model: Boosted | None
+    standing: dict[str, str]
+    ap: dict[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, name: str, fit: Fit) -> _Trained:
+        """By predicates' names what boosting found by classes."""
+        own = [vocabulary().predicates[p] for p in PAIRWISE] if name == MULTICLASS else [name]
+        refused = fit.refused if fit.model else dict.fromkeys(range(len(own)), NO_TREE) | fit.refused
+        return cls(
+            fit.model,
+            {own[k]: why for k, why in sorted(refused.items())},
+            {own[k]: (v.ap, v.rival_ap) for k, v in fit.verdicts.items()},
+        )
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write NAME.ubj, then NAME.json, which says that it is whole; without a model only the latter."""
+        _save_trees(folder, name, self.model)
+        record = {"rounds": 0} if self.model is None else _record(self.model)
+        write_json(folder / f"{name}.json", record | {"standing": self.standing, "held_out_ap": self.ap})
+
+    @classmethod
+    def load(cls, folder: Path, name: str, threads: int) -> _Trained:
+        """Read what `save` wrote."""
+        record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        model = _load_trees(folder, name, record["rounds"], threads)
+        return cls(model, record.get("standing", {}), record.get("held_out_ap", {}))
+
+
+def _record(model: Boosted) -> dict[str, object]:
+    return {"rounds": model.rounds, "held_out_loss": model.loss}
+
+
+def _save_trees(folder: Path, name: str, model: Boosted | None) -> None:
     if model is not None:
         with whole(folder / f"{name}.ubj") as part:
             part.write_bytes(model.booster.save_raw("ubj"))
-    record = {"rounds": model.rounds, "held_out_loss": model.loss} if model else {"rounds": 0}
-    write_json(folder / f"{name}.json", record)
 
 
-def _load_model(folder: Path, name: str, threads: int) -> Boosted | None:
-    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return boosting.load(folder / f"{name}.ubj", _names(name), threads) if record["rounds"] else None
+def _load_trees(folder: Path, name: str, rounds: int, threads: int) -> Boosted | None:
+    return boosting.load(folder / f"{name}.ubj", _names(name), threads) if rounds else None
 
 
 class _Tables:
@@ -168,25 +209,30 @@ class _Tables:
         settings: Spatial,
     ) -> None:
         self.examples, self.features, self.settings = examples, features, settings
-        self.fold = folds(split.objects.images)[examples.candidates.image]
+        self.image = examples.candidates.image
+        self.fold = folds(split.objects.images)[self.image]
         self.statistics = without_own_fold(
             self.fold, examples.subject, examples.object, examples.hit, statistics
         )
 
-    def binary(self, p: int, seed: int) -> Boosted | None:
+    def binary(self, p: int, seed: int) -> Fit:
         """The model of one predicate, on the rows whose classes allow it."""
         e = self.examples
         rows = np.flatnonzero(vocabulary().allowed[p][e.subject, e.object])
-        label = e.hit[rows, p]
-        if not label.any() or label.all():
-            return None
         semantic = self._by_fold(rows, lambda s, i: s.features([p], e.subject[i], e.object[i]))
-        start = self._by_fold(rows, lambda s, i: log_odds(s.prior[p][e.subject[i], e.object[i]]))
+        prior = self._by_fold(rows, lambda s, i: s.prior[p][e.subject[i], e.object[i]].astype(np.float32))
         part = beside(Features(self.features.names, self.features.values[rows]), feature_names([p]), semantic)
-        margin = start if self.settings.start == "prior" else None
-        return boosting.fit(Rows(part, label, self.fold[rows], margin), self.settings, seed)
+        table = Rows(
+            part,
+            e.hit[rows, p],
+            self.image[rows],
+            self.fold[rows],
+            log_odds(prior) if self.settings.start == "prior" else None,
+            prior,
+        )
+        return boosting.fit(table, self.settings, seed)
 
-    def multiclass(self, seed: int) -> Boosted | None:
+    def multiclass(self, seed: int) -> Fit:
         """One model of all predicates but "is", and "none"; a pair with several relations is several rows."""
         e = self.examples
         hit = e.hit[:, PAIRWISE]
@@ -194,16 +240,22 @@ class _Tables:
         none = np.flatnonzero(~hit.any(axis=1))
         rows = np.concatenate([some, none])
         label = np.concatenate([label, np.full(len(none), len(PAIRWISE))])
-        if not len(some):
-            return None
+        subject, object_ = e.subject[rows], e.object[rows]
         semantic = self._by_fold(rows, lambda s, i: s.features(PAIRWISE, e.subject[i], e.object[i]))
         start = self._by_fold(rows, lambda s, i: _class_margin(s, e.subject[i], e.object[i]))
-        part = beside(
-            Features(self.features.names, self.features.values[rows]), feature_names(PAIRWISE), semantic
+        prior = self._by_fold(rows, lambda s, i: s.prior[:, e.subject[i], e.object[i]].T.astype(np.float32))
+        other = hit[rows] & (label[:, None] != np.arange(len(PAIRWISE)))  # its own row says that it has it
+        table = Rows(
+            Features(self.features.names, self.features.values[rows]),
+            label,
+            self.image[rows],
+            self.fold[rows],
+            start if self.settings.start == "prior" else None,
+            prior[:, PAIRWISE],
+            vocabulary().allowed[:, subject, object_].T[:, PAIRWISE] & ~other,
         )
-        margin = start if self.settings.start == "prior" else None
-        classes = len(PAIRWISE) + 1
-        return boosting.fit(Rows(part, label, self.fold[rows], margin), self.settings, seed, classes)
+        table = replace(table, features=beside(table.features, feature_names(PAIRWISE), semantic))
+        return boosting.fit(table, self.settings, seed, len(PAIRWISE) + 1)
 
     def _by_fold(
         self, rows: NDArray[np.intp], of: Callable[[Statistics, NDArray[np.intp]], Floats]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,7 @@ def train_stack(
 ) -> Stacker:
     """Train on the stack split alone. fold: of every example (n,); parts: its scores; weights: of the average."""
     features = features_of_pairs(objects, examples.candidates)
+    mean = average(parts, weights)
     models = {}
     with boosting.warnings_as_notices():
         for p in PAIRWISE:
@@ -153,29 +154,29 @@ def train_stack(
             own = {name: score[rows, p] for name, score in parts.items()}
             semantic = statistics.features([p], examples.subject[rows], examples.object[rows])
             table = _table(Features(features.names, features.values[rows]), own, p, semantic)
-            label = examples.hit[rows, p]
-            models[vocabulary().predicates[p]] = _train(table, own, label, fold[rows], settings, seed)
+            label, image = examples.hit[rows, p], examples.candidates.image[rows]
+            own_rows = Rows(table, label, image, fold[rows], rival=mean[rows, p])
+            models[vocabulary().predicates[p]] = _train(own_rows, own, settings, seed)
     return Stacker(models, weights, statistics, settings, "visual" in parts)
 
 
-def _train(
-    table: Features, own: Parts, label: NDArray[np.bool_], fold: NDArray[np.int64], settings: Stack, seed: int
-) -> Stacked:
+def _train(rows: Rows, own: Parts, settings: Stack, seed: int) -> Stacked:
+    """Train one predicate; rows: without a start; own: its scores by the parts (n,)."""
+    label = rows.label
     positives = int(label.sum())
     if positives < settings.least or label.all():
-        why = f"{positives} positive rows of {len(label)}: the average stands"
+        why = f"{positives} positive rows of {len(label)}"
         return Stacked(fallback=why, rows=len(label), positives=positives)
-    logistic, start = None, None
+    logistic = None
     if settings.start == "logistic":
         columns = _log_odds(own)
         toward = np.asarray([1 / len(own)] * len(own) + [0.0])
         logistic = fit_logistic(columns, label, toward)
-        start = margin(columns, logistic).astype(np.float32)
-    trees = boosting.fit(Rows(table, label, fold, start), settings, seed)
-    if trees is None and logistic is None:
-        why = "held-out images want no tree: the average stands"
-        return Stacked(fallback=why, rows=len(label), positives=positives)
-    return Stacked(logistic, trees, "", len(label), positives)
+        rows = replace(rows, margin=margin(columns, logistic).astype(np.float32))
+    fit = boosting.fit(rows, settings, seed)
+    if 0 in fit.refused:
+        return Stacked(fallback=fit.refused[0], rows=len(label), positives=positives)
+    return Stacked(logistic, fit.model, "", len(label), positives)
 
 
 def _log_odds(parts: Parts) -> Doubles:

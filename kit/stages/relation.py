@@ -52,7 +52,12 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
             statistics = Statistics.load(run.folder("prior") / "statistics.npz")
             scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, stage.path, track)
             scorer.save(stage.path)
-            stage.metrics = {"trees": sum(scorer.rounds.values()), "rounds": scorer.rounds}
+            stage.metrics = {
+                "trees": sum(scorer.rounds.values()),
+                "rounds": scorer.rounds,
+                "prior_stands": scorer.standing,
+            }
+            _told("spatial: the prior stands for", scorer.standing)
     return run.finished("spatial") or {}
 
 
@@ -126,11 +131,9 @@ def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
                 config.seed,
             )
             stacker.save(stage.path)
-            fallbacks = [name for name, model in stacker.models.items() if model.fallback]
+            fallbacks = {name: model.fallback for name, model in stacker.models.items() if model.fallback}
             stage.metrics = {"fallbacks": len(fallbacks), "models": stacker.figures()}
-            for predicate, model in stacker.models.items():
-                if model.fallback:
-                    notice(f"stack {predicate}: {model.fallback}")
+            _told("stack: the average stands for", fallbacks)
     return run.finished("stack") or {}
 
 
@@ -177,6 +180,12 @@ def visual_model(config: Config) -> str:
             f"relation.visual.model: there is no detector {name or ''}".rstrip(), "set detector.models"
         )
     return name
+
+
+def _told(what: str, reasons: dict[str, str]) -> None:
+    """One notice of the predicates that stay with what they start from, and why."""
+    if reasons:
+        notice(f"{what} {', '.join(f'{name} ({why})' for name, why in reasons.items())}")
 
 
 def _boxes(config: Config, split: SplitName = "train") -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit.detector.checkpoint import is_checkpoint, names_in, read_checkpoint, read_state, write_state
+from kit.detector.checkpoint import names_in, read_checkpoint, read_state, write_state
 from kit.detector.ops import install_ops
 from kit.errors import FileFault, KitError
 
@@ -298,20 +298,6 @@ def test_names_in_every_form_of_mmdet(tmp_path):
     for wrong in ({"a": 1}, [1, 2], 5):
         with pytest.raises(FileFault, match="no list of names; give a names file"):
             names_in({"meta": {"CLASSES": wrong}}, tmp_path / "x.pth")
-
-
-def test_a_checkpoint_is_what_its_first_bytes_say(tmp_path):
-    for name, content, answer in [
-        ("a", WHOLE, True),
-        ("b.txt", OLD, True),
-        ("c.pth", b"text", True),
-        ("d.txt", b"person", False),
-        ("e.txt", b"", False),
-    ]:
-        (tmp_path / name).write_bytes(content)
-        assert is_checkpoint(tmp_path / name) == answer
-    assert not is_checkpoint(tmp_path / "none.txt")
-    assert not is_checkpoint(tmp_path)
 
 
 def test_weights_that_cannot_be_written_are_one_line(tmp_path):

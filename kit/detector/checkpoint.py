@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kit.detector.allowed import allowed
+from kit.detector.names import PICKLE, ZIP
 from kit.errors import FileFault, KitError
 from kit.files import whole
 
@@ -24,8 +25,6 @@ NESTED = ("state_dict", "model_state_dict", "model", "ema_state_dict", "ema", "m
 WRAPPERS = ("module.", "_orig_mod.")  # what wrappers of a model put before its names
 CHUNK = 1 << 20  # bytes read at a time
 ALIGNED = 8  # bytes: the longest number of a tensor
-ENDINGS = (".pth", ".pt", ".ckpt", ".bin")
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 SAVE_AGAIN = "save the model's state_dict() with torch.save"
 OTHER_FILES = (  # first bytes, what it is, what to do
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
@@ -37,20 +36,15 @@ OTHER_FILES = (  # first bytes, what it is, what to do
 )
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether a file is to be read as a checkpoint: by its ending, else by its first bytes."""
-    return path.suffix.lower() in ENDINGS or _head(path).startswith((ZIP, PICKLE))
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content, read under torch's weights_only; objects on a list become empty ones.
 
     Tensors may be mapped from the file. Raises FileFault for whatever is not a whole checkpoint.
     """
-    head = _head(path, must=True)
+    head = _head(path)
     if not head:
         raise FileFault(path, "empty: not a checkpoint")
-    packed = head.startswith(b"PK")
+    packed = head.startswith(ZIP)
     mapped = packed and _check_archive(path)
     try:
         with allowed(), warnings.catch_warnings():
@@ -113,19 +107,18 @@ def write_state(path: Path, state: State, classes: Sequence[str]) -> None:
             raise KitError(f"{path}: cannot be written ({_first_line(error)})") from None
 
 
-def _head(path: Path, must: bool = False) -> bytes:
-    """A file's first bytes. must: a file that cannot be read is a fault, else it has none."""
+def _head(path: Path) -> bytes:
+    """A file's first bytes. Raises FileFault."""
     try:
         with path.open("rb") as file:
             return file.read(64)
+    except FileNotFoundError:
+        raise FileFault(path, "no such file") from None
+    except IsADirectoryError:
+        raise FileFault(path, "a folder, not a checkpoint", hint="give the .pth file in it") from None
     except (OSError, ValueError) as error:
-        if not must:
-            return b""
-        if isinstance(error, FileNotFoundError):
-            raise FileFault(path, "no such file") from None
-        if isinstance(error, IsADirectoryError):
-            raise FileFault(path, "a folder, not a checkpoint", hint="give the .pth file in it") from None
-        raise FileFault(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        problem = getattr(error, "strerror", None) or str(error)
+        raise FileFault(path, f"cannot be read ({problem})") from None
 
 
 def _check_archive(path: Path) -> bool:
@@ -181,7 +174,7 @@ def _why(path: Path, head: bytes, error: Exception) -> FileFault:
             return FileFault(path, f"not a checkpoint: {what}", hint=hint)
     if head[8:9] == b"{":
         return FileFault(path, "not a checkpoint: a safetensors file", hint="give a checkpoint of torch")
-    if not head.startswith((b"PK", PICKLE)):
+    if not head.startswith((ZIP, PICKLE)):
         return FileFault(path, "not a checkpoint: neither an archive nor a pickle of torch.save")
     return FileFault(path, "cut short or damaged: not a whole checkpoint")
 

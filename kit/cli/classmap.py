@@ -12,17 +12,21 @@ from kit.cli.options import Json
 
 def classmap(
     source: Annotated[
-        str, typer.Argument(help="coco, a file with a class name a line, or a checkpoint (.pth).")
+        str,
+        typer.Argument(help="coco, a file of class names (text, CSV, JSON, YAML), or a checkpoint (.pth)."),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Write the map here, as YAML to edit.")] = None,
     json: Json = False,
 ) -> None:
     """Match the 57 classes to a source's by name, synonym and the Open Images hierarchy."""
     from kit.cli import show
-    from kit.detector.classmap import build_class_map, source_names, write_class_map
+    from kit.cli.target import check_target
+    from kit.detector.classmap import matched, source_names, write_class_map
     from kit.files import json_text
 
-    matches = build_class_map(source_names(source))
+    if out is not None:
+        check_target(out, source)
+    matches = matched(source_names(source), source)
     if out is not None:
         write_class_map(out, source, matches)
     found = sum(m.source is not None for m in matches)

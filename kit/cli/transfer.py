@@ -14,7 +14,8 @@ def transfer(
     checkpoint: Annotated[Path, typer.Argument(help="A Cascade R-CNN checkpoint (.pth) of mmdet.")],
     out: Annotated[Path, typer.Option("--out", help="Where the new checkpoint goes.")],
     classes: Annotated[
-        str | None, typer.Option(help="Its classes: coco or a names file (default: what it says itself).")
+        str | None,
+        typer.Option(help="Its classes: coco or a names file (default: what it says itself)."),
     ] = None,
     map_: Annotated[
         Path | None, typer.Option("--map", help="Class map of `kit classmap` (default: made anew).")
@@ -23,16 +24,19 @@ def transfer(
     json: Json = False,
 ) -> None:
     """Partial weight transfer: each class takes the head rows of its source class; the rest is copied."""
-    from kit.detector.checkpoint import read_state, write_state
-    from kit.detector.classmap import class_indices, read_class_map, source_names
-    from kit.detector.transfer import resized, transfer_weights
+    from kit.cli.target import check_target
+    from kit.detector.checkpoint import write_state
+    from kit.detector.classmap import class_indices, read_class_map
+    from kit.detector.trained import read_trained
+    from kit.detector.transfer import resized
     from kit.files import json_text
     from kit.vocabulary import vocabulary
 
-    names = source_names(classes or str(checkpoint))
-    mapped = read_class_map(map_, names) if map_ else class_indices(names)
-    source = read_state(checkpoint)
-    state, report = transfer_weights(source, resized(source, len(mapped), seed), mapped)
+    check_target(out, checkpoint, classes, map_)
+    trained = read_trained(checkpoint, classes)
+    origin = classes or checkpoint
+    mapped = read_class_map(map_, trained.names) if map_ else class_indices(trained.names, origin)
+    state, report = trained.transferred(resized(trained.state, len(mapped), seed), mapped)
     write_state(out, state, vocabulary().names[: len(mapped)])
     if json:
         typer.echo(json_text(report.as_dict()))

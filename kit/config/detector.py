@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kit.config.base import Model
 
@@ -44,10 +44,20 @@ class Training(Model):
 
 
 class DetectorModel(Model):
-    """One detector: its architecture, and trained weights (.pth); without, the source set trains them."""
+    """One detector: its architecture, and trained weights (.pth); without, the source set trains them.
+
+    classes: coco or a file of the weights' class names, in their order; null takes what the weights say.
+    """
 
     architecture: Architecture
     weights: Path | None = None
+    classes: Literal["coco"] | Path | None = None
+
+    @model_validator(mode="after")
+    def _names_belong_to_weights(self) -> DetectorModel:
+        if self.classes is not None and self.weights is None:
+            raise ValueError("classes are the names of weights, but weights is not set")
+        return self
 
 
 class Source(Model):

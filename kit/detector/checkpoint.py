@@ -2,43 +2,202 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Sequence
+import re
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kit.errors import FileFault
+from kit.detector.allowed import allowed
+from kit.detector.names import PICKLE, ZIP
+from kit.errors import FileFault, KitError
 from kit.files import whole
 
 State = dict[str, Tensor]
 
+NESTED = ("state_dict", "model_state_dict", "model", "ema_state_dict", "ema", "module")  # where weights lie
+WRAPPERS = ("module.", "_orig_mod.")  # what wrappers of a model put before its names
+CHUNK = 1 << 20  # bytes read at a time
+ALIGNED = 8  # bytes: the longest number of a tensor
+SAVE_AGAIN = "save the model's state_dict() with torch.save"
+OTHER_FILES = (  # first bytes, what it is, what to do
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
+    (b"\x1f\x8b", "packed by gzip", "unpack it first"),
+    (b"BZh", "packed by bzip2", "unpack it first"),
+    (b"\xfd7zXZ", "packed by xz", "unpack it first"),
+    (b"\x89HDF", "an HDF5 file", "give a checkpoint of torch"),
+    (b"<", "a web page or XML", "look at it: the download may have failed"),
+)
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, read under torch's weights_only default. Raises FileFault."""
+    """A checkpoint's content, read under torch's weights_only; objects on a list become empty ones.
+
+    Tensors may be mapped from the file. Raises FileFault for whatever is not a whole checkpoint.
+    """
+    head = _head(path)
+    if not head:
+        raise FileFault(path, "empty: not a checkpoint")
+    packed = head.startswith(ZIP)
+    mapped = packed and _check_archive(path)
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileFault(path, "no such file") from None
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise FileFault(path, f"not a checkpoint ({str(error).splitlines()[0][:100]})") from None
+        with allowed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # damaged bytes raise whatever they lead to
+        raise _why(path, head, error) from None
     if not isinstance(checkpoint, dict):
-        raise FileFault(path, "not a checkpoint: it holds no weights")
+        raise FileFault(path, "not a checkpoint: it holds no weights", hint=SAVE_AGAIN)
     return checkpoint
 
 
 def read_state(path: Path) -> State:
-    """The weights of a checkpoint. Raises FileFault."""
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
-    if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise FileFault(path, "not a checkpoint: it holds no weights")
-    return dict(state)
+    """The weights of a checkpoint. Raises FileFault, also for weights that are not finite."""
+    return weights_of(read_checkpoint(path), path)
+
+
+def weights_of(checkpoint: Mapping[str, Any], path: Path) -> State:
+    """The weights inside a checkpoint's content, wherever its training put them. Raises FileFault."""
+    state = _innermost(checkpoint)
+    if not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise FileFault(path, "not a checkpoint: it holds no weights", hint=SAVE_AGAIN)
+    for wrapper in WRAPPERS:
+        if all(name.startswith(wrapper) for name in state):
+            state = {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise FileFault(path, f"{name} is not a plain tensor of numbers", hint=SAVE_AGAIN)
+        if not _finite(tensor):
+            raise FileFault(
+                path, f"{name} holds numbers that are not finite", hint="its training diverged: take another"
+            )
+    return {name: tensor.detach() for name, tensor in state.items()}
+
+
+def names_in(checkpoint: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
+    """The class names that a checkpoint of mmdet gives itself, None where it gives none. Raises FileFault."""
+    meta = checkpoint.get("meta")
+    if not isinstance(meta, dict):
+        return None
+    own = meta.get("dataset_meta")
+    own = own if isinstance(own, dict) else {}
+    found = [own.get("classes"), own.get("CLASSES"), meta.get("CLASSES"), meta.get("classes")]
+    names = next((names for names in found if names), None)
+    if names is None:
+        return None
+    if isinstance(names, str):  # mmdet writes a single class this way
+        return (names,)
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise FileFault(path, "what it says of its classes is no list of names", hint="give a names file")
+    return tuple(names)
 
 
 def write_state(path: Path, state: State, classes: Sequence[str]) -> None:
     """Write weights with the names of their classes, loadable under torch's weights_only default."""
     with whole(path) as part:
-        torch.save({"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}, part)
+        try:
+            torch.save({"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}, part)
+        except RuntimeError as error:  # torch's own writer: a full disk
+            raise KitError(f"{path}: cannot be written ({_first_line(error)})") from None
+
+
+def _head(path: Path) -> bytes:
+    """A file's first bytes. Raises FileFault."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except FileNotFoundError:
+        raise FileFault(path, "no such file") from None
+    except IsADirectoryError:
+        raise FileFault(path, "a folder, not a checkpoint", hint="give the .pth file in it") from None
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+        raise FileFault(path, f"cannot be read ({problem})") from None
+
+
+def _check_archive(path: Path) -> bool:
+    """Whether the tensors in torch's archive can be mapped. Raises FileFault where it is damaged or another's."""
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            if not any(name.endswith("/data.pkl") for name in names):
+                raise FileFault(path, "not a checkpoint: a zip archive of other files", hint=_first(names))
+            if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
+                raise FileFault(path, "a TorchScript archive, not a checkpoint", hint=SAVE_AGAIN)
+            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+            if not stored or sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise FileFault(path, "a checkpoint that was packed again", hint="unpack it first")
+            bad = [entry.filename for entry in entries if not _whole_entry(archive, entry)]
+            if bad and len(bad) < len(entries):  # all: written without checksums
+                raise FileFault(path, f"damaged: the checksum of {bad[0]} in it is wrong")
+            return all(_start(file, entry) % ALIGNED == 0 for entry in entries if "/data/" in entry.filename)
+    except FileFault:
+        raise
+    except Exception:  # damaged bytes raise whatever they lead to
+        raise FileFault(path, "cut short or damaged: not a whole checkpoint") from None
+
+
+def _whole_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    sum_, wanted, entry.CRC = 0, entry.CRC, None  # type: ignore[assignment]  # None: zipfile does not check
+    with archive.open(entry) as file:
+        while chunk := file.read(CHUNK):
+            sum_ = zlib.crc32(chunk, sum_)
+    return sum_ == wanted
+
+
+def _start(file: Any, entry: zipfile.ZipInfo) -> int:
+    """Where an entry's bytes begin: behind its header, name and extra field."""
+    file.seek(entry.header_offset + 26)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return entry.header_offset + 30 + int(name) + int(extra)
+
+
+def _why(path: Path, head: bytes, error: Exception) -> FileFault:
+    """What is wrong with a file that torch does not read."""
+    refused = re.search(r"GLOBAL (\S+)", str(error))
+    if refused or re.search("Trying to call|Can only (create|build)", str(error)):
+        what = refused[1] if refused else "a call"
+        return FileFault(
+            path, f"holds {what}, which is not on the list of what kit unpickles", hint=SAVE_AGAIN
+        )
+    if isinstance(error, OSError):
+        return FileFault(path, f"cannot be read ({error.strerror or error})")
+    for first, what, hint in OTHER_FILES:
+        if head.startswith(first):
+            return FileFault(path, f"not a checkpoint: {what}", hint=hint)
+    if head[8:9] == b"{":
+        return FileFault(path, "not a checkpoint: a safetensors file", hint="give a checkpoint of torch")
+    if not head.startswith((ZIP, PICKLE)):
+        return FileFault(path, "not a checkpoint: neither an archive nor a pickle of torch.save")
+    return FileFault(path, "cut short or damaged: not a whole checkpoint")
+
+
+def _innermost(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of weights inside the tables that trainings put around it."""
+    state = dict(checkpoint)
+    while inner := next(
+        (state[key] for key in NESTED if isinstance(state.get(key), dict) and state[key]), None
+    ):
+        state = dict(inner)
+    return state
+
+
+def _finite(tensor: Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    return bool(torch.isfinite(tensor if tensor.element_size() > 1 else tensor.float()).all())
+
+
+def _first(names: Sequence[str]) -> str:
+    return f"it holds {names[0]}" if names else "it holds nothing"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]

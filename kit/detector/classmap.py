@@ -1,28 +1,36 @@
 """Class maps for partial weight transfer (paper 2.1): which source class each of the 57 takes its weights from.
 
 A class is matched by its name, else by a synonym, else by what it is a kind of in the Open Images hierarchy
-(man: person). The map is a YAML file that a person can edit; every match says on what it is based.
+(man: person); in each by a whole source name first, then by a part of one ("Handbag/Satchel", "Desk or table").
+The map is a YAML file that a person can edit; every match says on what it is based.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from kit.detector.names import is_checkpoint, read_names
+from kit.detector.yamlnodes import compose, line_of, table
 from kit.errors import FileFault, KitError
+from kit.files import write_text
 from kit.vocabulary import vocabulary
 
 COCO = "coco"
 NOTHING = "no counterpart"
+PARTS = re.compile(r"\s+or\s+|[/,;|]", re.IGNORECASE)  # between the parts of a compound name
+MAP = "a class map"
+MAKE_ONE = "make it with `kit classmap`"
 
 
 @dataclass(frozen=True)
@@ -36,42 +44,49 @@ class Match:
 
 def build_class_map(source: Sequence[str]) -> tuple[Match, ...]:
     """Match every one of the 57 classes to the given source class names."""
-    by_word = {_word(name): name for name in reversed(source)}
-    return tuple(_match(name, by_word) for name in vocabulary().names[: vocabulary().classes])
+    whole = {_word(name): name for name in reversed(source)}
+    parts = {_word(part): name for name in reversed(source) for part in reversed(_parts_of(name))}
+    return tuple(_match(name, whole, parts) for name in _own())
 
 
-def class_indices(source: Sequence[str]) -> NDArray[np.int64]:
-    """The source index of every target class by `build_class_map`, -1 for none, shape (57,)."""
+def class_indices(source: Sequence[str], origin: str | Path = "the source") -> NDArray[np.int64]:
+    """The source index of every target class by `build_class_map`, -1 for none, shape (57,).
+
+    origin: where the names come from. Raises KitError where no class has a counterpart.
+    """
     place = {name: i for i, name in enumerate(source)}
-    return np.asarray([-1 if m.source is None else place[m.source] for m in build_class_map(source)])
+    found = (match.source for match in matched(source, origin))
+    return np.asarray([-1 if name is None else place[name] for name in found])
 
 
-def source_names(source: str) -> tuple[str, ...]:
-    """Class names in the order of their weights: "coco", a file with a name a line, or a checkpoint (.pth).
+def matched(source: Sequence[str], origin: str | Path) -> tuple[Match, ...]:
+    """`build_class_map`; raises KitError where no class has a counterpart."""
+    matches = build_class_map(source)
+    if all(match.source is None for match in matches):
+        raise KitError(
+            f"{origin}: 0 of {len(matches)} classes matched; its names are {', '.join(source[:3])}, ...",
+            "look at the names, or edit the map of `kit classmap coco --out map.yaml`",
+        )
+    return matches
 
-    Raises KitError where there are none.
+
+def source_names(source: str | Path) -> tuple[str, ...]:
+    """Class names in the order of their weights: "coco", a file of `kit.detector.names`, or a checkpoint.
+
+    Raises KitError where there are none, and where a checkpoint's own names do not fit its heads.
     """
     if source == COCO:
         return tuple(files(__package__).joinpath("coco.txt").read_text(encoding="utf-8").split("\n")[:-1])
     path = Path(source)
-    if path.suffix in (".pth", ".pt"):
-        return _names_of_checkpoint(path)
-    try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except FileNotFoundError:
-        raise FileFault(path, "no such file", hint="give coco, a names file or a checkpoint") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFault(path, f"not a file of class names ({error})") from None
-    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if not names or repeated:
-        raise FileFault(path, f"{repeated} is there twice" if repeated else "no class name")
-    return names
+    if is_checkpoint(path):
+        from kit.detector.trained import own_names
+
+        return own_names(path)
+    return read_names(path)
 
 
 def write_class_map(path: Path, source: str, matches: Sequence[Match]) -> None:
     """Write the map as YAML: source class or null, and the basis, per target class."""
-    from kit.files import write_text
-
     table = {m.name: {"source": m.source, "basis": m.basis} for m in matches}
     write_text(path, yaml.safe_dump({"from": source, "classes": table}, sort_keys=False))
 
@@ -79,41 +94,79 @@ def write_class_map(path: Path, source: str, matches: Sequence[Match]) -> None:
 def read_class_map(path: Path, source: Sequence[str]) -> NDArray[np.int64]:
     """The source index of every target class, -1 for none, shape (57,).
 
-    Raises FileFault where a class is missing, unknown, or maps to a name that the source does not have.
+    Raises FileFault where a class is missing, unknown, there twice, or maps to a name that the source does not
+    have, and where no class has a source.
     """
-    try:
-        table: Any = yaml.safe_load(path.read_text(encoding="utf-8"))["classes"]
-        wanted = {name: entry["source"] for name, entry in table.items()}
-    except FileNotFoundError:
-        raise FileFault(path, "no such file", hint="make it with `kit classmap`") from None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        raise FileFault(path, "not a class map", hint="make it with `kit classmap`") from None
-    own = vocabulary().names[: vocabulary().classes]
-    for name in wanted:
-        if name not in own:
-            raise FileFault(path, f"{name} is not one of the 57 classes")
-    place = {name: i for i, name in enumerate(source)}
+    wanted, place = _wanted(path), {name: i for i, name in enumerate(source)}
+    for name, (_, line) in wanted.items():
+        if name not in _own():
+            raise FileFault(path, f"{name} is not one of the 57 classes", line=line, hint=_near(name, _own()))
     indices = []
-    for name in own:
+    for name in _own():
         if name not in wanted:
             raise FileFault(path, f"class {name} is missing", hint="give it source: null to leave it out")
-        if wanted[name] is not None and wanted[name] not in place:
-            raise FileFault(path, f"{name}: the source has no class {wanted[name]!r}")
-        indices.append(-1 if wanted[name] is None else place[wanted[name]])
+        chosen, line = wanted[name]
+        if chosen is not None and chosen not in place:
+            problem = f"{name}: the source has no class {chosen!r}"
+            raise FileFault(path, problem, line=line, hint=_near(chosen, source))
+        indices.append(-1 if chosen is None else place[chosen])
+    if max(indices) < 0:
+        raise FileFault(path, f"0 of {len(indices)} classes have a source", hint="give a source to some")
     return np.asarray(indices)
 
 
-def _match(name: str, by_word: dict[str, str]) -> Match:
+def _wanted(path: Path) -> dict[str, tuple[str | None, int]]:
+    """The source name of every class in a map file, and its line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FileFault(path, "no such file", hint=MAKE_ONE) from None
+    except UnicodeDecodeError:
+        raise FileFault(path, f"not {MAP}: not UTF-8 text", hint=MAKE_ONE) from None
+    except (OSError, ValueError) as error:
+        raise FileFault(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    top = table(path, compose(path, text, MAP), "the file")
+    if "classes" not in top:
+        raise FileFault(path, f"not {MAP}: it has no classes", hint=MAKE_ONE)
+    wanted = {}
+    for name, node in table(path, top["classes"], "classes").items():
+        entry = table(path, node, name)
+        chosen = entry.get("source")
+        if not isinstance(chosen, yaml.ScalarNode):
+            problem = f"{name} has no source" if chosen is None else f"the source of {name} is not a name"
+            raise FileFault(
+                path, problem, line=line_of(chosen or node), hint="write source: NAME or source: null"
+            )
+        none = chosen.tag == "tag:yaml.org,2002:null"
+        wanted[name] = (None if none else str(chosen.value), line_of(chosen))
+    return wanted
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _match(name: str, whole: dict[str, str], parts: dict[str, str]) -> Match:
     synonyms, kinds = _relatives()[name]
-    if _word(name) in by_word:
-        return Match(name, by_word[_word(name)], "name")
-    for other in synonyms:
-        if _word(other) in by_word:
-            return Match(name, by_word[_word(other)], "synonym")
-    for kind in kinds:
-        if _word(kind) in by_word:
-            return Match(name, by_word[_word(kind)], f"a kind of {kind.lower()}")
+    mid = vocabulary().mids[vocabulary().names.index(name)]
+    bases = [(name, "name"), (mid, "id"), *((other, "synonym") for other in synonyms)]
+    for other, basis in bases + [(kind, f"a kind of {kind.lower()}") for kind in kinds]:
+        if _word(other) in whole:
+            return Match(name, whole[_word(other)], basis)
+        if _word(other) in parts:
+            return Match(name, parts[_word(other)], f"{basis}, a part: {other}")
     return Match(name, None, NOTHING)
+
+
+def _own() -> tuple[str, ...]:
+    return vocabulary().names[: vocabulary().classes]
+
+
+def _parts_of(name: str) -> list[str]:
+    """The parts of a compound name; none where it is not one, nor for an id of Open Images."""
+    parts = [part.strip() for part in PARTS.split(name) if part.strip()]
+    return parts if len(parts) > 1 and not name.startswith("/") else []
 
 
 def _word(name: str) -> str:
@@ -130,13 +183,3 @@ def _relatives() -> dict[str, tuple[list[str], list[str]]]:
 
 def _parts(text: str) -> list[str]:
     return [part for part in text.split("; ") if part]
-
-
-def _names_of_checkpoint(path: Path) -> tuple[str, ...]:
-    from kit.detector.checkpoint import read_checkpoint
-
-    meta = read_checkpoint(path).get("meta") or {}
-    names = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
-    if not names:
-        raise KitError(f"{path}: the checkpoint does not name its classes", "give a names file instead")
-    return tuple(str(name) for name in names)

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from kit.config import Detector, Inference, Precision, View
 from kit.data.photos import photo_path
+from kit.detector.checkpoint import State
 from kit.detector.pictures import read_picture
-from kit.errors import KitError
+from kit.errors import FileFault, KitError
 from kit.tables.schema import Detections
 
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -220,8 +221,31 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
     prepare()
     own = settings.inference
     model = build(model_config(settings.models[name].architecture, classes, own.score, own.per_image))
-    try:
-        model.load_state_dict(read_state(weights))
-    except RuntimeError as error:
-        raise KitError(f"{weights}: not weights of {settings.models[name].architecture} ({error})") from None
+    state = read_state(weights)
+    _check_weights(state, model.state_dict(), weights, settings.models[name].architecture, classes)
+    model.load_state_dict(state)
     return model.to(device_of(settings.device))
+
+
+def _check_weights(state: State, wanted: State, path: Path, architecture: str, classes: int) -> None:
+    """Raise FileFault where weights are of other classes, or of another architecture: its first mismatch."""
+    from kit.detector.transfer import COUNTER, head_classes
+
+    try:
+        own = head_classes(state)
+    except KitError as error:
+        raise FileFault(path, error.message, hint=error.hint) from None
+    if own is not None and own != classes:
+        raise FileFault(path, f"weights of {own} classes, but {classes} are wanted")
+    kind = f"not weights of {architecture}"
+    for name, tensor in wanted.items():
+        if name not in state:
+            if name.endswith(COUNTER):
+                continue
+            raise FileFault(path, f"{kind}: {name} is missing")
+        if state[name].shape != tensor.shape:
+            shapes = f"{tuple(state[name].shape)} against {tuple(tensor.shape)}"
+            raise FileFault(path, f"{kind}: {name} is {shapes}")
+    more = next((name for name in state if name not in wanted), None)
+    if more is not None:
+        raise FileFault(path, f"{kind}: {more} is none of its tensors")

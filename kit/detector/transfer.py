@@ -54,7 +54,7 @@ def transfer_weights(source: State, target: State, class_map: NDArray[np.int64])
             taken = int((rows >= 0).sum())
             report.rows[name] = (taken, len(rows) - taken)
         elif name in source and source[name].shape == tensor.shape:
-            state[name] = source[name].clone()
+            state[name] = source[name].to(tensor.dtype, copy=True)
             report.copied.append(name)
         elif name.endswith(COUNTER):
             state[name] = tensor.clone()
@@ -65,6 +65,28 @@ def transfer_weights(source: State, target: State, class_map: NDArray[np.int64])
     return state, report
 
 
+def head_classes(state: State) -> int | None:
+    """Classes of a detector's heads: rows of a classification layer but the background; None without a head.
+
+    Raises KitError where the heads of the cascade disagree, and where regression rows fit no such number.
+    """
+    rows = {name: _height(name, tensor) for name, tensor in _layers(state, CLASSIFICATION).items()}
+    if not rows:
+        return None
+    first = next(iter(rows))
+    for name, own in rows.items():
+        if own != rows[first]:
+            raise KitError(f"its heads disagree: {first} has {rows[first]} rows, {name} {own}")
+    classes = rows[first] - 1
+    for name, tensor in _layers(state, REGRESSION).items():
+        if _height(name, tensor) not in (4, 4 * classes):
+            raise KitError(
+                f"{name} has {tensor.shape[0]} rows, but {classes} classes need {4 * classes}, or 4 for all",
+                "mmdet 1.x has a background row first: convert it with mmdet's upgrade_model_version.py",
+            )
+    return classes
+
+
 def resized(source: State, classes: int, seed: int) -> State:
     """The source's tensors with heads for another number of classes, these freshly initialised.
 
@@ -73,8 +95,8 @@ def resized(source: State, classes: int, seed: int) -> State:
     """
     generator = torch.Generator().manual_seed(seed)
     state = {name: tensor.clone() for name, tensor in source.items()}
-    heads = [name for name in source if name.split(".")[-2:-1] in ([CLASSIFICATION], [REGRESSION])]
-    if not heads:
+    heads = [*_layers(source, CLASSIFICATION), *_layers(source, REGRESSION)]
+    if not _layers(source, CLASSIFICATION):
         raise KitError(f"not a detector's checkpoint: it has no {CLASSIFICATION} layer")
     for name in heads:
         classification = name.split(".")[-2] == CLASSIFICATION
@@ -86,6 +108,17 @@ def resized(source: State, classes: int, seed: int) -> State:
         if name.endswith("weight"):
             state[name].normal_(0, 0.01 if classification else 0.001, generator=generator)
     return state
+
+
+def _layers(state: State, layer: str) -> State:
+    """The weights and biases of the layers of a name."""
+    return {name: tensor for name, tensor in state.items() if name.split(".")[-2:-1] == [layer]}
+
+
+def _height(name: str, tensor: Tensor) -> int:
+    if tensor.dim() == 0:
+        raise KitError(f"the checkpoint is of another architecture: {name} is a single number")
+    return int(tensor.shape[0])
 
 
 def _classes(source: State, name: str) -> int:
@@ -110,7 +143,7 @@ def _rows(
                 f"{name} has {target.shape[0]} rows, the class map {wanted} classes and background"
             )
         return np.append(class_map, classes)
-    per_class = target.shape[0] != 4
+    per_class = target.shape[0] != 4 or wanted == 1
     if per_class and target.shape[0] != 4 * wanted:
         raise KitError(f"{name} has {target.shape[0]} rows, the class map {wanted} classes")
     if source.shape[0] == 4:  # one regression for all classes serves every class

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from kit.config import Config, DetectorModel
 from kit.errors import KitError
@@ -12,8 +15,6 @@ from kit.stages.family import OBJECTS
 from kit.stages.splits import CLASSES, picture_folder, split_boxes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kit.detector.checkpoint import State
 
 
@@ -71,9 +72,11 @@ def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
         "images": str(folder),
         "start": settings.start,
         "limit": settings.sampling_limit,
+        **({"classes": str(model.classes)} if model.classes else {}),
     }
     truth = config.data.train.boxes or config.data.train.relations
-    inputs = [*truth, *(path for path in (model.weights, settings.class_map) if path)]
+    files = (model.weights, settings.class_map, model.classes)
+    inputs = [*truth, *(path for path in files if isinstance(path, Path))]
     made_from = run.key(choice, inputs, after=[f"source-{name}"] if own_source else [])
     own = f"detector-{name}"
     join(settings)
@@ -90,10 +93,9 @@ def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
 
 def starting_weights(run: Run, name: str, folder: Path) -> State | None:
     """The weights that a detector's training begins with, by `detector.start`; the report goes to `folder`."""
-    from kit.detector.checkpoint import read_state
-    from kit.detector.classmap import build_class_map, class_indices, read_class_map, source_names
+    from kit.detector.classmap import build_class_map, class_indices, read_class_map
     from kit.detector.processes import is_first
-    from kit.detector.transfer import transfer_weights
+    from kit.detector.trained import read_trained
     from kit.files import write_json
     from kit.stages.training import fresh_weights
 
@@ -102,16 +104,22 @@ def starting_weights(run: Run, name: str, folder: Path) -> State | None:
     if settings.start == "scratch":
         return None
     weights = model.weights or run.folder(f"source-{name}") / "weights.pth"
-    names = source_names(str(weights))
+    trained = read_trained(weights, model.classes, named=settings.start == "pwt")
     target = fresh_weights(model.architecture, len(CLASSES), config.seed)
-    chosen = read_class_map(settings.class_map, names) if settings.class_map else class_indices(names)
-    state, report = transfer_weights(read_state(weights), target, chosen)
+    bases: dict[str, str] = {}
+    if settings.start == "new-heads":
+        chosen = np.full(len(CLASSES), -1)
+    elif settings.class_map:
+        chosen = read_class_map(settings.class_map, trained.names)
+    else:
+        chosen = class_indices(trained.names, model.classes or weights)
+        bases = {m.name: m.basis for m in build_class_map(trained.names)}
+    state, report = trained.transferred(target, chosen)
     if settings.start == "new-heads":
         heads = [n for n in state if n.split(".")[-2:-1] in (["fc_cls"], ["fc_reg"])]
         state |= {n: target[n] for n in heads}
         report.rows = {n: (0, target[n].shape[0]) for n in heads}
     matched = int((chosen >= 0).sum())
-    bases = {m.name: m.basis for m in build_class_map(names)} if not settings.class_map else {}
     write_json(folder / "transfer.json", {"matched": matched, "basis": bases, **report.as_dict()})
     if settings.start == "pwt" and is_first():
         notice(f"detector-{name}: {matched} of {len(CLASSES)} classes take their weights from {weights}")
@@ -128,4 +136,4 @@ def detector_model(config: Config, name: str) -> DetectorModel:
 
 
 def _common(config: Config, model: DetectorModel) -> dict[str, Any]:
-    return {"model": model.model_dump(), "seed": config.seed}
+    return {"model": model.model_dump(exclude={"classes"}), "seed": config.seed}

@@ -1,0 +1,111 @@
+"""Weights that a detector starts from: a checkpoint, and the names of its classes, known to fit its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.detector.checkpoint import State, names_in, read_checkpoint, weights_of
+from kit.detector.classmap import source_names
+from kit.detector.names import background
+from kit.detector.transfer import CLASSIFICATION, Report, head_classes, transfer_weights
+from kit.errors import FileFault, KitError
+from kit.progress import notice
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint's weights and its class names, one for each row of its heads but the background."""
+
+    path: Path
+    state: State
+    names: tuple[str, ...]
+
+    def transferred(self, target: State, class_map: NDArray[np.int64]) -> tuple[State, Report]:
+        """`transfer_weights` from these weights; its errors name the checkpoint."""
+        try:
+            return transfer_weights(self.state, target, class_map)
+        except KitError as error:
+            raise FileFault(self.path, error.message, hint=error.hint) from None
+
+
+def read_trained(path: Path, classes: str | Path | None, named: bool = True) -> Trained:
+    """A detector's checkpoint and its class names.
+
+    classes: coco or a names file; None takes what the checkpoint says itself. named: without, its classes do not
+    matter and have no names. Raises KitError where it is no detector's, where nobody names its classes, and where
+    the names are not as many as the rows of its heads.
+    """
+    checkpoint = read_checkpoint(path)
+    state, own = weights_of(checkpoint, path), names_in(checkpoint, path)
+    count = _count(path, state)
+    if count is None:
+        raise FileFault(path, f"not a detector's checkpoint: it has no {CLASSIFICATION} layer")
+    if not named:
+        return Trained(path, state, ())
+    if classes is None:
+        names = _named(path, own)
+        _check(names, count, path, path)
+    else:
+        names = source_names(classes)
+        _check(names, count, classes, path)
+        _compare(names, own, classes, path)
+    return Trained(path, state, names)
+
+
+def own_names(path: Path) -> tuple[str, ...]:
+    """The class names that a checkpoint gives itself. Raises KitError, also where they do not fit its heads."""
+    checkpoint = read_checkpoint(path)
+    names = _named(path, names_in(checkpoint, path))
+    count = _count(path, weights_of(checkpoint, path))
+    if count is not None:
+        _check(names, count, path, path)
+    return names
+
+
+def _count(path: Path, state: State) -> int | None:
+    try:
+        return head_classes(state)
+    except KitError as error:
+        raise FileFault(path, error.message, hint=error.hint) from None
+
+
+def _named(path: Path, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    if names is None:
+        raise FileFault(path, "the checkpoint does not name its classes", hint="give a names file instead")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise FileFault(path, f"it names the class {name} twice", hint="give a names file instead")
+        seen.add(name)
+    return names
+
+
+def _check(names: Sequence[str], count: int, origin: str | Path, path: Path) -> None:
+    """Raise FileFault where the names are not as many as the classes of the checkpoint's heads."""
+    if len(names) == count:
+        return
+    place = background(names)
+    if place is None:
+        hint = "give the names that it was trained with, in their order"
+    else:
+        hint = f"name {place + 1} is {names[place]}: the background, the heads' last row, has no name; take it out"
+    whose = "" if origin == path else f" ({path})"
+    raise FileFault(origin, f"{len(names)} names, the checkpoint has {count} classes{whose}", hint=hint)
+
+
+def _compare(names: Sequence[str], own: Sequence[str] | None, origin: str | Path, path: Path) -> None:
+    """Say where given names stand elsewhere than in the checkpoint's own; wholly other words are no such case."""
+    given, said = ([name.lower() for name in some] for some in (names, own or ()))
+    other = [i for i, (one, two) in enumerate(zip(given, said, strict=False)) if one != two]
+    if own is None or len(own) != len(names) or not other or not {given[i] for i in other} & set(said):
+        return
+    i, share = other[0], 100 * len(other) / len(names)
+    notice(
+        f"{origin}: {len(other)} of {len(names)} names ({share:.1f}%) are not those of {path}, first name {i + 1} "
+        f"({names[i]}, there {own[i]})"
+    )

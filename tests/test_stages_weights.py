@@ -1,0 +1,118 @@
+import json
+from contextlib import suppress
+
+import pytest
+import torch
+
+from kit.detector.checkpoint import write_state
+from kit.detector.classmap import source_names
+from kit.detector.inference import load_detector
+from kit.errors import KitError
+from kit.run import Run
+from kit.stages.detector import detector_stage, starting_weights
+from kit.stages.training import fresh_weights
+from kit.vocabulary import vocabulary
+from tests.conftest import config
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+COCO = source_names("coco")
+MAN = vocabulary().names.index("Man")
+ROW = "roi_head.bbox_head.0.fc_cls.weight"
+MODEL = "detector.models.resnext."
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Weights of 80 classes that nobody named."""
+    path = tmp_path_factory.mktemp("weights") / "w.pth"
+    state = fresh_weights("resnext-mini", 80, 1)
+    write_state(path, state, ())
+    return path, state
+
+
+def run_of(tmp_path, path, *more):
+    return Run(config(f"{MODEL}weights={path}", *more), tmp_path / "run")
+
+
+def test_a_config_names_the_classes_of_weights_that_do_not(weights, tmp_path):
+    path, source = weights
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({str(i): name for i, name in enumerate(COCO)}))
+    for classes in ("coco", names):
+        state = starting_weights(run_of(tmp_path, path, f"{MODEL}classes={classes}"), "resnext", tmp_path)
+        assert torch.equal(state[ROW][MAN], source[ROW][COCO.index("person")])
+        assert json.loads((tmp_path / "transfer.json").read_text())["matched"] == 44
+
+
+def test_new_heads_need_no_names(weights, tmp_path):
+    path, source = weights
+    state = starting_weights(run_of(tmp_path, path, "detector.start=new-heads"), "resnext", tmp_path)
+    assert torch.equal(state["backbone.conv1.weight"], source["backbone.conv1.weight"])
+    assert state[ROW].shape[0] == 58
+
+
+def test_names_that_do_not_fit_stop_a_training_before_it_starts(weights, tmp_path):
+    path, _ = weights
+    (tmp_path / "81.txt").write_text("__background__\n" + "\n".join(COCO))
+    (tmp_path / "odd.txt").write_text("\n".join(f"Ding {name}" for name in COCO))
+    for more, message in [
+        (
+            [f"{MODEL}classes={tmp_path / '81.txt'}"],
+            r"81 names, the checkpoint has 80 classes .* take it out",
+        ),
+        ([f"{MODEL}classes={tmp_path / 'odd.txt'}"], r"odd.txt: 0 of 57 classes matched"),
+        ([f"{MODEL}classes={tmp_path / 'none.txt'}"], r"none.txt: no such file"),
+        ([], r"w.pth: the checkpoint does not name its classes"),
+        (
+            [f"{MODEL}architecture=hrnet-mini", f"{MODEL}classes=coco"],
+            r"w.pth: .*another architecture: it lacks",
+        ),
+    ]:
+        with pytest.raises(KitError, match=message):
+            starting_weights(run_of(tmp_path, path, *more), "resnext", tmp_path)
+
+
+def test_names_without_weights_are_refused():
+    with pytest.raises(KitError, match=r"classes are the names of weights, but weights is not set"):
+        config(f"{MODEL}classes=coco")
+
+
+def test_the_names_are_part_of_what_a_training_is_made_from(weights, tmp_path, monkeypatch, tiny):
+    keys = []
+    names, key = tmp_path / "names.txt", Run.key
+
+    def kept(self, *args, **more):
+        keys.append(key(self, *args, **more))
+        raise KitError("far enough")
+
+    monkeypatch.setattr(Run, "key", kept)
+    for text, more in [(None, []), ("coco", ["coco"]), ("a", [names]), ("b", [names])]:
+        names.write_text(text or "")
+        run = run_of(tmp_path, weights[0], *(f"{MODEL}classes={classes}" for classes in more))
+        with suppress(KitError):
+            detector_stage(run, "resnext")
+    assert len({json.dumps(made_from, sort_keys=True) for made_from in keys}) == len(keys) == 4
+    assert "classes" not in json.dumps(keys[0])
+
+
+def test_a_detector_of_other_weights_is_one_line(weights, tmp_path):
+    path, state = weights
+    settings = config().detector
+    load_detector(settings, "resnext", path, 80)
+    write_state(tmp_path / "more.pth", {**state, "mask.weight": torch.zeros(1)}, ())
+    write_state(tmp_path / "less.pth", {n: t for n, t in state.items() if n != "backbone.conv1.weight"}, ())
+    write_state(tmp_path / "old.pth", {n: t for n, t in state.items() if "num_batches" not in n}, ())
+    load_detector(settings, "resnext", tmp_path / "old.pth", 80)
+    for name, file, classes, message in [
+        ("resnext", path, 57, r"w.pth: weights of 80 classes, but 57 are wanted$"),
+        ("hrnet", path, 80, r"w.pth: not weights of hrnet-mini: \S+ (is missing|is \(.*)$"),
+        (
+            "resnext",
+            tmp_path / "more.pth",
+            80,
+            "more.pth: not weights of resnext-mini: mask.weight is none of",
+        ),
+        ("resnext", tmp_path / "less.pth", 80, "less.pth: .*: backbone.conv1.weight is missing"),
+    ]:
+        with pytest.raises(KitError, match=message):
+            load_detector(settings, name, file, classes)

@@ -155,7 +155,8 @@ async def _attempt(
                     file.write(chunk)
                     progress(have, remote.size or part.total)
                     pace.add(len(chunk))
-            if not _told_its_end(response) and remote.size is None and not remote.sha256:
+            sure = _told_its_end(response) and (response.status == 200 or part.total is not None)
+            if not sure and remote.size is None and not remote.sha256:
                 part.total = await remote_size(web, remote.url)
                 if part.total is None:
                     raise FetchError("the server does not say how large it is", again=False)
@@ -164,7 +165,7 @@ async def _attempt(
 
 def _all_there(response: aiohttp.ClientResponse, part: _Part) -> bool:
     """Whether the server says that nothing is left to send: a part was whole and only not yet put in place."""
-    if response.status != 416:
+    if response.status != 416 or not part.have:
         return False
     total = response.headers.get("Content-Range", "").removeprefix("bytes */")
     same = total == str(part.have) and part.total in (None, part.have)

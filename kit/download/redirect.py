@@ -61,11 +61,12 @@ class Guard(ThreadedResolver):
     def __init__(self) -> None:
         super().__init__()
         self.given: set[str] = set()
+        self.known: set[str] = set()
         self.networks = {PUBLIC}
 
     def give(self, place: URL) -> None:
         """Take an address as the user's own."""
-        host = (place.host or "").rstrip(".")
+        host = (place.raw_host or "").rstrip(".")
         self.given.add(host)
         self.networks |= {literal(host) or PUBLIC}
 
@@ -73,26 +74,33 @@ class Guard(ThreadedResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses of a name. Raises FetchError where a redirect led to it and one is in another network."""
-        found = await super().resolve(host, port, family)
+        try:
+            found = await super().resolve(host, port, family)
+        except UnicodeError:  # no name
+            raise OSError(f"{host} is no name") from None
         networks = {network(result["host"]) for result in found}
-        if host.rstrip(".") in self.given:
+        host = host.rstrip(".")
+        if host not in self.given:
+            for other in sorted(networks - self.networks):
+                raise _refusal(f"to {host}", f"that is a {other} address")
+        elif host not in self.known and PUBLIC not in networks:  # a name in a network of the user's own
             self.networks |= networks
-        for other in networks - self.networks:
-            raise _refusal(f"to {host}", f"that is a {other} address")
+        self.known.add(host)
         return found
 
     def follow(self, place: URL, target: str) -> URL:
         """Where a redirect leads. Raises FetchError where it shall not be followed."""
         try:
-            found = place.join(URL(target)).with_user(None)
+            found = place.join(URL(target))
+            if found.scheme not in ("http", "https"):
+                raise _refusal(f"to {found.scheme}:", "only http and https are followed")
+            found = found.with_user(None)
         except ValueError:
             raise _refusal("", "it leads to no address") from None
-        if found.scheme not in ("http", "https") or not found.host:
-            raise _refusal(f"to {found.scheme}:", "only http and https are followed")
         where = f"to {redacted(str(found.origin()))}"
         if place.scheme == "https" and found.scheme == "http":
             raise _refusal(where, "it leads from https to http")
-        host = found.host.rstrip(".")
+        host = (found.raw_host or "").rstrip(".")
         other = literal(host) or PUBLIC
         if host not in self.given and other not in self.networks:
             raise _refusal(where, f"that is a {other} address")

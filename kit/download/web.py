@@ -60,10 +60,13 @@ class Web:
         place, own = _split(url)
         self._guard.give(place)
         for _ in range(MOST + 1):
-            async with asyncio.timeout(self.patience.connect + self.patience.read):
-                response = await self._session.request(
-                    method, place, headers={**(headers or {}), **own}, allow_redirects=False
-                )
+            try:
+                async with asyncio.timeout(self.patience.connect + self.patience.read):
+                    response = await self._session.request(
+                        method, place, headers={**(headers or {}), **own}, allow_redirects=False
+                    )
+            except UnicodeError:  # a name that is none
+                raise FetchError(NO_ADDRESS, again=False) from None
             async with response:
                 target = response.headers.get("Location", "") if response.status in REDIRECTS else ""
                 if not target:
@@ -84,7 +87,7 @@ def _split(url: str) -> tuple[URL, dict[str, str]]:
         place = place.with_user(None)
     except ValueError:
         raise FetchError(NO_ADDRESS, again=False) from None
-    if place.scheme not in ("http", "https") or not place.host:
+    if place.scheme not in ("http", "https") or not place.raw_host:
         raise FetchError(NO_ADDRESS, again=False)
     return place, own
 

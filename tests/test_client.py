@@ -153,7 +153,6 @@ ODD = [
     '{"submissions": [{"ref": [], "status": []}]}',
     '{"submissions": [7]}',
     '{"submissions": 7}',
-    "[]",
     "7",
 ]
 

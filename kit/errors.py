@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kit.address import redacted
+
 LONGEST = 600  # characters of a message: what a user can read in one line
 
 
 def printable(text: str, longest: int = LONGEST) -> str:
-    """One line that a terminal shows as it is: control characters escaped, white space folded, its middle cut."""
-    text = " ".join(text[: 100 * longest].split())
+    """One line that a terminal shows as it is: control characters escaped, white space folded, its middle cut;
+    addresses without their secrets.
+    """
+    text = redacted(" ".join(text[: 100 * longest].split()))
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(text) <= longest:
         return text

@@ -43,7 +43,7 @@ def clock_skew(header: str) -> float | None:
 
 def _moment(header: str) -> datetime | None:
     try:
-        when = parsedate_to_datetime(header)
-    except ValueError:
+        when = parsedate_to_datetime(header[:100])
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)

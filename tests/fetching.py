@@ -6,7 +6,7 @@ import numpy as np
 
 from kit.download.fetch import fetch
 from kit.download.registry import Remote
-from kit.download.web import open_session
+from kit.download.web import open_web
 from kit.patience import Patience
 
 DATA = np.random.default_rng(0).bytes(300_000)
@@ -19,9 +19,9 @@ STOP = ["cut 100000", "status 500"]  # with one try: some bytes come, then no mo
 
 def get(server, path, patience=HASTY, options=None, **known):
     async def run():
-        async with open_session(patience) as session:
+        async with open_web(patience) as web:
             remote = Remote(f"{server.url}/f.bin", path, **known)
-            return await fetch(session, remote, patience, **(options or {}))
+            return await fetch(web, remote, patience, **(options or {}))
 
     return asyncio.run(run())
 

@@ -143,3 +143,48 @@ def test_a_file_of_the_competition(client, kaggle, tmp_path, monkeypatch):
     (tmp_path / "none").mkdir()
     with pytest.raises(KaggleError, match=r"no file b.csv"):
         client.download("b.csv", tmp_path / "none")
+
+
+ODD = [
+    '{"submissions": [{"ref": 1, "status": "SOMETHING_NEW"}]}',
+    '{"submissions": [{"ref": "many", "status": "PENDING"}]}',
+    '{"submissions": [{"ref": -4, "status": "PENDING"}]}',
+    '{"submissions": [{"ref": 99999999999999999999999999, "status": "PENDING"}]}',
+    '{"submissions": [{"ref": [], "status": []}]}',
+    '{"submissions": [7]}',
+    '{"submissions": 7}',
+    "7",
+]
+
+
+@pytest.mark.parametrize("answer", ODD)
+def test_odd_answers_are_one_line_or_nothing(client, kaggle, answer):
+    kaggle.tricks["ListSubmissions"] = [f"answer {answer}"] * 3
+    with pytest.raises(KaggleError, match="Kaggle's answer is not understood") as caught:
+        client.submissions()
+    assert "\n" not in str(caught.value)
+    assert caught.value.unsure
+
+
+def test_what_kaggle_writes_is_cut_and_escaped(client, kaggle):
+    words = "\\u001b[31mred\\r\\n" + "x" * 100_000
+    kaggle.tricks["ListSubmissions"] = [
+        'answer {"submissions": [{"ref": 1, "status": "COMPLETE", "publicScore": "inf", "privateScore": "nan", '
+        f'"description": "{words}", "errorDescription": "{words}"}}]}}'
+    ]
+    (answer,) = client.submissions()
+    for text in (answer.description, answer.error):
+        assert text.startswith("\\x1b[31mred x")
+        assert len(text) <= 600
+    assert (answer.public, answer.private) == (None, None)
+    kaggle.tricks["ListSubmissions"] = ["status 400 \x1b[31mred" + "y" * 100_000]
+    with pytest.raises(KaggleError, match=r"Kaggle refuses \(400\): \\x1b\[31mredyyy") as caught:
+        client.submissions()
+    assert len(str(caught.value)) < 700
+
+
+def test_references_that_are_none_are_not_taken(client, kaggle, file):
+    kaggle.tricks["CreateSubmission"] = ['answer {"message": "Successfully submitted", "ref": -7}']
+    with pytest.raises(KaggleError, match="not understood") as caught:
+        submit(client, file)
+    assert caught.value.unsure

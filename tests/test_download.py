@@ -12,6 +12,7 @@ from kit.config import load_config
 from kit.data.photos import photo_names
 from kit.download.plan import Choice, wanted_files, wanted_photos, wanted_splits
 from kit.errors import KitError
+from kit.run import Run
 from kit.tables.official import read_relations
 from kit.vocabulary import vocabulary
 from tests.conftest import SAMPLE
@@ -207,3 +208,179 @@ def test_photos_need_what_names_them(kit, published, options):
         "challenge-2019-train-vrd.csv is not there; it names the photos: `kit download annotations` first"
         in err
     )
+
+
+@pytest.mark.parametrize("more", [["--classes", "Piano"], ["--predicates", "under"]])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_choice_that_fits_no_photo_is_one_line(kit, published, options, tmp_path, more, dry):
+    table = (
+        "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel\n"
+    )
+    published.files["/challenge-2019-train-vrd.csv"] = (
+        table + "aa00000000000001,/m/04bcr3,/m/083vt,0.1,0.6,0.2,0.7,0.1,0.6,0.2,0.7,is\n"
+    ).encode()
+    boxes = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"
+    published.files["/challenge-2019-train-vrd-bbox.csv"] = (
+        boxes + "aa00000000000001,/m/04bcr3,0.1,0.6,0.2,0.7,0\n"
+    ).encode()
+    kit("download", NEW, *options)
+    code, out, err = kit("download", "photos", "--split", "train", *more, *dry, *options)
+    assert (code, out) == (2, "")
+    told = f"no photo fits {' '.join(more)}"
+    assert err == f"photos train: {told}\nkit: {told}; choose others\n"
+    code, out, err = kit("download", "photos", "--split", "train", "--split", "val", *more, *dry, *options)
+    assert code in (0, 2)  # the others may have some
+    assert f"photos train: {told}\n" in err
+
+
+def test_files_without_rows_name_no_photo(kit, published, options, tmp_path):
+    for name in ("challenge-2019-train-vrd.csv", "challenge-2019-train-vrd-bbox.csv"):
+        published.files[f"/{name}"] = published.files[f"/{name}"].split(b"\n")[0] + b"\n"
+    code, out, err = kit("download", *options)
+    assert code == 0, err
+    assert err.count("photos train: no photo is named by the files of the config\n") == 1
+    assert "photos val: 60 got" in out
+    for more in ([], ["--dry-run"], ["--classes", "Man"], ["--limit", "3"]):
+        code, _, err = kit("download", "photos", "--split", "train", *more, *options)
+        assert code == 2
+        assert "kit: no photo " in err
+    code, _, err = kit("download", "photos", "--limit", "0", *options)
+    assert code == 2
+    assert "--limit" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a/b", "a\x00b", "a\rb", "x" * 300, "é", "a b", "a?b", "\x1b[31m", "."]
+)
+def test_ids_that_can_be_no_files_are_refused(kit, published, options, tmp_path, name):
+    published.files[SAMPLE] = f'ImageId,PredictionString\n"{name}",\n'.encode()
+    code, out, err = kit("download", "test", *options)
+    assert code in (1, 2)
+    assert out.replace(f"{tmp_path}", "").count("\n") <= 1
+    assert "\x1b" not in err
+    assert "\x00" not in err
+    assert err.count("\n") == 2
+    assert max(map(len, err.split("\n"))) < 700
+    assert not any("challenge2018" in path for path in published.seen)
+
+
+def test_ids_in_upper_case_are_ids(kit, published, options, tmp_path):
+    name = "ABCDEF0123456789"
+    photo = next(data for path, data in published.files.items() if path.startswith("/challenge2018/"))
+    published.files |= {
+        SAMPLE: f"ImageId,PredictionString\n{name},\n".encode(),
+        f"/challenge2018/{name}.jpg": photo,
+    }
+    code, out, _ = kit("download", "test", *options)
+    assert (code, out.splitlines()[-1]) == (0, "photos test: 1 got, 0 there, 0 missing, 0 failed")
+    (path,) = (tmp_path / "data").rglob(f"{name}.jpg")
+    assert path.read_bytes() == photo
+    assert kit("download", "test", "--verify", *options)[:2] == (
+        0,
+        out.splitlines()[-1].replace("1 got, 0", "0 got, 1") + "\n",
+    )
+
+
+def test_a_folder_of_photos_may_be_a_link(kit, published, options, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data/train").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/validation").symlink_to(tmp_path / "nowhere")
+    code, _, err = kit("download", *options)
+    assert code == 1
+    assert list((tmp_path / "elsewhere").rglob("*.jpg"))
+    assert re.search("not got: photos val: .*validation: cannot be written", err)
+
+
+def test_what_is_there_needs_no_right_to_write(kit, published, options, tmp_path):
+    kit("download", *options)
+    for path in (tmp_path / "data").glob(".*.lock"):
+        path.unlink()
+        path.mkdir()  # opening it to write fails, whoever one is
+    code, out, err = kit("download", *options)
+    assert (code, err) == (0, "")
+    assert "photos train: 0 got" in out
+
+
+def test_a_password_of_the_mirror_is_nowhere(kit, published, options, tmp_path):
+    own = published.url.replace("http://", "http://me:s3cret@")
+    setting = ["--set", f"data.download.mirror={own}"]
+    code, out, err = kit("download", "annotations", *options, *setting)
+    assert code == 0, err
+    said = out + err
+    published.tricks["/challenge-2019-classes-vrd.csv"] = ["status 500"] * 4
+    (tmp_path / "data/challenge-2019-classes-vrd.csv").unlink()
+    _, out, err = kit("download", "annotations", *options, *setting)
+    assert (
+        f"not got: {published.url.replace('://', '://***@')}/challenge-2019-classes-vrd.csv: HTTP 500" in err
+    )
+    said += out + err + kit("config", *options, *setting)[1]
+    loaded = load_config(str(options[1]), setting[1:])
+    Run(loaded, tmp_path / "run").write_config()
+    assert loaded.data.download.address() == own
+    said += repr(loaded) + json.dumps(loaded.model_dump(mode="json"))
+    for wrong in ("data.download.mirror=[%s]", "data.download=%s", "data.download.mirrors=%s", "data.%s"):
+        code, out, err = kit("config", *options, "--set", wrong % own)
+        assert code == 2
+        said += out + err
+    for bad in (own.replace("://", ":/"), own.replace("http", "htp"), own.replace(":s3cret", ":s3/cret")):
+        code, out, err = kit("download", "annotations", *options, "--set", f"data.download.mirror={bad}")
+        assert code in (1, 2)
+        said += (out + err).replace("s3/cret", "s3cret")
+    files = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".jpg"]
+    assert files
+    said += "".join(p.read_text(errors="replace") for p in files)
+    assert "s3cret" not in said
+
+
+def test_a_copy_of_the_config_takes_the_secrets_from_the_environment(
+    kit, published, options, tmp_path, monkeypatch
+):
+    own = published.url.replace("http://", "http://me:s3cret@")
+    Run(load_config(str(options[1]), [f"data.download.mirror={own}"]), tmp_path / "run").write_config()
+    copy = ["--config", tmp_path / "run/config.yaml"]
+    code, _, err = kit("download", NEW, *copy)
+    assert code == 2
+    assert "its secrets are not kept; KIT_MIRROR is not set; set KIT_MIRROR to the whole address" in err
+    monkeypatch.setenv("KIT_MIRROR", "https://me:s3cret@other")
+    code, _, err = kit("download", NEW, *copy)
+    assert code == 2
+    assert "KIT_MIRROR is another address" in err
+    assert "s3cret" not in err
+    monkeypatch.setenv("KIT_MIRROR", own)
+    assert kit("download", NEW, *copy)[0] == 0
+    assert kit("submissions", "--offline", *copy)[0] == 0  # what asks no mirror needs no secrets
+
+
+@pytest.mark.parametrize("place", ["file", "folders", "nothing"])
+def test_a_mirror_that_is_no_mirror_is_a_line_a_file(kit, options, tmp_path, place):
+    mirror = tmp_path / "mirror"
+    if place == "file":
+        mirror.write_text("no folder")
+    elif place == "folders":
+        for remote in wanted_files(load_config(str(options[1])), "annotations"):
+            (mirror / remote.path.name).mkdir(parents=True)
+    code, out, err = kit("download", "annotations", *options, "--set", f"data.download.mirror={mirror}")
+    assert (code, out) == (1, "")
+    why = {"file": "Not a directory", "folders": "not a file", "nothing": "No such file or directory"}[place]
+    assert all(why in line for line in err.splitlines()[:-1])
+    assert len(err.splitlines()) == 16
+
+
+@pytest.mark.parametrize("damage", ["x" * 300_000, "\x00\x01\n", "a,b,c\n,,\n", '"open\n'])
+def test_damaged_notes_beside_the_photos_are_no_fault(kit, published, options, tmp_path, damage):
+    kit("download", *options)
+    folder = tmp_path / "data/validation"
+    (folder / "missing.csv").write_text(damage)
+    for path in folder.glob("*/digests.csv"):
+        path.write_text(damage)
+    (tmp_path / "data/downloads.json").write_text(damage)
+    code, out, err = kit("download", "--verify", *options)
+    assert (code, err) == (0, "")
+    assert "photos val: 0 got, 60 there, 0 missing, 0 failed" in out
+    (folder / "missing.csv").unlink()
+    (folder / "missing.csv").mkdir()
+    code, out, err = kit("download", "photos", *options)
+    assert code == 1
+    assert "missing.csv: cannot be read (Is a directory); take it away" in err

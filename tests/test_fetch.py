@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from kit.download.fault import FetchError
 from kit.download.fetch import is_whole
 from kit.download.registry import Remote
-from kit.download.web import FetchError
 from kit.patience import Patience
 from tests.badserver import serving
 from tests.fetching import DATA, ONCE, get, left

@@ -1,7 +1,7 @@
 import pytest
 
+from kit.download.fault import FetchError
 from kit.download.jpeg import scaled, whole_jpeg
-from kit.download.web import FetchError
 from tests.test_photos import jpeg
 
 

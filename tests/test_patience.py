@@ -38,3 +38,24 @@ def test_dates():
     assert retry_after(earlier) == 0
     assert clock_skew("") is None
     assert clock_skew("today") is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Mon, 99999999999999999999 Jan 2020 00:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 01 Jan 2020 00:00:00 +999999999999",
+        ", , ,",
+        "x" * 100_000,
+    ],
+)
+def test_dates_that_are_none_say_nothing(header):
+    assert retry_after(header) is None
+    assert clock_skew(header) is None
+
+
+@given(st.text())
+def test_any_text_is_a_date_or_none(header):
+    for seconds in (retry_after(header), clock_skew(header)):
+        assert seconds is None or isinstance(seconds, float)

@@ -54,14 +54,31 @@ def test_all_photos_many_at_once(server, tmp_path):
     assert sum(server.seen.values()) == 40
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+@pytest.mark.parametrize("place", [0, 5, 39])
+def test_a_passing_refusal_is_asked_again_before_it_counts(server, tmp_path, status, place):
+    server.tricks[f"/train/{NAMES[place]}.jpg"] = [f"status {status}"]
+    tally = get(server, tmp_path)
+    assert (tally.got, tally.missing, tally.failures(), tally.stopped) == (40, 0, 0, "")
+    assert not (tmp_path / "missing.csv").exists()
+    assert server.seen[f"/train/{NAMES[place]}.jpg"] == 2
+
+
+def test_what_fails_otherwise_when_asked_again_is_not_taken_for_gone(server, tmp_path):
+    server.tricks[f"/train/{NAMES[5]}.jpg"] = ["status 404", *["status 500"] * 3]
+    tally = get(server, tmp_path)
+    assert (tally.got, tally.missing, tally.causes) == (39, 0, {"HTTP 500": 1})
+    assert list(read_missing(tmp_path)) == []
+
+
 def test_what_is_gone_is_noted_and_not_asked_for_again(server, tmp_path):
     del server.files[f"/train/{NAMES[3]}.jpg"]
-    server.tricks[f"/train/{NAMES[5]}.jpg"] = ["status 403"]
+    server.tricks[f"/train/{NAMES[5]}.jpg"] = ["status 403"] * 2
     assert get(server, tmp_path).missing == 2
     assert (tmp_path / "missing.csv").read_text().splitlines()[0] == "ImageID,Reason"
     assert set(read_missing(tmp_path)) == {NAMES[3], NAMES[5]}
     assert get(server, tmp_path).missing == 2
-    assert server.seen[f"/train/{NAMES[3]}.jpg"] == 1
+    assert server.seen[f"/train/{NAMES[3]}.jpg"] == 2
     tally = get(server, tmp_path, ask_again=True)
     assert (tally.got, tally.missing) == (1, 1)
     assert set(read_missing(tmp_path)) == {NAMES[3]}
@@ -138,6 +155,26 @@ def test_many_that_are_truly_gone_do_not_hold_up_the_rest(server, tmp_path):
     assert sorted(read_missing(tmp_path)) == gone
 
 
+def test_the_causes_that_are_told_have_an_end(server, tmp_path):
+    for i, name in enumerate(NAMES):
+        server.tricks[f"/train/{name}.jpg"] = [f"status {411 + i}"]
+    server.tricks[f"/train/{NAMES[14]}.jpg"] = ["status 460"]
+    server.tricks[f"/train/{NAMES[18]}.jpg"] = ["status 461"]
+    causes = get(server, tmp_path).causes
+    assert sum(causes.values()) == 40
+    assert len(causes) == 21
+    assert causes["another cause"] == 20
+
+
+def test_a_photo_without_an_end_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("kit.download.photos.LARGEST", 1 << 20)
+    server.packed = True
+    server.files[f"/train/{NAMES[0]}.jpg"] = bytes(5 << 20)  # some kB on the line
+    tally = get(server, tmp_path, NAMES[:2])
+    assert (tally.got, [*tally.causes]) == (1, ["larger than 1 MB"])
+    assert server.seen[f"/train/{NAMES[0]}.jpg"] == 1
+
+
 def test_a_few_that_are_gone_at_the_end(server, tmp_path):
     tally = get(server, tmp_path, far(3))  # all of them, and none of the album was ever there
     assert (tally.failures(), tally.stopped) == (3, "")
@@ -150,7 +187,7 @@ def test_a_few_that_are_gone_at_the_end(server, tmp_path):
 def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
     album = Album(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
     (cause,) = asyncio.run(fetch_photos(album, NAMES[:2], 8, HASTY)).causes
-    assert server.url in cause
+    assert server.url.replace("http://", "http://***@") in cause
     assert "hidden" not in cause
 
 
@@ -171,7 +208,7 @@ def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 500"] * 3
     tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
     assert (tally.failures(), tally.there, path.read_bytes()) == (1, 1, b"damaged")
-    server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 404"]
+    server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 404"] * 2
     tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
     assert [*tally.causes] == ["damaged, and the server has it no more (HTTP 404)"]
     assert list(read_missing(tmp_path)) == []

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from kit.download.web import FetchError
+from kit.download.fault import FetchError
 from tests.badserver import serving
 from tests.fetching import DATA, ONCE, STOP, get, left
 

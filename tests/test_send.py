@@ -231,12 +231,26 @@ def test_records_that_cannot_be_read_stop_everything(record, folder):
     assert read_records(folder) == []
     good = asdict(record)
     wrong = [{**good, "state": "strange"}, {**good, "sha256": None}, {**good, "private": "0.3"}]
-    for text in ("{", "[]", '{"id": "a"}', *map(json.dumps, wrong)):
-        (folder / "a.json").write_text(text)
-        with pytest.raises(KitError, match=r"a\.json: no record of a submission .*; mend it"):
+    path = folder / f"{record.id}.json"
+    for text in ("", "{", "[]", "[" * 100_000, '{"id": "a"}', "\0", "\ud800", *map(json.dumps, wrong)):
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        with pytest.raises(KitError, match=r"\.json: no record of a submission .*; mend it") as caught:
             read_records(folder)
-    (folder / "a.json").write_text(json.dumps(good))
+        assert "\n" not in str(caught.value)
+    path.write_text(json.dumps(good))
     assert read_records(folder) == [record]
+    (folder / "copy.json").write_text(json.dumps(good))
+    with pytest.raises(
+        KitError, match=r"copy\.json: the record of another name \(.*\), a copy\?; move it away"
+    ):
+        read_records(folder)
+    (folder / "copy.json").write_text(json.dumps({**good, "id": "../../elsewhere"}))
+    with pytest.raises(KitError, match=r"copy\.json: the record of another name"):
+        read_records(folder)
+    (folder / "copy.json").unlink()
+    (folder / "folder.json").mkdir()
+    with pytest.raises(KitError, match=r"folder\.json: cannot be read \(Is a directory\)"):
+        read_records(folder)
 
 
 def test_one_at_a_time(folder):

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -205,9 +205,7 @@ def test_another_kit_at_work_keeps_both_commands_waiting(kit, kaggle, words, fil
     assert code == 2
     assert "another kit is at work on the submissions; wait for it" in err
     assert kaggle.seen["StartSubmissionUpload"] == 0
-    (file.parent / "submissions/a.json").write_text(
-        json.dumps(asdict(replace(new_record(SLUG, file, ""), state="pending", ref=1)))
-    )
+    replace(new_record(SLUG, file, ""), state="pending", ref=1).save(file.parent / "submissions")
     code, _, err = kit("submissions")
     assert code == 1
     assert "not brought up to date: submissions: another kit is at work" in err

@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 
 from kit.download import web
-from kit.download.web import FetchError, Pace, patiently, shown
+from kit.download.fault import FetchError
+from kit.download.web import Pace, patiently
 from kit.patience import Patience
 
 HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.001)
@@ -57,6 +58,7 @@ def test_a_try_that_got_further_does_not_count_unless_it_was_slow():
         (aiohttp.ClientConnectorCertificateError(None, ValueError()), "its certificate is not trusted", 3),
         (aiohttp.ServerDisconnectedError(), "the connection was cut", 3),
         (ConnectionResetError(), "the connection was cut", 3),
+        (aiohttp.ClientResponseError(None, (), status=400), "the server's answer is not understood", 3),
         (aiohttp.InvalidURL("x"), "no address (that of a proxy begins with http://)", 1),
         (OSError(28, "No space left on device"), "it cannot be written (No space left on device)", 1),
         (
@@ -81,9 +83,3 @@ def test_an_answer_that_trickles(monkeypatch):
     pace.add(400)
     with pytest.raises(FetchError, match=r"too slow: 800 bytes in 10 s"):
         pace.add(400)
-
-
-def test_addresses_are_shown_without_their_secrets():
-    assert shown("https://me:hidden@host:1/a?b") == "https://host:1/a?b"
-    assert shown("https://host/a@b") == "https://host/a@b"
-    assert shown("some/folder") == "some/folder"

@@ -81,6 +81,7 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
 
 def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
     from kit.data.mini import build_mini, is_built
+    from kit.errors import printable
     from kit.files import json_text
     from kit.progress import notice, track
 
@@ -95,7 +96,7 @@ def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
         typer.echo(json_text({"files": [str(path) for path in files]}))
         return
     for path in files:
-        typer.echo(path)
+        typer.echo(printable(str(path)))
 
 
 def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
@@ -120,6 +121,7 @@ def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
 
 def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, json: bool) -> None:
     from kit.download import job
+    from kit.errors import printable
     from kit.files import json_text
     from kit.progress import notice
 
@@ -134,7 +136,7 @@ def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, 
         typer.echo(json_text({"files": outcome.files, "photos": photos, "failed": outcome.failed}))
     else:
         for path in outcome.files:
-            typer.echo(path)
+            typer.echo(printable(path))
         for split, counts in photos.items():
             typer.echo(f"photos {split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
     for url, cause in outcome.failed:

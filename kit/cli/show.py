@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
+from kit.errors import printable
 from kit.kaggle.board import expected_place
 from kit.kaggle.client import Answer
 from kit.kaggle.records import Record
@@ -18,13 +19,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for i, name in enumerate(columns):
         numbers = any(isinstance(row[i], (int, float)) for row in rows)
         grid.add_column(name, justify="right" if numbers else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*(_text(value) for value in row))
+        grid.add_row(*(Text(_text(value)) for value in row))
     out = StringIO()
     Console(file=out, width=200, highlight=False).print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
@@ -73,7 +75,7 @@ def to_send(record: Record, left: int | None) -> str:
         "local score": local,
         "left today": "Kaggle does not tell" if left is None else str(left),
     }
-    return "".join(f"{name:<13}{value}".rstrip() + "\n" for name, value in rows.items())
+    return "".join(f"{name:<13}{printable(value)}".rstrip() + "\n" for name, value in rows.items())
 
 
 def fate(earlier: Record | Answer) -> str:
@@ -90,7 +92,7 @@ def fate(earlier: Record | Answer) -> str:
 def scored(record: Record) -> str:
     """The scores of a submission side by side, and where they would have stood in 2019."""
     if record.state != "complete":
-        return f"{record.file}: {record.state}, reference {record.ref or 'not known'}\n"
+        return printable(f"{record.file}: {record.state}, reference {record.ref or 'not known'}") + "\n"
     rows: list[tuple[Any, ...]] = []
     for name, score in (("local", record.local), ("public", record.public), ("private", record.private)):
         ahead = "" if score is None or record.local is None or name == "local" else score - record.local
@@ -159,7 +161,7 @@ def _spread(parts: Sequence[tuple[str, dict[str, float]]]) -> list[tuple[Any, ..
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else printable(str(value))
 
 
 def size(count: int | None) -> str:

@@ -23,6 +23,7 @@ def submissions(
     json: Json = False,
 ) -> None:
     """All submissions with their state, the open ones brought up to date by what Kaggle says."""
+    from kit.address import redacted
     from kit.cli import show
     from kit.cli.common import figure_path
     from kit.config import load_config
@@ -34,7 +35,8 @@ def submissions(
     figure = figure_path(plot) if plot else None
     news = offline or _refresh(loaded)
     records = read_records(loaded.kaggle.records)
-    typer.echo(json_text([vars(r) for r in records]) if json else show.submissions(records), nl=json)
+    text = redacted(json_text([vars(r) for r in records])) if json else show.submissions(records)
+    typer.echo(text, nl=json)
     if figure is not None:
         from kit.report.board import draw
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
+from kit.address import MARK, is_address, shown
 from kit.config.base import Files, Model
+from kit.errors import KitError
 from kit.patience import Patience
+
+MIRROR = "KIT_MIRROR"  # of the environment
 
 
 class Split(Model):
@@ -45,18 +51,41 @@ class Mini(Model):
 class Download(Model):
     """How the real data comes, and how patiently Kaggle is asked.
 
-    mirror: an address or folder that holds it instead of the published places;
+    mirror: an address or folder that holds it instead of the published places; copies of the config hold
+    `***` for name, password and query, and where that stands the environment's KIT_MIRROR is the address;
     at_once: photos at a time; longest: stored with this longest side at most, null as they come; connect,
     read: seconds to wait for a connection and between two reads; tries, and the first wait between them.
     """
 
-    mirror: str | None = None
+    mirror: str | None = Field(None, repr=False)
     at_once: int = Field(64, ge=1, le=512)
     longest: int | None = Field(None, ge=64)
     connect: float = Field(20.0, gt=0)
     read: float = Field(60.0, gt=0)
     tries: int = Field(6, ge=1)
     wait: float = Field(1.0, ge=0)
+
+    @field_serializer("mirror")
+    def _without_secrets(self, mirror: str | None) -> str | None:
+        return mirror and shown(mirror)
+
+    def address(self) -> str | None:
+        """The mirror with its secrets. Raises KitError where these are not there, or it is no place."""
+        mirror = self.mirror
+        if mirror and MARK in mirror:
+            mirror = os.environ.get(MIRROR)
+            if not mirror or shown(mirror) != self.mirror:
+                why = "is another address" if mirror else "is not set"
+                hint = f"set {MIRROR} to the whole address, or give it by --set data.download.mirror"
+                raise KitError(
+                    f"data.download.mirror {self.mirror}: its secrets are not kept; {MIRROR} {why}", hint
+                )
+        if mirror and (
+            shown(mirror) != mirror if not is_address(mirror) else not re.match("https?://", mirror, re.I)
+        ):
+            hint = "an address begins with http:// or https://"
+            raise KitError(f"data.download.mirror {shown(mirror)}: neither a folder nor an address", hint)
+        return mirror if not mirror or is_address(mirror) else str(Path(mirror).expanduser())
 
     def patience(self) -> Patience:
         """How long and how often a server is asked."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,7 +17,8 @@ from kit.patience import Patience
 from kit.tables.official import image_id_array
 
 SCHEME = "kaggle://"
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error, RuntimeError)
+LARGEST = 1 << 30  # bytes of the file in a zip
 
 
 def fetch_sample(remote: Remote, patience: Patience) -> None:
@@ -62,4 +65,6 @@ def _unpacked(path: Path) -> Path:
         with archive.open(names[0]) as inner, target.open("wb") as outer:
             while block := inner.read(1 << 20):
                 outer.write(block)
+                if outer.tell() > LARGEST:
+                    raise KaggleError(f"{path.name}: a zip of more than {LARGEST >> 20} MB came", "try again")
     return target

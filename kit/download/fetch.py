@@ -15,13 +15,18 @@ from typing import IO
 
 import aiohttp
 
+from kit.address import is_address, shown
+from kit.download.fault import FetchError
 from kit.download.registry import Remote
-from kit.download.web import FetchError, Pace, patiently, refuse, remote_size
+from kit.download.web import LEAST, Pace, Web, count, patiently, refuse, remote_size
 from kit.patience import Patience
 from kit.progress import notice
 
 PAGE = "a web page came instead of the file (a log-in page of the network?)"
 TOLD = 1.0  # seconds from which on a wait is told
+LARGEST = 50 * 10**9  # bytes of a file whose size nobody tells
+LONGEST = 200  # characters of what tells a version from others; more is refused by servers
+BLOCK = 1 << 20
 Progress = Callable[[int, int | None], None]
 
 
@@ -44,9 +49,9 @@ class _Part:
     def look(self) -> None:
         """See what is on disk; without a validator it is of no use."""
         self.validator, self.total, self.have = "", None, 0
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             kept = json.loads(self.note.read_text(encoding="utf-8"))
-            self.validator, self.total = kept["validator"], kept["total"]
+            self.validator, self.total = _usable(kept["validator"]), count(str(kept["total"]))
         if self.validator and self.path.exists():
             self.have = self.path.stat().st_size
 
@@ -62,14 +67,14 @@ class _Part:
         self.note.unlink(missing_ok=True)
 
     def grew(self) -> bool:
-        """Whether more is there than ever before."""
+        """Whether clearly more is there than ever before."""
         size = self.path.stat().st_size if self.path.exists() else 0
         self.most, before = max(self.most, size), self.most
-        return size > before
+        return size >= before + LEAST
 
 
 async def fetch(
-    session: aiohttp.ClientSession,
+    web: Web,
     remote: Remote,
     patience: Patience,
     progress: Progress = lambda *_: None,
@@ -83,12 +88,14 @@ async def fetch(
     the same file is waited for.
     """
     try:
+        if not anew and is_whole(remote):  # also where nothing can be written
+            return False
         remote.path.parent.mkdir(parents=True, exist_ok=True)
         with await _lock(remote.path):
             if not anew and is_whole(remote):
                 return False
             part = _Part.of(remote.path)
-            if "://" not in remote.url:
+            if not is_address(remote.url):
                 _copy(remote, part, record)
                 return True
 
@@ -99,7 +106,7 @@ async def fetch(
             part.look()
             part.grew()
             await patiently(
-                lambda: _attempt(session, remote, part, patience, progress, record), patience, part.grew, tell
+                lambda: _attempt(web, remote, part, patience, progress, record), patience, part.grew, tell
             )
             return True
     except OSError as error:
@@ -109,12 +116,11 @@ async def fetch(
 def is_whole(remote: Remote) -> bool:
     """Whether the file is there, of the size and hash that are known."""
     try:
-        size = remote.path.stat().st_size
+        if not remote.path.is_file() or remote.size not in (None, remote.path.stat().st_size):
+            return False
+        return not remote.sha256 or sha256_of(remote.path).startswith(remote.sha256)
     except OSError:
         return False
-    if remote.size is not None and size != remote.size:
-        return False
-    return not remote.sha256 or sha256_of(remote.path).startswith(remote.sha256)
 
 
 def sha256_of(path: Path) -> str:
@@ -124,7 +130,7 @@ def sha256_of(path: Path) -> str:
 
 
 async def _attempt(
-    session: aiohttp.ClientSession,
+    web: Web,
     remote: Remote,
     part: _Part,
     patience: Patience,
@@ -135,18 +141,23 @@ async def _attempt(
     headers = {"Accept-Encoding": "identity"}
     if part.have:
         headers |= {"Range": f"bytes={part.have}-", "If-Range": part.validator}
-    async with session.get(remote.url, headers=headers) as response:
+    async with web.ask(remote.url, headers=headers) as response:
         if not _all_there(response, part):
-            _begin(response, part)
+            _begin(response, part, remote)
             pace, have = Pace(patience.read), part.have
+            most = remote.size if remote.size is not None else part.total or LARGEST
             with part.path.open("ab") as file:
                 async for chunk in response.content.iter_any():
-                    file.write(chunk)
                     have += len(chunk)
+                    if have > most:
+                        part.forget()
+                        raise FetchError(f"more than {most:,} bytes came")
+                    file.write(chunk)
                     progress(have, remote.size or part.total)
                     pace.add(len(chunk))
-            if not _told_its_end(response) and remote.size is None and not remote.sha256:
-                part.total = await remote_size(session, remote.url)
+            sure = _told_its_end(response) and (response.status == 200 or part.total is not None)
+            if not sure and remote.size is None and not remote.sha256:
+                part.total = await remote_size(web, remote.url)
                 if part.total is None:
                     raise FetchError("the server does not say how large it is", again=False)
     _finish(part, remote, record)
@@ -154,7 +165,7 @@ async def _attempt(
 
 def _all_there(response: aiohttp.ClientResponse, part: _Part) -> bool:
     """Whether the server says that nothing is left to send: a part was whole and only not yet put in place."""
-    if response.status != 416:
+    if response.status != 416 or not part.have:
         return False
     total = response.headers.get("Content-Range", "").removeprefix("bytes */")
     same = total == str(part.have) and part.total in (None, part.have)
@@ -171,7 +182,7 @@ def _told_its_end(response: aiohttp.ClientResponse) -> bool:
     return pieces or "Content-Length" in response.headers
 
 
-def _begin(response: aiohttp.ClientResponse, part: _Part) -> None:
+def _begin(response: aiohttp.ClientResponse, part: _Part, remote: Remote) -> None:
     """Decide by the answer's head whether to go on or to start over."""
     refuse(response)
     kind = response.headers.get("Content-Type", "")
@@ -181,21 +192,32 @@ def _begin(response: aiohttp.ClientResponse, part: _Part) -> None:
     validator = "" if packed else _validator(response)
     if response.status == 206:
         span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        told = int(total) if total.isdigit() else part.total
+        told = count(total) or part.total
         changed = validator not in ("", part.validator) or part.total not in (None, told)
         if changed or packed or span.partition("-")[0] != str(part.have):
             part.forget()
             raise FetchError("the server sent another part than was asked for", wait=0.01)
         part.total = told
         return
-    length = response.headers.get("Content-Length", "")
-    part.restart(validator, int(length) if length.isdigit() and not packed else None)
+    length = None if packed else count(response.headers.get("Content-Length", ""))
+    if None not in (length, remote.size) and length != remote.size:
+        raise FetchError(f"{length:,} bytes came instead of {remote.size:,}")
+    free = shutil.disk_usage(part.path.parent).free
+    if length is not None and length > free:
+        raise FetchError(f"it cannot be written ({length:,} bytes, and {free:,} are free)", again=False)
+    part.restart(validator, length)
 
 
 def _validator(response: aiohttp.ClientResponse) -> str:
     """What tells this version of a file from others; a weak ETag does not."""
     etag = response.headers.get("ETag", "")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    return _usable(etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", ""))
+
+
+def _usable(validator: str) -> str:
+    """A validator that can be sent back; empty where it cannot."""
+    good = len(validator) <= LONGEST and validator.isascii() and validator.isprintable()
+    return validator if good else ""
 
 
 def _finish(part: _Part, remote: Remote, record: Callable[[int, str], None]) -> None:
@@ -208,6 +230,9 @@ def _finish(part: _Part, remote: Remote, record: Callable[[int, str], None]) -> 
         raise FetchError(f"{size:,} bytes came instead of {wanted:,}")
     with part.path.open("rb") as file:
         page = file.read(200).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    if not size:  # no file of the registry is empty
+        part.forget()
+        raise FetchError("the file that came is empty")
     if page:  # no file of the registry begins so
         part.forget()
         raise FetchError(PAGE)
@@ -224,11 +249,25 @@ def _copy(remote: Remote, part: _Part, record: Callable[[int, str], None]) -> No
     """From a folder that serves as mirror."""
     source = Path(remote.url)
     try:
-        shutil.copyfile(source, part.path)
+        if source.exists() and not source.is_file():
+            raise FetchError(f"{shown(remote.url)}: not a file", again=False)
+        with source.open("rb") as came, part.path.open("wb") as file:
+            while block := _read(came, source):
+                file.write(block)
+        _finish(part, remote, record)
     except OSError as error:
         part.forget()
-        raise FetchError(f"{source}: {error.strerror}", gone=not source.exists(), again=False) from None
-    _finish(part, remote, record)
+        if error.filename == str(source):
+            gone = not source.exists()
+            raise FetchError(f"{shown(remote.url)}: {error.strerror}", gone=gone, again=False) from None
+        raise FetchError(f"{remote.path}: cannot be written ({error.strerror})", again=False) from None
+
+
+def _read(file: IO[bytes], source: Path) -> bytes:
+    try:
+        return file.read(BLOCK)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(source)) from None
 
 
 async def _lock(path: Path) -> IO[str]:

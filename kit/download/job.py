@@ -12,15 +12,17 @@ from importlib.util import find_spec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kit.address import below, shown
 from kit.config import Config
 from kit.download.competition import SCHEME, fetch_sample
+from kit.download.fault import FetchError
 from kit.download.fetch import fetch, is_whole, sha256_of
 from kit.download.known import known, note
 from kit.download.photos import Album, Tally, fetch_photos
-from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos, wanted_splits
+from kit.download.plan import Choice, What, fits, nothing, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
 from kit.download.shelf import damaged
-from kit.download.web import FetchError, open_session, remote_size, shown
+from kit.download.web import open_web, remote_size
 from kit.errors import KitError
 from kit.progress import Line, track
 
@@ -45,7 +47,8 @@ def download(
 ) -> Outcome:
     """Get what is not there; what fails is told at the end and tried again by the next call.
 
-    verify: also what is there but not as it came; it stays until the new one is whole.
+    verify: also what is there but not as it came; it stays until the new one is whole. Raises KitError where
+    photos alone are asked for, and none fits.
     """
     splits = wanted_splits(config, what, choice)
     outcome, files = Outcome(), wanted_files(config, what)
@@ -58,6 +61,8 @@ def download(
             _get_split(config, split, choice, ask_again, verify, outcome)
         except KitError as error:
             outcome.failed.append((f"photos {split}", str(error)))
+    if what == "photos" and not outcome.failed and not outcome.photos:
+        raise KitError(nothing(choice), "choose others")
     return outcome
 
 
@@ -68,6 +73,8 @@ def _get_split(
     if wanted is None:  # what names them is among the failures
         return
     album, ids = wanted
+    if not fits(ids, split, choice):
+        return
     bad = _damaged_photos(split, album, ids) if verify else {}
     outcome.damaged += bad.values()
     tally = asyncio.run(_get_photos(config, split, album, ids, ask_again, frozenset(bad)))
@@ -97,9 +104,9 @@ def _from_web(config: Config, remote: Remote, anew: bool, line: Line) -> bool:
         line.show(have, f"{have / 1e6:,.1f} MB")
 
     async def get() -> bool:
-        async with open_session(patience) as session:
+        async with open_web(patience) as web:
             record = partial(note, config.data.root, remote.path)
-            return await fetch(session, remote, patience, tell, record, anew)
+            return await fetch(web, remote, patience, tell, record, anew)
 
     return asyncio.run(get())
 
@@ -109,9 +116,10 @@ def _from_kaggle(config: Config, remote: Remote, anew: bool, line: Line) -> bool
     settings = config.data.download
     if remote.path.exists() and not anew:
         return False
-    if settings.mirror:
+    mirror = settings.address()
+    if mirror:
         try:
-            url = f"{settings.mirror.rstrip('/')}/{remote.url.rpartition('/')[2]}"
+            url = below(mirror, remote.url.rpartition("/")[2])
             return _from_web(config, replace(remote, url=url), anew, line)
         except FetchError as error:
             if not error.gone:
@@ -147,12 +155,14 @@ async def _get_photos(
 async def _damaged_files(config: Config, files: Sequence[Remote]) -> list[Remote]:
     """The files that are there and not as they came; without a record of that, not of the server's size."""
     bad = []
-    async with open_session(config.data.download.patience()) as session:
+    async with open_web(config.data.download.patience()) as web:
         for remote in files:
             own = known(config.data.root, remote.path)
-            expected = replace(remote, size=own.get("size"), sha256=own.get("sha256", remote.sha256))
+            expected = (
+                replace(remote, size=own.size, sha256=own.sha256) if own else replace(remote, size=None)
+            )
             if not own and not remote.sha256 and remote.path.exists():
-                expected = replace(remote, size=remote.size or await remote_size(session, remote.url))
+                expected = replace(remote, size=remote.size or await remote_size(web, remote.url))
             if remote.path.exists() and not is_whole(expected):
                 bad.append(remote)
     return bad

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.download.web import FetchError
+from kit.download.fault import FetchError
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 SCAN, ALONE = 0xDA, (0x01, *range(0xD0, 0xD8))  # the pixels' segment; markers without a length

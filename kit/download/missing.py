@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ HEADER = "ImageID,Reason\n"
 
 
 def read_missing(folder: Path) -> Iterator[str]:
-    """The ids of the photos."""
+    """The ids of the photos. Raises KitError where the file cannot be read; lines that are none are passed over."""
     yield from _rows(folder)
 
 
@@ -41,8 +40,12 @@ def tidy_missing(folder: Path) -> None:
 
 
 def _rows(folder: Path) -> dict[str, str]:
+    path = folder / MISSING
     try:
-        with (folder / MISSING).open(encoding="utf-8", errors="replace", newline="") as file:
-            return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "ImageID"}
+        with path.open(encoding="utf-8", errors="replace") as file:
+            rows = (line.strip().split(",") for line in file)
+            return {row[0]: row[1] for row in rows if len(row) == 2 and row[0] != "ImageID"}
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise KitError(f"{path}: cannot be read ({error.strerror})", "take it away") from None

@@ -15,10 +15,12 @@ from kit.config import Config
 from kit.download.photos import Album
 from kit.download.registry import Remote, remotes
 from kit.errors import KitError
+from kit.progress import notice
 from kit.tables.official import distinct_images, image_id_array, read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 
 What = Literal["annotations", "photos", "weights", "test", "all"]
+NAME = r"^[\w-]{1,200}$"  # an id: what can be a file's name everywhere
 FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "challenge2018"}
 
 
@@ -36,7 +38,7 @@ class Choice:
 
 def wanted_files(config: Config, what: What) -> list[Remote]:
     """The files of a kind that the config needs: of the weights those of its detectors."""
-    root, mirror = config.data.root, config.data.download.mirror
+    root, mirror = config.data.root, config.data.download.address()
     files = remotes("annotations", root, mirror) if what in ("annotations", "all") else []
     if what in ("weights", "all"):
         named = {m.weights.resolve() for m in config.detector.models.values() if m.weights}
@@ -72,7 +74,7 @@ def wanted_photos(config: Config, split: str, choice: Choice) -> tuple[Album, pa
     """Album and ids of the photos that a split's files name; None where these are not there. Raises KitError."""
     if not all(path.exists() for path in _named_by(config, split)):
         return None
-    urls = {r.path.name: r.url for r in remotes("photos", config.data.root, config.data.download.mirror)}
+    urls = {r.path.name: r.url for r in remotes("photos", config.data.root, config.data.download.address())}
     album = Album(urls[FOLDERS[split]], getattr(config.data, split).images, config.data.download.longest)
     return album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)
 
@@ -108,12 +110,30 @@ def _ids(config: Config, split: str, choice: Choice) -> pa.StringArray:
 
 def _safe(ids: pa.StringArray, split: str) -> pa.StringArray:
     """The ids, where all can be names of files. Raises KitError."""
-    good = pc.match_substring_regex(ids, r"^[\w-]+$")
-    if not pc.all(good).as_py():
-        first = ids[pc.index(good, False).as_py()].as_py()
+    good = pc.fill_null(pc.match_substring_regex(ids, NAME), False)
+    place = pc.index(good, False).as_py()
+    if place >= 0:
         hint = "look at the file that names it"
-        raise KitError(f"data.{split}: image id {first!r} cannot be a photo's name", hint)
+        raise KitError(f"data.{split}: image id {_short(ids[place].as_py())} cannot be a photo's name", hint)
     return ids
+
+
+def _short(name: str | None) -> str:
+    return repr(name) if name is None or len(name) <= 60 else f"{name[:60]!r} ... ({len(name)} characters)"
+
+
+def fits(ids: pa.StringArray, split: str, choice: Choice) -> bool:
+    """Whether there is a photo to get; a notice where there is none."""
+    if len(ids) == 0:
+        notice(f"photos {split}: {nothing(choice)}")
+    return len(ids) > 0
+
+
+def nothing(choice: Choice) -> str:
+    """That nothing fits, with the choice."""
+    words = (("--predicates", choice.predicates), ("--classes", choice.classes))
+    asked = " ".join(f"{option} {','.join(names)}" for option, names in words if names)
+    return f"no photo fits {asked}" if asked else "no photo is named by the files of the config"
 
 
 def _number(name: str, names: Sequence[str], kind: str) -> int:

@@ -11,14 +11,17 @@ from typing import Any
 
 import aiohttp
 
+from kit.address import below, is_address
 from kit.config import Config
 from kit.data.photos import photo_names, photo_path
+from kit.download.fault import FetchError
 from kit.download.fetch import is_whole
 from kit.download.missing import read_missing
-from kit.download.photos import Album
-from kit.download.plan import Choice, What, texts, wanted_files, wanted_photos, wanted_splits
+from kit.download.photos import Album, body
+from kit.download.plan import Choice, What, fits, nothing, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
-from kit.download.web import open_session, remote_size
+from kit.download.web import Web, open_web, remote_size
+from kit.errors import KitError
 from kit.progress import notice
 
 SAMPLE = 8  # photos at the least that are looked at for a guess of size and rate
@@ -32,20 +35,25 @@ def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
 
 async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
     settings, splits = config.data.download, wanted_splits(config, what, choice)
-    async with open_session(settings.patience()) as session:
-        rows = await _files(session, wanted_files(config, what))
+    async with open_web(settings.patience()) as web:
+        rows, some = await _files(web, wanted_files(config, what)), what != "photos"
         for split in splits:
             wanted = wanted_photos(config, split, choice)
             if wanted is None:
                 notice(f"photos {split}: known when the files that name them are there")
                 continue
             album, ids = wanted
+            some = some or len(ids) > 0
+            if not fits(ids, split, choice):
+                continue
             gone = set(read_missing(album.folder))
             there = photo_names(album.folder) if album.folder.is_dir() else set()
             todo = [name for name in texts(ids) if name not in gone and name not in there]
-            each, rate = await _look(session, album, todo[: max(SAMPLE, settings.at_once)])
+            each, rate = await _look(web, album, todo[: max(SAMPLE, settings.at_once)])
             total = None if each is None else round(each * len(todo))
             rows.append(_row(f"photos {split}", len(todo), total, rate))
+    if not some:
+        raise KitError(nothing(choice), "choose others")
     return rows
 
 
@@ -54,49 +62,47 @@ def _row(what: str, to_get: int, size: int | None, rate: float) -> dict[str, Any
     return {"what": what, "to get": to_get, "bytes": size, "seconds": seconds}
 
 
-async def _files(session: aiohttp.ClientSession, files: Sequence[Remote]) -> list[dict[str, Any]]:
+async def _files(web: Web, files: Sequence[Remote]) -> list[dict[str, Any]]:
     """A row a file; the rate is that of the start of the largest one."""
     sizes: list[int | None] = []
     for remote in files:
-        sizes.append(0 if is_whole(remote) else remote.size or await remote_size(session, remote.url))
+        sizes.append(0 if is_whole(remote) else remote.size or await remote_size(web, remote.url))
     largest = max(range(len(files)), key=lambda i: sizes[i] or 0, default=0)
-    rate = await _rate(session, files[largest].url) if files and sizes[largest] else 0.0
+    rate = await _rate(web, files[largest].url) if files and sizes[largest] else 0.0
     return [
         _row(str(remote.path), int(size != 0), size, rate) for remote, size in zip(files, sizes, strict=True)
     ]
 
 
-async def _rate(session: aiohttp.ClientSession, url: str) -> float:
+async def _rate(web: Web, url: str) -> float:
     """Bytes a second, by the first ones of a file; 0 where that cannot be seen."""
-    if not url.startswith("http"):
+    if not is_address(url):
         return 0.0
     start, came = time.perf_counter(), 0
     try:
-        async with session.get(url, headers={"Range": f"bytes=0-{START - 1}"}) as response:
+        async with web.ask(url, headers={"Range": f"bytes=0-{START - 1}"}) as response:
             while response.status in (200, 206) and came < START:
                 block = await response.content.read(START)
                 came += len(block)
                 if not block:
                     break
-    except (aiohttp.ClientError, TimeoutError, OSError):
+    except (FetchError, aiohttp.ClientError, TimeoutError, OSError):
         return 0.0
     return came / max(time.perf_counter() - start, 1e-6)
 
 
-async def _look(
-    session: aiohttp.ClientSession, album: Album, names: Sequence[str]
-) -> tuple[float | None, float]:
+async def _look(web: Web, album: Album, names: Sequence[str]) -> tuple[float | None, float]:
     """Bytes of a photo and bytes a second, by a few of them."""
 
     async def one(name: str) -> int:
-        url = f"{album.url}/{name}.jpg"
-        if "://" not in url:
+        url = below(album.url, f"{name}.jpg")
+        if not is_address(url):
             path = photo_path(Path(album.url), name)
-            return path.stat().st_size if path.exists() else 0
+            return path.stat().st_size if path.is_file() else 0
         try:
-            async with session.get(url) as response:
-                return len(await response.read()) if response.status == 200 else 0
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            async with web.ask(url) as response:
+                return len(await body(response, web.patience.read)) if response.status == 200 else 0
+        except (FetchError, aiohttp.ClientError, TimeoutError, OSError):
             return 0
 
     start = time.perf_counter()

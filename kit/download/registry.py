@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from kit.address import below
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -35,7 +37,7 @@ def remotes(what: str, root: Path, mirror: str | None = None) -> list[Remote]:
     rows = [row for row in registry() if row["what"] == what]
     return [
         Remote(
-            url=f"{mirror.rstrip('/')}/{row['name']}" if mirror else row["url"],
+            url=below(mirror, row["name"]) if mirror else row["url"],
             path=root / row["name"],
             size=int(row["size"]) if row["size"] else None,
             sha256=row["sha256"],

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from kit.data.photos import photo_path
+from kit.download.fault import FetchError
 from kit.download.jpeg import whole_jpeg
-from kit.download.web import FetchError
 from kit.errors import KitError
 
 DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was stored; the last row counts
+
+HEX = re.compile("[0-9a-f]{16}")
 
 
 def put(folder: Path, name: str, data: bytes) -> None:
@@ -60,8 +62,10 @@ def _digest(data: bytes) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
+    """Id and digest; lines that are none, and a file that cannot be read, tell nothing."""
     try:
-        with (folder / DIGESTS).open(encoding="utf-8", errors="replace", newline="") as file:
-            return {row[0]: row[1] for row in csv.reader(file) if len(row) == 2}
-    except FileNotFoundError:
+        with (folder / DIGESTS).open(encoding="utf-8", errors="replace") as file:
+            rows = (line.strip().split(",") for line in file)
+            return {row[0]: row[1] for row in rows if len(row) == 2 and HEX.fullmatch(row[1])}
+    except OSError:
         return {}

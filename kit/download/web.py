@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import aiohttp
+from yarl import URL
 
+from kit.address import is_address
+from kit.download.fault import FetchError
+from kit.download.redirect import MOST, Guard
 from kit.patience import Patience, retry_after
 
 T = TypeVar("T")
+REDIRECTS = (301, 302, 303, 307, 308)
+NO_ADDRESS = "no address (it begins with http:// or https://)"
 LEAST = 1000  # bytes that come at least within the time limit between two reads
 GONE = (403, 404, 410)
 BUSY = (408, 425, 429, 500, 502, 503, 504)
-
-
-@dataclass
-class FetchError(Exception):
-    """Why a file could not be had.
-
-    gone: the server does not have it; again: it may come at the next try; wait: seconds the server asks for;
-    slow: bytes came, and too few.
-    """
-
-    cause: str
-    gone: bool = False
-    again: bool = True
-    wait: float | None = None
-    slow: bool = False
-
-    def __str__(self) -> str:
-        return self.cause
 
 
 class Pace:
@@ -55,11 +43,64 @@ class Pace:
             self.came, self.start = 0, now
 
 
-def open_session(patience: Patience, at_once: int = 100, whole: float | None = None) -> aiohttp.ClientSession:
-    """A session with time limits, through the environment's proxy. whole: seconds for a whole answer."""
-    limits = aiohttp.ClientTimeout(total=whole, sock_connect=patience.connect, sock_read=patience.read)
-    connector = aiohttp.TCPConnector(limit=at_once)
-    return aiohttp.ClientSession(connector=connector, timeout=limits, trust_env=bool(getproxies()))
+class Web:
+    """A session of requests."""
+
+    def __init__(self, session: aiohttp.ClientSession, guard: Guard, patience: Patience) -> None:
+        self._session, self._guard, self.patience = session, guard, patience
+
+    @asynccontextmanager
+    async def ask(
+        self, url: str, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, behind redirects where these may be followed. Raises FetchError.
+
+        Name and password of the address go to its own server alone.
+        """
+        place, own = _split(url)
+        self._guard.give(place)
+        for _ in range(MOST + 1):
+            try:
+                async with asyncio.timeout(self.patience.connect + self.patience.read):
+                    response = await self._session.request(
+                        method, place, headers={**(headers or {}), **own}, allow_redirects=False
+                    )
+            except UnicodeError:  # a name that is none
+                raise FetchError(NO_ADDRESS, again=False) from None
+            async with response:
+                target = response.headers.get("Location", "") if response.status in REDIRECTS else ""
+                if not target:
+                    yield response
+                    return
+                before, place = place, self._guard.follow(place, target)
+                own = own if place.origin() == before.origin() else {}
+        raise FetchError(f"more than {MOST} redirects", again=False)
+
+
+def _split(url: str) -> tuple[URL, dict[str, str]]:
+    """An address without name and password, and the header that says these."""
+    try:
+        place, own = URL(url), {}
+        if place.user is not None or place.password is not None:
+            words = f"{place.user or ''}:{place.password or ''}".encode()
+            own = {"Authorization": f"Basic {b64encode(words).decode()}"}
+        place = place.with_user(None)
+    except ValueError:
+        raise FetchError(NO_ADDRESS, again=False) from None
+    if place.scheme not in ("http", "https") or not place.raw_host:
+        raise FetchError(NO_ADDRESS, again=False)
+    return place, own
+
+
+@asynccontextmanager
+async def open_web(patience: Patience, at_once: int = 100) -> AsyncIterator[Web]:
+    """A session with time limits, through the environment's proxy."""
+    limits = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=patience.read)
+    guard = Guard()
+    connector = aiohttp.TCPConnector(limit=at_once, resolver=guard)
+    trust = bool(getproxies())
+    async with aiohttp.ClientSession(connector=connector, timeout=limits, trust_env=trust) as session:
+        yield Web(session, guard, patience)
 
 
 async def patiently(
@@ -101,24 +142,20 @@ def refuse(response: aiohttp.ClientResponse) -> None:
         raise FetchError(f"HTTP {response.status}", again=response.status in BUSY, wait=seconds)
 
 
-async def remote_size(session: aiohttp.ClientSession, url: str) -> int | None:
+async def remote_size(web: Web, url: str) -> int | None:
     """Bytes of a remote file; None where the server does not tell."""
-    if not url.startswith("http"):
-        return Path(url).stat().st_size if Path(url).exists() else None
+    if not is_address(url):
+        return Path(url).stat().st_size if Path(url).is_file() else None
     try:
-        async with session.head(
-            url, allow_redirects=True, headers={"Accept-Encoding": "identity"}
-        ) as response:
-            length = response.headers.get("Content-Length", "")
-            return int(length) if response.status == 200 and length.isdigit() else None
-    except (aiohttp.ClientError, TimeoutError, OSError):
+        async with web.ask(url, "HEAD", {"Accept-Encoding": "identity"}) as response:
+            return count(response.headers.get("Content-Length", "")) if response.status == 200 else None
+    except (FetchError, aiohttp.ClientError, TimeoutError, OSError):
         return None
 
 
-def shown(url: str) -> str:
-    """An address as it may be shown: without a name and password in it."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
+def count(text: str) -> int | None:
+    """A number of bytes in a header; None where it is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None
 
 
 def _fault(error: Exception) -> FetchError:
@@ -133,6 +170,8 @@ def _fault(error: Exception) -> FetchError:
         return FetchError(f"the proxy does not let it through (HTTP {error.status})")
     if isinstance(error, aiohttp.InvalidURL):
         return FetchError("no address (that of a proxy begins with http://)", again=False)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return FetchError("the server's answer is not understood")
     if isinstance(error, OSError) and not isinstance(error, (aiohttp.ClientError, ConnectionError)):
         return FetchError(f"it cannot be written ({error.strerror})", again=False)
     return FetchError("the connection was cut")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+from kit.errors import printable
 from kit.kaggle.credentials import sources
 from kit.kaggle.faults import BUSY, KaggleError, fault, no_credentials
 from kit.kaggle.wire import Wire
@@ -88,7 +90,7 @@ class Client:
             request.submission_description = description
             with self.api.build_kaggle_client() as kaggle:
                 answer = kaggle.competitions.competition_api_client.create_submission(request)
-            return int(answer.ref or 0), str(answer.message or "")
+            return _reference(answer.ref), _line(answer.message)
 
         ref, words = self._once(ask)
         if not ref and "success" not in words.lower():
@@ -203,18 +205,35 @@ class Client:
 
 
 def _answer(found: Any) -> Answer:
+    """Raises ValueError where it is not understood."""
+    status = found.status.name.lower()
+    if status not in get_args(Status):
+        raise ValueError(f"status {status}")
     return Answer(
-        ref=int(found.ref),
-        status=found.status.name.lower(),
-        description=found.description or "",
+        ref=_reference(found.ref),
+        status=status,
+        description=_line(found.description),
         public=_score(found.public_score),
         private=_score(found.private_score),
-        error=found.error_description or "",
+        error=_line(found.error_description),
     )
 
 
-def _score(text: str | None) -> float | None:
+def _reference(found: Any) -> int:
+    """Kaggle's number of a submission, 0 where it gives none. Raises ValueError, TypeError."""
+    ref = int(found or 0)
+    if not 0 <= ref < 1 << 63:
+        raise ValueError("no reference")
+    return ref
+
+
+def _line(text: Any) -> str:
+    return printable(str(text)) if text else ""
+
+
+def _score(text: Any) -> float | None:
     try:
-        return float(text) if text else None
-    except ValueError:
+        score = float(text) if text else None
+    except (ValueError, TypeError):
         return None
+    return score if score is not None and math.isfinite(score) else None

@@ -7,7 +7,7 @@ import re
 from json import JSONDecodeError
 from typing import Any
 
-from kit.errors import KitError
+from kit.errors import KitError, printable
 from kit.kaggle.credentials import HOW, SETTINGS, sources
 from kit.kaggle.wire import Wire
 from kit.patience import retry_after
@@ -167,9 +167,9 @@ def _words(response: Any) -> str:
     """What Kaggle says in its answer, in one line of at most 300 characters."""
     try:
         words = response.json()["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         words = response.reason or ""
-    return " ".join(str(words).split())[:300]
+    return printable(str(words), 300)
 
 
 def _is_limit(words: str) -> bool:

@@ -114,13 +114,29 @@ def read_records(folder: Path) -> list[Record]:
     from pydantic import TypeAdapter
 
     reader, records = TypeAdapter(Record), []
+    hint = "mend it, or move it away if its submission is known not to matter"
     for path in sorted(folder.glob("*.json")):
         try:
-            records.append(reader.validate_json(path.read_bytes(), strict=True))
-        except (OSError, ValueError) as error:
-            hint = "mend it, or move it away if its submission is known not to matter"
-            raise KitError(f"{path}: no record of a submission ({type(error).__name__})", hint) from None
+            record = reader.validate_json(path.read_bytes(), strict=True)
+        except OSError as error:
+            raise KitError(f"{path}: cannot be read ({error.strerror})", hint) from None
+        except ValueError as error:
+            raise KitError(f"{path}: no record of a submission ({_why(error)})", hint) from None
+        if record.id != path.stem:  # it would be written into another file
+            raise KitError(f"{path}: the record of another name ({record.id}), a copy?", "move it away")
+        records.append(record)
     return records
+
+
+def _why(error: ValueError) -> str:
+    """What is wrong with a record: the field, and pydantic's word on it."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 class OccupiedError(KitError):

@@ -11,7 +11,7 @@ def boxes(images=("a", "b"), image=(0, 1, 1)):
 
 def test_columns_get_their_types():
     table = boxes()
-    assert (table.image.dtype, table.label.dtype, table.box.dtype) == (np.int32, np.uint8, np.float32)
+    assert (table.image.dtype, table.label.dtype, table.box.dtype) == (np.int32, np.uint16, np.float32)
 
 
 def test_a_wrong_shape_is_told():

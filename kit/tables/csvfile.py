@@ -238,7 +238,7 @@ class CsvFile:
         for name, column in zip(source, columns, strict=True):
             if column.kind == "number":
                 values = batch.column(name)
-                good = np.isfinite(as_numpy(values) if not values.null_count else values.to_numpy(False))
+                good = np.isfinite(as_numpy(values.fill_null(float("nan")) if values.null_count else values))
                 if not good.all():
                     faults.append((int(np.argmin(good)), name))
         if faults:
@@ -263,6 +263,8 @@ class CsvFile:
         for line, fields in self.rows(good):
             if len(fields) != len(self.header):
                 problem = f"{len(fields)} fields where the header has {len(self.header)}"
+                if any("\n" in field for field in fields):
+                    problem = "a quote is opened and not closed"
                 raise FileFault(self.path, problem, line=line)
             for i, column in where:
                 problem = _field_fault(fields[i], column)

@@ -96,12 +96,17 @@ class Table:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
-        """The table that `to_arrow` wrote. Raises KeyError where a column is missing."""
+        """The table that `to_arrow` wrote.
+
+        Raises KeyError where a column is missing, ValueError or TypeError where one holds something else.
+        """
         ids = table.column("image_id").combine_chunks()
         if not pa.types.is_dictionary(ids.type):
             ids = ids.dictionary_encode()
         if isinstance(ids, pa.ChunkedArray):
             ids = ids.unify_dictionaries().chunk(0) if ids.num_chunks else pa.array([], ids.type)
+        if not pa.types.is_string(ids.type.value_type):
+            raise TypeError(f"image_id: expected texts, given {ids.type.value_type}")
         columns = {}
         for name, kind in cls.COLUMNS.items():
             names = [_corner(name, c) for c in CORNERS] if kind is BOX else [name]

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from kit.errors import FileFault
@@ -238,7 +239,9 @@ class CsvFile:
         for name, column in zip(source, columns, strict=True):
             if column.kind == "number":
                 values = batch.column(name)
-                good = np.isfinite(as_numpy(values.fill_null(float("nan")) if values.null_count else values))
+                good = np.isfinite(as_numpy(values))
+                if values.null_count:
+                    good[as_numpy(pc.indices_nonzero(pc.is_null(values)))] = False
                 if not good.all():
                     faults.append((int(np.argmin(good)), name))
         if faults:
@@ -255,7 +258,8 @@ class CsvFile:
             wrong = next((i for i, text in enumerate(texts) if not np.isfinite(flag_value(text))), None)
             if wrong is not None:
                 raise self.fault(row + wrong, name, _flag_fault(texts[wrong] or ""))
-        return pa.array(values[as_numpy(column.indices)] if len(values) else np.zeros(len(column)))
+        numbers = values[as_numpy(column.indices)]
+        return pa.Array.from_buffers(pa.float64(), len(numbers), [None, pa.py_buffer(numbers)])
 
     def _raise_first_fault(self, columns: tuple[Column, ...], good: int) -> None:
         """Raise the first fault below the rows that are known to be good."""

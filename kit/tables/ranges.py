@@ -5,6 +5,7 @@ What lies outside by more than rounding is refused, what lies outside by less is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ OVERSHOOT = 0.005  # of a side: half a per cent, a pixel of a small image
 SCORE_ROUNDING = 1e-6
 PIXELS, PERCENT = 2.0, 1.5  # from here on a value looks like one
 LONGEST_ID = 251  # bytes; with ".jpg" the 255 of a file's name
-BAD_ID = r"^\.{1,2}$|[\p{Cc}/\\]"
+BAD_ID = r"^\.{1,2}$|[\x00-\x1f\x7f-\x9f/\\]"  # as RE2 and as Python read it
+_BAD = re.compile(BAD_ID)
 Array = NDArray[Any]
 
 
@@ -83,8 +85,9 @@ def checked_scores(file: CsvFile, name: str, score: Array) -> Array:
 
 def first_bad_id(names: Sequence[str]) -> tuple[int, str] | None:
     """The first text that cannot be an image's id, and why; None where all can."""
-    bad = _bad_ids(pa.array(names, pa.string()))
-    return (int(bad[0]), _why(names[int(bad[0])])) if len(bad) else None
+    wrong = (i for i, name in enumerate(names) if not name or _length(name) > LONGEST_ID or _BAD.search(name))
+    first = next(wrong, None)
+    return None if first is None else (first, _why(names[first]))
 
 
 def refuse_bad_ids(file: CsvFile, column: str, row: int, values: pa.Array) -> None:
@@ -100,15 +103,19 @@ def refuse_bad_ids(file: CsvFile, column: str, row: int, values: pa.Array) -> No
 
 def _bad_ids(ids: pa.Array) -> NDArray[Any]:
     """The rows of ids that are none."""
-    length = pc.binary_length(ids)
-    size = pc.or_(pc.equal(length, 0), pc.greater(length, LONGEST_ID))
-    return as_numpy(pc.indices_nonzero(pc.or_(size, pc.match_substring_regex(ids, BAD_ID))))
+    length = as_numpy(pc.binary_length(ids))
+    wrong = np.flatnonzero((length == 0) | (length > LONGEST_ID))
+    texts = as_numpy(pc.indices_nonzero(pc.match_substring_regex(ids, BAD_ID)))
+    return np.union1d(wrong, texts.astype(np.int64))
+
+
+def _length(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
 
 
 def _why(name: str) -> str:
     if not name:
         return "empty where an image id belongs"
-    length = len(name.encode("utf-8", "surrogatepass"))
-    if length > LONGEST_ID:
+    if (length := _length(name)) > LONGEST_ID:
         return f"an image id of {length} bytes (at most {LONGEST_ID}): {name[:40]}..."
     return f"{name!r} cannot be an image's id: no slashes or control characters"

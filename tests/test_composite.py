@@ -53,3 +53,11 @@ def test_detections_become_is_predictions_with_equal_boxes():
     assert (NAMES[out.subject[0]], NAMES[out.object[0]]) == ("Table", "Wooden")
     assert np.array_equal(out.subject_box, out.object_box)
     assert len(to_is_predictions(Detections.empty(("a",)))) == 0
+
+
+def test_a_pair_that_is_no_composite_class_becomes_no_other():
+    wrong = (LABEL["Dog"], LABEL["Wooden"], IS)
+    assert not vocabulary().allowed[IS][wrong[:2]]
+    boxes = composite_boxes(relations([wrong, (LABEL["Piano"], LABEL["Wooden"], IS), wrong]))
+    assert [composite_names()[i] for i in boxes.label] == ["Piano is Wooden"]
+    assert len(composite_boxes(relations([wrong]))) == 0

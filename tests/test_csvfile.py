@@ -1,11 +1,12 @@
 import gzip
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from kit.errors import FileFault
-from kit.tables import csvfile
+from kit.tables import csvfile, unpack
 from kit.tables.arrow import Codes
 from kit.tables.csvfile import Column, CsvFile
 
@@ -71,6 +72,11 @@ FAULTS = {
     "control character": (b"ImageID,Score\na,1\x0c\n", "line 2, column Score: '1\\x0c' where a finite"),
     "old line ends": (b"ImageID,Score\ra,1\r", "line 1: no CSV header; lines must end with LF"),
     "binary": (b"\0\0,\0\n", "line 1: no CSV header"),
+    "semicolons": ("ImageID;Score\na;1\n", "separated by semicolons, commas belong there"),
+    "tabs": ("ImageID\tScore\na\t1\n", "separated by tabs, commas belong there"),
+    "wide": (",".join(f"c{i}" for i in range(100_000)) + "\n", "line 1: a header of 100,000 columns"),
+    "quote below": (b'ImageID,Score\na,1\n"b,2\nc,3\n', "line 3: a quote is opened and not closed"),
+    "old line ends below": (b"ImageID,Score\na,1\rb,x\rc,3\n", "line 3, column Score: 'x' where a finite"),
 }
 
 
@@ -99,11 +105,6 @@ def test_not_what_its_name_says(tmp_path, name, content):
         read(write(tmp_path / name, content))
 
 
-def test_zip_of_two_files(tmp_path):
-    with pytest.raises(FileFault, match="holds 2 files"):
-        read(zipped(tmp_path / "a.zip", **{"a.csv": TEXT, "b.csv": TEXT}))
-
-
 def test_no_such_file_and_a_folder(tmp_path):
     with pytest.raises(FileFault, match="no such file"):
         CsvFile(tmp_path / "none.csv")
@@ -130,8 +131,81 @@ def test_codes_grow_or_are_closed(tmp_path):
     assert np.issubdtype(growing.encode(column).dtype, np.int32)
 
 
-def test_a_line_longer_than_a_block(tmp_path, monkeypatch):
+LIMITED = {
+    "line": (b"ImageID,Score\na,1\n" + b"b" * (3 << 20) + b",1\n", "line 3: a line longer than 1 MB"),
+    "header": (b"I" * (3 << 20) + b",Score\na,1\n", "line 1: a line longer than 1 MB"),
+    "quote": (b'ImageID,Score\na,1\n"' + b"b,1\n" * (1 << 20), "line 3: a quote is opened and not closed"),
+    "quoted line": (b'ImageID,Score\n"' + b"b" * (3 << 20), "line 2: a line longer than 1 MB"),
+    "quoted fields": (
+        b"ImageID,Score\n" + (b'"' + b"b\n" * 1000 + b'",') * 1500,
+        "line 2: a quote is opened and not closed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_no_line_and_no_field_is_longer_than_a_block(tmp_path, monkeypatch, name, pack):
     monkeypatch.setattr(csvfile, "BLOCK", 1 << 20)
-    path = write(tmp_path / "a.csv", f"ImageID,Score\na,1\n{'b' * (3 << 20)},1\n")
-    with pytest.raises(FileFault, match="line 3: a line longer than 1 MB"):
-        read(path)
+    content, message = LIMITED[name]
+    with pytest.raises(FileFault, match=message):
+        read(write(tmp_path / "a.csv", pack(content)))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("extra", ["", "blank lines", "quotes", "quoted line end"])
+def test_the_line_of_a_row(tmp_path, monkeypatch, end, extra):
+    monkeypatch.setattr(unpack, "BUFFER", 4096)
+    lines, numbers = ["ImageID,Score"], []
+    for i in range(5_000):
+        if extra == "blank lines" and i % 1000 == 7:
+            lines.append("")
+        numbers.append(len(lines) + 1)
+        if extra == "quotes" and i == 40:
+            lines.append(f'"i{i}",{i}')
+        elif extra == "quoted line end" and i == 40:
+            lines += ['"i', f'{i}",{i}']
+        else:
+            lines.append(f"i{i},{i}")
+    text = end.join(lines) + end
+    if end == "\r":
+        text = text.replace("\r", "\n", 1)
+    file = CsvFile(write(tmp_path / "a.csv", text))
+    for row in (0, 1, 39, 40, 41, 6, 7, 8, 4_999):
+        line, fields = next(file.rows(row))
+        assert (line, fields[1]) == (numbers[row], str(row))
+    assert file.line(5_000) is None
+    assert file.texts(8, COLUMNS) == (numbers[8], ["i8", "8"])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("0", 0), ("1", 1), ("True", 1), ("FALSE", 0), ("false", 0), (" true ", 1), ("-1", -1), ("1.0", 1)],
+)
+def test_flags(tmp_path, text, value):
+    path = write(tmp_path / "a.csv", f"ImageID,IsGroupOf\na,{text}\nb,0\n")
+    assert read(path, [Column("IsGroupOf", "flag")]) == [(value,), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("", "empty"), ("yes", "'yes'"), ("nan", "'nan'"), ("1e999", "'1")]
+)
+def test_what_is_no_flag(tmp_path, text, shown):
+    path = write(tmp_path / "a.csv", f"ImageID,IsGroupOf\na,0\nb,{text}\n")
+    with pytest.raises(
+        FileFault, match=f"line 3, column IsGroupOf: {shown}.* where 0, 1, True or False belongs"
+    ):
+        read(path, [Column("IsGroupOf", "flag")])
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_the_bytes_rows_or_a_fault(tmp_path, seed):
+    """Bytes of a CSV file with some changed, some cut and some of what CSV gives a meaning put between them."""
+    rng = np.random.default_rng(seed)
+    data = bytearray(TEXT.encode() * 3)
+    for _ in range(rng.integers(1, 8)):
+        i = int(rng.integers(len(data)))
+        piece = [b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"nan", b"", bytes(rng.bytes(3))]
+        data[i : i + int(rng.integers(3))] = piece[rng.integers(len(piece))]
+    with suppress(FileFault):
+        assert read(write(tmp_path / "a.csv", bytes(data)))

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -174,3 +176,194 @@ def test_an_id_that_is_empty_or_there_twice(tmp_path):
     path.write_text("ImageId,PredictionString\nb,\n,\n")
     with pytest.raises(FileFault, match="line 3, column ImageId: empty where an image id belongs"):
         official.image_id_array(path)
+
+
+BOXES = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
+SCORED = "ImageID,LabelName,XMin,XMax,YMin,YMax,Score"
+OUTSIDE = [
+    (
+        f"a,{MAN},1.05,1.30,0.1,0.2,0",
+        "line 3, column XMin: 1.05 is outside [0, 1]; coordinates are fractions",
+    ),
+    (f"a,{MAN},0.1,512,0.1,0.2,0", "line 3, column XMax: 512 is outside [0, 1]: pixels?"),
+    (f"a,{MAN},0.1,0.5,-0.1,0.2,0", "line 3, column YMin: -0.1 is outside [0, 1]"),
+    (f"a,{MAN},0.1,0.5,0.1,1.02,0", "line 3, column YMax: 1.02 is outside [0, 1]"),
+    ("a,/m/other,0.1,0.5,0.1,99,0", "line 3, column YMax: 99 is outside [0, 1]: pixels?"),
+    (f"a,{MAN},0.5,0.1,0.1,0.2,0", "line 3, column XMin: inverted box"),
+    (f"a/b,{MAN},0.1,0.5,0.1,0.2,0", "line 3, column ImageID: 'a/b' cannot be an image's id"),
+    (f"..,{MAN},0.1,0.5,0.1,0.2,0", "line 3, column ImageID: '..' cannot be an image's id"),
+    (f"a\x1b[1m,{MAN},0.1,0.5,0.1,0.2,0", r"line 3, column ImageID: 'a\x1b[1m' cannot be an image's id"),
+    (f"a\0,{MAN},0.1,0.5,0.1,0.2,0", r"line 3, column ImageID: 'a\x00' cannot be an image's id"),
+    (
+        f"{'a' * 300},{MAN},0.1,0.5,0.1,0.2,0",
+        "line 3, column ImageID: an image id of 300 bytes (at most 251)",
+    ),
+    (f",{MAN},0.1,0.5,0.1,0.2,0", "line 3, column ImageID: empty where an image id belongs"),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), OUTSIDE)
+@pytest.mark.parametrize("kind", ["boxes", "detections", "relations"])
+def test_what_cannot_be_right_is_refused(tmp_path, kind, row, message):
+    path, good = tmp_path / "b.csv", f"b,{MAN},0,1,0,1,0"
+    if kind == "relations":  # the box under test is the second, of the guitar
+        if "/m/other" in row:
+            return
+        column = message.split("column ")[1].split(":")[0]
+        message = message.replace(column, column if column == "ImageID" else f"{column}2", 1)
+        message = message.replace("box: XMin is over XMax", "box: XMin2 is over XMax2")
+        image, _, *box, _ = row.split(",")
+        rows = [f"{i},{MAN},{GUITAR},0,1,0,1,{','.join(b)},plays" for i, b in (("b", "0101"), (image, box))]
+        write(path, HEADER, *rows)
+        with pytest.raises(FileFault) as caught:
+            official.read_relations(path, others=True)
+    else:
+        read = official.read_boxes if kind == "boxes" else official.read_detections
+        write(path, BOXES if kind == "boxes" else SCORED, good, row)
+        with pytest.raises(FileFault) as caught:
+            read(path)
+    assert message in str(caught.value)
+
+
+def test_the_published_evaluator_takes_boxes_outside(tmp_path):
+    path = write(tmp_path / "r.csv", HEADER, ROW.replace("0.1,0.5", "1.1,1.5"))
+    assert official.read_relations(path).subject_box[0, 0] == np.float32(1.1)
+    with pytest.raises(FileFault, match=r"1.1 is outside \[0, 1\]"):
+        official.read_relations(path, strict=True)
+    assert len(official.read_relations(path, others=True, strict=False)) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ((0.5, 90, 3), r"line 3, column Score: score 90 is outside \[0, 1\]: percent\?"),
+        ((0.5, 1.1, 0.4), r"line 3, column Score: score 1.1 is outside \[0, 1\];"),
+        ((0.5, 0.4, -0.2), r"line 4, column Score: score -0.2 is outside \[0, 1\];"),
+        ((-3.5, 70, 2), r"line 2, column Score: score -3.5 is outside \[0, 1\];"),
+    ],
+)
+def test_scores_that_are_none(tmp_path, scores, message):
+    path = write(tmp_path / "d.csv", SCORED, *(f"a,{MAN},0,1,0,1,{score}" for score in scores))
+    with pytest.raises(FileFault, match=message):
+        official.read_detections(path)
+
+
+def test_a_score_by_its_other_name(tmp_path):
+    path = write(tmp_path / "d.csv", SCORED.replace("Score", "Confidence"), f"a,{MAN},0,1,0,1,1.5")
+    with pytest.raises(FileFault, match=r"column Confidence: score 1\.5"):
+        official.read_detections(path)
+    path = write(tmp_path / "d.csv", SCORED, f"a,{MAN},0,1,0,1,1.0000001")
+    assert official.read_detections(path).score.tolist() == [1]
+
+
+def test_rounding_is_clipped_and_boxes_without_area_are_told(tmp_path, capsys):
+    rows = [f"a,{MAN},0,1,0,1,0", f"a,{MAN},-0.001,1.0001,0,1,1", f"a,{MAN},0.3,0.3,0,1,0"]
+    path = write(tmp_path / "b.csv", BOXES, *rows, "a,/m/other,0,1.0001,0,1,0")
+    boxes = official.read_boxes(path)
+    assert np.array_equal(boxes.box[1], [0, 0, 1, 1])
+    assert len(boxes) == 3
+    assert boxes.is_group_of.tolist() == [False, True, False]
+    assert capsys.readouterr().err == (
+        f"{path}: 1 of 4 rows (25.0%) are left out: label outside the challenge's 57 classes, first at line 5 "
+        "(/m/other); 1 of 3 boxes (33.3%) lie outside [0, 1] by at most 0.005 and are clipped, first at line 3; "
+        "1 of 3 boxes (33.3%) have no area and count for nothing, first at line 4\n"
+    )
+    official.read_boxes(path)
+    assert capsys.readouterr().err == ""
+
+
+def test_is_group_of_in_words(tmp_path):
+    rows = [f"a,{MAN},0,1,0,1,{flag}" for flag in ("True", "false", "FALSE", "1", "0", "TRUE")]
+    boxes = official.read_boxes(write(tmp_path / "b.csv", BOXES, *rows))
+    assert boxes.is_group_of.tolist() == [True, False, False, True, False, True]
+
+
+def test_a_class_by_its_name_is_told(tmp_path, capsys):
+    path = write(tmp_path / "d.csv", SCORED, "a,Man,0,1,0,1,0.5", f"a,{WOODEN},0,1,0,1,0.5")
+    assert len(official.read_detections(path)) == 0
+    assert f"{path}: 2 of 2 rows (100.0%) are left out: label outside" in (text := capsys.readouterr().err)
+    assert f"first at line 2 (Man, whose MID is {MAN})" in text
+
+
+def test_rows_left_out_of_relations_are_counted_by_reason(tmp_path, capsys):
+    dog = vocabulary().mids[vocabulary().names.index("Dog")]
+    wrong = ROW.replace(MAN, dog).replace(GUITAR, WOODEN).replace("plays", "is")
+    rows = [ROW, ROW.replace(MAN, "/m/other"), ROW.replace("plays", "eats"), wrong, wrong]
+    path = write(tmp_path / "r.csv", HEADER, *rows)
+    assert len(official.read_relations(path, others=True)) == 1
+    assert capsys.readouterr().err == (
+        f"{path}: 4 of 5 rows (80.0%) are left out: 1 LabelName1 outside the challenge's 57 classes and 5 "
+        "attributes, first at line 3 (/m/other); 1 predicate outside the challenge's 10, first at line 4 (eats); "
+        "2 triplet not among the challenge's 329, first at line 5 (Dog, is, Wooden)\n"
+    )
+    with pytest.raises(FileFault, match="line 3, column LabelName1: unknown label '/m/other'"):
+        official.read_relations(path)
+
+
+def test_a_wrong_triplet_is_the_published_evaluators_matter(tmp_path, capsys):
+    path = write(tmp_path / "r.csv", HEADER, ROW, ROW.replace("plays", "under"))
+    assert len(official.read_relations(path)) == 2
+    assert capsys.readouterr().err == ""
+    assert len(official.read_relations(path, others=True)) == 1
+
+
+def test_image_labels_left_out_are_counted(tmp_path, capsys):
+    rows = [f"a,{MAN},1", f"a,{WOODEN},0", "b,/m/other,0", f"c,{GUITAR},1"]
+    path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", *rows)
+    assert len(official.read_image_labels(path, others=True)) == 3
+    told = "1 of 4 rows (25.0%) are left out: label outside the challenge's 57 classes and 5 attributes"
+    assert capsys.readouterr().err == f"{path}: {told}, first at line 4 (/m/other)\n"
+
+
+def test_ids_of_a_list_can_be_names_of_files(tmp_path):
+    for name in ("x/../../y", "a\tb", "é" * 126):
+        path = write(tmp_path / "ids.csv", "ImageId", "good", name)
+        with pytest.raises(FileFault, match="line 3, column ImageId"):
+            official.read_image_ids(path)
+    assert official.read_image_ids(write(path, "ImageId", "é" * 125)) == ("é" * 125,)
+
+
+READERS = [
+    (official.read_boxes, BOXES, f"a,{MAN},0,1,0,1,0"),
+    (official.read_detections, SCORED, f"a,{MAN},0,1,0,1,0.5"),
+    (official.read_relations, HEADER, ROW),
+    (lambda path: official.read_relations(path, others=True), HEADER, ROW),
+    (
+        lambda path: official.read_image_labels(path, others=True),
+        "ImageID,LabelName,Confidence",
+        f"a,{MAN},1",
+    ),
+    (official.read_predictions, HEADER + ",Score", ROW + ",0.5"),
+    (official.read_image_ids, "ImageId,PredictionString", "a,"),
+    (lambda path: official.distinct_images([path], [3]), BOXES, f"a,{MAN},0,1,0,1,0"),
+]
+
+
+@pytest.mark.parametrize("reader", range(len(READERS)))
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_the_bytes_a_table_or_a_fault(tmp_path, reader, seed):
+    read, header, row = READERS[reader]
+    rng = np.random.default_rng([seed, reader])
+    data = bytearray(f"{header}\n{row}\n{row}\n".encode())
+    pieces = [
+        b'"',
+        b",",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xff",
+        b"-",
+        b"9e99",
+        b"nan",
+        b"",
+        b"/",
+        b"\x1b[1m",
+        b"a" * 300,
+    ]
+    for _ in range(rng.integers(1, 6)):
+        i = int(rng.integers(len(header) if seed % 3 else 0, len(data)))
+        data[i : i + int(rng.integers(3))] = pieces[rng.integers(len(pieces))]
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    with suppress(FileFault):
+        read(path)

@@ -11,7 +11,7 @@ def boxes(images=("a", "b"), image=(0, 1, 1)):
 
 def test_columns_get_their_types():
     table = boxes()
-    assert (table.image.dtype, table.label.dtype, table.box.dtype) == (np.int32, np.uint8, np.float32)
+    assert (table.image.dtype, table.label.dtype, table.box.dtype) == (np.int32, np.uint16, np.float32)
 
 
 def test_a_wrong_shape_is_told():
@@ -52,3 +52,41 @@ def test_of_images_takes_and_renumbers():
     assert table.images == ("z", "b")
     assert table.image.tolist() == [1, 1]
     assert table.label.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("label", [300, 365, 1203, 65_535])
+def test_labels_of_a_source_set_stay(label):
+    box = np.zeros((1, 4))
+    for table in (
+        Boxes(("a",), [0], [label], box, [False]),
+        Detections(("a",), [0], np.asarray([label]), [0.5], box),
+        ImageLabels(("a",), [0], [label]),
+    ):
+        assert table.label.tolist() == [label]
+        assert type(table).from_arrow(table.to_arrow()).label.tolist() == [label]
+        assert type(table).concat([table, table]).of_images(["a"]).label.tolist() == [label] * 2
+
+
+@pytest.mark.parametrize("value", [-1, 65_536, 1.5, float("nan"), float("inf"), 2**63])
+def test_a_label_that_its_type_cannot_hold_is_an_error(value):
+    with pytest.raises(ValueError, match=r"ImageLabels.label: .* in row 1 is no uint16 number"):
+        ImageLabels(("a",), [0, 0], np.asarray([3, value]))
+    with pytest.raises(ValueError, match=r"ImageLabels.image: .* in row 0 is no int32 number"):
+        ImageLabels(("a",), np.asarray([1.5 if value in (-1, 65_536) else value]), [3])
+
+
+def test_every_column_of_numbers_is_checked():
+    box = np.zeros((1, 4))
+    with pytest.raises(ValueError, match=r"Relations.predicate: 256 in row 0 is no uint8 number"):
+        Relations(("a",), [0], [1], [2], [256], box, box)
+    with pytest.raises(ValueError, match=r"Boxes.is_group_of: 2 in row 0 is no bool number"):
+        Boxes(("a",), [0], [1], box, [2])
+    with pytest.raises(ValueError, match="expected numbers"):
+        ImageLabels(("a",), [0], ["3"])
+
+
+def test_tables_of_earlier_runs_are_read():
+    """Labels were one byte then."""
+    table = boxes()
+    narrow = table.to_arrow().set_column(1, "label", [table.label.astype(np.uint8)])
+    assert Boxes.from_arrow(narrow).label.tolist() == table.label.tolist()

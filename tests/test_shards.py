@@ -1,9 +1,13 @@
+from contextlib import suppress
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kit.errors import KitError
 from kit.tables.schema import Boxes, Predictions
-from kit.tables.shards import count_rows, read_shards, write_shard
+from kit.tables.shards import count_rows, read_shard, read_shards, write_shard
 from tests.test_submission import predictions
 
 
@@ -25,3 +29,45 @@ def test_what_is_no_shard(tmp_path):
     (tmp_path / "00000.parquet").write_text("x")
     with pytest.raises(KitError, match="not a shard"):
         list(read_shards(tmp_path, Predictions))
+
+
+@pytest.mark.parametrize("cut", [0, 4, 100, -1, -8])
+def test_a_shard_that_is_cut_is_named(tmp_path, cut):
+    write_shard(tmp_path, 0, predictions(30, np.random.default_rng(0)))
+    path = tmp_path / "00000.parquet"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(KitError, match=r"00000.parquet: not a shard of Predictions.*--force"):
+        read_shard(path, Predictions)
+    with pytest.raises(KitError, match=r"00000.parquet: not a shard of rows"):
+        count_rows(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_bytes_a_table_or_a_fault(tmp_path, seed):
+    write_shard(tmp_path, 0, predictions(30, np.random.default_rng(0)))
+    path, rng = tmp_path / "00000.parquet", np.random.default_rng(seed)
+    data = bytearray(path.read_bytes())
+    for place in rng.integers(0, len(data), 4):
+        data[place] = rng.integers(256)
+    path.write_bytes(data)
+    with suppress(KitError):
+        read_shard(path, Predictions)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.set_column(1, "subject", pa.array([None] * len(t), pa.uint8())),
+        lambda t: t.set_column(1, "subject", pa.array(["x"] * len(t))),
+        lambda t: t.set_column(1, "subject", pa.array([300] * len(t))),
+        lambda t: t.set_column(0, "image_id", pa.array([3] * len(t))),
+        lambda t: t.set_column(0, "image_id", pa.array([None] * len(t), pa.string())),
+        lambda t: t.set_column(1, "subject", pa.array([[1]] * len(t))),
+        lambda t: t.drop_columns(["image_id"]),
+    ],
+)
+def test_columns_of_another_kind_are_no_shard(tmp_path, change):
+    table = predictions(30, np.random.default_rng(0)).to_arrow()
+    pq.write_table(change(table), tmp_path / "00000.parquet")
+    with pytest.raises(KitError, match="not a shard of Predictions"):
+        read_shard(tmp_path / "00000.parquet", Predictions)

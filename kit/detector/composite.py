@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
 
+NONE = -1
+
 
 @lru_cache(maxsize=1)
 def composites() -> NDArray[np.int64]:
@@ -26,9 +28,13 @@ def composite_names() -> tuple[str, ...]:
 
 
 def composite_boxes(relations: Relations) -> Boxes:
-    """The boxes of the "is" relations, labelled by composite class; one with two attributes is two boxes."""
+    """The boxes of the "is" relations, labelled by composite class; one with two attributes is two boxes.
+
+    A pair that is no composite class ((Dog, Wooden)) is left out: the reader of relations told of it.
+    """
     rows = relations.take(relations.predicate == IS)
     label = _number()[rows.subject, rows.object]
+    rows, label = rows.take(label != NONE), label[label != NONE]
     return Boxes(rows.images, rows.image, label, rows.subject_box, np.zeros(len(rows), bool))
 
 
@@ -56,7 +62,7 @@ def to_is_predictions(found: Detections) -> Predictions:
 
 @lru_cache(maxsize=1)
 def _number() -> NDArray[Any]:
-    """Composite class of every (object, attribute) label."""
-    table = np.zeros((vocabulary().labels,) * 2, np.int64)
+    """Composite class of every (object, attribute) label, NONE where there is none."""
+    table = np.full((vocabulary().labels,) * 2, NONE)
     table[tuple(composites().T)] = np.arange(len(composites()))
     return table

@@ -44,7 +44,7 @@ def combine(
     return Detections(
         images,
         np.repeat([r[0] for r in rows], [len(r[1]) for r in rows]).astype(np.int32),
-        np.concatenate([r[3] for r in rows]).astype(np.uint8),
+        np.concatenate([r[3] for r in rows]),
         np.concatenate([r[2] for r in rows]),
         np.concatenate([r[1] for r in rows]).reshape(-1, 4),
     )

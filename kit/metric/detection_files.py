@@ -15,11 +15,10 @@ from kit.metric.detection import DetectionScores, Objects, evaluate
 from kit.metric.hierarchy import Hierarchy
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import Column, CsvFile
-from kit.tables.official import IMAGE, LABEL, SCORE, corners
+from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, corners
 
 Array = NDArray[Any]
 CONFIDENCE = Column("Confidence", "number")
-GROUP = Column("IsGroupOf", "number")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.config import Config, DetectorModel
-from kit.errors import KitError
+from kit.errors import FileFault, KitError
 from kit.progress import notice
 from kit.run import Run
 from kit.stages.family import OBJECTS
@@ -46,7 +46,11 @@ def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
             pictures = labelled_pictures(source.images, boxes, classes)
             validate = None
             if source.val_annotations and source.val_images:
-                val_boxes, _ = read_instances(source.val_annotations)
+                val_boxes, val_classes = read_instances(source.val_annotations)
+                if val_classes != classes:
+                    raise FileFault(
+                        source.val_annotations, f"its classes are not those of {source.annotations}"
+                    )
                 val = labelled_pictures(source.val_images, val_boxes, classes)
                 validate = validation(config, val, None, source.training)
             task = task_of(config, own, model, pictures, source.training, limit=None)

@@ -1,34 +1,40 @@
-"""CSV files in: typed columns in batches, and for a faulty file the exact place of its first fault."""
+"""CSV files in: typed columns in batches, and for a faulty file the exact place of its first fault.
+
+Whatever the bytes, reading ends in batches or in a FileFault, in bounded memory: no line and no quoted field may
+be longer than a block.
+"""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import sys
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from kit.errors import FileFault
 from kit.tables.arrow import as_numpy
+from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
 
 BLOCK = 16 << 20  # bytes of text read at a time
+MOST_COLUMNS = 10_000
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 ARROW_TYPE = {
     "code": pa.dictionary(pa.int32(), pa.string()),
+    "flag": pa.dictionary(pa.int32(), pa.string()),
     "text": pa.string(),
     "number": pa.float64(),
 }
-_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+FLAGS = {"true": 1.0, "false": 0.0}
+LONE_CR = re.compile(r"(?<=\r)(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -36,25 +42,26 @@ class Column:
     """A column to read: its name, what it holds, and other names it goes by.
 
     kind: "code" for texts that repeat (read dictionary-coded), "text" for texts that do not, "number" for
-    finite numbers (read as float64).
+    finite numbers (read as float64), "flag" for finite numbers or True and False (read as float64).
     """
 
     name: str
-    kind: Literal["code", "text", "number"] = "code"
+    kind: Literal["code", "text", "number", "flag"] = "code"
     aliases: tuple[str, ...] = ()
 
 
 class CsvFile:
-    """A CSV file, plain, gzipped (.gz) or the single file of a .zip; the first line is the header."""
+    """A CSV file, plain, gzipped or the single file of a zip; the first line is the header."""
 
     def __init__(self, path: Path | str) -> None:
         """Read the header. Raises FileFault where there is no readable one."""
         self.path = Path(path)
         self.header = self._read_header()
+        self._place = {name: i for i, name in enumerate(self.header)}
 
     def has(self, name: str) -> bool:
         """Whether the header names this column."""
-        return name in self.header
+        return name in self._place
 
     def batches(self, columns: Iterable[Column], block: int | None = None) -> Iterator[pa.RecordBatch]:
         """Yield the named columns batch by batch, under their own names; block: bytes of text at a time.
@@ -62,110 +69,168 @@ class CsvFile:
         Raises FileFault at the first place that is not what the columns ask for, or if there is no row.
         """
         columns = tuple(columns)
-        source = [self._source(column) for column in columns]
+        source = [self.source(column) for column in columns]
         types = {s: ARROW_TYPE[c.kind] for s, c in zip(source, columns, strict=True)}
+        names = [column.name for column in columns]
         row = 0
         with self.open() as file:
-            for batch in self._arrow_batches(file, types, columns, block or BLOCK):
+            batches = self._arrow_batches(file, types, block or BLOCK)
+            while True:
+                try:
+                    batch = next(batches, None)
+                except pa.ArrowException as error:
+                    self._raise_first_fault(columns, row)
+                    first_line = str(error).splitlines()[0]
+                    raise FileFault(self.path, f"not a readable CSV file ({first_line})") from None
+                except BROKEN as error:
+                    self._raise_first_fault(columns, row)
+                    raise broken(self.path, error) from None
+                if batch is None:
+                    break
                 self._check_numbers(batch, source, columns, row)
+                values = [
+                    self._flags(batch.column(s), s, row) if c.kind == "flag" else batch.column(s)
+                    for s, c in zip(source, columns, strict=True)
+                ]
                 row += batch.num_rows
-                yield batch.rename_columns([column.name for column in columns])
+                yield pa.RecordBatch.from_arrays(values, names)
         if not row:
             raise FileFault(self.path, "no row below the header", line=2)
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> io.BufferedReader:
         """Open the file's bytes, unpacked. Raises FileFault where that cannot be done."""
-        try:
-            if self.path.suffix == ".zip":
-                return _open_zip(self.path)
-            if self.path.suffix == ".gz":
-                return cast(IO[bytes], gzip.open(self.path, "rb"))
-            return self.path.open("rb")
-        except FileNotFoundError:
-            raise FileFault(self.path, "no such file") from None
-        except IsADirectoryError:
-            raise FileFault(self.path, "is a folder, not a file") from None
-        except _BROKEN as error:
-            raise FileFault(self.path, f"cannot be opened ({error})") from None
+        return open_unpacked(self.path)
 
     def fault(self, row: int, column: str, problem: str, hint: str = "") -> FileFault:
         """The fault at a 0-based data row: finds its line in the file."""
-        line = next((n for i, (n, _) in enumerate(self.rows()) if i == row), None)
-        return FileFault(self.path, problem, line=line, column=column, hint=hint)
+        return FileFault(self.path, problem, line=self.line(row), column=column, hint=hint)
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield (1-based line, fields) of every data row, one by one: slow, for finding faults."""
-        csv.field_size_limit(sys.maxsize)
+    def line(self, row: int) -> int | None:
+        """The 1-based line of a 0-based data row; None where the file has no such row."""
+        return next((line for line, _ in self.rows(row)), None)
+
+    def texts(self, row: int, columns: Iterable[Column]) -> tuple[int | None, list[str]]:
+        """The line of a 0-based data row and what stands there in some columns."""
+        line, fields = next(self.rows(row), (None, []))
+        places = [self._place[self.source(column)] for column in columns]
+        return line, [fields[place] if place < len(fields) else "" for place in places]
+
+    def rows(self, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
+        """Yield (1-based first line, fields) of every data row from row `skip` on: slow, for finding faults."""
+        csv.field_size_limit(BLOCK)
         with self.open() as file:
-            text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-            reader = csv.reader(text)
+            passed = self._pass_rows(file, skip)
+            if passed is not None:
+                yield from self._records(file, passed)
+                return
+        with self.open() as file:
+            file.readline(BLOCK + 1)
+            for i, record in enumerate(self._records(file, 1)):
+                if i >= skip:
+                    yield record
+
+    def _records(self, file: io.BufferedReader, passed: int) -> Iterator[tuple[int, list[str]]]:
+        """The records below line `passed`."""
+        lines = _Lines(self.path, file, passed)
+        reader = csv.reader(lines)
+        while True:
+            lines.begin()
             try:
-                next(reader, None)
-                for fields in reader:
-                    if fields:
-                        yield reader.line_num, fields
-            except _BROKEN as error:
-                raise self._broken(error, reader.line_num + 1) from None
+                fields = next(reader, None)
             except csv.Error as error:
-                raise FileFault(self.path, str(error), line=reader.line_num) from None
+                raise lines.too_long(str(error)) from None
+            if fields is None:
+                return
+            if fields:
+                yield lines.first, fields
+
+    def _pass_rows(self, file: io.BufferedReader, rows: int) -> int | None:
+        """Leave the file at a data row without parsing those above it; the lines passed.
+
+        None where a quote, a blank line or a lone carriage return leaves that to a CSV reader.
+        """
+        try:
+            file.readline(BLOCK + 1)
+            left, before = rows, b"\n"
+            while left:
+                block = file.peek()
+                if len(block) > 1 and block.endswith(b"\r"):
+                    block = block[:-1]
+                seen = before + block
+                lone = block.count(b"\r") != block.count(b"\r\n")
+                if not block or lone or b'"' in block or b"\n\n" in seen or b"\n\r" in seen:
+                    return None
+                ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+                if len(ends) >= left:
+                    file.read(int(ends[left - 1]) + 1)
+                    break
+                left -= len(ends)
+                before = block[-1:]
+                file.read(len(block))
+        except BROKEN:
+            return None
+        return rows + 1
 
     def _read_header(self) -> list[str]:
         with self.open() as file:
             try:
-                line = file.readline(BLOCK)
-            except _BROKEN as error:
-                raise self._broken(error, 1) from None
+                line = file.readline(BLOCK + 1)
+            except BROKEN as error:
+                raise broken(self.path, error, 1) from None
+        if (other := _no_csv(line)) or not line.strip():
+            raise FileFault(self.path, other or "no CSV header", line=1, hint=_hint(other))
+        if len(line) > BLOCK:
+            raise FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=1)
         try:
             text = line.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise FileFault(self.path, "not UTF-8 text", line=1) from None
+        if text.count(",") >= MOST_COLUMNS:
+            raise FileFault(self.path, f"a header of {text.count(',') + 1:,} columns", line=1)
         try:
             header = [name.strip() for name in next(csv.reader([text]), [])]
         except csv.Error:
             raise FileFault(
                 self.path, "no CSV header", line=1, hint="lines must end with LF or CR LF"
             ) from None
+        if text.count('"') % 2:
+            raise FileFault(self.path, "a quote is opened and not closed", line=1)
         if not any(header) or "\0" in text:
             raise FileFault(self.path, "no CSV header", line=1)
-        for name in header:
-            if name and header.count(name) > 1:
+        for name, count in Counter(header).items():
+            if name and count > 1:
                 raise FileFault(self.path, "the header names this column twice", line=1, column=name)
         return header
 
-    def _source(self, column: Column) -> str:
+    def source(self, column: Column) -> str:
+        """The name under which the header has a column. Raises FileFault where it has not."""
         for name in (column.name, *column.aliases):
-            if name in self.header:
+            if name in self._place:
                 return name
-        raise FileFault(
-            self.path,
-            "the header lacks this column",
-            line=1,
-            column=column.name,
-            hint=f"it has {', '.join(self.header)[:200]}",
-        )
+        hint = f"it has {', '.join(self.header)[:200]}"
+        if len(self.header) == 1:
+            for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+                if separator in self.header[0]:
+                    hint = f"its columns are separated by {name}, commas belong there"
+        raise FileFault(self.path, "the header lacks this column", line=1, column=column.name, hint=hint)
 
     def _arrow_batches(
-        self, file: IO[bytes], types: dict[str, pa.DataType], columns: tuple[Column, ...], block: int
+        self, file: io.BufferedReader, types: dict[str, pa.DataType], block: int
     ) -> Iterator[pa.RecordBatch]:
+        names = [name or f"\0{i}" for i, name in enumerate(self.header)]
         try:
-            yield from pacsv.open_csv(
+            reader = pacsv.open_csv(
                 file,
-                pacsv.ReadOptions(block_size=block, skip_rows=1, column_names=self._unique_header()),
+                pacsv.ReadOptions(block_size=block, skip_rows=1, column_names=names),
                 convert_options=pacsv.ConvertOptions(
                     column_types=types, include_columns=list(types), null_values=[""]
                 ),
             )
         except pa.ArrowInvalid as error:
-            if "Empty CSV file" not in str(error):
-                self._raise_first_fault(columns)
-                first_line = str(error).splitlines()[0]
-                raise FileFault(self.path, f"not a readable CSV file ({first_line})") from None
-        except _BROKEN as error:
-            self._raise_first_fault(columns)
-            raise self._broken(error, None) from None
-
-    def _unique_header(self) -> list[str]:
-        return [name or f"\0{i}" for i, name in enumerate(self.header)]
+            if "Empty CSV file" in str(error):
+                return
+            raise
+        yield from reader
 
     def _check_numbers(
         self, batch: pa.RecordBatch, source: list[str], columns: tuple[Column, ...], row: int
@@ -174,7 +239,9 @@ class CsvFile:
         for name, column in zip(source, columns, strict=True):
             if column.kind == "number":
                 values = batch.column(name)
-                good = np.isfinite(as_numpy(values) if not values.null_count else values.to_numpy(False))
+                good = np.isfinite(as_numpy(values))
+                if values.null_count:
+                    good[as_numpy(pc.indices_nonzero(pc.is_null(values)))] = False
                 if not good.all():
                     faults.append((int(np.argmin(good)), name))
         if faults:
@@ -183,49 +250,105 @@ class CsvFile:
             problem = "empty" if value is None else f"{value}"
             raise self.fault(row + first, name, f"{problem} where a finite number belongs")
 
-    def _raise_first_fault(self, columns: tuple[Column, ...]) -> None:
-        where = [(self.header.index(self._source(c)), c) for c in columns]
-        for line, fields in self.rows():
+    def _flags(self, column: pa.DictionaryArray, name: str, row: int) -> pa.Array:
+        """Flags as numbers."""
+        values = np.asarray([flag_value(text) for text in column.dictionary.to_pylist()], np.float64)
+        if column.null_count or not np.isfinite(values).all():
+            texts = column.to_pylist()
+            wrong = next((i for i, text in enumerate(texts) if not np.isfinite(flag_value(text))), None)
+            if wrong is not None:
+                raise self.fault(row + wrong, name, _flag_fault(texts[wrong] or ""))
+        numbers = values[as_numpy(column.indices)]
+        return pa.Array.from_buffers(pa.float64(), len(numbers), [None, pa.py_buffer(numbers)])
+
+    def _raise_first_fault(self, columns: tuple[Column, ...], good: int) -> None:
+        """Raise the first fault below the rows that are known to be good."""
+        where = [(self._place[self.source(c)], c) for c in columns]
+        for line, fields in self.rows(good):
             if len(fields) != len(self.header):
                 problem = f"{len(fields)} fields where the header has {len(self.header)}"
+                if any("\n" in field for field in fields):
+                    problem = "a quote is opened and not closed"
                 raise FileFault(self.path, problem, line=line)
-            if sum(map(len, fields)) >= BLOCK:
-                raise FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=line)
             for i, column in where:
                 problem = _field_fault(fields[i], column)
                 if problem:
                     raise FileFault(self.path, problem, line=line, column=self.header[i])
-
         self._raise_open_quote()
 
     def _raise_open_quote(self) -> None:
         """A quote without its partner swallows line ends, so that the rows above looked whole."""
         with self.open() as file:
-            for line, text in enumerate(file, 1):
-                if text.count(b'"') % 2:
-                    raise FileFault(self.path, "a quote is opened and not closed", line=line)
-
-    def _broken(self, error: Exception, line: int | None) -> FileFault:
-        return FileFault(
-            self.path,
-            f"the file is truncated or damaged ({error})",
-            line=line,
-            hint="fetch or write it again",
-        )
+            lines = _Lines(self.path, file, 0)
+            for text in lines:
+                if text.count('"') % 2:
+                    raise FileFault(self.path, "a quote is opened and not closed", line=lines.number)
+                lines.begin()
 
 
-def _open_zip(path: Path) -> IO[bytes]:
-    archive = zipfile.ZipFile(path)
-    names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
-    if len(names) != 1:
-        archive.close()
-        raise FileFault(path, f"holds {len(names)} files, not one CSV file")
-    return archive.open(names[0])
+class _Lines:
+    """The lines of a file as a CSV reader wants them, none longer than a block.
+
+    number: of the last line given out; first: of the first line of the record at work.
+    """
+
+    def __init__(self, path: Path, file: io.BufferedReader, passed: int) -> None:
+        self.path, self.file, self.number = path, file, passed
+        self.pieces: list[str] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """A new record begins with the next line."""
+        self.first, self.size = self.number + 1, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if not self.pieces:
+            self.pieces = self._read()
+        self.number += 1
+        text = self.pieces.pop()
+        self.size += len(text)
+        if self.size > 2 * BLOCK:
+            raise self.too_long("")
+        return text
+
+    def too_long(self, problem: str) -> FileFault:
+        """The fault of a record that does not end, or of what a CSV reader says."""
+        if problem and "limit" not in problem:
+            return FileFault(self.path, problem, line=self.number)
+        if self.number > self.first:
+            return FileFault(self.path, "a quote is opened and not closed", line=self.first)
+        return FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=self.first)
+
+    def _read(self) -> list[str]:
+        try:
+            line = self.file.readline(BLOCK + 1)
+        except BROKEN as error:
+            raise broken(self.path, error, self.number + 1) from None
+        if not line:
+            raise StopIteration
+        if len(line) > BLOCK:
+            self.number += 1
+            raise self.too_long("")
+        text = line.decode("utf-8", "surrogateescape")
+        return [piece for piece in reversed(LONE_CR.split(text)) if piece] if "\r" in text else [text]
+
+
+def flag_value(text: str | None) -> float:
+    """The number that a flag stands for; NaN where it is none."""
+    text = (text or "").strip(" \t")
+    if NUMBER.fullmatch(text):
+        return float(text)
+    return FLAGS.get(text.lower(), float("nan"))
 
 
 def _field_fault(text: str, column: Column) -> str:
     if any("\udc80" <= c <= "\udcff" for c in text):
         return "not UTF-8 text"
+    if column.kind == "flag":
+        return "" if np.isfinite(flag_value(text)) else _flag_fault(text)
     if column.kind != "number":
         return ""
     text = text.strip(" \t")
@@ -236,3 +359,20 @@ def _field_fault(text: str, column: Column) -> str:
     if not np.isfinite(float(text)):
         return f"{text[:40]} where a finite number belongs"
     return ""
+
+
+def _flag_fault(text: str) -> str:
+    return f"{repr(text[:40]) if text else 'empty'} where 0, 1, True or False belongs"
+
+
+def _no_csv(line: bytes) -> str:
+    """What a file is whose first line is no text in UTF-8."""
+    halves = [any(line[i:40:2]) and all(line[i:40:2]) for i in (0, 1)]
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or (halves[0] != halves[1] and b"\0" in line[:40]):
+        return "UTF-16 text"
+    kind = kind_of(line)
+    return f"{kind} data, not CSV" if kind else ""
+
+
+def _hint(problem: str) -> str:
+    return "save it as UTF-8" if problem == "UTF-16 text" else ""

@@ -15,6 +15,14 @@ from kit.boxes import inverted
 from kit.errors import FileFault
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import Column, CsvFile
+from kit.tables.left_out import LeftOut, Where, place
+from kit.tables.ranges import (
+    checked_scores,
+    clip_boxes,
+    refuse_bad_ids,
+    refuse_outside,
+    tell_without_area,
+)
 from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
 from kit.tables.submission import read_submission, submission_fault
 from kit.vocabulary import vocabulary
@@ -26,7 +34,10 @@ IMAGE_TEXT = Column("ImageID", kind="text", aliases=("ImageId",))
 LABEL = Column("LabelName")
 SCORE = Column("Score", kind="number", aliases=("Confidence",))
 PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
+GROUP = Column("IsGroupOf", kind="flag")
 SIDES = ("1", "2")
+CLASSES, TRIPLETS = "the challenge's 57 classes", "the challenge's 329"
+LABELS, PREDICATES_ = f"{CLASSES} and 5 attributes", "the challenge's 10"
 OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
 
 
@@ -38,53 +49,70 @@ def corners(suffix: str = "") -> list[Column]:
 RELATION = [IMAGE, Column("LabelName1"), Column("LabelName2"), PREDICATE, *corners("1"), *corners("2")]
 
 
-def read_relations(paths: Path_ | Sequence[Path_], others: bool = False) -> Relations:
+def read_relations(
+    paths: Path_ | Sequence[Path_], others: bool = False, strict: bool | None = None
+) -> Relations:
     """Ground-truth relations of one or several files, rows in file order.
 
     Raises FileFault on a number that is none, an inverted box, no row, and on a label or predicate that is
-    not the challenge's; with `others` such rows are left out instead.
+    not the challenge's; with `others` such rows, and those of a triplet that is not the challenge's, are left out
+    and counted in a notice. strict (None: as `others`): boxes beyond [0, 1] and ids that no image can have are
+    faults too; without it all that the published evaluator takes is taken.
     """
-    return Relations.concat([_read_relations(path, others) for path in _several(paths)])
+    strict = others if strict is None else strict
+    return Relations.concat([_read_relations(path, others, strict) for path in _several(paths)])
 
 
 def read_image_labels(paths: Path_ | Sequence[Path_], others: bool = False) -> ImageLabels:
     """Verified image labels; their confidence is not read (metric rule R2).
 
-    Raises FileFault, also on a label that is not the challenge's; with `others` such rows are left out.
+    Raises FileFault, also on a label that is not the challenge's; with `others` such rows are left out and
+    counted in a notice.
     """
     tables = []
     for path in _several(paths):
-        columns = _read(CsvFile(path), [IMAGE, LABEL], others)
+        file = CsvFile(path)
+        columns = _read(file, [IMAGE, LABEL], others, strict=others)
         table = ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"])
-        tables.append(table.take(table.label != OTHER))
+        left = LeftOut(file.path, len(table))
+        left.leave(table.label == OTHER, f"label outside {LABELS}", _at(file, LABEL))
+        left.notice()
+        tables.append(table.take(left.kept))
     return ImageLabels.concat(tables)
 
 
-def read_boxes(paths: Path_ | Sequence[Path_]) -> Boxes:
-    """Ground-truth boxes of the 57 classes; boxes of other classes are left out. Raises FileFault."""
+def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
+    """Ground-truth boxes of the 57 classes; boxes of other classes are left out and counted in a notice.
+
+    Raises FileFault, with `strict` also on boxes beyond [0, 1] and ids that no image can have.
+    """
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        group = [Column("IsGroupOf", kind="number")] if file.has("IsGroupOf") else []
-        columns = _read(file, [IMAGE, LABEL, *corners(), *group], others=True)
-        is_group = columns["IsGroupOf"] > 0 if group else np.zeros(len(columns["image"]), bool)
-        box = _box(columns)
-        _refuse_inverted(file, box, "")
+        group = [GROUP] if file.has(GROUP.name) else []
+        columns = _read(file, [IMAGE, LABEL, *corners(), *group], True, strict)
+        is_group = columns[GROUP.name] > 0 if group else np.zeros(len(columns["image"]), bool)
+        left, box = _objects(file, columns, strict)
         table = Boxes(columns["images"], columns["image"], columns["LabelName"], box, is_group)
-        tables.append(table.take(table.label < vocabulary().classes))
+        tables.append(table.take(left.kept))
     return Boxes.concat(tables)
 
 
-def read_detections(paths: Path_ | Sequence[Path_]) -> Detections:
-    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); others are left out."""
+def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Detections:
+    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); others are left out and counted.
+
+    Raises FileFault, with `strict` also on boxes and scores beyond [0, 1] and ids that no image can have.
+    """
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        columns = _read(file, [IMAGE, LABEL, SCORE, *corners()], others=True)
-        box = _box(columns)
-        _refuse_inverted(file, box, "")
-        table = Detections(columns["images"], columns["image"], columns["LabelName"], columns["Score"], box)
-        tables.append(table.take(table.label < vocabulary().classes))
+        columns = _read(file, [IMAGE, LABEL, SCORE, *corners()], True, strict)
+        score = columns[SCORE.name]
+        if strict:
+            score = checked_scores(file, file.source(SCORE), score)
+        left, box = _objects(file, columns, strict)
+        table = Detections(columns["images"], columns["image"], columns["LabelName"], score, box)
+        tables.append(table.take(left.kept))
     return Detections.concat(tables)
 
 
@@ -117,9 +145,7 @@ def image_id_array(path: Path_) -> pa.StringArray:
     """`read_image_ids` in a third of the memory, for millions."""
     file = CsvFile(path)
     ids = pa.concat_arrays([batch.column(0) for batch in file.batches([IMAGE_TEXT])])
-    empty = pc.index(ids, pa.scalar("")).as_py()
-    if empty >= 0:
-        raise file.fault(empty, "ImageId", "empty where an image id belongs")
+    refuse_bad_ids(file, file.source(IMAGE_TEXT), 0, ids)
     ordered = _sorted(ids)
     if pc.any(pc.equal(ordered[1:], ordered[:-1])).as_py():
         codes = as_numpy(ids.dictionary_encode().indices)
@@ -164,16 +190,75 @@ def _sorted(ids: pa.StringArray) -> pa.StringArray:
     return ids.take(pc.array_sort_indices(ids))
 
 
-def _read_relations(path: Path_, others: bool) -> Relations:
-    file = CsvFile(path)
-    columns = _read(file, RELATION, others)
-    table = Relations(**_relation_columns(columns))
-    for side, box in zip(SIDES, (table.subject_box, table.object_box), strict=True):
+def _objects(file: CsvFile, columns: dict[str, Any], strict: bool) -> tuple[LeftOut, Array]:
+    """The rows of the 57 classes, and the boxes of all rows."""
+    box, label = _box(columns), columns["LabelName"]
+    left = LeftOut(file.path, len(box))
+    left.leave(label >= vocabulary().classes, f"label outside {CLASSES}", _at(file, LABEL))
+    (box,) = _checked(file, left, [box], ("",), strict)
+    left.notice()
+    return left, box
+
+
+def _checked(
+    file: CsvFile, left: LeftOut, boxes: list[Array], sides: Sequence[str], strict: bool
+) -> list[Array]:
+    """The boxes, none inverted; with `strict` within [0, 1], and what that costs told."""
+    for side, box in zip(sides, boxes, strict=True):
+        if strict:
+            refuse_outside(file, tuple(c.name for c in corners(side)), box)
         _refuse_inverted(file, box, side)
-    known = table.take((table.subject != OTHER) & (table.object != OTHER) & (table.predicate != OTHER))
-    if not len(known):
+    if strict:
+        boxes = clip_boxes(left, file, boxes)
+        tell_without_area(left, file, boxes)
+    return boxes
+
+
+def _read_relations(path: Path_, others: bool, strict: bool) -> Relations:
+    file = CsvFile(path)
+    columns = _relation_columns(_read(file, RELATION, others, strict))
+    left = LeftOut(file.path, len(columns["image"]))
+    if others:
+        _leave_others(file, left, columns)
+    sides = ("subject_box", "object_box")
+    boxes = _checked(file, left, [columns[side] for side in sides], SIDES, strict)
+    left.notice()
+    table = Relations(**{**columns, **dict(zip(sides, boxes, strict=True))}).take(left.kept)
+    if not len(table):
         raise FileFault(file.path, "no row with the challenge's classes and predicates")
-    return known
+    return table
+
+
+def _leave_others(file: CsvFile, left: LeftOut, columns: dict[str, Any]) -> None:
+    subject, object_, predicate = (columns[name] for name in ("subject", "object", "predicate"))
+    for label, column in ((subject, RELATION[1]), (object_, RELATION[2])):
+        left.leave(label == OTHER, f"{column.name} outside {LABELS}", _at(file, column))
+    left.leave(predicate == OTHER, f"predicate outside {PREDICATES_}", _at(file, PREDICATE))
+    known = left.kept
+    allowed = known.copy()
+    allowed[known] = vocabulary().allowed[predicate[known], subject[known], object_[known]]
+    left.leave(
+        known & ~allowed, f"triplet not among {TRIPLETS}", _at(file, RELATION[1], PREDICATE, RELATION[2])
+    )
+
+
+def _at(file: CsvFile, *columns: Column) -> Where:
+    """The place of a row, with what stands in these columns; of a class the name beside its MID."""
+
+    def where(row: int) -> str:
+        line, texts = file.texts(row, columns)
+        return place(line, *map(_named, texts))
+
+    return where
+
+
+def _named(text: str) -> str:
+    words = vocabulary()
+    if text in words.label:
+        return words.names[words.label[text]]
+    if text in words.names:
+        return f"{text}, whose MID is {words.mids[words.names.index(text)]}"
+    return text
 
 
 def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +273,7 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(file: CsvFile, columns: list[Column], others: bool = False) -> dict[str, Any]:
+def _read(file: CsvFile, columns: list[Column], others: bool = False, strict: bool = False) -> dict[str, Any]:
     """Columns as arrays; labels and predicates as vocabulary integers, others a fault or OTHER."""
     parts: dict[str, list[Array]] = {column.name: [] for column in columns}
     images = Codes()
@@ -197,6 +282,8 @@ def _read(file: CsvFile, columns: list[Column], others: bool = False) -> dict[st
     for batch in file.batches(columns):
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             if name == IMAGE.name:
+                if strict:
+                    refuse_bad_ids(file, file.source(IMAGE), row, values)
                 codes = images.encode(values)
                 if "" in images.index and (codes == images.index[""]).any():
                     first = int(np.argmax(codes == images.index[""]))

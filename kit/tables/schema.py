@@ -1,7 +1,8 @@
 """The tables between the stages: rows about images, as typed columns.
 
 Boxes are float32 (x1, y1, x2, y2), normalised to [0, 1]; labels and predicates are the integers of the
-vocabulary. Every table numbers its own images: row i belongs to `images[image[i]]`.
+vocabulary, or in a source set of its classes, of which there may be thousands. Every table numbers its own
+images: row i belongs to `images[image[i]]`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ Ints = NDArray[np.integer[Any]]
 Labels = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 BOX = "box"
+LABEL = np.uint16  # of objects: a source set has up to 65,536 classes; relations are of the challenge's alone
 CORNERS = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows about images. `images`: the ids; `image`: int32 (n,), each row's index into `images`."""
+    """Rows about images. `images`: the ids; `image`: int32 (n,), each row's index into `images`.
+
+    Raises ValueError where a column has not the table's shape, or numbers that its type cannot hold.
+    """
 
     images: tuple[str, ...]
     image: Ints
@@ -35,11 +40,10 @@ class Table:
         for name, kind in {"image": np.int32, **self.COLUMNS}.items():
             dtype, shape = (np.float32, (n, 4)) if kind is BOX else (kind, (n,))
             column = np.asarray(getattr(self, name))
+            place = f"{type(self).__name__}.{name}"
             if column.shape != shape:
-                raise ValueError(
-                    f"{type(self).__name__}.{name}: expected shape {shape}, given {column.shape}"
-                )
-            object.__setattr__(self, name, np.ascontiguousarray(column, dtype))
+                raise ValueError(f"{place}: expected shape {shape}, given {column.shape}")
+            object.__setattr__(self, name, _as_type(column, np.dtype(dtype), place))
 
     def __len__(self) -> int:
         return len(self.image)
@@ -92,12 +96,17 @@ class Table:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
-        """The table that `to_arrow` wrote. Raises KeyError where a column is missing."""
+        """The table that `to_arrow` wrote.
+
+        Raises KeyError where a column is missing, ValueError or TypeError where one holds something else.
+        """
         ids = table.column("image_id").combine_chunks()
         if not pa.types.is_dictionary(ids.type):
             ids = ids.dictionary_encode()
         if isinstance(ids, pa.ChunkedArray):
             ids = ids.unify_dictionaries().chunk(0) if ids.num_chunks else pa.array([], ids.type)
+        if not pa.types.is_string(ids.type.value_type):
+            raise TypeError(f"image_id: expected texts, given {ids.type.value_type}")
         columns = {}
         for name, kind in cls.COLUMNS.items():
             names = [_corner(name, c) for c in CORNERS] if kind is BOX else [name]
@@ -111,7 +120,7 @@ class ImageLabels(Table):
     """Verified image labels: one row a (image, label) that a person has judged, present or absent."""
 
     label: Labels
-    COLUMNS: ClassVar[dict[str, Any]] = {"label": np.uint8}
+    COLUMNS: ClassVar[dict[str, Any]] = {"label": LABEL}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +130,7 @@ class Boxes(Table):
     label: Labels
     box: Floats
     is_group_of: NDArray[np.bool_]
-    COLUMNS: ClassVar[dict[str, Any]] = {"label": np.uint8, "box": BOX, "is_group_of": np.bool_}
+    COLUMNS: ClassVar[dict[str, Any]] = {"label": LABEL, "box": BOX, "is_group_of": np.bool_}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +140,7 @@ class Detections(Table):
     label: Labels
     score: Floats
     box: Floats
-    COLUMNS: ClassVar[dict[str, Any]] = {"label": np.uint8, "score": np.float32, "box": BOX}
+    COLUMNS: ClassVar[dict[str, Any]] = {"label": LABEL, "score": np.float32, "box": BOX}
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,3 +186,18 @@ class Predictions(Relations):
 
 def _corner(name: str, corner: str) -> str:
     return corner if name == BOX else f"{name.removesuffix('_box')}_{corner}"
+
+
+def _as_type(column: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:
+    """The column in a type that must hold its numbers: nothing wraps, nothing is cut."""
+    if dtype.kind in "iub" and not np.can_cast(column.dtype, dtype) and len(column):
+        if column.dtype.kind not in "iubf":
+            raise ValueError(f"{place}: expected numbers, given {column.dtype}")
+        low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        wrong = ~((column >= low) & (column <= high))  # NaN too
+        if column.dtype.kind == "f":
+            wrong |= column != np.floor(column)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(f"{place}: {column[row]} in row {row} is no {dtype} number")
+    return np.ascontiguousarray(column, dtype)

@@ -1,0 +1,121 @@
+"""Numbers that can be right: coordinates and scores in [0, 1], and ids that can be the names of images.
+
+What lies outside by more than rounding is refused, what lies outside by less is clipped and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kit.tables.arrow import as_numpy
+from kit.tables.csvfile import CsvFile
+from kit.tables.left_out import LeftOut, place
+
+OVERSHOOT = 0.005  # of a side: half a per cent, a pixel of a small image
+SCORE_ROUNDING = 1e-6
+PIXELS, PERCENT = 2.0, 1.5  # from here on a value looks like one
+LONGEST_ID = 251  # bytes; with ".jpg" the 255 of a file's name
+BAD_ID = r"^\.{1,2}$|[\x00-\x1f\x7f-\x9f/\\]"  # as RE2 and as Python read it
+_BAD = re.compile(BAD_ID)
+Array = NDArray[Any]
+
+
+def refuse_outside(file: CsvFile, names: tuple[str, ...], box: Array) -> None:
+    """Raise FileFault at the first coordinate that is beyond [0, 1] by more than rounding; box: float (n, 4)."""
+    wrong = (box < -OVERSHOOT) | (box > 1 + OVERSHOOT)
+    if wrong.any():
+        row, side = divmod(int(np.argmax(wrong)), 4)
+        value = float(box[row, side])
+        pixels = np.abs(box[row]).max() >= PIXELS
+        raise file.fault(
+            row,
+            names[side],
+            f"{value:g} is outside [0, 1]{': pixels?' if pixels else ''}",
+            hint="coordinates are fractions of the image's width and height",
+        )
+
+
+def clip_boxes(left: LeftOut, file: CsvFile, boxes: list[Array]) -> list[Array]:
+    """The boxes within [0, 1]; how many rows that keeps from lying outside is told."""
+    outside = np.zeros(left.rows, bool)
+    for box in boxes:
+        if len(box) and (box.min() < 0 or box.max() > 1):
+            outside |= ((box < 0) | (box > 1)).any(axis=1)
+    outside &= left.kept
+    if not outside.any():
+        return boxes
+    first = place(file.line(int(np.argmax(outside))))
+    consequence = f"lie outside [0, 1] by at most {OVERSHOOT} and are clipped"
+    left.tell(int(outside.sum()), int(left.kept.sum()), "boxes", consequence, first)
+    return [box.clip(0, 1) for box in boxes]
+
+
+def tell_without_area(left: LeftOut, file: CsvFile, boxes: list[Array]) -> None:
+    """Tell how many of the rows that stay have a box without area."""
+    flat = np.zeros(left.rows, bool)
+    for box in boxes:
+        flat |= (box[:, 0] >= box[:, 2]) | (box[:, 1] >= box[:, 3])
+    flat &= left.kept
+    if flat.any():
+        first = place(file.line(int(np.argmax(flat))))
+        left.tell(int(flat.sum()), int(left.kept.sum()), "boxes", "have no area and count for nothing", first)
+
+
+def checked_scores(file: CsvFile, name: str, score: Array) -> Array:
+    """The scores, where all lie in [0, 1]. Raises FileFault at the first that does not."""
+    wrong = (score < -SCORE_ROUNDING) | (score > 1 + SCORE_ROUNDING)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        percent = score.min() >= 0 and PERCENT <= score.max() <= 100
+        raise file.fault(
+            row,
+            name,
+            f"score {score[row]:g} is outside [0, 1]{': percent?' if percent else ''}",
+            hint="scores are probabilities",
+        )
+    return np.clip(score, 0, 1)
+
+
+def first_bad_id(names: Sequence[str]) -> tuple[int, str] | None:
+    """The first text that cannot be an image's id, and why; None where all can."""
+    wrong = (i for i, name in enumerate(names) if not name or _length(name) > LONGEST_ID or _BAD.search(name))
+    first = next(wrong, None)
+    return None if first is None else (first, _why(names[first]))
+
+
+def refuse_bad_ids(file: CsvFile, column: str, row: int, values: pa.Array) -> None:
+    """Raise FileFault at the first id that is empty or cannot be a file's name; row: of the first value."""
+    coded = pa.types.is_dictionary(values.type)
+    bad = _bad_ids(values.dictionary if coded else values)
+    if coded and len(bad):
+        bad = np.flatnonzero(np.isin(as_numpy(values.indices), bad))
+    if len(bad):
+        first = int(bad[0])
+        raise file.fault(row + first, column, _why(values[first].as_py()))
+
+
+def _bad_ids(ids: pa.Array) -> NDArray[Any]:
+    """The rows of ids that are none."""
+    length = as_numpy(pc.binary_length(ids))
+    wrong = np.flatnonzero((length == 0) | (length > LONGEST_ID))
+    texts = as_numpy(pc.indices_nonzero(pc.match_substring_regex(ids, BAD_ID)))
+    return np.union1d(wrong, texts.astype(np.int64))
+
+
+def _length(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
+
+
+def _why(name: str) -> str:
+    if not name:
+        return "empty where an image id belongs"
+    if (length := _length(name)) > LONGEST_ID:
+        return f"an image id of {length} bytes (at most {LONGEST_ID}): {name[:40]}..."
+    return f"{name!r} cannot be an image's id: no slashes or control characters"

@@ -54,4 +54,5 @@ def inverted(box: Box) -> NDArray[np.bool_]:
 
 def outside(box: Box) -> NDArray[np.bool_]:
     """True where a coordinate lies beyond [0, 1] by more than rounding; bool (n,)."""
-    return ((box < -OVERSHOOT) | (box > 1 + OVERSHOOT)).any(axis=1)
+    wrong: NDArray[np.bool_] = ((box < -OVERSHOOT) | (box > 1 + OVERSHOOT)).any(axis=1)
+    return wrong

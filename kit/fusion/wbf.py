@@ -120,10 +120,10 @@ def check_settings(iou: float, lowest: float) -> None:
 
 
 def check_rows(score: NDArray[Any], box: NDArray[Any]) -> None:
-    """Raises ValueError at the first score or box that is not finite or lies beyond [0, 1] by more than rounding."""
+    """Raises ValueError at the first score or box that is not finite or lies beyond [0, 1], but for rounding."""
     columns = (("score", score[:, None], "a percentage"), ("box", box, "pixels"))
     for name, values, cause in columns:
-        wrong = ~np.isfinite(values).all(axis=1)
+        wrong: NDArray[np.bool_] = ~np.isfinite(values).all(axis=1)
         if wrong.any():
             raise ValueError(f"{name}: expected finite numbers, given {_row(values, wrong)}")
         low = 0 if name == "score" else -OVERSHOOT

@@ -30,7 +30,9 @@ def read_hierarchy(path: Path | str) -> Hierarchy:
     """
     ancestors: dict[str, dict[str, None]] = {}
     try:
-        todo: list[tuple[Any, tuple[str, ...]]] = [(child, ()) for child in reversed(_read(path)["Subcategory"])]
+        todo: list[tuple[Any, tuple[str, ...]]] = [
+            (child, ()) for child in reversed(_read(path)["Subcategory"])
+        ]
         while todo:
             node, above = todo.pop()
             mid = node["LabelName"]
@@ -43,11 +45,11 @@ def read_hierarchy(path: Path | str) -> Hierarchy:
     except (KeyError, TypeError, AttributeError):
         raise FileFault(path, "not a class hierarchy: LabelName and Subcategory expected") from None
     descendants: dict[str, dict[str, None]] = {mid: {} for mid in ancestors}
-    for mid, above in ancestors.items():
-        for ancestor in above:
+    for mid, own in ancestors.items():
+        for ancestor in own:
             descendants[ancestor][mid] = None
     return Hierarchy(
-        {mid: tuple(above) for mid, above in ancestors.items()},
+        {mid: tuple(own) for mid, own in ancestors.items()},
         {mid: tuple(below) for mid, below in descendants.items()},
     )
 

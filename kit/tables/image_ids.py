@@ -120,7 +120,9 @@ def _cause(example: str, partner: str) -> str:
         if _reduced(example, _FOUND) == _reduced(partner, own):
             needed = []
             for i, (words, _) in enumerate(_FOUND):
-                mine, theirs = (_reduced(t, (*s[:i], *s[i + 1 :])) for t, s in ((example, _FOUND), (partner, own)))
+                mine, theirs = (
+                    _reduced(t, (*s[:i], *s[i + 1 :])) for t, s in ((example, _FOUND), (partner, own))
+                )
                 if mine != theirs:
                     needed.append(words)
             remedy = " (ids are text, not numbers)" if needed and needed[-1] in NUMERIC else ""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Box = NDArray[np.floating[Any]]
 Double = NDArray[np.float64]
+OVERSHOOT = 0.01  # how far beyond [0, 1] rounding may bring a coordinate or a score
 
 
 def area(box: Box) -> Box:
@@ -49,3 +50,8 @@ def enclosing(a: Box, b: Box) -> Box:
 def inverted(box: Box) -> NDArray[np.bool_]:
     """True where a side ends before it begins; bool (n,)."""
     return (box[:, 0] > box[:, 2]) | (box[:, 1] > box[:, 3])
+
+
+def outside(box: Box) -> NDArray[np.bool_]:
+    """True where a coordinate lies beyond [0, 1] by more than rounding; bool (n,)."""
+    return np.asarray(((box < -OVERSHOOT) | (box > 1 + OVERSHOOT)).any(axis=1))

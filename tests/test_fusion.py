@@ -34,7 +34,8 @@ def random_sources(rng, sources, most, ties, degenerate):
         if not degenerate:
             box = np.sort(box.clip(0, 1).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
         else:
-            box = np.where(rng.random((n, 1)) < 0.2, box.round(1)[:, [0, 1, 0, 3]], box)
+            box = box.clip(-0.01, 1.01)
+            box = np.where(rng.random((n, 1)) < 0.2, box.clip(0, 1).round(1)[:, [0, 1, 0, 3]], box)
         score = rng.random(n)
         out.append((box, score.round(1) if ties else score, rng.integers(0, 3, n)))
     return out
@@ -130,7 +131,13 @@ ONE = (np.array([[0, 0, 1, 1.0]]), np.array([0.5]), np.array([0]))
     [
         ({"weights": [1, 2]}, "weights: expected 1, one a source, given 2"),
         ({"weights": [0]}, "weights: expected positive numbers"),
+        ({"weights": [1e7]}, r"weights: expected positive numbers from 1e-06 to 1e\+06, given 1e\+07"),
+        ({"weights": [1e-300]}, "weights: expected positive numbers"),
+        ({"weights": [np.nan]}, "weights: expected positive numbers .* given nan"),
         ({"iou": 2}, r"iou: expected a number in \[0, 1\]"),
+        ({"iou": np.nan}, r"iou: expected a number in \[0, 1\]"),
+        ({"lowest": np.nan}, r"lowest: expected a number in \[0, 1\], given nan"),
+        ({"lowest": 50}, r"lowest: expected a number in \[0, 1\]"),
         ({"conf_type": "median"}, "conf_type: expected one of avg"),
     ],
 )
@@ -143,8 +150,11 @@ def test_wrong_settings_are_told(change, message):
     ("box", "score", "message"),
     [
         (np.zeros((2, 4)), np.ones(1), r"box: expected shape \(1, 4\)"),
-        (np.full((1, 4), np.nan), np.ones(1), "expected finite numbers"),
-        (np.ones((1, 4)), np.array([-0.5]), "score: expected no negative number"),
+        (np.full((1, 4), np.nan), np.ones(1), "box: expected finite numbers"),
+        (np.ones((1, 4)), np.array([-0.5]), r"score: expected numbers in \[0, 1\], given -0.5 in row 0$"),
+        (np.ones((1, 4)), np.array([90.0]), r"score: .* given 90 in row 0 \(a percentage\?\)"),
+        (np.array([[10, 10, 512, 77.0]]), np.ones(1), r"box: .* given 10, 10, 512, 77 in row 0 \(pixels\?\)"),
+        (np.array([[-0.2, 0, 1, 1]]), np.ones(1), r"box: .* given -0.2, 0, 1, 1 in row 0$"),
         (np.ones((1, 4)), np.ones(2), r"score: expected shape \(1,\)"),
     ],
 )
@@ -161,9 +171,10 @@ def test_wrong_rows_are_told(box, score, message):
         ("source", -1, "source: expected numbers from 0 to 0"),
         ("image", -1, "image: expected numbers from 0 and more, given -1 to -1"),
         ("label", -2, "label: expected numbers from 0 and more"),
-        ("score", np.nan, "score, box: expected finite numbers"),
-        ("box", np.inf, "score, box: expected finite numbers"),
-        ("score", -0.1, "score: expected no negative number"),
+        ("score", np.nan, "score: expected finite numbers"),
+        ("box", np.inf, "box: expected finite numbers"),
+        ("box", -np.inf, "box: expected finite numbers"),
+        ("score", -0.1, "score: expected numbers"),
     ],
 )
 def test_rows_that_cannot_be(name, value, message):
@@ -177,3 +188,21 @@ def test_rows_that_cannot_be(name, value, message):
     rows[name][...] = value
     with pytest.raises(ValueError, match=message):
         fuse(*rows.values(), np.ones(1))
+
+
+def test_the_first_row_that_does_not_fit_is_named_among_many():
+    rng = np.random.default_rng(0)
+    rows, zeros = np.sort(rng.random((50, 2, 2)), axis=1).reshape(50, 4), np.zeros(50, np.int64)
+    rows[31, 2] = 1.3
+    with pytest.raises(ValueError, match="in row 31"):
+        fuse(zeros, zeros, rng.random(50), rows, zeros, np.ones(1))
+
+
+def test_rounding_beyond_the_picture_is_clipped():
+    box, one = np.array([[-0.004, 0, 1.004, 1]]), np.zeros(1, np.int64)
+    assert fuse(one, one, np.ones(1), box, one, np.ones(1)).box.tolist() == [[0, 0, 1, 1]]
+
+
+def test_no_source_at_all():
+    with pytest.raises(ValueError, match="sources: expected one or more"):
+        fuse_detections([])

@@ -42,6 +42,14 @@ READ_FAULTS = [
         "y," + GOOD.replace("0.9", "1e39"),
         "prediction 1 of the line, YMax1: 1e39 where a finite number belongs",
     ),
+    (
+        "y,0.5 /m/04yx4 0.1 0.2 0.5 0.9",
+        "token count is not a multiple of 12 (6); the detection track's form has 6 tokens a box",
+    ),
+    (
+        "y,0.5 /m/04yx4 0.1 0.2 0.5 0.9 0.4 /m/0342h 0.1 0.2 0.5 0.9",
+        "LabelName2: '0.4' where a label belongs (the detection track's form",
+    ),
     (f"y,{GOOD} 0.5", "line 3, column PredictionString: token count is not a multiple of 12"),
     (
         "y," + GOOD.replace("0.9", "O.9"),
@@ -116,15 +124,33 @@ def test_the_score_survives_writing(tmp_path):
     assert after.final_score == pytest.approx(before.final_score, abs=0.01)
 
 
-def test_thin_boxes_outside_boxes_and_tiny_scores_stay_legal(tmp_path):
-    box = np.array([[0.1234567, 0.5, 0.1234571, 0.5], [-0.1, -3, 1.2, 1.00001]], np.float32)
-    table = Predictions(("a",), [0, 0], [0, 0], [0, 0], [0, 0], box, box, score=[1e-12, 1.0])
+def test_thin_boxes_outside_boxes_and_tiny_scores_stay_legal(tmp_path, capsys):
+    box = np.array([[0.1234567, 0.99999, 0.1234571, 1], [-0.1, -3, 1.2, 1.00001]], np.float32)
     table = Predictions(
         ("a",), [0, 0], *vocabulary().triplets[[0, 1]][:, [1, 2, 0]].T, box, box, score=[1e-12, 1.0]
     )
     write_submission(tmp_path / "s.csv", ("a",), [table], digits=4)
     assert check_submission(tmp_path / "s.csv", ("a",)).ok
-    assert read_predictions(tmp_path / "s.csv").score.tolist() == [1.0, 1e-12]
+    back = read_predictions(tmp_path / "s.csv")
+    assert back.score.tolist() == [1.0, 1e-12]
+    assert back.subject_box[1] == pytest.approx([0.1234, 0.9999, 0.1235, 1])
+    said = capsys.readouterr().err
+    assert (
+        "boxes of 1 of 2 predictions (50.0%) reach beyond [0, 1] and are cut (pixels?), first image a" in said
+    )
+    assert said.count("\n") == 1
+
+
+def test_boxes_that_collapse_are_faults(tmp_path, capsys):
+    """Detections in pixels, all cut to 1 1 1 1."""
+    triplets = vocabulary().triplets[[0, 1]][:, [1, 2, 0]].T
+    box = np.array([[102, 77, 512, 691], [3, 4, 50, 60]], np.float32)
+    table = Predictions(("a",), [0, 0], *triplets, box, box, score=[0.5, 1.0])
+    write_submission(tmp_path / "s.csv", ("a",), [table])
+    assert "boxes of 2 of 2 predictions (100.0%)" in capsys.readouterr().err
+    (fault,) = check_submission(tmp_path / "s.csv", ("a",)).faults
+    assert (fault.kind, fault.count, fault.taken) == ("box without area", 4, True)
+    assert fault.first == "line 2, image a, prediction 1"
 
 
 def test_what_cannot_be_written(tmp_path):
@@ -150,6 +176,12 @@ def test_nothing_predicted_at_all(tmp_path):
 CHECKS = {
     "image id not in the test list": (["w," + GOOD], 1, "line 4, image w"),
     "image id twice": ([f"x,{GOOD}", "x,"], 2, "line 4, image x"),
+    "token count is not a multiple of 12, but of 6: the detection track's form?": (
+        ["z,0.5 /m/04yx4 0.1 0.2 0.5 0.9"],
+        1,
+        "line 4, image z",
+    ),
+    "box without area": (["z," + GOOD.replace("0.3 0.5 0.4 0.6", "0.4 0.5 0.4 0.6")], 1, "line 4, image z"),
     "token count is not a multiple of 12": ([f"z,{GOOD} 1"], 1, "line 4, image z"),
     "YMax1 is not a number": (["z," + GOOD.replace("0.9", "O.9")], 1, "line 4, image z, prediction 1"),
     "Confidence is not finite": ([f"z,{GOOD} " + GOOD.replace("0.5 /m", "inf /m")], 1, "prediction 2"),
@@ -193,5 +225,51 @@ def test_the_checker_on_a_good_file_and_on_its_size(tmp_path):
 
 def test_the_checker_wants_the_header(tmp_path):
     (tmp_path / "s.csv").write_text("ImageID,PredictionString\nx,\n")
-    with pytest.raises(FileFault, match="line 1: the header is not ImageId,PredictionString"):
+    with pytest.raises(
+        FileFault, match="line 1: the header is 'ImageID,PredictionString', not ImageId,PredictionString"
+    ):
         check_submission(tmp_path / "s.csv", ("x",))
+
+
+HEADERS = {
+    "ImageID,PredictionString": "ImageID for ImageId, as in the detection track",
+    ",ImageId,PredictionString": "an index column in front: pandas writes none with index=False",
+    "Unnamed: 0,ImageId,PredictionString": "an index column in front",
+    "ImageId;PredictionString": "semicolons where commas belong",
+    "ImageId\tPredictionString": "tabs where commas belong",
+    "imageid,predictionstring": "upper and lower case",
+    "ImageId, PredictionString": "spaces or quotes that belong to the names",
+    '"""ImageId""",PredictionString': "spaces or quotes that belong to the names",
+    "PredictionString,ImageId": "the columns in the other order",
+    "ImageId,PredictionString,": "more columns than two",
+    "ImageID,LabelName1,LabelName2,RelationshipLabel,Score": "the long form, a row a prediction",
+    "\ufeff\ufeffImageId,PredictionString": "a byte order mark in it",
+    f"x,{GOOD}": "no header: a first line of data",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_wrong_header_is_quoted_with_its_likely_cause(tmp_path, header):
+    (tmp_path / "s.csv").write_text(f"{header}\nx,\n", encoding="utf-8")
+    with pytest.raises(FileFault, match="line 1: the header is ") as caught:
+        check_submission(tmp_path / "s.csv", ("x",))
+    assert f"not ImageId,PredictionString ({HEADERS[header]}" in str(caught.value)
+    assert repr(header.removeprefix("\ufeff")[:40])[1:-1] in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["\ufeffImageId,PredictionString", '"ImageId","PredictionString"'])
+def test_headers_that_are_read_as_the_right_one(tmp_path, header):
+    (tmp_path / "s.csv").write_text(f"{header}\nx,{GOOD}\n", encoding="utf-8")
+    assert check_submission(tmp_path / "s.csv", ("x",)).ok
+
+
+def test_ids_of_another_form_and_of_another_list(tmp_path):
+    path = write(tmp_path / "s.csv", f"12.0,{GOOD}", "y,")
+    faults = {f.kind: f for f in check_submission(path, ("0000000000000012", "y")).faults}
+    first = faults["image id not in the test list"].first
+    assert first.startswith("line 2, image 12.0; 12.0 would be 0000000000000012 but for its form of a number")
+    faults = {f.kind: f for f in check_submission(path, ("other",)).faults}
+    assert (
+        "no image is: another list of test images (--ids)?" in faults["image id not in the test list"].first
+    )
+    assert not faults["image missing"].taken

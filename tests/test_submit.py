@@ -169,6 +169,10 @@ def test_what_is_refused(kit, kaggle, words, file, tmp_path, monkeypatch):
     code, out, err = kit("submit", bad, "--yes", *words)
     assert code == 2
     assert "image missing" in out
+    assert err.endswith("1 kind of faults; mend them before sending\n")
+    code, _, err = kit("submit", bad, "--yes", "--send-anyway", *words)
+    assert code == 2
+    assert "1 kind of faults; --send-anyway does not let pass: image missing; mend them" in err
     code, _, err = kit("submit", file, "--check", file, *words)
     assert "not both" in err
     kaggle.left = 0
@@ -284,3 +288,29 @@ def test_nothing_was_sent_yet(kit, kaggle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert kit("submissions") == (0, "nothing was sent yet\n", "")
     assert kit("submissions", "--json")[1] == "[]\n"
+
+
+def test_faults_that_the_metric_takes_are_sent_when_told(kit, kaggle, words, file):
+    write(file, "x," + GOOD.replace("0.5 /m", "1.5 /m").replace("plays", "under"), "y,", "z,")
+    code, out, err = kit("submit", "--check", file, *words)
+    assert code == 2
+    assert out.count("takes it") == 2
+    assert "2 kinds of faults; mend them, or send it with --send-anyway: the metric takes them" in err
+    code, out, _ = kit("submit", "--check", file, "--json", *words)
+    assert [fault["taken"] for fault in json.loads(out)["faults"]] == [True, True]
+    assert kit("submit", file, "--yes", *words)[0] == 2
+    assert kaggle.submissions == []
+    code, _, err = kit("submit", file, "--yes", "--send-anyway", *words)
+    assert code == 0, err
+    assert "2 kinds of faults, which the metric takes" in err
+    assert len(kaggle.submissions) == 1
+
+
+def test_checking_outside_a_run_asks_for_the_ids(kit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = write(tmp_path / "s.csv", f"x,{GOOD}")
+    code, _, err = kit("submit", "--check", good)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no such file; give the sample submission with --ids FILE" in err
+    ids = write(tmp_path / "my: ids #1.csv", "x,")
+    assert kit("submit", "--check", good, "--ids", ids)[0] == 0

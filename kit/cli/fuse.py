@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kit.tables.schema import Detections
+
+OF_FILES = ("out", "weight", "iou", "lowest", "conf_type")
+OF_A_RUN = ("attributes", "config", "set_", "run", "force")
 
 
 class ConfType(StrEnum):
@@ -21,6 +29,7 @@ class ConfType(StrEnum):
 
 
 def fuse(
+    context: typer.Context,
     files: Annotated[
         list[Path] | None, typer.Argument(help="Detection CSVs, one a source; .csv, .csv.gz or .zip.")
     ] = None,
@@ -53,6 +62,7 @@ def fuse(
 
     if (split is None) == (not files):
         raise KitError("give either --split or detection files")
+    _refuse_other(context, OF_A_RUN if files else OF_FILES, "detection files" if files else "--split")
     if split is not None:
         from kit.cli.common import open_run, report_stage
         from kit.stages.family import ATTRIBUTES, OBJECTS
@@ -65,21 +75,105 @@ def fuse(
     elif files and out is None:
         raise KitError("--out is not given", "say where the fused detections go")
     elif files and out is not None:
-        _fuse_files(files, out, weight, iou, lowest, conf_type)
+        _fuse_files(files, out, weight, iou, lowest, conf_type, json)
+
+
+def _refuse_other(context: typer.Context, names: Sequence[str], given: str) -> None:
+    """Options of the one form have no part in the other."""
+    from kit.errors import KitError
+
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name in names and source is not None and source.name != "DEFAULT":
+            hint = "detector.fusion in the config holds the settings of a split"
+            raise KitError(f"{parameter.opts[0]} does not go with {given}", hint)
 
 
 def _fuse_files(
-    files: list[Path], out: Path, weight: list[float] | None, iou: float, lowest: float, conf_type: ConfType
+    files: list[Path],
+    out: Path,
+    weight: list[float] | None,
+    iou: float,
+    lowest: float,
+    conf_type: ConfType,
+    json: bool,
 ) -> None:
     from kit.errors import KitError
-    from kit.fusion.wbf import fuse_detections
+    from kit.files import json_text
+    from kit.fusion.wbf import check_settings, fuse_detections, weights_of
     from kit.tables.official import read_detections
     from kit.tables.official_writer import write_detections
 
+    _check_paths(files, out)
+    try:
+        weights_of(weight, len(files))
+        check_settings(iou, lowest)
+    except ValueError as error:
+        raise KitError(str(error)) from None
     sources = [read_detections(file) for file in files]
+    _compare_images(files, sources)
     try:
         fused = fuse_detections(sources, weight, iou=iou, lowest=lowest, conf_type=conf_type.value)
     except ValueError as error:
         raise KitError(str(error)) from None
+    total = sum(map(len, sources))
+    if not len(fused):
+        raise KitError(f"none of the {total:,} boxes is left", f"lower --lowest {lowest:g}")
     write_detections(out, fused)
-    typer.echo(f"{sum(map(len, sources)):,} boxes of {len(files)} files -> {len(fused):,} in {out}")
+    if json:
+        typer.echo(
+            json_text(
+                {"files": [str(f) for f in files], "boxes": total, "fused": len(fused), "out": str(out)}
+            )
+        )
+        return
+    typer.echo(f"{total:,} boxes of {len(files)} files -> {len(fused):,} in {out}")
+
+
+def _check_paths(files: list[Path], out: Path) -> None:
+    """The output replaces no input; a file that is given twice is told, for it counts twice."""
+    from kit.errors import KitError
+    from kit.progress import notice
+
+    for i, file in enumerate(files):
+        if _same(file, out):
+            raise KitError(f"--out: {out} is one of the files to fuse", "give another name")
+        if any(_same(file, earlier) for earlier in files[:i]):
+            notice(f"{file} is given more than once: each time it counts as a source of its own")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
+    """Say which images are not in every file: their boxes count as seen by fewer sources.
+
+    Raises KitError where a file shares no image with any other.
+    """
+    from kit.errors import KitError
+    from kit.progress import notice
+    from kit.tables.image_ids import images_of, share, shown, unmatched
+
+    own = [dict.fromkeys(images_of(source)) for source in sources]
+    everywhere = {name for name in own[0] if all(name in images for images in own)}
+    for i, file in enumerate(files if len(files) > 1 else []):
+        others = {name for j, images in enumerate(own) if j != i for name in images}
+        strange = unmatched(own[i], others)
+        if strange and strange.none_match:
+            what = strange.say("images", "in no other file")
+            raise KitError(
+                f"{file}: {what}", "files to fuse are of the same images; rows of others can be joined"
+            )
+    union = dict.fromkeys(name for images in own for name in images)
+    partial = [name for name in union if name not in everywhere]
+    if partial:
+        lacking = next(file for file, images in zip(files, own, strict=True) if partial[0] not in images)
+        notice(
+            f"{share(len(partial), len(union), 'images')} are not in every file, the first {shown(partial[0])} "
+            f"(not in {lacking}): their boxes count as seen by fewer sources"
+        )

@@ -39,6 +39,7 @@ def relations(
     from kit.metric.judgement import InvertedBox, judge
     from kit.metric.relations import score
     from kit.progress import notice, track
+    from kit.tables.image_ids import NEITHER, images_of, unmatched
     from kit.tables.official import (
         prediction_fault,
         read_image_labels,
@@ -46,6 +47,7 @@ def relations(
         read_relations,
     )
 
+    _refuse_twice(truth)
     true = read_relations(truth)
     table = read_predictions(predictions)
     verified = read_image_labels(labels) if labels else None
@@ -54,8 +56,9 @@ def relations(
     except InvertedBox as error:
         raise prediction_fault(predictions, error.row, error.side, f"inverted {error.side} box") from None
     result = score(judgement)
-    if result.counts["pred_images_without_gt"] == result.counts["pred_images"]:
-        notice("note: no image of the predictions is in the truth or the labels; every row is dropped")
+    strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
+    if strange:
+        notice(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
     tied = judgement.tied_rows()
     if tied:
         notice(
@@ -75,6 +78,15 @@ def relations(
         typer.echo(show.analysis(out["analysis"], result.final_score), nl=False)
 
 
+def _refuse_twice(files: list[Path]) -> None:
+    """The rows of a truth file that is given twice would count twice."""
+    from kit.errors import KitError
+
+    for i, file in enumerate(files):
+        if file.resolve() in [earlier.resolve() for earlier in files[:i]]:
+            raise KitError(f"--truth: {file} is given twice", "give every file once")
+
+
 @app.command()
 def detections(
     truth: TruthFiles,
@@ -92,6 +104,7 @@ def detections(
     from kit.metric.hierarchy import read_hierarchy
     from kit.vocabulary import vocabulary
 
+    _refuse_twice(truth)
     tree = read_hierarchy(hierarchy) if hierarchy else None
     result = score_detection_files(truth, predictions, labels or (), tree)
     if json:

@@ -59,8 +59,10 @@ def report(result: Report) -> str:
         f"{result.path}: {result.predictions:,} predictions for {result.filled:,} of {result.images:,} images, "
         f"{result.bytes:,} bytes: {'no fault' if result.ok else 'faults'}\n"
     )
-    rows = [(fault.kind, fault.count, fault.first) for fault in result.faults]
-    return text + (table("Faults", ("kind", "count", "first"), rows) if rows else "")
+    rows = [
+        (fault.kind, fault.count, "takes it" if fault.taken else "", fault.first) for fault in result.faults
+    ]
+    return text + (table("Faults", ("kind", "count", "the metric", "first"), rows) if rows else "")
 
 
 def to_send(record: Record, left: int | None) -> str:

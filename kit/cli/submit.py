@@ -10,6 +10,8 @@ import typer
 from kit.cli.options import Force, Json, Overrides, RunFolder, Scorer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kit.kaggle.client import Answer, Client
     from kit.kaggle.records import Record
     from kit.run import Run
@@ -30,6 +32,12 @@ def submit(
     again: Annotated[
         bool, typer.Option("--again", help="Send a file that was, or may have been, sent before.")
     ] = False,
+    send_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--send-anyway", help="Let pass the faults of which --check says that the metric takes them."
+        ),
+    ] = False,
     ids: Annotated[
         Path | None,
         typer.Option("--ids", help="Sample submission to check against (default: data.test.ids)."),
@@ -47,13 +55,15 @@ def submit(
     """Predict the test set as far as that is not done, write the submission, check it, send it to Kaggle and
     wait for its score; or check or send a given file. What was sent is kept in `submissions/`.
     """
+    from json import dumps
+
     from kit.cli import show
     from kit.errors import KitError
     from kit.files import json_text
 
     if check is not None and file is not None:
         raise KitError("give a FILE to send or a file to --check, not both")
-    overrides = [*(set_ or []), *([f"data.test.ids={ids}"] if ids else [])]
+    overrides = [*(set_ or []), *([f"data.test.ids={dumps(str(ids))}"] if ids else [])]
     opened = _open(check or file, config, overrides, run)
     sending = check is None and not dry_run
     if sending:
@@ -62,7 +72,7 @@ def submit(
     if not sending or not report.ok:
         typer.echo(json_text(report.as_dict()) if json else show.report(report), nl=json)
     if not report.ok:
-        raise KitError(f"{path}: {len(report.faults)} kinds of faults", "mend them before sending")
+        _judge_faults(path, report, send_anyway)
     if sending:
         record = _send(opened, path, message, wait, yes, again)
         typer.echo(json_text(vars(record)) if json else show.scored(record), nl=json)
@@ -70,6 +80,25 @@ def submit(
             raise KitError(f"Kaggle refused {path}: {record.error}", "mend it and send it anew")
     elif check is None and not json:
         typer.echo(f"would send {path} ({report.bytes:,} bytes)")
+
+
+def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
+    """Faults stop the sending, but for those that the metric takes where the user says so."""
+    from kit.errors import KitError
+    from kit.progress import notice
+
+    count = len(report.faults)
+    text = f"{path}: {count} {'kind' if count == 1 else 'kinds'} of faults"
+    left = [fault.kind for fault in report.faults if not fault.taken]
+    if left and send_anyway:
+        raise KitError(
+            f"{text}; --send-anyway does not let pass: {', '.join(left)}", "mend them before sending"
+        )
+    if left:
+        raise KitError(text, "mend them before sending")
+    if not send_anyway:
+        raise KitError(text, "mend them, or send it with --send-anyway: the metric takes them")
+    notice(f"{text}, which the metric takes")
 
 
 def _open(file: Path | None, config: str | None, overrides: list[str], folder: Path | None) -> Run:
@@ -105,13 +134,24 @@ def _can_send(run: Run) -> None:
 def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Path, Report]:
     from kit.cli.common import use_threads
     from kit.stages.predict import submission_stage
-    from kit.stages.splits import split_ids
     from kit.tables.submission_check import check_submission
 
     if file is not None:
-        return file, check_submission(file, split_ids(run.config, "test"))
+        return file, check_submission(file, _ids(run))
     use_threads(run)
     return submission_stage(run, scorer, force)
+
+
+def _ids(run: Run) -> Sequence[str]:
+    """The test images. Raises KitError where the list is not there: outside a run --ids gives it."""
+    from kit.errors import KitError
+    from kit.stages.splits import split_ids
+
+    listed = run.config.data.test.ids
+    if listed is None or not listed.exists():
+        what = "data.test.ids is not set" if listed is None else f"{listed}: no such file"
+        raise KitError(f"the list of test images: {what}", "give the sample submission with --ids FILE")
+    return split_ids(run.config, "test")
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:

@@ -61,24 +61,27 @@ def fuse_images(image, label, score, box, source, weights, iou, conf_type, overf
 
 
 @numba.njit(nogil=True, cache=True)
-def prepare(image, label, score, box, source, weights, lowest):  # type: ignore[no-untyped-def]
+def prepare(image, label, score, box, source, weights, lowest, overshoot):  # type: ignore[no-untyped-def]
     """The rows to fuse, in one pass: corners in order and within [0, 1], scores weighted; the rest left out.
 
-    Gives image, label, score, box and source of the rows kept, and whether all numbers were finite and no
-    score negative.
+    Gives image, label, score, box and source of the rows kept, and whether all numbers were finite, scores
+    between 0 and 1, and coordinates too, each but for `overshoot`.
     """
     n = len(image)
     out_image, out_label, out_source = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     out_score, out_box = np.empty(n), np.empty((n, 4))
     finite, positive, count = True, True, 0
+    least, most = 0.0, 1.0
     for i in range(n):
         total = np.float64(score[i])
         positive = positive and not score[i] < 0
+        most = max(most, np.float64(score[i]))
         for k in range(4):
             total += np.float64(box[i, k])
         finite = finite and np.isfinite(total)
         for k in range(2):
             low, high = min(box[i, k], box[i, k + 2]), max(box[i, k], box[i, k + 2])
+            least, most = min(least, np.float64(low)), max(most, np.float64(high))
             out_box[count, k] = min(max(np.float64(low), 0.0), 1.0)
             out_box[count, k + 2] = min(max(np.float64(high), 0.0), 1.0)
         width = out_box[count, 2] - out_box[count, 0]
@@ -88,7 +91,8 @@ def prepare(image, label, score, box, source, weights, lowest):  # type: ignore[
             out_score[count] = np.float64(score[i]) * weights[source[i]]
             count += 1
     kept = out_image[:count], out_label[:count], out_score[:count], out_box[:count], out_source[:count]
-    return kept, finite, positive
+    fit = finite and positive and least >= -overshoot and most <= 1 + overshoot
+    return kept, fit
 
 
 @numba.njit(nogil=True, cache=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from kit.fusion.wbf import weights_of
+from kit.fusion.wbf import check_rows, check_settings, weights_of
 from kit.tables.schema import Detections
 
 Method = Literal["nms", "soft-nms", "nmw"]
@@ -23,9 +23,12 @@ def combine(
 ) -> Detections:
     """Combine the detections of several sources image by image, per class; arguments as `fuse_detections`.
 
-    Raises ValueError on arguments that do not fit.
+    Raises ValueError on arguments that do not fit, and on boxes and scores beyond [0, 1].
     """
     given = weights_of(weights, len(sources))
+    check_settings(iou, lowest)
+    for source in sources:
+        check_rows(source.score, source.box)
     images = tuple(dict.fromkeys(name for s in sources for name in s.images))
     tables = [s.of_images(images) for s in sources]
     tables = [

@@ -16,12 +16,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.boxes import OVERSHOOT
 from kit.fusion.kernel import fuse_images, prepare
 from kit.tables.schema import Detections
 
 Doubles = NDArray[np.float64]
 ConfType = Literal["avg", "max", "box_and_model_avg", "absent_model_aware_avg"]
 CONF_TYPES: tuple[ConfType, ...] = ("avg", "max", "box_and_model_avg", "absent_model_aware_avg")
+HEAVIEST = 1e6  # a weight; sums of weighted coordinates are single precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,10 @@ def fuse_detections(
     """Fuse the detections of several sources (models, or models × views), any images in each.
 
     weights: one a source, positive; iou: overlap above which boxes are one object; lowest: scores below are
-    left out. Raises ValueError on arguments that do not fit.
+    left out. Raises ValueError on arguments that do not fit, and on boxes and scores beyond [0, 1].
     """
+    if not sources:
+        raise ValueError("sources: expected one or more")
     images = tuple(dict.fromkeys(name for s in sources for name in s.images))
     tables = [s.of_images(images) for s in sources]
     fused = fuse(
@@ -64,12 +68,16 @@ def fuse_detections(
 
 
 def weights_of(weights: Sequence[float] | None, sources: int) -> Doubles:
-    """The weights as an array, ones without any. Raises ValueError unless each source has a positive one."""
+    """The weights as an array, ones without any.
+
+    Raises ValueError unless each source has a positive one that single precision can take.
+    """
     array = np.ones(sources) if weights is None else np.asarray(weights, np.float64)
     if array.shape != (sources,) or not sources:
         raise ValueError(f"weights: expected {max(sources, 1)}, one a source, given {array.size}")
-    if not (np.isfinite(array).all() and (array > 0).all()):
-        raise ValueError(f"weights: expected positive numbers, given {array.tolist()}")
+    if not ((array >= 1 / HEAVIEST) & (array <= HEAVIEST)).all():
+        wrong = array[~((array >= 1 / HEAVIEST) & (array <= HEAVIEST))][0]
+        raise ValueError(f"weights: expected positive numbers from 1e-06 to 1e+06, given {wrong:g}")
     return array
 
 
@@ -88,20 +96,46 @@ def fuse(
 ) -> Fused:
     """Fuse rows of any images: image, label, score, source (n,), box (n, 4) xyxy; weights per source.
 
-    Boxes are turned right way round and clipped to [0, 1]; those without area are left out. overflow: let
-    "avg" exceed what all sources together could say. Raises ValueError on what does not fit.
+    Boxes are turned right way round, those without area are left out; what rounding has brought beyond [0, 1]
+    is clipped. overflow: let "avg" exceed what all sources together could say. Raises ValueError on what does
+    not fit.
     """
-    _check(image, label, score, box, source, iou, conf_type)
+    _check(image, label, score, box, source, conf_type)
+    check_settings(iou, lowest)
     _check_indices(image, label, source, len(weights))
     lowest = score.dtype.type(lowest) if score.dtype.kind == "f" else lowest
-    kept, finite, positive = prepare(image, label, score, box, source, weights, lowest)
-    if not finite:
-        raise ValueError("score, box: expected finite numbers")
-    if not positive:
-        raise ValueError("score: expected no negative number")
+    kept, fit = prepare(image, label, score, box, source, weights, lowest, OVERSHOOT)
+    if not fit:
+        check_rows(score, box)
     arguments = (*kept, weights, iou, CONF_TYPES.index(conf_type), overflow)
     images, labels, scores, boxes, count = fuse_images(*arguments)
     return Fused(images[:count], labels[:count], scores[:count], boxes[:count])
+
+
+def check_settings(iou: float, lowest: float) -> None:
+    """Raises ValueError where the overlap or the lowest score is no number from 0 to 1."""
+    for name, value in (("iou", iou), ("lowest", lowest)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}: expected a number in [0, 1], given {value}")
+
+
+def check_rows(score: NDArray[Any], box: NDArray[Any]) -> None:
+    """Raises ValueError at the first score or box that is not finite or lies beyond [0, 1], but for rounding."""
+    columns = (("score", score[:, None], "a percentage"), ("box", box, "pixels"))
+    for name, values, cause in columns:
+        wrong = np.asarray(~np.isfinite(values).all(axis=1))
+        if wrong.any():
+            raise ValueError(f"{name}: expected finite numbers, given {_row(values, wrong)}")
+        low = 0 if name == "score" else -OVERSHOOT
+        wrong = np.asarray(((values < low) | (values > 1 + OVERSHOOT)).any(axis=1))
+        if wrong.any():
+            guess = f" ({cause}?)" if values[wrong].max() > 1 else ""
+            raise ValueError(f"{name}: expected numbers in [0, 1], given {_row(values, wrong)}{guess}")
+
+
+def _row(values: NDArray[Any], wrong: NDArray[np.bool_]) -> str:
+    row = int(np.argmax(wrong))
+    return f"{', '.join(f'{v:g}' for v in values[row].tolist())} in row {row}"
 
 
 def _check(
@@ -110,7 +144,6 @@ def _check(
     score: NDArray[Any],
     box: NDArray[Any],
     source: NDArray[Any],
-    iou: float,
     conf_type: str,
 ) -> None:
     n = len(image)
@@ -119,8 +152,6 @@ def _check(
     for name, column in (("label", label), ("score", score), ("source", source)):
         if column.shape != (n,):
             raise ValueError(f"{name}: expected shape ({n},), given {column.shape}")
-    if not 0 <= iou <= 1:
-        raise ValueError(f"iou: expected a number in [0, 1], given {iou}")
     if conf_type not in CONF_TYPES:
         raise ValueError(f"conf_type: expected one of {', '.join(CONF_TYPES)}, given {conf_type!r}")
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 from kit.errors import printable
 from kit.kaggle.credentials import sources
 from kit.kaggle.faults import BUSY, KaggleError, fault, no_credentials
+from kit.kaggle.naming import upload_name
 from kit.kaggle.wire import Wire
 from kit.patience import Patience
 from kit.progress import notice
@@ -153,7 +154,7 @@ class Client:
 
         request = ApiStartSubmissionUploadRequest()
         request.competition_name = self.competition
-        request.file_name = path.name
+        request.file_name = upload_name(path)
         request.content_length = path.stat().st_size
         request.last_modified_epoch_seconds = int(path.stat().st_mtime)
         with self.api.build_kaggle_client() as kaggle:

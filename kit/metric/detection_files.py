@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.boxes import inverted
 from kit.errors import KitError
 from kit.metric.detection import DetectionScores, Objects, evaluate
 from kit.metric.hierarchy import Hierarchy
+from kit.progress import notice
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import Column, CsvFile
+from kit.tables.image_ids import NEITHER, share, unmatched
 from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, corners
+from kit.vocabulary import vocabulary
 
 Array = NDArray[Any]
 CONFIDENCE = Column("Confidence", "number")
@@ -38,6 +42,7 @@ class DetectionFiles:
             c = self._read(file, [IMAGE, LABEL, *corners(), *group])
             is_group = c[GROUP.name] > 0 if group else np.zeros(len(c["image"]), bool)
             parts.append(Objects(c["image"], c["label"], _box(c), is_group_of=is_group))
+            _refuse_inverted(file, parts[-1].box)
             self._refuse_outside_hierarchy(file, c["label"])
         truth = _concat(parts)
         rows, label = self._spread(truth.label, self.hierarchy.ancestors if self.hierarchy else {})
@@ -67,9 +72,34 @@ class DetectionFiles:
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def predictions(self, path: Path | str) -> Objects:
-        """Detections with their scores; not expanded (the submitter adds the ancestors). Raises FileFault."""
-        c = self._read(CsvFile(path), [IMAGE, LABEL, SCORE, *corners()])
-        return Objects(c["image"], c["label"], _box(c), score=c[SCORE.name])
+        """Detections with their scores; not expanded (the submitter adds the ancestors). Raises FileFault.
+
+        Read after truth and labels: notices tell what has no part in the metric, being unknown to both, or a
+        box without area, which the published evaluator removes.
+        """
+        file = CsvFile(path)
+        images, labels = len(self.images.index), len(self.labels.index)
+        c = self._read(file, [IMAGE, LABEL, SCORE, *corners()])
+        found = Objects(c["image"], c["label"], _box(c), score=c[SCORE.name])
+        names = list(self.images.index)
+        strange = unmatched([names[i] for i in np.unique(found.image)], set(names[:images]))
+        if strange:
+            notice(f"{path}: {strange.say('images of the predictions', NEITHER)}")
+        self._tell_labels(file, found.label, labels)
+        empty = (found.box[:, 0] >= found.box[:, 2]) | (found.box[:, 1] >= found.box[:, 3])
+        _tell_left_out(file, empty, "XMin", "box without area, which the metric removes")
+        return found
+
+    def _tell_labels(self, file: CsvFile, label: Array, known: int) -> None:
+        """Say which rows have a label of neither truth nor labels; a class's name in a MID's place is told."""
+        strange = label >= known
+        if not strange.any():
+            return
+        text = list(self.labels.index)[int(label[np.argmax(strange)])]
+        words = vocabulary()
+        mid = dict(zip(words.names, words.mids, strict=True)).get(text)
+        hint = f"; the MID of {text} is {mid}" if mid else ""
+        _tell_left_out(file, strange, LABEL.name, f"label in neither truth nor labels ({text!r}{hint})")
 
     def _read(self, file: CsvFile, columns: list[Column]) -> dict[str, Array]:
         parts: dict[str, list[Array]] = {}
@@ -124,6 +154,22 @@ def score_detection_files(
         (place[verified[0]], verified[1]),
         list(files.labels.index),
     )
+
+
+def _refuse_inverted(file: CsvFile, box: Array) -> None:
+    wrong = inverted(box)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        axis = "X" if box[row, 0] > box[row, 2] else "Y"
+        raise file.fault(row, f"{axis}Min", f"inverted box: {axis}Min is over {axis}Max")
+
+
+def _tell_left_out(file: CsvFile, rows: Array, column: str, why: str) -> None:
+    """Say how many rows are left out, why, and where the first is."""
+    if rows.any():
+        line = file.fault(int(np.argmax(rows)), column, why).line
+        count = share(int(rows.sum()), len(rows), "rows")
+        notice(f"{file.path}: {count} are left out: {why}, first at line {line}")
 
 
 def _ascending(names: list[str]) -> Array:

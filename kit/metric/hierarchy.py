@@ -9,6 +9,8 @@ from typing import Any
 
 from kit.errors import FileFault
 
+LARGEST = 16 << 20  # bytes; that of Open Images has 86,000
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -22,31 +24,50 @@ class Hierarchy:
 
 
 def read_hierarchy(path: Path | str) -> Hierarchy:
-    """Read a hierarchy file: nested LabelName, Subcategory, Part. Raises FileFault where it is not one."""
-    try:
-        tree = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileFault(path, "no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FileFault(path, f"not a JSON file ({error})", line=getattr(error, "lineno", None)) from None
+    """Read a hierarchy file: nested LabelName and Subcategory; a label may occur in several places.
+
+    Raises FileFault where it is not one, and where a label is its own ancestor.
+    """
     ancestors: dict[str, dict[str, None]] = {}
     try:
-        for child in tree["Subcategory"]:
-            _walk(child, (), ancestors)
-    except (KeyError, TypeError):
+        todo: list[tuple[Any, tuple[str, ...]]] = [
+            (child, ()) for child in reversed(_read(path)["Subcategory"])
+        ]
+        while todo:
+            node, above = todo.pop()
+            mid = node["LabelName"]
+            if not isinstance(mid, str):
+                raise TypeError
+            if mid in above:
+                raise FileFault(path, f"not a class hierarchy: {mid!r} is its own ancestor")
+            ancestors.setdefault(mid, {}).update(dict.fromkeys(above))
+            todo += [(child, (*above, mid)) for child in reversed(node.get("Subcategory", ()))]
+    except (KeyError, TypeError, AttributeError):
         raise FileFault(path, "not a class hierarchy: LabelName and Subcategory expected") from None
     descendants: dict[str, dict[str, None]] = {mid: {} for mid in ancestors}
-    for mid, above in ancestors.items():
-        for ancestor in above:
+    for mid, own in ancestors.items():
+        for ancestor in own:
             descendants[ancestor][mid] = None
     return Hierarchy(
-        {mid: tuple(above) for mid, above in ancestors.items()},
+        {mid: tuple(own) for mid, own in ancestors.items()},
         {mid: tuple(below) for mid, below in descendants.items()},
     )
 
 
-def _walk(node: dict[str, Any], above: tuple[str, ...], ancestors: dict[str, dict[str, None]]) -> None:
-    mid = node["LabelName"]
-    ancestors.setdefault(mid, {}).update(dict.fromkeys(above))
-    for child in node.get("Subcategory", []):
-        _walk(child, (*above, mid), ancestors)
+def _read(path: Path | str) -> Any:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise FileFault(path, f"not a class hierarchy: larger than {LARGEST >> 20} MB")
+        return json.loads(data.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise FileFault(path, "no such file") from None
+    except IsADirectoryError:
+        raise FileFault(path, "is a folder, not a file") from None
+    except OSError as error:
+        raise FileFault(path, f"cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise FileFault(path, "not a class hierarchy: nested too deeply") from None
+    except ValueError as error:  # not UTF-8, not JSON, a number of too many digits
+        raise FileFault(path, f"not a JSON file ({error})", line=getattr(error, "lineno", None)) from None

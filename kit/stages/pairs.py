@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kit.boxes import area
 from kit.data.objects import Objects
+from kit.errors import KitError
 from kit.parallel import ordered_map
 from kit.progress import notice, track
 from kit.relation.ensemble import ScorerName
@@ -17,6 +19,7 @@ from kit.stages.family import ATTRIBUTES
 from kit.stages.fusion import SHARDS, WORKERS
 from kit.stages.models import load_ensemble, stages_of
 from kit.stages.splits import SplitName, ids_file, split_ids
+from kit.tables.image_ids import images_of, share, unmatched
 from kit.tables.official import read_detections
 from kit.tables.schema import Detections
 from kit.tables.shards import count_rows, read_shard, read_shards, shard_path, shard_paths, write_shard
@@ -69,9 +72,18 @@ def _objects(run: Run, split: SplitName, files: list[Path]) -> tuple[int, Iterat
         return len(shard_paths(folder)), read_shards(folder, Detections)
     ids = split_ids(run.config, split)
     detections = read_detections(files)
-    strange = len(set(detections.images) - set(ids))
+    named = ", ".join(map(str, files))
+    strange = unmatched(images_of(detections), set(ids))
     if strange:
-        notice(f"note: {strange} images with detections are not test images; left out")
+        where = f"not in {ids_file(run.config)}"
+        text = f"{named}: {strange.say('images with detections', where)}"
+        if strange.none_match:
+            raise KitError(text, "data.test.detections and data.test.ids must be of the same images")
+        notice(f"{text}; left out")
+    flat = area(detections.box) <= 0
+    if flat.any():
+        notice(f"{named}: {share(int(flat.sum()), len(flat), 'rows')} are left out: box without area")
+        detections = detections.take(~flat)
     parts = list(shards(detections.of_images(ids)))
     return len(parts), iter(parts)
 

@@ -31,6 +31,7 @@ TOKENS = (
     "RelationshipLabel",
 )
 NUMBERS = tuple(t for t in TOKENS if t == "Confidence" or t[0] in "XY")
+DETECTION_TOKENS = 6  # Confidence LabelName XMin YMin XMax YMax
 CORNERS = (NUMBERS[1:5], NUMBERS[5:9])
 
 
@@ -39,13 +40,15 @@ class Chunk:
     """A stretch of a submission: `ids` of its lines, `first` the 0-based row of the first one.
 
     tokens: the tokens' texts; line: of every prediction, the line it stands on (index into ids);
-    ragged: bool per line, True where the number of tokens is no multiple of twelve (left out of tokens).
+    count: tokens of every line; ragged: bool per line, True where that is no multiple of twelve (left out of
+    tokens).
     """
 
     first: int
     ids: pa.DictionaryArray
     tokens: pa.StringArray
     line: NDArray[np.int64]
+    count: NDArray[np.int64]
     ragged: NDArray[np.bool_]
 
     def column(self, name: str) -> pa.StringArray:
@@ -69,6 +72,7 @@ def chunks(file: CsvFile) -> Iterator[Chunk]:
             ids=batch.column(0),
             tokens=pc.list_flatten(lists.take(as_indices(np.flatnonzero(whole)))),
             line=np.repeat(np.flatnonzero(whole), count[whole] // len(TOKENS)),
+            count=count,
             ragged=ragged,
         )
         first += batch.num_rows
@@ -84,8 +88,9 @@ def read_submission(file: CsvFile) -> Predictions:
     parts: list[dict[str, NDArray[Any]]] = []
     for chunk in chunks(file):
         if chunk.ragged.any():
-            row = chunk.first + int(np.argmax(chunk.ragged))
-            raise file.fault(row, HEADER[1], f"token count is not a multiple of {len(TOKENS)}")
+            line = int(np.argmax(chunk.ragged))
+            problem = f"token count is not a multiple of {len(TOKENS)} ({chunk.count[line]})"
+            raise file.fault(chunk.first + line, HEADER[1], problem, hint=_form(int(chunk.count[line])))
         codes = images.encode(chunk.ids)
         try:
             part = _parse(chunk)
@@ -96,6 +101,14 @@ def read_submission(file: CsvFile) -> Predictions:
     if not len(columns["image"]):
         raise FileFault(file.path, "no prediction in the whole file", column=HEADER[1])
     return Predictions(images=tuple(images.index), **columns)
+
+
+def _form(count: int) -> str:
+    if count % DETECTION_TOKENS:
+        return ""
+    return (
+        f"the detection track's form has {DETECTION_TOKENS} tokens a box; here a relation has {len(TOKENS)}"
+    )
 
 
 def submission_fault(file: CsvFile, prediction: int, problem: str) -> FileFault:
@@ -162,4 +175,9 @@ def token_fault(token: str, name: str) -> str:
             fits = np.isfinite(float(token) if name == "Confidence" else np.float32(token))
         return "" if fits else f"{token[:40]} where a finite number belongs"
     known = vocabulary().predicate if name == "RelationshipLabel" else vocabulary().label
-    return "" if token in known else f"unknown {'predicate' if name[0] == 'R' else 'label'} {token[:40]!r}"
+    if token in known:
+        return ""
+    kind = "predicate" if name[0] == "R" else "label"
+    if NUMBER.fullmatch(token):
+        return f"{token[:40]!r} where a {kind} belongs (the detection track's form, or other columns?)"
+    return f"unknown {kind} {token[:40]!r}"

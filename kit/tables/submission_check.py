@@ -12,23 +12,37 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.boxes import inverted
-from kit.errors import FileFault
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import NUMBER, CsvFile
-from kit.tables.submission import CORNERS, HEADER, NUMBERS, TOKENS, Chunk, chunks
+from kit.tables.image_ids import unmatched
+from kit.tables.submission import CORNERS, DETECTION_TOKENS, HEADER, NUMBERS, TOKENS, Chunk, chunks
+from kit.tables.submission_header import check_header
 from kit.vocabulary import IS, vocabulary
 
 Mask = NDArray[np.bool_]
 LARGEST = 4 << 30  # bytes; a raw submission with every pair of 2019 reached 3.2 GB
 
 
+TAKEN = (
+    "score outside [0, 1]",
+    "coordinate outside [0, 1]",
+    "box without area",
+    "triplet not allowed",
+    '"is" with two different boxes',
+)
+
+
 @dataclass
 class Fault:
-    """One kind of fault: how many times, and the first place."""
+    """One kind of fault: how many times, and the first place.
+
+    taken: the metric would score the file all the same; else it fails, or what Kaggle does is not known.
+    """
 
     kind: str
     count: int
     first: str
+    taken: bool = False
 
 
 @dataclass
@@ -46,6 +60,11 @@ class Report:
     def ok(self) -> bool:
         """Whether the file can be sent."""
         return not self.faults
+
+    @property
+    def taken(self) -> bool:
+        """Whether the metric would score the file, faults and all."""
+        return all(fault.taken for fault in self.faults)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""
@@ -66,8 +85,7 @@ def check_submission(path: Path | str, image_ids: Sequence[str], largest: int = 
     Raises FileFault only where the file cannot be read as a CSV with the two columns.
     """
     file = CsvFile(path)
-    if tuple(file.header) != HEADER:
-        raise FileFault(file.path, f"the header is not {','.join(HEADER)}", line=1)
+    check_header(file)
     check = _Check(file, Report(file.path, file.path.stat().st_size), set(image_ids))
     for chunk in chunks(file):
         check.chunk(chunk)
@@ -79,13 +97,17 @@ class _Check:
     file: CsvFile
     report: Report
     expected: set[str]
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, None] = field(default_factory=dict)
     kinds: dict[str, Fault] = field(default_factory=dict)
 
     def chunk(self, chunk: Chunk) -> None:
         """Count the faults of one stretch of the file."""
         self._ids(chunk)
-        self._lines(f"token count is not a multiple of {len(TOKENS)}", chunk, chunk.ragged)
+        count = chunk.count
+        detections = chunk.ragged & (count % DETECTION_TOKENS == 0)
+        kind = f"token count is not a multiple of {len(TOKENS)}"
+        self._lines(f"{kind}, but of {DETECTION_TOKENS}: the detection track's form?", chunk, detections)
+        self._lines(kind, chunk, chunk.ragged & ~detections)
         self.report.images += len(chunk.ids)
         self.report.filled += int((np.bincount(chunk.line, minlength=1) > 0).sum())
         self.report.predictions += len(chunk.line)
@@ -95,10 +117,20 @@ class _Check:
         for box in boxes:
             self._predictions("coordinate outside [0, 1]", chunk, _outside(box).any(axis=1))
             self._predictions("inverted box", chunk, inverted(box))
+            self._predictions(
+                "box without area", chunk, (box[:, :2] == box[:, 2:]).any(axis=1) & ~inverted(box)
+            )
         self._labels(chunk, boxes)
 
     def finish(self, image_ids: Sequence[str], largest: int) -> Report:
         """What can be said only at the end of the file."""
+        strange = unmatched(self.seen, self.expected)
+        if strange:
+            unknown = self.kinds["image id not in the test list"]
+            if strange.cause:
+                unknown.first += f"; {strange.example} would be {strange.partner} but for {strange.cause}"
+            elif strange.none_match:
+                unknown.first += "; no image is: another list of test images (--ids)?"
         missing = [name for name in image_ids if name not in self.seen]
         if missing:
             self._add("image missing", len(missing), missing[0])
@@ -116,7 +148,7 @@ class _Check:
         first = np.zeros(len(codes), bool)
         first[np.unique(codes, return_index=True)[1]] = True
         repeated = ~first | np.asarray([name in self.seen for name in names])[codes]
-        self.seen.update(names)
+        self.seen.update(dict.fromkeys(names))
         self._lines("image id not in the test list", chunk, unknown)
         self._lines("image id twice", chunk, repeated)
 
@@ -171,7 +203,7 @@ class _Check:
         return f"line {number}, image {chunk.ids[line].as_py()}"
 
     def _add(self, kind: str, count: int, first: str, more: str = "") -> None:
-        fault = self.kinds.setdefault(kind, Fault(kind, 0, first + more))
+        fault = self.kinds.setdefault(kind, Fault(kind, 0, first + more, kind in TAKEN))
         fault.count += count
 
 

@@ -14,8 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kit.boxes import outside
 from kit.errors import KitError
 from kit.files import packed, whole
+from kit.progress import notice
+from kit.tables.image_ids import share
 from kit.tables.schema import Predictions
 from kit.tables.submission import HEADER
 from kit.vocabulary import vocabulary
@@ -35,6 +38,29 @@ class Written:
     predictions: int
 
 
+@dataclass
+class Beyond:
+    """Predictions with a box beyond [0, 1] by more than rounding: how many, and the first one's image."""
+
+    predictions: int = 0
+    first: str = ""
+
+    def count(self, table: Predictions) -> None:
+        """Count those of one table."""
+        wrong = outside(table.subject_box) | outside(table.object_box)
+        if wrong.any():
+            self.first = self.first or table.images[table.image[int(np.argmax(wrong))]]
+            self.predictions += int(wrong.sum())
+
+    def tell(self, path: Path, total: int) -> None:
+        """Say what was cut."""
+        if self.predictions:
+            count = share(self.predictions, total, "predictions")
+            notice(
+                f"{path}: boxes of {count} reach beyond [0, 1] and are cut (pixels?), first image {self.first}"
+            )
+
+
 def write_submission(
     path: Path | str,
     image_ids: Sequence[str],
@@ -46,21 +72,24 @@ def write_submission(
     """Write `ImageId,PredictionString` for every id in order, the best `top` predictions of each image.
 
     shards: tables of predictions, all rows of an image in one of them; path: .csv, .csv.gz or .csv.zip.
-    Coordinates are clipped to [0, 1] and rounded to `digits` decimals, scores to 6 significant digits.
+    Coordinates are clipped to [0, 1] and rounded to `digits` decimals, scores to 6 significant digits; a box
+    with area keeps one unit of the last decimal. What lies beyond [0, 1] by more than rounding is told.
     Raises KitError where an image is unknown or in two shards, or a number is not finite.
     """
     path = Path(path)
     known = set(image_ids)
     spans: dict[str, tuple[int, int]] = {}
-    predictions = 0
+    predictions, beyond = 0, Beyond()
     with whole(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
         for shard in shards:
             for table in _pieces(_best(shard, top)):
                 predictions += len(table)
+                beyond.count(table)
                 _spool(table, digits, known, spans, spool)
         with packed(part, path.name) as file:
             _assemble(file, image_ids, spans, spool)
         size = part.stat().st_size
+    beyond.tell(path, predictions)
     return Written(path, size, len(image_ids), len(spans), predictions)
 
 
@@ -144,7 +173,14 @@ def _scores(score: NDArray[np.float64]) -> pa.StringArray:
 
 
 def _coordinates(box: NDArray[np.float32], digits: int) -> list[pa.StringArray]:
-    units = np.rint(np.clip(box.astype(np.float64), 0, 1) * 10**digits).astype(np.int32)
+    whole = 10**digits
+    scaled = np.clip(box.astype(np.float64), 0, 1) * whole
+    units = np.rint(scaled).astype(np.int32)
+    thin = (units[:, :2] == units[:, 2:]) & (scaled[:, :2] < scaled[:, 2:])
+    if thin.any():  # rounded away: the two sides go apart by one unit, where there is room
+        low = np.minimum(np.floor(scaled[:, :2]), whole - 1).astype(np.int32)
+        units[:, :2] = np.where(thin, low, units[:, :2])
+        units[:, 2:] = np.where(thin, low + 1, units[:, 2:])
     return [_decimals(digits).take(pa.array(np.ascontiguousarray(units[:, i]))) for i in range(4)]
 
 

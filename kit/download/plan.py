@@ -73,7 +73,8 @@ def wanted_photos(config: Config, split: str, choice: Choice) -> tuple[Album, pa
     if not all(path.exists() for path in _named_by(config, split)):
         return None
     urls = {r.path.name: r.url for r in remotes("photos", config.data.root, config.data.download.mirror)}
-    album = Album(urls[FOLDERS[split]], getattr(config.data, split).images, config.data.download.longest)
+    data = config.data
+    album = Album(urls[FOLDERS[split]], getattr(data, split).images, data.download.longest, data.max_pixels)
     return album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)
 
 

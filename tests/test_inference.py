@@ -6,8 +6,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from kit.config import Inference, View
-from kit.detector.architecture import prepare
 from kit.data.decode import fitted
+from kit.detector.architecture import prepare
 from kit.detector.inference import detect, device_of, mixed_precision
 
 RECTANGLES = {"wide": ((200, 100), (20, 10, 60, 40)), "tall": ((80, 160), (10, 100, 70, 150))}

@@ -55,7 +55,7 @@ class PhotoFolder:
 def list_photos(folder: Path) -> PhotoFolder:
     """All photos below a folder, however they lie. Of one that lies there twice `photo_path` tells which counts."""
     places: dict[str, Place] = {}
-    inner = []
+    inner: list[str] = []
     with os.scandir(folder) as entries:
         for name, place in _photos(entries, "", inner):
             _add(places, name, place)

@@ -29,7 +29,7 @@ def images_key(run: Run, folder: Path, named: str, wanted: Callable[[], Sequence
     sizes, stamp = _listing(folder)
     place = f"{folder.resolve()} {named}"
     memory = _memory(run)
-    known = memory.get(place)
+    known: Any = memory.get(place)
     if not _is_found(known) or known["folder"] != stamp:
         known = {"folder": stamp, **_found(sizes, wanted())}
         with suppress(KitError):  # a run that cannot be written to can be looked at

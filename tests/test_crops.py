@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.detector.pictures import read_picture
+from kit.config import Decoding
+from kit.data.decode import read_picture
 from kit.relation.crops import union_crop
 from tests.paths import OPENIMAGES, needs_openimages
 
@@ -41,7 +42,7 @@ def test_any_boxes_give_a_crop(sides, shape):
     boxes = np.sort(np.asarray(sides, np.float32).reshape(2, 2, 2), axis=1).reshape(2, 4)
     crop = union_crop(np.full((*shape, 3), 9, np.uint8), boxes[0], boxes[1], 32)
     assert crop.shape == (32, 32, 3)
-    assert crop.max() == 9
+    assert 0 < crop.max() <= 9  # a line of one pixel is blended with the black beside it
 
 
 @needs_openimages
@@ -54,7 +55,7 @@ def test_the_real_photos(split):
         rows = [row for row in csv.DictReader(file) if (folder / f"{row['ImageID']}.jpg").exists()]
     assert len(rows) >= 10
     for row in rows:
-        picture = read_picture(folder / f"{row['ImageID']}.jpg")
+        picture = read_picture(folder / f"{row['ImageID']}.jpg", Decoding())
         one, two = (
             np.array([float(row[f"{side}{i}"]) for side in ("XMin", "YMin", "XMax", "YMax")]) for i in "12"
         )

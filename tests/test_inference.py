@@ -6,8 +6,9 @@ import torch
 from PIL import Image, ImageDraw
 
 from kit.config import Inference, View
+from kit.data.decode import fitted
 from kit.detector.architecture import prepare
-from kit.detector.inference import detect, device_of, fitted, mixed_precision
+from kit.detector.inference import detect, device_of, mixed_precision
 
 RECTANGLES = {"wide": ((200, 100), (20, 10, 60, 40)), "tall": ((80, 160), (10, 100, 70, 150))}
 
@@ -61,7 +62,7 @@ def test_boxes_of_every_view_are_in_the_pictures_frame(folder, workers):
     model = Bright().train()
     found = detect(model, folder, images, views, Inference(batch=2, workers=workers))
     assert model.training
-    assert found.skipped == ["broken"]
+    assert found.skipped == {"broken": "not readable as a picture"}
     for table in found.views:
         assert table.image.tolist() == [0, 2, 3]
         for image, box in zip(table.image, table.box, strict=True):

@@ -108,3 +108,33 @@ def test_bfloat16_keeps_weights_and_gradients_in_float32():
     wrapper.update_params(out.float().sum())
     assert model.weight.dtype == torch.float32
     assert not torch.equal(before, model.weight)
+
+
+@pytest.mark.parametrize("size", [(30, 40), (40, 30), (200, 333), (17, 96), (64, 96)])
+def test_resizing_is_mmdets(size):
+    prepare()
+    from mmdet.registry import TRANSFORMS
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    results = []
+    for kind in ("Resize", "ResizePicture"):
+        boxes = HorizontalBoxes(torch.tensor([[1.0, 2.0, 11.0, 13.0]]))
+        record = {"img": pixels, "img_shape": size, "gt_bboxes": boxes}
+        results.append(TRANSFORMS.build({"type": kind, "scale": (96, 64), "keep_ratio": True})(record))
+    one, two = results
+    assert np.array_equal(one["img"], two["img"])
+    assert one["scale_factor"] == two["scale_factor"]
+    assert one["img_shape"] == two["img_shape"]
+    assert torch.equal(one["gt_bboxes"].tensor, two["gt_bboxes"].tensor)
+
+
+@pytest.mark.parametrize("size", [(5, 8000), (8000, 5), (1, 1)])
+def test_no_picture_is_too_narrow(size):
+    prepare()
+    from mmdet.registry import TRANSFORMS
+
+    resize = TRANSFORMS.build({"type": "ResizePicture", "scale": (96, 64), "keep_ratio": True})
+    picture = resize({"img": np.zeros((*size, 3), np.uint8), "img_shape": size})["img"]
+    assert min(picture.shape[:2]) >= 1
+    assert max(picture.shape[:2]) <= 96

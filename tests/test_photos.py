@@ -246,3 +246,18 @@ def test_two_at_once_do_not_hurt_each_other(server, tmp_path):
     for name in NAMES[:3] + NAMES[4:]:
         assert photo_place(tmp_path, name).read_bytes() == server.files[f"/train/{name}.jpg"]
     assert set(read_missing(tmp_path)) == {NAMES[3]}
+
+
+def test_a_name_that_no_photo_can_have_is_not_asked_for(server, tmp_path):
+    tally = get(server, tmp_path / "photos", ["../x", "x" * 300, NAMES[0]])
+    assert tally.got == 1
+    assert tally.causes == {"no photo can have this name": 2}
+    assert tally.first == {"no photo can have this name": "../x"}
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_photo_that_lies_in_another_layout_is_not_got_again(server, tmp_path):
+    (tmp_path / "train_0").mkdir()
+    (tmp_path / f"train_0/{NAMES[0]}.JPG").write_bytes(jpeg(0))
+    tally = get(server, tmp_path, NAMES[:2])
+    assert (tally.got, tally.there) == (1, 1)

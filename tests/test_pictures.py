@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from PIL import Image
 
+from kit.data.decode import GONE
 from kit.detector.pictures import (
-    GONE,
     labelled_pictures,
+    left_out,
     read_annotations,
-    read_picture,
+    read_skipped,
     record_skipped,
     tidy_skipped,
     write_annotations,
@@ -41,23 +41,22 @@ def test_missing_pictures_are_left_out_and_none_at_all_is_an_error(tmp_path):
         labelled_pictures(tmp_path / "empty", BOXES, ("x",))
 
 
-def test_reading_a_picture(tmp_path):
-    Image.new("RGB", (7, 5), (255, 0, 0)).save(tmp_path / "red.jpg")
-    picture = read_picture(tmp_path / "red.jpg")
-    assert picture.shape == (5, 7, 3)
-    assert picture[0, 0].tolist() == pytest.approx([0, 0, 254], abs=3)  # blue, green, red
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    (tmp_path / "empty.jpg").touch()
-    for name in ("broken", "empty", "none"):
-        assert read_picture(tmp_path / f"{name}.jpg") is None
-
-
 def test_skipped_pictures_are_listed_once(tmp_path):
     path = tmp_path / "skipped.csv"
-    assert tidy_skipped(path) == 0
+    assert tidy_skipped(path) == {}
     assert not path.exists()
     for _ in range(3):
         record_skipped(path, "x", "broken")
-    assert tidy_skipped(path, ["y"]) == 2
+    assert tidy_skipped(path, ["y"]) == {"y": GONE, "x": "broken"}
     assert path.read_text() == f"ImageID,Reason\ny,{GONE}\nx,broken\n"
-    assert tidy_skipped(path) == 2
+    assert tidy_skipped(path) == {"y": GONE, "x": "broken"}
+    assert left_out(tidy_skipped(path), 8) == f"2 of 8 pictures (25.0%) were left out, the first y ({GONE})"
+
+
+def test_any_id_and_reason_come_back_from_the_file_of_skipped_pictures(tmp_path):
+    path = tmp_path / "skipped.csv"
+    rows = {'a,"b': "400,000,000 pixels", "c\nd": "x", "ImageID": "gone", "": ""}
+    for name, why in rows.items():
+        record_skipped(path, name, why)
+    assert read_skipped(path) == tidy_skipped(path) == read_skipped(path) == rows
+    assert read_skipped(tmp_path / "none.csv") == {}

@@ -1,4 +1,7 @@
+import io
+
 import pytest
+from PIL import Image
 
 from kit.data.photos import photo_names, photo_path, photo_place
 from kit.download.missing import note_missing, read_missing, tidy_missing
@@ -49,6 +52,27 @@ def test_digests_that_cannot_be_read_leave_the_look_of_the_photo(tmp_path):
     put(tmp_path, "ab01", jpeg(0))
     (tmp_path / "ab/digests.csv").write_bytes(b"\xff\xfe,\x00\n")
     assert list(damaged(tmp_path, ["ab01"])) == []
+
+
+def test_names_that_no_photo_can_have_harm_nobody(tmp_path):
+    bad = ["../x", "a/b", "x" * 300, ""]
+    put(tmp_path, "ab01", jpeg(0))
+    assert list(damaged(tmp_path, [*bad, "ab01"])) == []
+    note_missing(tmp_path, [(name, "HTTP 404") for name in [*bad, "cd01"]])
+    tidy_missing(tmp_path)
+    assert list(read_missing(tmp_path)) == ["cd01"]
+    for name in bad:
+        with pytest.raises(KitError, match="no photo can have this name"):
+            put(tmp_path, name, jpeg(0))
+
+
+def test_a_picture_of_another_kind_is_not_called_damaged(tmp_path):
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG")
+    (tmp_path / "ab01.jpg").write_bytes(file.getvalue())
+    (tmp_path / "ab02.jpg").write_bytes(file.getvalue()[:-20])
+    (tmp_path / "ab03.jpg").mkdir()
+    assert list(damaged(tmp_path, ["ab01", "ab02", "ab03"])) == [tmp_path / "ab02.jpg"]
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path):

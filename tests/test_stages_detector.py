@@ -2,19 +2,24 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from kit.config import load_config
 from kit.detector.checkpoint import read_checkpoint, read_state
+from kit.detector.pictures import read_skipped
 from kit.errors import KitError
 from kit.metric.detection_tables import detection_scores
 from kit.run import Run
 from kit.stages.detection import detect_stage
 from kit.stages.detector import detector_stage, source_stage
+from kit.stages.family import OBJECTS
 from kit.stages.fusion import chosen_weights, fuse_stage, fused_detections, search_weights
+from kit.stages.plan import detections_of
 from kit.stages.predict import predict_stage, submission_stage
 from kit.stages.relation import prior_stage
 from kit.stages.splits import CLASSES, split_boxes
@@ -213,3 +218,58 @@ def test_what_is_missing_is_said_in_one_line(tiny, tmp_path, changes, call, mess
     with pytest.raises(KitError, match=message) as error:
         call(Run(config(*changes), tmp_path / "run"))
     assert "\n" not in str(error.value)
+
+
+def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    every = sorted(Path("data/mini/test").glob("*.jpg"))
+    for path in every[:13]:
+        shutil.copy(path, photos)
+    (photos / every[13].name).write_bytes(b"broken")
+    run = Run(config("attribute.models=[]", f"data.test.images={photos}"), copied.path)
+    for name in ("resnext", "hrnet"):
+        detect_stage(run, "val", name)
+    capsys.readouterr()
+    detections_of(run, "test", [OBJECTS])
+    first = run.finished("detect-test-resnext")
+    assert (first["metrics"]["images"], first["metrics"]["left_out"]) == (len(every), len(every) - 13)
+    said = f"{len(every) - 14} of {len(every)} test images"
+    assert capsys.readouterr().err.count(said) == 1  # one notice for both models
+    rows = read_skipped(run.folder("detect-test-resnext") / "skipped.csv")
+    assert set(rows) == {path.stem for path in every[13:]}
+    assert rows[every[13].stem] == "not readable as a picture"
+    again = Run(run.config, run.path)
+    detections_of(again, "test", [OBJECTS])
+    assert again.finished("detect-test-resnext") == first
+    for path in every:
+        shutil.copy(path, photos)
+    detections_of(again, "test", [OBJECTS])
+    last = again.finished("detect-test-resnext")
+    assert last["metrics"]["left_out"] == 0
+    assert last["made_from"] != first["made_from"]
+    assert not (again.folder("detect-test-resnext") / "skipped.csv").exists()
+
+
+def test_a_training_counts_by_its_images_and_takes_any(trained, tiny, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    shutil.copytree("data/mini/train", photos)
+    every = sorted(photos.iterdir())
+    rng = np.random.default_rng(0)
+    for path, size in zip(every[:40], [(5, 4000), (4000, 5), (1, 1), (300, 2)] * 10, strict=True):
+        cv2.imwrite(str(path), rng.integers(0, 255, (*size, 3)).astype(np.uint8))
+    for path in every[40:60]:
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x4e\x20\0\0\x4e\x20\x08\2\0\0\0\0\0\0\0\0\0\0\0IDAT"
+        )
+    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
+    run = Run(config(f"data.train.images={photos}"), tmp_path / "run")
+    first = detector_stage(run, "resnext")
+    assert np.isfinite(first["metrics"]["loss"])
+    rows = read_skipped(run.folder("detector-resnext") / "skipped.csv")
+    assert set(rows) <= {path.stem for path in every[40:60]}
+    assert set(rows.values()) <= {"20000 x 20000 pixels are more than data.max_pixels (100000000)"}
+    assert detector_stage(run, "resnext") == first
+    every[60].unlink()
+    assert detector_stage(run, "resnext")["made_from"] != first["made_from"]
+    assert f"the first {every[60].stem} (not there)" in capsys.readouterr().err

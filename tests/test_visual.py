@@ -144,6 +144,10 @@ def test_a_missing_or_broken_picture_has_the_prior(rows, spatial, detector, obje
     candidates, score = scores(tmp_path, spatial, objects, folder)
     subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
     assert np.allclose(score, spatial.statistics.prior[:, subject, object_].T)
+    scorer = load_visual(tmp_path, spatial, folder, "cpu")
+    scorer.pairs(objects, candidates)
+    assert scorer.skipped.pop("p00") == "not readable as a picture"
+    assert set(scorer.skipped.values()) == {"not there"}
 
 
 def test_the_same_seed_the_same_networks(rows, detector, tmp_path):

@@ -2,6 +2,7 @@
 
 from kit.config.data import (
     Data,
+    Decoding,
     Download,
     Mini,
     Split,
@@ -42,6 +43,7 @@ __all__ = [
     "Budget",
     "Config",
     "Data",
+    "Decoding",
     "Detector",
     "DetectorModel",
     "Download",

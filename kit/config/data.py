@@ -15,6 +15,7 @@ from kit.errors import KitError
 from kit.patience import Patience
 
 MIRROR = "KIT_MIRROR"  # of the environment
+MAX_PIXELS = 100_000_000  # of a picture; decoded it takes three bytes a pixel
 
 
 class Split(Model):
@@ -92,14 +93,31 @@ class Download(Model):
         return Patience(self.connect, self.read, self.tries, self.wait)
 
 
+class Decoding(Model):
+    """How pictures are read: at most so many pixels; EXIF's orientation is applied or not."""
+
+    max_pixels: int = Field(MAX_PIXELS, ge=1, le=1 << 30)
+    exif_orientation: Literal["ignore", "apply"] = "ignore"
+
+
 class Data(Model):
-    """Where the data is; `source: mini` generates it into `root`."""
+    """Where the data is; `source: mini` generates it into `root`.
+
+    max_pixels: a larger picture is skipped, seen by its header; exif_orientation: boxes of Open Images refer to
+    the stored pixels, so that EXIF's orientation is ignored; `apply` turns the pictures by it.
+    """
 
     source: Literal["mini", "openimages"] = "openimages"
     root: Path = Path("data")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, le=1 << 30)
+    exif_orientation: Literal["ignore", "apply"] = "ignore"
     mini: Mini = Mini()
     download: Download = Download()
     train: Split = Split()
     stack: Split = Split()
     val: Split = Split()
     test: TestSet = TestSet()
+
+    def decoding(self) -> Decoding:
+        """How pictures are read."""
+        return Decoding(max_pixels=self.max_pixels, exif_orientation=self.exif_orientation)

@@ -1,33 +1,132 @@
-"""Where a photo lies in a folder of photos: by the first two characters of its id, or all in one."""
+"""Where photos lie below a folder: all in one, by the start of their ids, or as the training archives unpack."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from kit.errors import KitError
+
 ENDING = ".jpg"
+ENDINGS = (ENDING, ".jpeg", ".JPG", ".JPEG")
 SPREAD = 2  # characters of the id that name the folder: 256 folders for Open Images' ids
+LONGEST = 255  # bytes of a file's name
+ARCHIVES = re.compile(r"train_[0-9a-f]")  # folders that the training set's archives unpack into
+
+Place = tuple[str, str]  # folder below the photos' folder ("" for itself), ending
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoFolder:
+    """The photos below a folder, listed once. places: of every id."""
+
+    folder: Path
+    places: dict[str, Place]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def path(self, name: str) -> Path | None:
+        """The file of an id; None where it was not there when the folder was listed."""
+        place = self.places.get(name)
+        return None if place is None else self.folder / place[0] / f"{name}{place[1]}"
+
+    def sizes(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Bytes of the photos (default: all) that are there."""
+        found = {}
+        base = f"{self.folder}{os.sep}"
+        for name in self.places if names is None else names:
+            place = self.places.get(name)
+            if place is not None:
+                inner = f"{place[0]}{os.sep}" if place[0] else ""
+                try:
+                    found[name] = os.stat(f"{base}{inner}{name}{place[1]}").st_size
+                except OSError:  # gone since
+                    continue
+        return found
+
+
+def list_photos(folder: Path) -> PhotoFolder:
+    """All photos below a folder, however they lie. Of one that lies there twice `photo_path` tells which counts."""
+    places: dict[str, Place] = {}
+    inner: list[str] = []
+    with os.scandir(folder) as entries:
+        for name, place in _photos(entries, "", inner):
+            _add(places, name, place)
+    for directory in sorted(inner, key=lambda d: (len(d) != SPREAD, d)):
+        with os.scandir(folder / directory) as entries:
+            for name, place in _photos(entries, directory):
+                _add(places, name, place)
+    return PhotoFolder(folder, places)
+
+
+def _add(places: dict[str, Place], name: str, place: Place) -> None:
+    known = places.get(name)
+    if known is None or (known[0] == place[0] and ENDINGS.index(place[1]) < ENDINGS.index(known[1])):
+        places[name] = place
+
+
+def _photos(
+    entries: Iterator[os.DirEntry[str]], directory: str, inner: list[str] | None = None
+) -> Iterator[tuple[str, Place]]:
+    """Ids and places of the files in a folder; `inner` gets the folders that may hold photos."""
+    places = {ending: (directory, ending) for ending in ENDINGS}
+    for entry in entries:
+        name, dot, ending = entry.name.rpartition(".")
+        place = places.get(dot + ending)
+        if place is not None:
+            if name and not name.startswith(".") and _belongs(name, directory) and entry.is_file():
+                yield name, place
+        elif inner is not None and _may_hold(entry.name) and entry.is_dir():
+            inner.append(entry.name)
+
+
+def _belongs(name: str, directory: str) -> bool:
+    return len(directory) != SPREAD or name.startswith(directory)
+
+
+def _may_hold(directory: str) -> bool:
+    spread = len(directory) == SPREAD and not directory.startswith(".")
+    return spread or ARCHIVES.fullmatch(directory) is not None
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether an id can be a file's name: no path, nothing hidden, not too long."""
+    if not name or name.startswith(".") or "/" in name or os.sep in name or "\0" in name:
+        return False
+    return len(f"{name}{ENDINGS[-1]}".encode(errors="replace")) <= LONGEST
 
 
 def photo_place(folder: Path, name: str) -> Path:
-    """Where `kit download` puts a photo: `folder/ab/abcd.jpg`. Millions in one folder would be slow to list."""
+    """Where `kit download` puts a photo: `folder/ab/abcd.jpg`. Millions in one folder would be slow to list.
+
+    Raises KitError for an id that no file can have.
+    """
+    if not is_photo_name(name):
+        raise KitError(f"{name}: no photo can have this name")
     return folder / name[:SPREAD] / f"{name}{ENDING}"
 
 
 def photo_path(folder: Path, name: str) -> Path:
-    """Where a photo is: `folder/abcd.jpg` where it is there, else as `photo_place` says."""
-    flat = folder / f"{name}{ENDING}"
-    return flat if flat.exists() else photo_place(folder, name)
+    """Where one photo is, as `list_photos` finds it, else as `photo_place` says.
+
+    Raises KitError for an id that no file can have. For many photos of one folder list it once.
+    """
+    place = photo_place(folder, name)
+    for directory in ("", name[:SPREAD], f"train_{name[0]}"):
+        for ending in ENDINGS:
+            path = folder / directory / f"{name}{ending}"
+            if path.is_file():
+                return path
+    return place
 
 
 def photo_names(folder: Path) -> set[str]:
     """The ids of all photos in a folder, however they lie."""
-    found = set()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(ENDING):
-                found.add(entry.name.removesuffix(ENDING))
-            elif len(entry.name) == SPREAD and entry.is_dir():
-                inside = (n for n in os.listdir(entry) if n.endswith(ENDING) and not n.startswith("."))
-                found.update(n.removesuffix(ENDING) for n in inside)
-    return found
+    return set(list_photos(folder).places)

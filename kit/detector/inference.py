@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from kit.config import Detector, Inference, Precision, View
-from kit.data.photos import photo_path
+from kit.config import Decoding, Detector, Inference, Precision, View
+from kit.data.decode import UnreadableError, read_picture, resized
+from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
-from kit.detector.pictures import read_picture
+from kit.detector.finite import broken_weights, not_finite, watched
 from kit.errors import FileFault, KitError
 from kit.tables.schema import Detections
 
@@ -45,10 +45,10 @@ class Timing:
 
 @dataclass
 class Found:
-    """Detections of every view (image numbers as given), pictures that were not readable, and the time."""
+    """Detections of every view (image numbers as given), pictures left out with the reason, and the time."""
 
     views: list[Detections]
-    skipped: list[str]
+    skipped: dict[str, str]
     timing: Timing = field(default_factory=Timing)
 
 
@@ -68,28 +68,33 @@ def mixed_precision(device: torch.device, precision: Precision) -> AbstractConte
 
 def detect(
     model: nn.Module,
-    folder: Path,
+    photos: PhotoFolder | Path,
     images: Sequence[str],
     views: Sequence[View],
     settings: Inference,
     timing: Timing | None = None,
+    decoding: Decoding | None = None,
 ) -> Found:
     """Detect objects in the pictures of a folder under every view.
 
     The model is put into evaluation mode and back. Scores and numbers of boxes are limited by the model's own
-    test settings. A picture that cannot be read has no detections and is named in `skipped`.
+    test settings. A picture that cannot be read has no detections and is named in `skipped`. Raises KitError
+    where the model gives numbers that are not finite.
     """
     timing = timing or Timing()
+    photos = photos if isinstance(photos, PhotoFolder) else list_photos(photos)
+    data = _Decoded([photos.path(name) for name in images], views, decoding or Decoding())
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     rows: list[list[_Rows]] = [[] for _ in views]
-    skipped: list[str] = []
-    with torch.inference_mode(), mixed_precision(device, settings.precision):
-        for batch in _batches(folder, images, views, settings, timing, skipped):
-            start = time.perf_counter()
+    skipped: dict[str, str] = {}
+    with torch.inference_mode(), mixed_precision(device, settings.precision), watched(model) as watch:
+        for batch in _batches(data, images, settings, timing, skipped):
+            start, names = time.perf_counter(), [images[i] for i in batch.numbers]
             for view, inputs, own in zip(views, batch.inputs, rows, strict=True):
-                own += _forward(model, inputs, batch.sizes, batch.numbers, view)
+                own += _forward(model, inputs, batch, view, names)
+                watch.check(names)
             timing.worked += time.perf_counter() - start
             timing.pictures += len(batch.numbers)
     model.train(was_training)
@@ -109,49 +114,36 @@ class _Batch:
 
 
 class _Decoded(Dataset[Any]):
-    """Every picture decoded once and resized for every view; None where it cannot be read."""
+    """Every picture decoded once and resized for every view; the reason where it cannot be read."""
 
-    def __init__(self, files: list[Path], views: Sequence[View]) -> None:
-        self.files, self.views = files, views
+    def __init__(self, files: Sequence[Path | None], views: Sequence[View], decoding: Decoding) -> None:
+        self.files, self.views, self.decoding = files, views, decoding
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, i: int) -> tuple[int, tuple[int, int], list[Tensor]] | None:
-        picture = read_picture(self.files[i])
-        if picture is None:
-            return None
-        resized = [torch.from_numpy(_resized(picture, view)) for view in self.views]
-        return i, (picture.shape[0], picture.shape[1]), resized
+    def __getitem__(self, i: int) -> tuple[int, tuple[int, int], list[Tensor]] | str:
+        try:
+            picture = read_picture(self.files[i], self.decoding)
+        except UnreadableError as error:
+            return str(error)
+        shown = [torch.from_numpy(_shown(picture, view)) for view in self.views]
+        return i, (picture.shape[0], picture.shape[1]), shown
 
 
-def fitted(size: tuple[int, int], longest: int, shortest: int) -> tuple[int, int]:
-    """(height, width) scaled so that neither side exceeds its limit, as mmdet's Resize with keep_ratio."""
-    scale = min(longest / max(size), shortest / min(size))
-    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
-
-
-def _resized(picture: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    high, wide = fitted(picture.shape[:2], *view.size)
-    if (high, wide) != picture.shape[:2]:
-        picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+def _shown(picture: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    picture = resized(picture, *view.size)
     if view.flip:
         picture = picture[:, ::-1]
     return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
 def _batches(
-    folder: Path,
-    images: Sequence[str],
-    views: Sequence[View],
-    settings: Inference,
-    timing: Timing,
-    skipped: list[str],
+    data: _Decoded, images: Sequence[str], settings: Inference, timing: Timing, skipped: dict[str, str]
 ) -> Iterator[_Batch]:
     """Batches of pictures of one orientation, so that little is padded."""
-    files = [photo_path(folder, name) for name in images]
     loader = DataLoader(
-        _Decoded(files, views),
+        data,
         batch_size=None,
         num_workers=settings.workers,
         prefetch_factor=2 * settings.batch if settings.workers else None,
@@ -160,11 +152,11 @@ def _batches(
     start, pictures = time.perf_counter(), iter(enumerate(loader))
     for number, item in pictures:
         timing.waited += time.perf_counter() - start
-        if item is None:
-            skipped.append(images[number])
+        if isinstance(item, str):
+            skipped[images[number]] = item
         else:
             i, size, inputs = item
-            batch = waiting.setdefault(size[0] > size[1], _Batch([], [], [[] for _ in views]))
+            batch = waiting.setdefault(size[0] > size[1], _Batch([], [], [[] for _ in data.views]))
             batch.numbers.append(i)
             batch.sizes.append(size)
             for own, picture in zip(batch.inputs, inputs, strict=True):
@@ -176,21 +168,24 @@ def _batches(
 
 
 def _forward(
-    model: nn.Module, inputs: list[Tensor], sizes: list[tuple[int, int]], numbers: list[int], view: View
+    model: nn.Module, inputs: list[Tensor], batch: _Batch, view: View, names: Sequence[str]
 ) -> list[_Rows]:
+    """Rows of a batch under one view; names: of its pictures."""
     from mmdet.structures import DetDataSample
 
     samples = []
-    for picture, size in zip(inputs, sizes, strict=True):
+    for picture, size in zip(inputs, batch.sizes, strict=True):
         shape = tuple(picture.shape[1:])
         scale = (shape[1] / size[1], shape[0] / size[0])
         meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
         samples.append(DetDataSample(metainfo=meta))
     results = model.test_step({"inputs": inputs, "data_samples": samples})  # type: ignore[operator]
     rows = []
-    for number, size, result in zip(numbers, sizes, results, strict=True):
+    for number, size, name, result in zip(batch.numbers, batch.sizes, names, results, strict=True):
         found = result.pred_instances
         sides = np.asarray([size[1], size[0]] * 2, np.float32)
+        if not (found.bboxes.isfinite().all() and found.scores.isfinite().all()):
+            raise not_finite([name])
         box = (found.bboxes.float().cpu().numpy() / sides).clip(0, 1)
         if view.flip:
             box = np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1)
@@ -223,6 +218,8 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
     model = build(model_config(settings.models[name].architecture, classes, own.score, own.per_image))
     state = read_state(weights)
     _check_weights(state, model.state_dict(), weights, settings.models[name].architecture, classes)
+    if fault := broken_weights(state):
+        raise KitError(f"{weights}: {fault}", "the training diverged: train again, with a lower rate")
     model.load_state_dict(state)
     return model.to(device_of(settings.device))
 

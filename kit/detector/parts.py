@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.datasets import BaseDetDataset
+from mmdet.datasets.transforms import Resize
 from mmdet.models.backbones.resnext import Bottleneck, ResNeXt
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
@@ -24,8 +25,10 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from kit.data.photos import photo_path
-from kit.detector.pictures import read_annotations, read_picture, record_skipped
+from kit.config import Decoding
+from kit.data.decode import UnreadableError, read_picture, resized
+from kit.data.photos import list_photos
+from kit.detector.pictures import read_annotations, record_skipped
 from kit.detector.sampling import BalancedDraws
 
 
@@ -59,10 +62,10 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
         boxes = boxes.take(np.flatnonzero((sides > 0).all(axis=1)))  # one without area would teach NaN
         order = np.argsort(boxes.image, kind="stable")
         rows = np.split(order, np.cumsum(np.bincount(boxes.image, minlength=len(boxes.images)))[:-1])
-        folder = Path(self.data_prefix["img"])
+        photos = list_photos(Path(self.data_prefix["img"]))
         return [
             {
-                "img_path": str(photo_path(folder, name)),
+                "img_path": str(photos.path(name) or ""),
                 "img_id": i,
                 "name": name,
                 "boxes": boxes.box[own],
@@ -77,15 +80,17 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
 class LoadPicture(BaseTransform):  # type: ignore[misc]
     """Decode the picture and put its boxes into pixels; a picture that cannot be read is recorded and skipped."""
 
-    def __init__(self, skipped: str) -> None:
-        """skipped: the CSV file that names the pictures left out."""
-        self.skipped = Path(skipped)
+    def __init__(self, skipped: str, decoding: dict[str, Any] | None = None) -> None:
+        """skipped: the CSV file that names the pictures left out; decoding: how they are read."""
+        self.skipped, self.decoding = Path(skipped), Decoding.model_validate(decoding or {})
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
         """The record with picture and boxes, or None."""
-        picture = read_picture(Path(results["img_path"]))
-        if picture is None:
-            record_skipped(self.skipped, results["name"], "not readable as a picture")
+        file = results["img_path"]
+        try:
+            picture = read_picture(Path(file) if file else None, self.decoding)
+        except UnreadableError as error:
+            record_skipped(self.skipped, results["name"], str(error))
             return None
         high, wide = picture.shape[:2]
         boxes = results["boxes"] * np.asarray([wide, high, wide, high], np.float32)
@@ -95,6 +100,19 @@ class LoadPicture(BaseTransform):  # type: ignore[misc]
         results["gt_bboxes_labels"] = results["labels"]
         results["gt_ignore_flags"] = results["groups"]
         return results
+
+
+@TRANSFORMS.register_module(force=True)
+class ResizePicture(Resize):  # type: ignore[misc]
+    """Resize with the aspect kept, a side one pixel at the least, however narrow the picture is."""
+
+    def _resize_img(self, results: dict[str, Any]) -> None:
+        before, longest, shortest = results["img"], max(results["scale"]), min(results["scale"])
+        picture = resized(before, longest, shortest)
+        high, wide = picture.shape[:2]
+        results["img"], results["img_shape"] = picture, (high, wide)
+        results["scale_factor"] = (wide / before.shape[1], high / before.shape[0])
+        results["keep_ratio"] = self.keep_ratio
 
 
 @DATA_SAMPLERS.register_module(force=True)

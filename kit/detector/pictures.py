@@ -1,4 +1,4 @@
-"""Pictures with boxes as the detectors read them: annotations for the workers, decoding, what was skipped."""
+"""Pictures with boxes as the detectors read them: annotations for the workers, what was skipped."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from kit.data.photos import photo_names
+from kit.data.decode import GONE
+from kit.data.photos import list_photos
 from kit.errors import KitError
 from kit.files import whole
 from kit.tables.schema import Boxes
 
-Pixels = NDArray[np.uint8]
-GONE = "not there"
+HEADER = ("ImageID", "Reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ def labelled_pictures(folder: Path, boxes: Boxes, classes: Sequence[str]) -> Lab
     """The pictures that are there. Raises KitError where there is none."""
     if not folder.is_dir():
         raise KitError(f"{folder}: no such folder of pictures", "run `kit download`, or set data.*.images")
-    there = photo_names(folder)
+    there = list_photos(folder)
     found = [name for name in boxes.images if name in there]
     if not found:
         raise KitError(f"{folder}: none of the {len(boxes.images)} annotated pictures is here")
@@ -56,29 +54,34 @@ def read_annotations(path: Path) -> Boxes:
         return Boxes(images=tuple(columns["images"].tolist()), **arrays)
 
 
-def read_picture(path: Path) -> Pixels | None:
-    """The picture as (height, width, 3) in BGR order; None where it is missing or broken."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
-        return None
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    return None if picture is None else np.asarray(picture, np.uint8)
-
-
 def record_skipped(path: Path, name: str, why: str) -> None:
     """Note a picture that was left out; safe from several processes."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{name},{why}\n")
+    with path.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerow((name, why))
 
 
-def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> int:
-    """Write the file of skipped pictures anew, each once, with a header; their number."""
-    rows = dict.fromkeys(missing, GONE)
-    if path.exists():
+def read_skipped(path: Path) -> dict[str, str]:
+    """The pictures that were left out, each with the reason; none where there is no such file."""
+    try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows |= {row[0]: row[1] for row in csv.reader(file) if len(row) == 2 and row[0] != "ImageID"}
+            rows = (row for row in csv.reader(file) if len(row) == 2)
+            return {name: why for name, why in rows if (name, why) != HEADER}
+    except FileNotFoundError:
+        return {}
+
+
+def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> dict[str, str]:
+    """Write the file of skipped pictures anew, each once, with a header; them and the reasons."""
+    rows = dict.fromkeys(missing, GONE) | read_skipped(path)
     if rows or path.exists():
-        with whole(path) as part:
-            part.write_text("\n".join(["ImageID,Reason", *(f"{n},{w}" for n, w in rows.items())]) + "\n")
-    return len(rows)
+        with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([HEADER, *rows.items()])
+    return rows
+
+
+def left_out(rows: dict[str, str], total: int) -> str:
+    """What to say of skipped pictures: count, share and the first one."""
+    name, why = next(iter(rows.items()))
+    return (
+        f"{len(rows)} of {total} pictures ({len(rows) / total:.1%}) were left out, the first {name} ({why})"
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kit.config import Architecture, Inference, Training
+from kit.config import Architecture, Decoding, Inference, Training
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
 from kit.detector.pictures import LabelledPictures
@@ -29,6 +29,7 @@ class Task:
     limit: int | None
     seed: int
     device: str = "auto"
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bool) -> dict[str, Any]:
@@ -72,8 +73,8 @@ def _on_gpu(task: Task) -> bool:
 def _loader(task: Task, folder: Path) -> dict[str, Any]:
     training = task.training
     pipeline = [
-        {"type": "LoadPicture", "skipped": str(folder / SKIPPED)},
-        {"type": "Resize", "scale": training.size, "keep_ratio": True},
+        {"type": "LoadPicture", "skipped": str(folder / SKIPPED), "decoding": task.decoding.model_dump()},
+        {"type": "ResizePicture", "scale": training.size, "keep_ratio": True},
         {"type": "RandomFlip", "prob": 0.5},
         {"type": "PackDetInputs"},
     ]

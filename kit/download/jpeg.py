@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from kit.config import Decoding
+from kit.data import jpeg
 from kit.download.fault import FetchError
-
-START, END = b"\xff\xd8", b"\xff\xd9"
-SCAN, ALONE = 0xDA, (0x01, *range(0xD0, 0xD8))  # the pixels' segment; markers without a length
-TAIL = 1 << 16  # bytes at the end of a photo in which its end mark is looked for
 
 
 def whole_jpeg(data: bytes) -> bytes:
@@ -14,43 +12,46 @@ def whole_jpeg(data: bytes) -> bytes:
 
     Raises FetchError.
     """
-    if not data.startswith(START):
+    if not data.startswith(jpeg.START):
         page = data[:200].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
         raise FetchError("a web page came instead of a photo" if page else "not a JPEG")
-    pixels = _pixels(data)
-    if pixels < 0 or data.find(END, max(pixels, len(data) - TAIL)) < 0:
+    if not jpeg.is_whole(data):
         raise FetchError("a photo was cut off")
     return data
 
 
-def _pixels(data: bytes) -> int:
-    """Where the pixels begin; -1 where they do not. A thumbnail, with an end mark of its own, lies before them."""
-    place = len(START)
-    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
-        marker = data[place + 1]
-        if marker == SCAN:
-            return place
-        if marker == 0xFF:
-            place += 1
-        elif marker in ALONE or marker == 0:
-            place += 2
-        else:
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return -1
+def is_picture(data: bytes) -> bool:
+    """Whether a file is a whole JPEG, or another picture that the detectors can read."""
+    from kit.data.decode import UnreadableError, decode
+
+    if jpeg.is_whole(data):
+        return True
+    try:
+        decode(data, Decoding())
+    except UnreadableError:
+        return False
+    return True
 
 
-def scaled(data: bytes, longest: int) -> bytes:
-    """The photo with its longest side at most so long; as it came where it is small enough or unreadable."""
+def scaled(data: bytes, longest: int, max_pixels: int | None = None) -> bytes:
+    """The photo with its longest side at most so long; as it came where it is small enough or unreadable.
+
+    Pixels stay as they are stored, and what EXIF says of their orientation stays with them.
+    max_pixels: a larger one is left as it came (default: the configuration's).
+    """
     import cv2
-    import numpy as np
+
+    from kit.data.decode import UnreadableError, decode
 
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # more pixels than it reads
+        picture = decode(data, Decoding(max_pixels=max_pixels) if max_pixels else Decoding())
+    except UnreadableError:
         return data
-    if picture is None or max(picture.shape[:2]) <= longest:
+    if max(picture.shape[:2]) <= longest:
         return data
     factor = longest / max(picture.shape[:2])
     size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+    stored = bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
+    turned = jpeg.orientation(data)
+    return stored if turned == 1 else jpeg.with_orientation(stored, turned)

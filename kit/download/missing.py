@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kit.data.photos import photo_path
+from kit.data.photos import is_photo_name, photo_path
 from kit.errors import KitError
 from kit.files import write_text
 
@@ -35,7 +35,8 @@ def tidy_missing(folder: Path) -> None:
     path = folder / MISSING
     if not path.exists():
         return
-    left = {name: why for name, why in _rows(folder).items() if not photo_path(folder, name).exists()}
+    rows = {name: why for name, why in _rows(folder).items() if is_photo_name(name)}
+    left = {name: why for name, why in rows.items() if not photo_path(folder, name).exists()}
     write_text(path, HEADER + "".join(f"{n},{w}\n" for n, w in left.items()))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from kit.address import below, is_address, shown
-from kit.data.photos import photo_path
+from kit.data.photos import is_photo_name, photo_path
 from kit.download.fault import FetchError
 from kit.download.jpeg import scaled, whole_jpeg
 from kit.download.missing import note_missing, read_missing, tidy_missing
@@ -59,12 +59,13 @@ class Tally:
 class Album:
     """Photos of one folder: `url/ID.jpg` (or a folder that serves as mirror) into `folder`.
 
-    longest: stored with this longest side at most (pixels); None: as they come.
+    longest: stored with this longest side at most (pixels), unless it has more than max_pixels; None: as they come.
     """
 
     url: str
     folder: Path
     longest: int | None = None
+    max_pixels: int | None = None
 
 
 async def fetch_photos(
@@ -140,7 +141,9 @@ class _Work:
         """Get one photo that is not there."""
         again = name in self.anew
         try:
-            if name in self.known and not self.ask_again and not again:
+            if not is_photo_name(name):
+                self.tally.fail(name, "no photo can have this name")
+            elif name in self.known and not self.ask_again and not again:
                 self.tally.missing += 1
             elif not again and photo_path(self.album.folder, name).exists():
                 self.tally.there += 1
@@ -168,7 +171,7 @@ class _Work:
             self._failed(name, error)
             return
         if self.album.longest:
-            data = await asyncio.to_thread(scaled, data, self.album.longest)
+            data = await asyncio.to_thread(scaled, data, self.album.longest, self.album.max_pixels)
         put(self.album.folder, name, data)
         self.tally.got += 1
         self.tally.bytes += len(data)

@@ -74,8 +74,9 @@ def wanted_photos(config: Config, split: str, choice: Choice) -> tuple[Album, pa
     """Album and ids of the photos that a split's files name; None where these are not there. Raises KitError."""
     if not all(path.exists() for path in _named_by(config, split)):
         return None
-    urls = {r.path.name: r.url for r in remotes("photos", config.data.root, config.data.download.address())}
-    album = Album(urls[FOLDERS[split]], getattr(config.data, split).images, config.data.download.longest)
+    data = config.data
+    urls = {r.path.name: r.url for r in remotes("photos", data.root, data.download.address())}
+    album = Album(urls[FOLDERS[split]], getattr(data, split).images, data.download.longest, data.max_pixels)
     return album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)
 
 

@@ -10,9 +10,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from kit.data.photos import photo_path
-from kit.download.fault import FetchError
-from kit.download.jpeg import whole_jpeg
+from kit.data.photos import is_photo_name, photo_path
+from kit.download.jpeg import is_picture
 from kit.errors import KitError
 
 DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was stored; the last row counts
@@ -37,24 +36,23 @@ def put(folder: Path, name: str, data: bytes) -> None:
 
 
 def damaged(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """The photos that are not as they were stored; without a digest, those that are no whole JPEG.
+    """The photos that are not as they were stored; without a digest, those that are no whole picture.
 
     names: best in order, since the digests of one folder at a time are held.
     """
     known = lru_cache(maxsize=1)(_digests)
-    for name in names:
+    for name in filter(is_photo_name, names):
         path = photo_path(folder, name)
         try:
             data = path.read_bytes()
             expected = known(path.parent).get(name)
-            if expected is None:
-                whole_jpeg(data)
-            elif expected != _digest(data):
-                yield path
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             continue
-        except (FetchError, OSError):
+        except OSError:
             yield path
+        else:
+            if not (is_picture(data) if expected is None else expected == _digest(data)):
+                yield path
 
 
 def _digest(data: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from kit.detector.pictures import Pixels
+from kit.data.decode import Pixels
 from kit.tables.schema import Floats
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from kit.config import Architecture, Visual
+from kit.config import Architecture, Decoding, Visual
+from kit.data.decode import UnreadableError, read_picture
 from kit.data.objects import Objects
-from kit.data.photos import photo_path
+from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.architecture import model_config, prepare
 from kit.detector.checkpoint import State, read_state, write_state
 from kit.detector.inference import device_of, mixed_precision
-from kit.detector.pictures import read_picture
 from kit.errors import KitError
 from kit.files import write_json
 from kit.relation.candidates import Candidates
@@ -101,15 +101,18 @@ def _mlp(width: int, settings: Visual) -> nn.Sequential:
 class VisualScorer:
     """Scores pairs by their pixels; a predicate without a network keeps the prior.
 
-    networks: by predicate name, or SHARED with an output a predicate of PAIRWISE; folder: the pictures of the
-    objects' images; attributes are the spatial model's.
+    networks: by predicate name, or SHARED with an output a predicate of PAIRWISE; photos: the pictures of the
+    objects' images; attributes are the spatial model's. skipped: pictures that were not there or not readable,
+    and why.
     """
 
     networks: dict[str, VisualNet]
     settings: Visual
     spatial: SpatialScorer
-    folder: Path
+    photos: PhotoFolder
     device: torch.device
+    decoding: Decoding = field(default_factory=Decoding)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed.
@@ -152,12 +155,16 @@ class VisualScorer:
         order = np.argsort(candidates.image, kind="stable")
         _, starts = np.unique(candidates.image[order], return_index=True)
         groups = np.split(order, starts[1:]) if len(order) else []
-        data = _PairsOfPictures(self.folder, objects, candidates, groups, self.settings.size)
+        names = [candidates.images[candidates.image[group[0]]] for group in groups]
+        files = [self.photos.path(name) for name in names]
+        data = _PairsOfPictures(files, self.decoding, objects, candidates, groups, self.settings.size)
         loader = DataLoader(data, batch_size=None, num_workers=self.settings.workers)
         rows: list[NDArray[np.intp]] = []
         crops: list[Tensor] = []
-        for group, own in zip(groups, loader, strict=True):
-            if own is not None:
+        for group, name, own in zip(groups, names, loader, strict=True):
+            if isinstance(own, str):
+                self.skipped[name] = own
+            else:
                 rows.append(group)
                 crops.append(own)
             if sum(map(len, rows)) >= CROPS:
@@ -168,28 +175,29 @@ class VisualScorer:
 
 
 class _PairsOfPictures(Dataset[Any]):
-    """The crops of all pairs of a picture; None where it cannot be read."""
+    """The crops of all pairs of a picture; the reason where it cannot be read."""
 
     def __init__(
         self,
-        folder: Path,
+        files: Sequence[Path | None],
+        decoding: Decoding,
         objects: Objects,
         candidates: Candidates,
         groups: Sequence[NDArray[np.intp]],
         size: int,
     ) -> None:
-        self.folder, self.objects, self.candidates = folder, objects, candidates
-        self.groups, self.size = groups, size
+        self.files, self.decoding, self.groups, self.size = files, decoding, groups, size
+        self.objects, self.candidates = objects, candidates
 
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, i: int) -> Tensor | None:
+    def __getitem__(self, i: int) -> Tensor | str:
         rows = self.groups[i]
-        name = self.candidates.images[self.candidates.image[rows[0]]]
-        picture = read_picture(photo_path(self.folder, name))
-        if picture is None:
-            return None
+        try:
+            picture = read_picture(self.files[i], self.decoding)
+        except UnreadableError as error:
+            return str(error)
         subject = self.objects.box[self.candidates.subject[rows]]
         object_ = self.objects.box[self.candidates.object[rows]]
         crops = [union_crop(picture, s, o, self.size) for s, o in zip(subject, object_, strict=True)]
@@ -208,7 +216,9 @@ def save_index(folder: Path, names: Sequence[str], architecture: Architecture, s
     write_json(folder / "visual.json", index)
 
 
-def load_visual(folder: Path, spatial: SpatialScorer, pictures: Path, device: str) -> VisualScorer:
+def load_visual(
+    folder: Path, spatial: SpatialScorer, pictures: Path, device: str, decoding: Decoding | None = None
+) -> VisualScorer:
     """The trained networks over a folder of pictures. Raises KitError where something is missing."""
     try:
         index = json.loads((folder / "visual.json").read_text(encoding="utf-8"))
@@ -223,4 +233,5 @@ def load_visual(folder: Path, spatial: SpatialScorer, pictures: Path, device: st
         network = VisualNet(architecture, settings, len(PAIRWISE) if name == SHARED else 1)
         network.load_state_dict(read_state(folder / f"{name}.pth"))
         networks[name] = network.to(device_of(device)).eval()
-    return VisualScorer(networks, settings, spatial, pictures, device_of(device))
+    photos = list_photos(pictures)
+    return VisualScorer(networks, settings, spatial, photos, device_of(device), decoding or Decoding())

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from kit.config import Architecture, Visual
-from kit.data.photos import photo_path
+from kit.config import Architecture, Decoding, Visual
+from kit.data.decode import UnreadableError, read_picture
+from kit.data.photos import list_photos
 from kit.detector.checkpoint import State
 from kit.detector.inference import device_of, mixed_precision
-from kit.detector.pictures import read_picture
+from kit.detector.pictures import record_skipped
 from kit.files import whole
 from kit.progress import Line, notice
 from kit.relation.crops import union_crop
@@ -29,6 +30,7 @@ from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
 Hits = NDArray[np.bool_]
+SKIPPED = "skipped.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +51,10 @@ class PairRows:
 
 def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
     """The examples whose pictures are there."""
-    candidates = examples.candidates
-    names = [photo_path(folder, name) for name in objects.images]
-    there = np.asarray([path.exists() for path in names], bool)
+    candidates, photos = examples.candidates, list_photos(folder)
+    there = np.asarray([name in photos for name in objects.images], bool)
     rows = np.flatnonzero(there[candidates.image])
+    names = [photos.path(name) or folder for name in objects.images]
     pairwise = list(PAIRWISE)
     allowed = vocabulary().allowed[:, examples.subject, examples.object].T[rows]
     return PairRows(
@@ -72,10 +74,12 @@ def train_visual(
     seed: int,
     folder: Path,
     device: str = "auto",
+    decoding: Decoding | None = None,
 ) -> dict[str, Any]:
     """Train every network below `folder`, leaving out those that are there; pairs and last loss of each.
 
-    With separate backbones one a predicate that has a positive pair, else one for all.
+    With separate backbones one a predicate that has a positive pair, else one for all. Pictures that cannot be
+    read are recorded in SKIPPED there.
     """
     jobs: dict[str, NDArray[np.int64]]
     if settings.backbone == SHARED:
@@ -89,7 +93,7 @@ def train_visual(
             own = rows.take(np.flatnonzero(rows.allowed[:, columns].any(axis=1)))
             own = PairRows(own.files, own.subject, own.object, own.hit[:, columns], own.allowed[:, columns])
             network = _fresh(architecture, settings, len(columns), detector, seed + number)
-            loss = _Training(name, own, network, settings, [seed, number], folder, device).run()
+            loss = _Training(name, own, network, settings, [seed, number], folder, device, decoding).run()
             save_network(folder, name, network)
             (folder / f"{name}.checkpoint").unlink(missing_ok=True)
             figures[name] = {"pairs": len(own.files), "positives": int(own.hit.sum()), "loss": round(loss, 4)}
@@ -118,10 +122,11 @@ class _Training:
         seed: list[int],
         folder: Path,
         device: str,
+        decoding: Decoding | None = None,
     ) -> None:
         self.name, self.rows, self.network, self.settings, self.seed = name, rows, network, settings, seed
         self.file = folder / f"{name}.checkpoint"
-        self.device = device_of(device)
+        self.device, self.decoding = device_of(device), decoding or Decoding()
         self.some = rows.hit.any(axis=1)
         each = int(self.some.sum())
         each += min(int((~self.some).sum()), round(settings.negatives * each))
@@ -196,7 +201,9 @@ class _Training:
         drawn = np.concatenate([positive, rng.choice(negative, most, replace=False)])
         drawn = rng.permutation(drawn)
         flip = rng.random(len(drawn)) < 0.5
-        data = _Crops(self.rows.take(drawn), flip, self.settings.size)
+        data = _Crops(
+            self.rows.take(drawn), flip, self.settings.size, self.file.with_name(SKIPPED), self.decoding
+        )
         loader = DataLoader(
             data,
             self.settings.batch,
@@ -210,15 +217,20 @@ class _Training:
 class _Crops(Dataset[Any]):
     """A crop, its labels, and which predicates its classes allow; None where the picture is broken."""
 
-    def __init__(self, rows: PairRows, flip: NDArray[np.bool_], size: int) -> None:
+    def __init__(
+        self, rows: PairRows, flip: NDArray[np.bool_], size: int, skipped: Path, decoding: Decoding
+    ) -> None:
         self.rows, self.flip, self.size = rows, flip, size
+        self.skipped, self.decoding = skipped, decoding
 
     def __len__(self) -> int:
         return len(self.rows.files)
 
     def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Hits, Hits] | None:
-        picture = read_picture(self.rows.files[i])
-        if picture is None:
+        try:
+            picture = read_picture(self.rows.files[i], self.decoding)
+        except UnreadableError as error:
+            record_skipped(self.skipped, self.rows.files[i].stem, str(error))
             return None
         crop = union_crop(picture, self.rows.subject[i], self.rows.object[i], self.size)
         crop = crop[:, ::-1] if self.flip[i] else crop

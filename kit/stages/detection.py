@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.config import Config
-from kit.data.photos import photo_path
+from kit.data.decode import GONE
+from kit.data.photos import PhotoFolder, list_photos
 from kit.progress import notice, track
 from kit.run import Run
 from kit.stages.family import OBJECTS, Family
 from kit.stages.fusion import SHARDS
+from kit.stages.images import digest, images_key, say_left_out
 from kit.stages.splits import SplitName, picture_folder, split_ids
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import count_rows, shard_path, write_shard
@@ -31,7 +32,7 @@ def detect_stage(
 ) -> dict[str, Any]:
     """Detect in a split's pictures with one model, all views: stage `detect-SPLIT-NAME`, in shards."""
     from kit.detector.inference import Timing
-    from kit.detector.pictures import GONE, record_skipped, tidy_skipped
+    from kit.detector.pictures import record_skipped, tidy_skipped
 
     config, trained = run.config, f"{family.training}-{name}"
     settings, folder = config.detector.inference, picture_folder(config, split)
@@ -41,8 +42,8 @@ def detect_stage(
         {
             "views": [view.model_dump() for view in settings.views],
             "kept": [settings.score, settings.per_image, settings.shard, settings.precision],
-            "images": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
-            "folder": str(folder),
+            "ids": digest(ids),
+            "images": images_key(run, folder, digest(ids), lambda: ids),
         },
         after=[trained],
     )
@@ -54,20 +55,19 @@ def detect_stage(
             todo = [i for i in range(len(parts)) if not shard_path(shards, i).exists()]
             if len(todo) < len(parts):
                 notice(f"{own}: going on after {len(parts) - len(todo)} of {len(parts)} shards")
-            work = _Work(config, name, weights, folder, family.classes, own, Timing())
+            work = _Work(config, name, weights, list_photos(folder), family.classes, own, Timing())
             for i, table, unread in work.over(parts, todo):
-                write_shard(shards, i, table)
-                for image, why in unread:
+                for image, why in unread.items():
                     record_skipped(skipped, image, why)
-            left_out = tidy_skipped(skipped)
-            if left_out:
-                notice(f"{own}: {left_out} pictures are {GONE} or not readable, see {skipped.name}")
+                write_shard(shards, i, table)
             stage.metrics = {
                 "images": len(ids),
                 "detections": count_rows(shards),
-                "left_out": left_out,
+                "left_out": len(tidy_skipped(skipped)),
                 **work.timing.as_dict(),
             }
+    if stage:
+        say_left_out(run, split, own)
     return run.finished(own) or {}
 
 
@@ -78,14 +78,14 @@ class _Work:
     config: Config
     name: str
     weights: Path
-    folder: Path
+    photos: PhotoFolder
     classes: Sequence[str]
     title: str
     timing: Timing
 
     def over(
         self, parts: Sequence[Sequence[str]], todo: Sequence[int]
-    ) -> Iterator[tuple[int, ViewDetections, list[tuple[str, str]]]]:
+    ) -> Iterator[tuple[int, ViewDetections, dict[str, str]]]:
         """Shard number, detections of all views, pictures left out and why."""
         from kit.detector.inference import load_detector
 
@@ -94,15 +94,14 @@ class _Work:
             for i in track(todo, len(todo), self.title):
                 yield i, *self._shard(model, parts[i])
 
-    def _shard(self, model: nn.Module, ids: Sequence[str]) -> tuple[ViewDetections, list[tuple[str, str]]]:
+    def _shard(self, model: nn.Module, ids: Sequence[str]) -> tuple[ViewDetections, dict[str, str]]:
         from kit.detector.inference import detect
-        from kit.detector.pictures import GONE
 
-        settings = self.config.detector.inference
-        there = [image for image in ids if photo_path(self.folder, image).exists()]
-        unread = [(image, GONE) for image in sorted(set(ids) - set(there))]
-        found = detect(model, self.folder, there, settings.views, settings, self.timing)
-        unread += [(image, "not readable as a picture") for image in found.skipped]
+        settings, decoding = self.config.detector.inference, self.config.data.decoding()
+        there = [image for image in ids if image in self.photos]
+        unread = {image: GONE for image in ids if image not in self.photos}
+        found = detect(model, self.photos, there, settings.views, settings, self.timing, decoding)
+        unread |= found.skipped
         tables = []
         for view, table in zip(settings.views, found.views, strict=True):
             table = table.of_images(ids)

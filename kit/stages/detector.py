@@ -12,7 +12,8 @@ from kit.errors import FileFault, KitError
 from kit.progress import notice
 from kit.run import Run
 from kit.stages.family import OBJECTS
-from kit.stages.splits import CLASSES, picture_folder, split_boxes
+from kit.stages.images import files_hash, images_key
+from kit.stages.splits import CLASSES, existing, picture_folder, split_boxes
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
@@ -34,10 +35,14 @@ def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
             "give a checkpoint, or detector.source.annotations and images to train one on",
         )
     files = [f for f in (source.annotations, source.val_annotations) if f]
-    own_files = {"images": str(source.images)}
-    made_from = run.key(
-        {**own_files, **_common(config, model), "training": source.training.weights_key()}, files
-    )
+    choice = {
+        **_common(config, model),
+        "training": source.training.weights_key(),
+        "images": images_key(
+            run, existing(source.images), files_hash(run, files[:1]), lambda: _source_images(config)
+        ),
+    }
+    made_from = run.key(choice, files)
     own = f"source-{name}"
     join(config.detector)
     with shared_stage(run, own, made_from, force=force) as stage:
@@ -70,15 +75,17 @@ def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     own_source = settings.start != "scratch" and model.weights is None
     if own_source:
         source_stage(run, name)
+    truth = config.data.train.boxes or config.data.train.relations
     choice = {
         **_common(config, model),
         "training": settings.training.weights_key(),
-        "images": str(folder),
+        "images": images_key(
+            run, folder, files_hash(run, truth), lambda: split_boxes(config.data.train, "train").images
+        ),
         "start": settings.start,
         "limit": settings.sampling_limit,
         **({"classes": str(model.classes)} if model.classes else {}),
     }
-    truth = config.data.train.boxes or config.data.train.relations
     files = (model.weights, settings.class_map, model.classes)
     inputs = [*truth, *(path for path in files if isinstance(path, Path))]
     made_from = run.key(choice, inputs, after=[f"source-{name}"] if own_source else [])
@@ -137,6 +144,13 @@ def detector_model(config: Config, name: str) -> DetectorModel:
         known = ", ".join(models) or "none"
         raise KitError(f"detector.models has no {name}", f"it has: {known}")
     return models[name]
+
+
+def _source_images(config: Config) -> tuple[str, ...]:
+    from kit.tables.coco import read_instances
+
+    annotations = config.detector.source.annotations
+    return read_instances(annotations)[0].images if annotations else ()
 
 
 def _common(config: Config, model: DetectorModel) -> dict[str, Any]:

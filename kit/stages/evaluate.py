@@ -20,7 +20,7 @@ from kit.relation.scoring import predict_relations
 from kit.run import Run
 from kit.stages.family import OBJECTS
 from kit.stages.fusion import SHARDS, fused_detections
-from kit.stages.models import load_ensemble, stages_of
+from kit.stages.models import load_ensemble, note_unseen, say_unseen, stages_of, visual_images_key
 from kit.stages.splits import CLASSES, SplitName
 from kit.tables.schema import Detections, Predictions
 from kit.tables.shards import read_shards, write_shard
@@ -38,11 +38,15 @@ def gt_stage(
     """
     files = getattr(run.config.data, split)
     name = f"evaluate-{split}-gt-{scorer}"
-    made_from = run.key({}, split_files(files), after=stages_of(run, scorer))
+    after = stages_of(run, scorer)
+    made_from = run.key(visual_images_key(run, scorer, split), split_files(files), after=after)
     with run.stage(name, made_from, force=force) as stage:
         if stage:
             tables = load_split(files, split)
-            predictions = predict_relations(load_ensemble(run, scorer, split), tables.objects)
+            ensemble = load_ensemble(run, scorer, split)
+            predictions = predict_relations(ensemble, tables.objects)
+            note_unseen(ensemble.visual, stage.path)
+            say_unseen(name, stage.path, len(tables.objects.images))
             scores = evaluate(tables.relations, predictions, tables.labels)
             write_shard(stage.path / "predictions", 0, predictions)
             write_json(stage.path / "metrics.json", scores.as_dict())
@@ -65,7 +69,8 @@ def evaluate_stage(
     """
     files = getattr(run.config.data, split)
     name = f"evaluate-{split}"
-    made_from = run.key({}, split_files(files), after=[f"predict-{split}", *stages_of(run, scorer)])
+    after = [f"predict-{split}", *stages_of(run, scorer)]
+    made_from = run.key(visual_images_key(run, scorer, split), split_files(files), after=after)
     with run.stage(name, made_from, force=force) as stage:
         if stage:
             tables = load_split(files, split)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kit.data.splits import load_split
 from kit.metric.relations import evaluate
+from kit.progress import notice
 from kit.relation.candidates import pair_candidates, to_predictions
 from kit.relation.ensemble import NEEDS, Ensemble, ScorerName
 from kit.relation.prior import PriorScorer
 from kit.relation.statistics import Statistics
 from kit.run import Run
-from kit.stages.relation import check_settings
+from kit.stages.relation import check_settings, seen_images
 from kit.stages.splits import SplitName, picture_folder
 from kit.vocabulary import vocabulary
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from kit.relation.spatial import SpatialScorer
     from kit.relation.visual import VisualScorer
     from kit.tables.schema import Floats
+
+
+SKIPPED = "skipped.csv"
 
 
 def load_ensemble(run: Run, scorer: ScorerName, split: SplitName) -> Ensemble:
@@ -53,6 +58,11 @@ def stages_of(run: Run, scorer: ScorerName) -> list[str]:
     return stages
 
 
+def visual_images_key(run: Run, scorer: ScorerName, split: SplitName) -> dict[str, Any]:
+    """What a stage's key says of the images of a split, where the scorer's models look at them."""
+    return {"images": seen_images(run, split)} if "visual" in stages_of(run, scorer) else {}
+
+
 def spatial_scorer(run: Run) -> SpatialScorer:
     """The spatio-semantic model."""
     from kit.relation.spatial import SpatialScorer
@@ -65,7 +75,27 @@ def visual_scorer(run: Run, spatial: SpatialScorer, split: SplitName) -> VisualS
     from kit.relation.visual import load_visual
 
     folder = picture_folder(run.config, split)
-    return load_visual(check_settings(run, "visual"), spatial, folder, run.config.detector.device)
+    config = run.config
+    trained = check_settings(run, "visual")
+    return load_visual(trained, spatial, folder, config.detector.device, config.data.decoding())
+
+
+def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
+    """Write down the pictures that the visual model could not see so far."""
+    from kit.detector.pictures import record_skipped
+
+    for name in list(scorer.skipped if scorer else ()):
+        if scorer and (why := scorer.skipped.pop(name, None)):  # else another thread has written it down
+            record_skipped(folder / SKIPPED, name, why)
+
+
+def say_unseen(stage: str, folder: Path, images: int) -> None:
+    """One notice of the pictures that were written down."""
+    from kit.detector.pictures import left_out, tidy_skipped
+
+    skipped = tidy_skipped(folder / SKIPPED)
+    if skipped:
+        notice(f"{stage}: {left_out(skipped, images)}: their pairs keep the prior's score; see {SKIPPED}")
 
 
 def average_weights(run: Run, spatial: SpatialScorer, visual: bool) -> tuple[Floats, list[dict[str, Any]]]:

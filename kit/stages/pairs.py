@@ -17,7 +17,7 @@ from kit.relation.scoring import shards
 from kit.run import Run
 from kit.stages.family import ATTRIBUTES
 from kit.stages.fusion import SHARDS, WORKERS
-from kit.stages.models import load_ensemble, stages_of
+from kit.stages.models import load_ensemble, note_unseen, say_unseen, stages_of, visual_images_key
 from kit.stages.splits import SplitName, ids_file, split_ids
 from kit.tables.image_ids import images_of, share, unmatched
 from kit.tables.official import read_detections
@@ -42,6 +42,7 @@ def pairs_stage(run: Run, split: SplitName, scorer: ScorerName, force: bool = Fa
         after.append(f"{ATTRIBUTES.fusion}-{split}")
         run.folder(f"{ATTRIBUTES.fusion}-{split}")
     settings = {"scorer": scorer, "budget": config.relation.budget.model_dump()}
+    settings |= visual_images_key(run, scorer, split)
     name = f"pairs-{split}"
     with run.stage(name, run.key(settings, inputs, after=after), force=force) as stage:
         if stage:
@@ -52,15 +53,16 @@ def pairs_stage(run: Run, split: SplitName, scorer: ScorerName, force: bool = Fa
             def work(numbered: tuple[int, Objects]) -> int:
                 i, own = numbered
                 found = read_shard(attributes[i], Detections) if attributes else None
-                return write_shard(
-                    stage.path / SHARDS, i, score_objects(ensemble, own, config.relation.budget, found)
-                )
+                scored = score_objects(ensemble, own, config.relation.budget, found)
+                note_unseen(ensemble.visual, stage.path)
+                return write_shard(stage.path / SHARDS, i, scored)
 
             todo = (
                 (i, own) for i, own in enumerate(objects) if not shard_path(stage.path / SHARDS, i).exists()
             )
             for _ in track(ordered_map(work, todo, WORKERS), total, f"pairs {split}"):
                 pass
+            say_unseen(name, stage.path, len(split_ids(config, split)))
             stage.metrics = {"pairs": count_rows(stage.path / SHARDS), "scorer": scorer}
     return run.finished(name) or {}
 

@@ -12,6 +12,7 @@ from kit.config import Config
 from kit.errors import KitError
 from kit.run import Run, WouldRunError
 from kit.stages.family import ATTRIBUTES, OBJECTS, Family
+from kit.stages.images import listed_once, say_left_out
 from kit.stages.splits import SplitName
 
 
@@ -101,8 +102,11 @@ def detections_of(run: Run, split: SplitName, families: Sequence[Family] = (OBJE
     for family in families:
         for step in detection_steps(run.config, split, family):
             step.work(run, False)
+        for name in family.names(run.config):
+            say_left_out(run, split, f"{family.detection}-{split}-{name}")
 
 
+@listed_once()
 def states(run: Run, steps: Sequence[Step], again: Sequence[Step] = ()) -> list[State]:
     """What is finished and what is to do, without doing anything; again: steps that are done in any case."""
     out: list[State] = []

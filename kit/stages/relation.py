@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kit.config import Config
+from kit.data.photos import list_photos
 from kit.data.splits import SplitTables, load_split, split_files
 from kit.errors import KitError
 from kit.files import write_json
@@ -15,8 +18,11 @@ from kit.relation.prior import pair_examples, train_prior
 from kit.relation.statistics import Statistics, folds
 from kit.run import Run
 from kit.stages.fusion import fused_detections
-from kit.stages.splits import SplitName, picture_folder
+from kit.stages.images import digest, files_hash, images_key
+from kit.stages.splits import SplitName, picture_folder, split_ids
 from kit.tables.schema import Detections
+
+STACK_VAL: tuple[SplitName, ...] = ("stack", "val")
 
 
 def prior_stage(run: Run, force: bool = False) -> dict[str, Any]:
@@ -64,7 +70,8 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
 def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
     """Train the visual model on the training pictures: stage `visual`, after the detector it starts from."""
     from kit.detector.checkpoint import read_state
-    from kit.relation.visual_training import pair_rows, train_visual
+    from kit.detector.pictures import left_out, tidy_skipped
+    from kit.relation.visual_training import SKIPPED, pair_rows, train_visual
 
     config, name = run.config, visual_model(run.config)
     settings = config.relation.visual
@@ -73,11 +80,14 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
     detector, folder = run.folder(f"detector-{name}"), picture_folder(config, "train")
     files = split_files(config.data.train)
     after = [f"detector-{name}", *_boxes(config)]
-    made_from = run.key({**settings_of(config, "visual"), "images": str(folder)}, files, after=after)
+    images = seen_images(run, "train")
+    made_from = run.key({**settings_of(config, "visual"), "images": images}, files, after=after)
     with run.stage("visual", made_from, force=force) as stage:
         if stage:
             split = training_tables(run, "train")
-            rows = pair_rows(pair_examples(split), split.objects, folder)
+            examples, photos = pair_examples(split), list_photos(folder)
+            shown = [split.objects.images[i] for i in np.unique(examples.candidates.image)]
+            rows = pair_rows(examples, split.objects, folder)
             networks = train_visual(
                 rows,
                 config.detector.models[name].architecture,
@@ -86,10 +96,14 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
                 config.seed,
                 stage.path,
                 config.detector.device,
+                config.data.decoding(),
             )
+            skipped = tidy_skipped(stage.path / SKIPPED, [name for name in shown if name not in photos])
+            if skipped:
+                notice(f"visual: {left_out(skipped, len(shown))}; see {SKIPPED}")
             losses = [figures["loss"] for figures in networks.values()]
             mean = round(sum(losses) / len(losses), 4) if losses else None
-            stage.metrics = {"loss": mean, "networks": networks}
+            stage.metrics = {"loss": mean, "networks": networks, "left_out": len(skipped)}
     return run.finished("visual") or {}
 
 
@@ -99,7 +113,7 @@ def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
     Without a visual model in the config it combines the spatial score with the features alone.
     """
     from kit.relation.stack import train_stack
-    from kit.stages.models import average_weights, spatial_scorer, visual_scorer
+    from kit.stages.models import average_weights, note_unseen, say_unseen, spatial_scorer, visual_scorer
 
     config = run.config
     run.folder("spatial")
@@ -108,7 +122,11 @@ def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
         run.folder("visual")
     after = ["spatial", *(["visual"] if visual else []), *_boxes(config, "stack")]
     files = [*split_files(config.data.stack), *split_files(config.data.val)]
-    made_from = run.key(settings_of(config, "stack"), files, after=after)
+    settings = settings_of(config, "stack")
+    if visual:
+        with_val = bool(config.data.val.relations and config.data.val.images)
+        settings["images"] = {s: seen_images(run, s) for s in (STACK_VAL if with_val else STACK_VAL[:1])}
+    made_from = run.key(settings, files, after=after)
     with run.stage("stack", made_from, force=force) as stage:
         if stage:
             split = training_tables(run, "stack")
@@ -120,6 +138,8 @@ def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
             if visual:
                 scorer = visual_scorer(run, spatial, "stack")
                 parts["visual"] = scorer.pairs(split.objects, examples.candidates)
+                note_unseen(scorer, stage.path)
+                say_unseen("stack", stage.path, len(split.objects.images))
             stacker = train_stack(
                 examples,
                 split.objects,
@@ -135,6 +155,16 @@ def stack_stage(run: Run, force: bool = False) -> dict[str, Any]:
             stage.metrics = {"fallbacks": len(fallbacks), "models": stacker.figures()}
             _told("stack: the average stands for", fallbacks)
     return run.finished("stack") or {}
+
+
+def seen_images(run: Run, split: SplitName) -> dict[str, Any]:
+    """The images of a split that the visual model sees, for a stage's key."""
+    own = getattr(run.config.data, split)
+    folder, files = picture_folder(run.config, split), split_files(own)
+    if split == "test" and not own.relations:
+        ids = split_ids(run.config, split)
+        return images_key(run, folder, digest(ids), lambda: ids)
+    return images_key(run, folder, files_hash(run, files), lambda: load_split(own, split).objects.images)
 
 
 def training_tables(run: Run, split: SplitName) -> SplitTables:

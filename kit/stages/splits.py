@@ -44,8 +44,11 @@ def picture_folder(config: Config, split: SplitName) -> Path:
     folder: Path | None = getattr(config.data, split).images
     if folder is None:
         raise KitError(f"data.{split}.images is not set", f"give it with --set data.{split}.images=FOLDER")
+    return existing(folder, f"data.{split}.images")
+
+
+def existing(folder: Path, key: str = "data.*.images") -> Path:
+    """The folder. Raises KitError where it is not there; key: the setting that names it."""
     if not folder.is_dir():
-        raise KitError(
-            f"{folder}: no such folder of pictures", f"run `kit download`, or set data.{split}.images"
-        )
+        raise KitError(f"{folder}: no such folder of pictures", f"run `kit download`, or set {key}")
     return folder

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from kit.config import Architecture, Config, DetectorModel, Training, View
+from kit.data.photos import list_photos
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import State
 from kit.detector.inference import detect
-from kit.detector.pictures import LabelledPictures, labelled_pictures, tidy_skipped
+from kit.detector.pictures import LabelledPictures, labelled_pictures, left_out, tidy_skipped
 from kit.detector.processes import is_first
 from kit.detector.task import SKIPPED, Task
 from kit.detector.training import Validate, train_detector
@@ -41,6 +42,7 @@ def task_of(
         limit,
         config.seed,
         settings.device,
+        config.data.decoding(),
     )
 
 
@@ -49,10 +51,11 @@ def train_stage(task: Task, folder: Path, start: State | None, validate: Validat
     figures = train_detector(task, folder, start, validate)
     if not is_first():
         return figures
-    left_out = tidy_skipped(folder / SKIPPED, task.pictures.missing)
-    if left_out:
-        notice(f"{task.name}: {left_out} pictures were left out, see {SKIPPED}")
-    return {**figures, "pictures": len(task.pictures.boxes.images), "left_out": left_out}
+    skipped = tidy_skipped(folder / SKIPPED, task.pictures.missing)
+    if skipped:
+        total = len(task.pictures.boxes.images) + len(task.pictures.missing)
+        notice(f"{task.name}: {left_out(skipped, total)}; see {SKIPPED}")
+    return {**figures, "pictures": len(task.pictures.boxes.images), "left_out": len(skipped)}
 
 
 def split_validation(config: Config, family: Family, training: Training) -> Validate | None:
@@ -70,10 +73,10 @@ def validation(
     """MAP of one view over the first pictures of a set."""
     ids = pictures.boxes.images[: training.validate_pictures or None]
     truth = pictures.boxes.of_images(ids)
-    view = View(size=training.size)
+    view, photos, decoding = View(size=training.size), list_photos(pictures.folder), config.data.decoding()
 
     def validate(model: nn.Module) -> float:
-        found = detect(model, pictures.folder, ids, [view], config.detector.inference)
+        found = detect(model, photos, ids, [view], config.detector.inference, decoding=decoding)
         return float(detection_scores(truth, labels, found.views[0], pictures.classes).mean_ap)
 
     return validate

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from kit.config.base import Files, Model
+from kit.config.base import Files, Model, Seed
 from kit.patience import Patience
 
 
@@ -39,7 +40,7 @@ class Mini(Model):
     test: int = Field(300, ge=1)
     source: int = Field(1500, ge=0)
     side: int = Field(160, ge=32, le=2000)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Download(Model):
@@ -57,6 +58,11 @@ class Download(Model):
     read: float = Field(60.0, gt=0)
     tries: int = Field(6, ge=1)
     wait: float = Field(1.0, ge=0)
+
+    @field_validator("mirror")
+    @classmethod
+    def _folder(cls, value: str | None) -> str | None:
+        return os.path.expanduser(value) if value else value
 
     def patience(self) -> Patience:
         """How long and how often a server is asked."""

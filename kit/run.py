@@ -187,6 +187,8 @@ class Run:
         """Bring to its end what a kill between a stage's last write and its renames left."""
         names = {path.parent.name[1:-5] for path in self.path.glob(f".*.part/{RECORD}")}
         names |= {path.name[1:-4] for path in self.path.glob(".*.old")}
+        begun = {path.name[1:-5] for path in self.path.glob(".*.json")}
+        names |= {name for name in begun if not self._part_of(name).exists()}
         for name in sorted(names):
             with suppress(KitError), self._locked(name):  # at work elsewhere, or nothing can be written
                 self._end_swap(name)
@@ -204,12 +206,14 @@ class Run:
                     place.rename(old)
                 part.rename(place)
                 sync(self.path)
-                (self.path / f".{name}.json").unlink(missing_ok=True)
             elif old.exists() and not place.exists():
                 old.rename(place)
             shutil.rmtree(old, ignore_errors=True)
         with self._locked("manifest", wait=True):
             self._write_manifest()
+        if not part.exists():
+            with writing(place):
+                (self.path / f".{name}.json").unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, name: str, wait: bool = False) -> Iterator[None]:

@@ -81,7 +81,7 @@ def parse_yaml(text: str) -> Any:
         raise YamlFault(f"not YAML ({error.problem})", mark.line + 1 if mark else None) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise YamlFault(f"not YAML (the character {ascii(chr(error.character))})", line) from None
+        raise YamlFault(f"not YAML (the character {chr(error.character)!a})", line) from None
     except RecursionError:
         raise YamlFault(f"more than {DEEPEST} tables or lists inside one another") from None
     except (ValueError, OverflowError, TypeError) as error:

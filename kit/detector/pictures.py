@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kit.data.photos import photo_names
 from kit.errors import KitError
-from kit.files import whole
+from kit.files import reading, whole
 from kit.tables.schema import Boxes
 
 Pixels = NDArray[np.uint8]
@@ -51,7 +51,7 @@ def write_annotations(path: Path, boxes: Boxes) -> None:
 
 def read_annotations(path: Path) -> Boxes:
     """The boxes that `write_annotations` wrote."""
-    with np.load(path, allow_pickle=False) as columns:
+    with reading(path, "boxes of a training", "do the stage again"), np.load(path) as columns:
         arrays = {name: columns[name] for name in ("image", *Boxes.COLUMNS)}
         return Boxes(images=tuple(columns["images"].tolist()), **arrays)
 

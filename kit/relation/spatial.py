@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +14,8 @@ from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.errors import KitError
-from kit.files import whole, write_json
-from kit.progress import Progress, silent
+from kit.files import read_json, reading, whole, write_json
+from kit.progress import Progress, notice, silent
 from kit.relation import boosting
 from kit.relation.boosting import LEAST, Boosted, Rows, log_odds
 from kit.relation.candidates import Candidates
@@ -72,14 +71,11 @@ class SpatialScorer:
     @classmethod
     def load(cls, folder: Path) -> SpatialScorer:
         """Read what `save` wrote. Raises KitError where something is missing or of another version."""
-        try:
-            index = json.loads((folder / "models.json").read_text(encoding="utf-8"))
+        path = folder / "models.json"
+        with reading(path, "the index of this version's spatial models", "run `kit train spatial --force`"):
+            index = read_json(path, dict)
             settings, rounds = Spatial.model_validate(index["settings"]), dict(index["rounds"])
             loaded = {name: _load_model(folder, name, settings.threads) for name in rounds}
-        except (OSError, ValueError, KeyError) as error:
-            raise KitError(
-                f"{folder}: no spatial model of this version ({error})", "run `kit train spatial --force`"
-            ) from None
         models = {name: model for name, model in loaded.items() if model is not None}
         return cls(models, rounds, Statistics.load(folder / "statistics.npz"), settings)
 
@@ -132,8 +128,11 @@ def train_spatial(
     with boosting.warnings_as_notices():
         for name, job in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
-                trained[name] = _load_model(folder, name, settings.threads)
-                continue
+                try:
+                    trained[name] = _load_model(folder, name, settings.threads)
+                    continue
+                except KitError as error:
+                    notice(f"{error.message}; {name} is trained again")
             trained[name] = job()
             if folder is not None:
                 _save_model(folder, name, trained[name])
@@ -152,8 +151,10 @@ def _save_model(folder: Path, name: str, model: Boosted | None) -> None:
 
 
 def _load_model(folder: Path, name: str, threads: int) -> Boosted | None:
-    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return boosting.load(folder / f"{name}.ubj", _names(name), threads) if record["rounds"] else None
+    path = folder / f"{name}.json"
+    with reading(path, "the record of a model", "run `kit train spatial --force`"):
+        rounds = int(read_json(path, dict)["rounds"])
+    return boosting.load(folder / f"{name}.ubj", _names(name), threads) if rounds else None
 
 
 class _Tables:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.errors import KitError
-from kit.files import whole
+from kit.files import reading, whole
 from kit.tables.schema import Table
 
 T = TypeVar("T", bound=Table)
@@ -38,15 +37,17 @@ def write_shard(folder: Path, i: int, table: Table) -> int:
 
 def count_rows(folder: Path) -> int:
     """Rows of all shards of a folder."""
-    return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+    rows = 0
+    for path in folder.glob("*.parquet"):
+        with reading(path, "a shard", "do the stage again with --force"):
+            rows += pq.read_metadata(path).num_rows
+    return rows
 
 
 def read_shard(path: Path, kind: type[T]) -> T:
     """The table of one shard. Raises KitError where the file is not such a table."""
-    try:
+    with reading(path, f"a shard of {kind.__name__}", "do the stage again with --force"):
         return kind.from_arrow(pq.read_table(path))
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise KitError(f"{path}: not a shard of {kind.__name__} ({error})") from None
 
 
 def read_shards(folder: Path, kind: type[T]) -> Iterator[T]:

@@ -1,33 +1,111 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files that are whole or not there, and reading them back: what is damaged is one line."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
+import pickle
+import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
-from kit.errors import KitError
+from kit.errors import FileFault, KitError
+
+T = TypeVar("T")
+DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.PickleError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+TORCH = ("PytorchStreamWriter", "inline_container")  # in torch's own words for a write that failed
+LEAST_FREE = 1 << 20  # bytes; with less, a write that failed is put down to the disk
 
 
 @contextmanager
 def whole(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what was written there takes its place on leaving without error."""
+    """Give a temporary path beside `path`; what was written there takes its place on leaving without error.
+
+    It is on the disk before its name is. A device or a pipe is written directly. Raises KitError where the
+    writing fails, whatever a library makes of that; nothing is left then.
+    """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    direct = path.exists() and not path.is_file() and not path.is_dir()
+    part = path if direct else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise KitError(f"{error.filename or path}: cannot be written ({error.strerror or error})") from None
+        with writing(path, part):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            if not direct:
+                sync(part)
+                part.replace(path)
+                sync(path.parent)
     finally:
-        with suppress(OSError):
-            part.unlink()
+        if not direct:
+            with suppress(OSError):
+                part.unlink()
+
+
+@contextmanager
+def writing(path: Path | str, part: Path | None = None) -> Iterator[None]:
+    """Inside, a write that fails is one KitError that names `path` (where it is about `part`)."""
+    try:
+        yield
+    except KitError:
+        raise
+    except Exception as error:
+        cause = _os_error(error)
+        if cause is None and not any(word in str(error) for word in TORCH):
+            raise
+        name = path if cause is None or cause.filename in (None, str(part)) else cause.filename
+        why = (cause.strerror or str(cause)) if cause else _why(Path(path), error)
+        raise KitError(f"{name}: cannot be written ({why})") from None
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The error of the operating system behind a library's own one."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _why(path: Path, error: Exception) -> str:
+    with suppress(OSError):
+        if shutil.disk_usage(path.parent).free < LEAST_FREE:
+            return "No space left on device"
+    return str(error).splitlines()[0]
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything that comes after."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_below(folder: Path) -> None:
+    """`sync` of everything below a folder, and of the folder."""
+    for path in (*folder.rglob("*"), folder):
+        if not path.is_symlink():
+            sync(path)
 
 
 @contextmanager
@@ -73,3 +151,48 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+@contextmanager
+def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:
+    """Inside, a file that is gone, empty or damaged is a FileFault: not `what`; hint: how it is made again."""
+    try:
+        yield
+    except KitError:
+        raise
+    except FileNotFoundError:
+        raise FileFault(path, "no such file", hint=hint) from None
+    except (OSError, *DAMAGE) as error:
+        why = (isinstance(error, OSError) and error.strerror) or _first_line(error)
+        with suppress(OSError):
+            why = why if path.stat().st_size else "empty"
+        raise FileFault(path, f"not {what} ({why})", hint=hint) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def read_json(path: Path, kind: type[T], hint: str = "") -> T:
+    """The value of a JSON file. Raises FileFault where it is damaged, or its value of another kind."""
+    with reading(path, "JSON", hint):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, kind):
+        problem = f"holds a {type(value).__name__}, not a {kind.__name__}"
+        raise FileFault(path, problem, hint=hint)
+    return value
+
+
+def check(path: Path) -> None:
+    """Read a file of a kind that tells of damage (JSON, .npz, Parquet). Raises FileFault where there is some."""
+    if path.suffix == ".json":
+        read_json(path, object)
+    elif path.suffix == ".npz":
+        with reading(path, "a .npz archive"), zipfile.ZipFile(path) as archive:
+            if (broken := archive.testzip()) is not None:
+                raise FileFault(path, f"{broken} in it is damaged")
+    elif path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with reading(path, "a Parquet file"):
+            pq.read_table(path)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from kit.errors import KitError
-from kit.parallel import ordered_map
+from kit.files import writing
 from kit.progress import notice, track
 from kit.run import Run
 from kit.stages.plan import Step
+from kit.stopping import PARENT, PATIENCE
 
 
 @dataclass(frozen=True)
@@ -26,38 +31,112 @@ class Job:
     log: Path
 
 
+class Crew:
+    """The processes at work; on leaving the context by an error they are ended, and none is started after.
+
+    Each is in a process group of its own, so that a Ctrl-C reaches the parent alone, and ends by itself soon
+    after a parent that was killed.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """threads: of each process."""
+        self.environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "PYTHONIOENCODING": "utf-8:backslashreplace",
+            PARENT: str(os.getpid()),
+        }
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._over = False
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.end()
+
+    def end(self) -> None:
+        """SIGTERM to all, SIGKILL to those that are there after a while."""
+        with self._lock:
+            self._over = True
+            left = list(self._running)
+        for process in left:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in left:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            process.kill()
+
+    def work(self, job: Job, aloud: bool = False) -> str | None:
+        """Do a job; what went wrong, if something did. aloud: pass the lines on to the user."""
+        with writing(job.log):
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            with job.log.open("w", encoding="utf-8") as log:
+                for command in job.commands:
+                    process = self._start([sys.executable, "-m", "kit", *command])
+                    if process is None:
+                        return f"{job.name}: stopped"
+                    last = ""
+                    with process:
+                        try:
+                            for line in process.stdout or ():
+                                last = line.strip() or last
+                                if aloud:
+                                    notice(line.rstrip())
+                                log.write(line)
+                                log.flush()
+                        except BaseException:
+                            process.terminate()
+                            raise
+                    self._running.discard(process)
+                    if process.returncode:
+                        return _failure(job, process.returncode, last)
+        return None
+
+    def _start(self, words: Sequence[str]) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self._over:
+                return None
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                encoding="utf-8",
+                errors="backslashreplace",
+                process_group=0,
+            )
+            self._running.add(process)
+        return process
+
+
+def _failure(job: Job, code: int, last: str) -> str:
+    if code == -9:
+        return f"{job.name} failed: killed (out of memory?) (see {job.log})"
+    return f"{job.name} failed: {last.removeprefix('kit: ') or f'exit code {code}'} (see {job.log})"
+
+
 def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:
     """Run the jobs, `workers` at a time, the processors shared out among them.
 
     Raises KitError, after all have ended, where one failed: its name, its last line, its log.
     """
-    threads = _share(max(1, min(workers, len(jobs))))
-    results = ordered_map(lambda job: _run(job, threads), jobs, workers)
-    failed = [fault for fault in track(results, len(jobs), text) if fault]
-    if failed:
-        raise KitError(failed[0])
-
-
-def _run(job: Job, threads: int, aloud: bool = False) -> str | None:
-    """What went wrong, if something did; aloud: pass the lines on to the user."""
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with job.log.open("w", encoding="utf-8") as log:
-        for command in job.commands:
-            words = [sys.executable, "-m", "kit", *command]
-            last = ""
-            with subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
-            ) as process:
-                for line in process.stdout or ():
-                    log.write(line)
-                    log.flush()
-                    last = line.strip() or last
-                    if aloud:
-                        notice(line.rstrip())
-            if process.returncode:
-                return f"{job.name} failed: {last.removeprefix('kit: ')} (see {job.log})"
-    return None
+    failed: dict[str, str] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool, Crew(_share(max(1, min(workers, len(jobs))))) as crew:
+        at_work = {pool.submit(crew.work, job): job.name for job in jobs}
+        for future in track(as_completed(at_work), len(jobs), text):
+            fault = future.result()
+            if fault is not None:
+                failed[at_work[future]] = fault
+    for job in jobs:
+        if job.name in failed:
+            raise KitError(failed[job.name])
 
 
 def run_steps(run: Run, steps: Sequence[Step], workers: int, force: bool = False) -> None:
@@ -73,14 +152,14 @@ def run_steps(run: Run, steps: Sequence[Step], workers: int, force: bool = False
     run.write_config()
     left, running = list(steps), dict[Future[str | None], Step]()
     failed: str | None = None
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, Crew(_share(workers)) as crew:
         while left or running:
             waiting = {step.name for step in (*left, *running.values())}
             ready = [s for s in left if not waiting & set(s.after)] if failed is None else []
             for step in ready[: workers - len(running)]:
                 words = ["train", "stage", step.name, "-c", str(config), "--run", str(run.path)]
                 job = Job(step.name, [[*words, *["--force"] * force]], run.path / "logs" / f"{step.name}.txt")
-                running[pool.submit(_run, job, _share(workers), True)] = step
+                running[pool.submit(crew.work, job, True)] = step
                 left.remove(step)
             if not running:
                 break

@@ -14,17 +14,18 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kit import __version__
+from kit import __version__, stopping
 from kit.config import Config
-from kit.errors import KitError
-from kit.files import write_json, write_text
+from kit.errors import FileFault, KitError
+from kit.files import check, read_json, sync, sync_below, write_json, write_text, writing
+from kit.progress import notice
 
 MADE_BY = {
     "prior": "train prior",
@@ -40,6 +41,14 @@ MADE_BY = {
     "stack": "train stack",
     "pairs": "predict --split {}",
     "predict": "predict --split {}",
+}
+RECORD = "stage.json"
+KINDS: dict[str, type | tuple[type, ...]] = {  # of what is in a record
+    "id": str,
+    "seconds": (int, float),
+    "metrics": dict,
+    "made_from": dict,
+    "files": dict,
 }
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
@@ -71,25 +80,36 @@ class Run:
             raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
         self._hashes = _Hashes(self.path / "hashes.json")
         self._probing = False
+        self._end_swaps()
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """What `stage.json` of a finished stage says; None where it is not finished or a file is gone."""
-        folder = self.path / name
         try:
-            record: dict[str, Any] = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
-            whole = all((folder / file).stat().st_size == size for file, size in record["files"].items())
-            return record if whole and "made_from" in record else None
-        except (OSError, ValueError, KeyError, AttributeError):
+            return _record(self.path / name)
+        except KitError:
             return None
 
     def folder(self, name: str) -> Path:
-        """The folder of a finished stage. Raises KitError where it is not finished."""
-        if self.finished(name) is None:
+        """The folder of a finished stage. Raises KitError where it is not finished, or damaged."""
+        fault = self._fault(name)
+        if fault is not None or self.finished(name) is None:
             kind, _, rest = name.partition("-")
             by_split = MADE_BY[kind].endswith("--split {}")
-            command = MADE_BY[kind].format(rest.split("-")[0] if by_split else rest)
-            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit {command}` first")
+            command = f"run `kit {MADE_BY[kind].format(rest.split('-')[0] if by_split else rest)}`"
+            if fault is not None:
+                raise KitError(fault, f"{command} to do stage {name} again")
+            raise KitError(f"{self.path}: stage {name} is not there", f"{command} first")
         return self.path / name
+
+    def _fault(self, name: str) -> str | None:
+        """What is wrong with the folder of a stage; None where nothing is, or there is none."""
+        if not (self.path / name).exists():
+            return None
+        try:
+            _record(self.path / name)
+        except KitError as error:
+            return error.message
+        return None
 
     def key(self, settings: Any, inputs: Sequence[Path] = (), after: Sequence[str] = ()) -> dict[str, Any]:
         """What a stage is made from: settings, input files by content, earlier stages by their keys."""
@@ -119,7 +139,10 @@ class Run:
             return
         if self._probing:
             raise WouldRunError(name)
-        with self._locked(name):
+        with self._locked(name), stopping.keeping(f"stage {name} goes on from what it has in {self.path}"):
+            fault = self._fault(name)
+            if fault is not None:
+                notice(f"{fault}; stage {name} is done again")
             part = self._part(name, made_from, force)
             self.write_config()
             stage = Stage(name, part)
@@ -133,33 +156,64 @@ class Run:
                 "made_from": made_from,
                 "files": _sizes(part),
             }
-            write_json(part / "stage.json", record)
-            self._swap(part, self.path / name)
-            (self.path / f".{name}.json").unlink()
-            with self._locked("manifest", wait=True):
-                self._write_manifest()
+            with writing(part):
+                sync_below(part)
+            write_json(part / RECORD, record)
+            self._end_swap(name)
 
     def _part(self, name: str, made_from: dict[str, Any], force: bool) -> Path:
-        """The folder to work in: what an interrupted try of the same stage left there is kept."""
-        part = self.path / f".{name}.part"
-        purpose = self.path / f".{name}.json"
-        try:
-            same = json.loads(purpose.read_text(encoding="utf-8")) == made_from and not force
-        except (OSError, ValueError):
+        """The folder to work in: what an interrupted try of the same stage left there whole is kept."""
+        part, purpose = self._part_of(name), self.path / f".{name}.json"
+        with writing(part):
             same = False
-        if not same:
-            shutil.rmtree(part, ignore_errors=True)
-            write_json(purpose, made_from)
-        part.mkdir(exist_ok=True)
+            if part.exists() and not force:
+                try:
+                    same = read_json(purpose, object) == made_from
+                except KitError as error:
+                    notice(f"{error.message}; what an interrupted {name} left is thrown away")
+            if same:
+                _tidy(part)
+            else:
+                purpose.unlink(missing_ok=True)
+                shutil.rmtree(part, ignore_errors=True)
+                write_json(purpose, made_from)
+                part.mkdir(exist_ok=True)
         return part
 
-    def _swap(self, part: Path, place: Path) -> None:
-        old = place.with_name(f".{place.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if place.exists():
-            place.rename(old)
-        part.rename(place)
-        shutil.rmtree(old, ignore_errors=True)
+    def _part_of(self, name: str) -> Path:
+        return self.path / f".{name}.part"
+
+    def _end_swaps(self) -> None:
+        """Bring to its end what a kill between a stage's last write and its renames left."""
+        names = {path.parent.name[1:-5] for path in self.path.glob(f".*.part/{RECORD}")}
+        names |= {path.name[1:-4] for path in self.path.glob(".*.old")}
+        begun = {path.name[1:-5] for path in self.path.glob(".*.json")}
+        names |= {name for name in begun if not self._part_of(name).exists()}
+        for name in sorted(names):
+            with suppress(KitError), self._locked(name):  # at work elsewhere, or nothing can be written
+                self._end_swap(name)
+
+    def _end_swap(self, name: str) -> None:
+        """Put a part with a whole record into its place; the stage that was there goes only then.
+
+        Wherever this is cut off, the next call ends it.
+        """
+        part, place, old = self._part_of(name), self.path / name, self.path / f".{name}.old"
+        with writing(place):
+            if _is_done(part):
+                if place.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                    place.rename(old)
+                part.rename(place)
+                sync(self.path)
+            elif old.exists() and not place.exists():
+                old.rename(place)
+            shutil.rmtree(old, ignore_errors=True)
+        with self._locked("manifest", wait=True):
+            self._write_manifest()
+        if not part.exists():
+            with writing(place):
+                (self.path / f".{name}.json").unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, name: str, wait: bool = False) -> Iterator[None]:
@@ -168,7 +222,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / f".{name}.lock").open("w")
         except OSError as error:
-            raise KitError(f"{self.path}: cannot be written ({error.strerror})") from None
+            what = f"{name} would have to be written, but the folder cannot be ({error.strerror})"
+            raise KitError(f"{self.path}: {what}") from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -179,11 +234,15 @@ class Run:
             yield
 
     def write_config(self) -> None:
-        """Write the resolved configuration into the folder."""
+        """Write the resolved configuration into the folder, where it is another one."""
         import yaml
 
         text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        write_text(self.path / "config.yaml", text)
+        path = self.path / "config.yaml"
+        with suppress(OSError, ValueError):
+            if path.read_text(encoding="utf-8") == text:
+                return
+        write_text(path, text)
 
     def _write_manifest(self) -> None:
         stages = {}
@@ -210,26 +269,68 @@ class _Hashes:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self.known: dict[str, list[Any]] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            self.known = {}
+        self.known: dict[str, Any] = {}
+        with suppress(KitError):  # without it, or with a damaged one, the files are read again
+            self.known = read_json(path, dict)
 
     def of(self, path: Path) -> str:
+        """The SHA-256 of a file. Raises KitError where it is none that can be read."""
         try:
             stat = path.stat()
-        except OSError:
+            if path.is_dir():
+                raise KitError(f"{path}: a folder, not a file")
+            stamp = [stat.st_size, stat.st_mtime_ns]
+            known = self.known.get(str(path.resolve()))
+            if not (isinstance(known, list) and len(known) == 3 and known[:2] == stamp):
+                with path.open("rb") as file:
+                    known = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
+                self.known[str(path.resolve())] = known
+                with suppress(KitError):  # it only saves time
+                    write_json(self.path, self.known)
+        except FileNotFoundError:
             raise KitError(f"{path}: no such file") from None
-        if path.is_dir():
-            raise KitError(f"{path}: a folder, not a file")
-        stamp = [stat.st_size, stat.st_mtime_ns]
-        known = self.known.get(str(path.resolve()))
-        if not known or known[:2] != stamp:
-            with path.open("rb") as file:
-                known = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
-            self.known[str(path.resolve())] = known
-            write_json(self.path, self.known)
+        except OSError as error:
+            raise KitError(f"{path}: cannot be read ({error.strerror})") from None
         return str(known[2])
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """The record of a finished stage. Raises KitError where it or one of its files is gone or damaged."""
+    path = folder / RECORD
+    record: dict[str, Any] = read_json(path, dict)
+    for key, kind in KINDS.items():
+        if not isinstance(record.get(key), kind):
+            raise FileFault(path, f"not the record of a stage ({key} is missing or of another kind)")
+    for name, size in record["files"].items():
+        try:
+            found = (folder / name).stat().st_size
+        except OSError:
+            raise FileFault(folder / name, "gone since the stage was finished") from None
+        if found != size:
+            raise FileFault(folder / name, f"{found} bytes, {size} when the stage was finished")
+    return record
+
+
+def _is_done(part: Path) -> bool:
+    """Whether a part is a finished stage that lacks but its name."""
+    try:
+        return bool(_record(part))
+    except KitError:
+        return False
+
+
+def _tidy(part: Path) -> None:
+    """Throw away what is damaged in the part of an interrupted try, with a notice."""
+    (part / RECORD).unlink(missing_ok=True)
+    for path in sorted(part.rglob("*")):
+        if path.is_file() and path.name.startswith(".") and path.name.endswith(".part"):
+            path.unlink()
+        elif path.is_file():
+            try:
+                check(path)
+            except KitError as error:
+                notice(f"{error.message}; thrown away, it is made again")
+                path.unlink()
 
 
 def _id(made_from: dict[str, Any], start: datetime) -> str:

@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from kit.cli import main
+from kit import cli
 from kit.config import Config, load_config
 from kit.data.mini import build_mini
 from kit.download.plan import wanted_files
@@ -50,6 +49,12 @@ FEW = (
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test hears what a new process would say."""
     monkeypatch.setattr("kit.progress._said", set())
+
+
+@pytest.fixture(autouse=True)
+def no_bug_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw is raised in tests, also by the processes they start."""
+    monkeypatch.setenv(cli.TRACEBACK, "1")
 
 
 @pytest.fixture(scope="session")
@@ -102,15 +107,13 @@ def run(tiny: Path, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def kit(capsys, monkeypatch):
+def kit(capsys):
     """Call the command line: (exit code, stdout, stderr)."""
 
     def call(*words):
-        monkeypatch.setattr(sys, "argv", ["kit", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        code = cli.run([str(word) for word in words])
         out, err = capsys.readouterr()
-        return stop.value.code, out, err
+        return code, out, err
 
     return call
 

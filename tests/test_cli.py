@@ -12,7 +12,7 @@ SET = [word for override in TINY for word in ("--set", override)]
 
 
 @pytest.mark.parametrize(
-    "module", ["kit.cli", "kit.tables.official", "kit.metric.analysis", "kit.tables.submission_check"]
+    "module", ["kit.cli.app", "kit.tables.official", "kit.metric.analysis", "kit.tables.submission_check"]
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module):
     code = (

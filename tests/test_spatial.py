@@ -153,7 +153,7 @@ def test_rows_that_come_twice_change_nothing(train, statistics, val):
 
 
 def test_loading_what_is_not_there(tmp_path):
-    with pytest.raises(KitError, match="no spatial model of this version"):
+    with pytest.raises(KitError, match=r"models.json: no such file; run `kit train spatial --force`"):
         SpatialScorer.load(tmp_path)
 
 

@@ -1,32 +1,16 @@
-"""The command line: parse, call, print. Heavy libraries are imported inside the command that needs them."""
+"""The life of a `kit` process: signals, streams, the command, the exit code. The commands are in `kit.cli.app`."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import NoReturn, TextIO
 
-import typer
+from kit.errors import KitError, printable
 
-from kit import __version__
-from kit.cli import (
-    classmap,
-    detect,
-    doctor,
-    download,
-    evaluate,
-    fuse,
-    predict,
-    report,
-    reproduce,
-    score,
-    submissions,
-    submit,
-    train,
-    transfer,
-)
-from kit.cli import config as config_command
-from kit.errors import KitError
-
+TRACEBACK = "KIT_TRACEBACK"  # environment: show where an unforeseen error comes from
 EXTRAS = {
     "xgboost": "train",
     "numba": "train",
@@ -46,73 +30,137 @@ EXTRAS = {
     "aiohttp": "download",
 }
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(score.app, name="score")
-app.add_typer(train.app, name="train")
-app.add_typer(report.app, name="report")
-app.add_typer(reproduce.app, name="reproduce")
-app.command("download")(download.download)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-app.command("classmap")(classmap.classmap)
-app.command("transfer")(transfer.transfer)
-app.command("detect")(detect.detect)
-app.command("fuse")(fuse.fuse)
-app.command("submit")(submit.submit)
-app.command("submissions")(submissions.submissions)
-app.command("doctor")(doctor.doctor)
-app.command("config")(config_command.show)
 
+def main() -> NoReturn:
+    """Run the command line as the whole of this process; a stop by a signal is one line and 128 + its number."""
+    from kit import stopping
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"kit {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def top(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """From nothing to a scored submission in Open Images 2019 - Visual Relationship."""
-
-
-def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit code 2."""
+    stopping.install()
+    code = 0
     try:
-        code = app(standalone_mode=False)
+        _open_streams()
+        code = _flushed(run(sys.argv[1:]))
+    except BaseException:
+        if stopping.stopped_by() is None:
+            raise
+    signum = stopping.stopped_by()
+    if signum is not None:
+        stopping.tell()
+        code = 128 + signum
+    if code:
+        stopping.leave(code)
+    stopping.uninstall()
+    sys.exit(0)
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what the words say; a user's error is one line on stderr. Returns the exit code: 2 after an error.
+
+    Raises KeyboardInterrupt, and with KIT_TRACEBACK=1 in the environment also what nobody foresaw.
+    """
+    try:
+        from kit.cli.app import call
+
+        return call([_home(word) for word in words])
     except KitError as error:
-        code = _fail(str(error))
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").split(".")[0])
-        if extra is None:
-            raise
-        code = _fail(f"{error.name} is not installed; install kit with it: pip install 'kit[{extra}]'")
-    except KeyboardInterrupt:
-        code = _fail("stopped; finished stages are kept", 130)
+        return _fail(str(error))
     except BrokenPipeError:
-        sys.stderr.close()
-        code = 1
+        _discard(sys.stdout)
+        return 1
     except Exception as error:
-        message = getattr(error, "format_message", None)  # a wrong option or argument
-        if message is None:
-            raise
-        text = message()
-        if text.startswith("Usage:"):  # a command group without a command: its help
-            sys.stderr.write(f"{text}\n")
-            sys.exit(2)
-        code = _fail(text)
-    sys.exit(code if isinstance(code, int) else 0)
+        text = _told(error)
+        if text is None:
+            if os.environ.get(TRACEBACK):
+                raise
+            text = f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 for details)"
+        return _fail(text)
 
 
-def _fail(text: str, code: int = 2) -> int:
-    sys.stderr.write(f"kit: {' '.join(text.split())}\n")
+def _told(error: Exception) -> str | None:
+    """One line for an error that is no fault of kit; None for one that nobody foresaw."""
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        return (
+            f"{error.name} is not installed; install kit with it: pip install 'kit[{extra}]'"
+            if extra
+            else None
+        )
+    message = getattr(error, "format_message", None)  # a wrong option or argument
+    if message is not None:
+        return str(message())
+    if type(error).__name__ == "Abort":  # the parser's word for an input that ended at a question
+        return "nothing was done: the question was not answered"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _no_memory(error):
+        return f"out of memory ({_first_line(error)}); close other programs, or lower batch, workers or shard"
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f"{error.filename}: " if error.filename else "" if _takes(sys.stdout) else "stdout: "
+        return f"{place}{error.strerror or errno.errorcode.get(error.errno, 'failed')}"
+    return None
+
+
+def _takes(stream: TextIO) -> bool:
+    """Whether a stream takes what was printed to it."""
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _no_memory(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def _fail(text: str) -> int:
+    if text.startswith("Usage:"):  # a command group without a command: its help
+        sys.stderr.write(f"{text}\n")
+    else:
+        sys.stderr.write(f"kit: {printable(text, 1200)}\n")
+    return 2
+
+
+def _home(word: str) -> str:
+    """A path or option with ~ where no shell has seen it, as in --run=~/x."""
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("--") and option != "--message":
+        return f"{option}={os.path.expanduser(value)}"
+    return os.path.expanduser(word) if word == "~" or word.startswith("~/") else word
+
+
+def _open_streams() -> None:
+    """Streams that take every character and are never closed: what they cannot show is escaped."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once stdout has taken all that was printed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        return code or 1
+    except OSError as error:
+        _discard(sys.stdout)
+        return code or _fail(f"stdout: cannot be written ({error.strerror})")
     return code
+
+
+def _discard(stream: object) -> None:
+    """Let what a stream still holds go nowhere."""
+    fileno = getattr(stream, "fileno", None)
+    if fileno is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), fileno())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 
 def _as_list(value: Any) -> Any:
@@ -14,9 +15,25 @@ def _as_list(value: Any) -> Any:
 
 Files = Annotated[list[Path], BeforeValidator(_as_list)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")]  # of a model: a part of a folder's name
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch both take
 
 
 class Model(BaseModel):
-    """A part of the configuration: closed and unchangeable."""
+    """A part of the configuration: closed and unchangeable, numbers finite, ~ in paths written out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _written_out(cls, value: Any) -> Any:
+        return [at_home(v) for v in value] if isinstance(value, list) else at_home(value)
+
+
+def at_home(value: Any) -> Any:
+    """A path with ~ written out; anything else as it is. Raises ValueError on a path that cannot be."""
+    if not isinstance(value, Path):
+        return value
+    if "\0" in str(value):
+        raise ValueError("input should be a path without NUL characters")
+    return Path(os.path.expanduser(value))

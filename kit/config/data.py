@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, field_serializer
 
 from kit.address import MARK, is_address, shown
-from kit.config.base import Files, Model
+from kit.config.base import Files, Model, Seed
 from kit.errors import KitError
 from kit.patience import Patience
 
@@ -46,7 +46,7 @@ class Mini(Model):
     test: int = Field(300, ge=1)
     source: int = Field(1500, ge=0)
     side: int = Field(160, ge=32, le=2000)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Download(Model):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from kit.config.base import Model
+from kit.config.base import Model, Name
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Architecture = Literal["resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"]
@@ -116,7 +116,7 @@ class Detector(Model):
     sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
     """
 
-    models: dict[str, DetectorModel] = {}
+    models: dict[Name, DetectorModel] = {}
     start: Start = "pwt"
     class_map: Path | None = None
     source: Source = Source()
@@ -135,6 +135,6 @@ class Attribute(Model):
     Views, what is kept and fusion are those of the detectors.
     """
 
-    models: list[str] = []
+    models: list[Name] = []
     training: Training = Training()
     sampling_limit: int | None = Field(10_000, ge=1)

@@ -7,14 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import Field, ValidationError
 
-from kit.config.base import Model
+from kit.config.base import Model, Seed
 from kit.config.data import Data
 from kit.config.detector import Attribute, Detector
 from kit.config.relation import Relation
-from kit.errors import FileFault, KitError
+from kit.config.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
+from kit.errors import FileFault, KitError, printable
 
 
 class Submission(Model):
@@ -37,7 +37,7 @@ class Config(Model):
     """Everything that a run is made from."""
 
     run: Path = Path("runs/default")
-    seed: int = 0
+    seed: Seed = 0
     data: Data = Data()
     detector: Detector = Detector()
     attribute: Attribute = Attribute()
@@ -58,47 +58,54 @@ def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
     path = _find(name)
     values = _read_yaml(path)
     for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise KitError(f"--set {override}: not of the form key=value", "write --set a.b=value")
-        try:
-            _put(values, key.split("."), yaml.safe_load(text))
-        except yaml.YAMLError:
-            raise KitError(f"--set {override}: the value is not readable as YAML") from None
+        _override(values, override)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise _first_error(error, path, overrides) from None
 
 
+def _override(values: dict[str, Any], override: str) -> None:
+    shown = printable(override, SHOWN)
+    key, equals, text = override.partition("=")
+    keys = key.split(".")
+    if not equals or not all(keys):
+        raise KitError(f"--set {shown}: not of the form key=value", "write --set a.b=value")
+    try:
+        _put(values, keys, parse_yaml(text))
+    except YamlFault as fault:
+        raise KitError(f"--set {shown}: the value is not readable as YAML ({fault.message})") from None
+
+
 def _find(name: str) -> Path:
-    if Path(name).is_file():
-        return Path(name)
+    path = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    if "\0" not in name and (path.is_file() or (path.is_dir() and len(path.parts) > 1)):
+        return path
     for folder in CONFIGS:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     own = sorted(path.stem for folder in CONFIGS if folder.is_dir() for path in folder.glob("*.yaml"))
-    raise KitError(f"{name}: no such config file", f"give a YAML file or one of: {', '.join(own)}")
+    raise KitError(
+        f"{printable(name, SHOWN)}: no such config file", f"give a YAML file or one of: {', '.join(own)}"
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise FileFault(path, f"not YAML ({error.problem})", line=line) from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise FileFault(path, f"not YAML ({error})") from None
+    values = read_yaml(path)
     if values is not None and not isinstance(values, dict):
         raise FileFault(path, "not a table of settings", hint="write key: value lines")
     return values or {}
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
+    for i, key in enumerate(keys[:-1], 1):
         inner = values.get(key)
-        if not isinstance(inner, dict):
+        if inner is None:
             inner = values[key] = {}
+        if not isinstance(inner, dict):
+            kind = "a list" if isinstance(inner, list) else "a single value"
+            name = printable(".".join(keys[:i]), SHOWN)
+            raise KitError(f"--set {printable('.'.join(keys), SHOWN)}: {name} is {kind}", "give it whole")
         values = inner
     values[keys[-1]] = value
 
@@ -106,13 +113,15 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
 def _first_error(error: ValidationError, path: Path, overrides: Sequence[str]) -> KitError:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if not isinstance(part, int)]
-    key = ".".join(where)
-    place = "--set" if any(o.split("=")[0].startswith(key) for o in overrides) else str(path)
+    key = printable(".".join(where), SHOWN)
+    given = [o.partition("=")[0] for o in overrides]
+    place = "--set" if any(o.startswith(key) or key.startswith(f"{o}.") for o in given) else str(path)
     if first["type"] == "extra_forbidden":
         return _unknown_key(place, where)
     path_wanted = first["type"] == "path_type"
-    message = "input should be a path" if path_wanted else first["msg"][0].lower() + first["msg"][1:]
-    return KitError(f"{place}: {key}: {message}, given {first['input']!r}")
+    text = first["msg"].removeprefix("Value error, ")
+    message = "input should be a path" if path_wanted else text[0].lower() + text[1:]
+    return KitError(f"{place}: {key}: {message}, given {printable(repr(first['input']), SHOWN)}")
 
 
 def _unknown_key(place: str, where: list[str]) -> KitError:

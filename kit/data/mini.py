@@ -17,6 +17,7 @@ from kit.config import Mini
 from kit.data.world import Scene, World, draw_world
 from kit.files import write_json, write_text
 from kit.progress import Progress, silent
+from kit.stopping import die_with_parent
 from kit.tables.official_writer import (
     write_boxes,
     write_image_labels,
@@ -157,5 +158,5 @@ def _over_cores(
     workers = min(len(chunks), os.cpu_count() or 1)
     if workers < 2:
         return [task(chunk) for chunk in chunks]
-    with ProcessPoolExecutor(workers, get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(workers, get_context("forkserver"), die_with_parent) as pool:
         return list(progress(pool.map(task, chunks), len(chunks), text))

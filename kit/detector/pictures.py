@@ -12,7 +12,7 @@ import numpy as np
 from kit.data.decode import GONE
 from kit.data.photos import list_photos
 from kit.errors import KitError
-from kit.files import whole
+from kit.files import reading, whole
 from kit.tables.schema import Boxes
 
 HEADER = ("ImageID", "Reason")
@@ -49,7 +49,7 @@ def write_annotations(path: Path, boxes: Boxes) -> None:
 
 def read_annotations(path: Path) -> Boxes:
     """The boxes that `write_annotations` wrote."""
-    with np.load(path, allow_pickle=False) as columns:
+    with reading(path, "boxes of a training", "do the stage again"), np.load(path) as columns:
         arrays = {name: columns[name] for name in ("image", *Boxes.COLUMNS)}
         return Boxes(images=tuple(columns["images"].tolist()), **arrays)
 

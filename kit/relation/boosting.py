@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kit.config import Boosting
 from kit.errors import KitError
+from kit.files import reading
 from kit.progress import notice
 from kit.relation.features import Features
 from kit.relation.held_out import FEWEST, LEAST, Mask, Verdict, held_out, images_by_class, judge, log_loss
@@ -210,10 +211,8 @@ def log_odds(probability: NDArray[Any]) -> Floats:
 def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
     """Read a model. Raises KitError where there is none or it was trained on other features."""
     booster = xgb.Booster({"nthread": threads} if threads else None)
-    try:
+    with reading(path, "a model that XGBoost can read", "train it again with --force"):
         booster.load_model(path)
-    except xgb.core.XGBoostError:
-        raise KitError(f"{path}: not a model that XGBoost can read", "train it again with --force") from None
     check_features(booster, names, str(path))
     return Boosted(booster, booster.num_boosted_rounds(), {})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +14,8 @@ from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.errors import KitError
-from kit.files import whole, write_json
-from kit.progress import Progress, silent
+from kit.files import read_json, reading, whole, write_json
+from kit.progress import Progress, notice, silent
 from kit.relation import boosting
 from kit.relation.boosting import NO_TREE, Boosted, Fit, Rows, log_odds
 from kit.relation.candidates import Candidates
@@ -74,15 +73,12 @@ class SpatialScorer:
     @classmethod
     def load(cls, folder: Path) -> SpatialScorer:
         """Read what `save` wrote. Raises KitError where something is missing or of another version."""
-        try:
-            index = json.loads((folder / "models.json").read_text(encoding="utf-8"))
+        path = folder / "models.json"
+        with reading(path, "the index of this version's spatial models", "run `kit train spatial --force`"):
+            index = read_json(path, dict)
             settings, rounds = Spatial.model_validate(index["settings"]), dict(index["rounds"])
             loaded = {name: _load_trees(folder, name, n, settings.threads) for name, n in rounds.items()}
             standing = dict(index["standing"])
-        except (OSError, ValueError, KeyError) as error:
-            raise KitError(
-                f"{folder}: no spatial model of this version ({error})", "run `kit train spatial --force`"
-            ) from None
         models = {name: model for name, model in loaded.items() if model is not None}
         return cls(models, rounds, Statistics.load(folder / "statistics.npz"), settings, standing)
 
@@ -139,8 +135,11 @@ def train_spatial(
     with boosting.warnings_as_notices():
         for name, job in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
-                trained[name] = _Trained.load(folder, name, settings.threads)
-                continue
+                try:
+                    trained[name] = _Trained.load(folder, name, settings.threads)
+                    continue
+                except KitError as error:
+                    notice(f"{error.message}; {name} is trained again")
             trained[name] = _Trained.of(name, job())
             if folder is not None:
                 trained[name].save(folder, name)
@@ -178,9 +177,11 @@ class _Trained:
     @classmethod
     def load(cls, folder: Path, name: str, threads: int) -> _Trained:
         """Read what `save` wrote."""
-        record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        model = _load_trees(folder, name, record["rounds"], threads)
-        return cls(model, record.get("standing", {}), record.get("held_out_ap", {}))
+        path = folder / f"{name}.json"
+        with reading(path, "the record of a model", "run `kit train spatial --force`"):
+            record = read_json(path, dict)
+            model = _load_trees(folder, name, int(record["rounds"]), threads)
+            return cls(model, dict(record.get("standing", {})), dict(record.get("held_out_ap", {})))
 
 
 def _record(model: Boosted) -> dict[str, object]:

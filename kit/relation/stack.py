@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from kit.config import Stack
 from kit.data.objects import Objects
-from kit.errors import KitError
-from kit.files import whole, write_json
+from kit.files import read_json, reading, whole, write_json
 from kit.relation import boosting
 from kit.relation.boosting import Boosted, Rows, log_odds
 from kit.relation.candidates import Candidates
@@ -107,8 +105,9 @@ class Stacker:
     @classmethod
     def load(cls, folder: Path, statistics: Statistics) -> Stacker:
         """Read what `save` wrote. Raises KitError where something is missing or of another version."""
-        try:
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        path = folder / INDEX
+        with reading(path, "the index of this version's stack", "run `kit train stack --force`"):
+            index = read_json(path, dict)
             settings, visual = Stack.model_validate(index["settings"]), bool(index["visual"])
             models = {
                 name: Stacked(
@@ -123,10 +122,6 @@ class Stacker:
                 for name, r in index["models"].items()
             }
             weights = np.asarray(index["weights"], np.float32)
-        except (OSError, ValueError, KeyError) as error:
-            raise KitError(
-                f"{folder}: no stack of this version ({error})", "run `kit train stack --force`"
-            ) from None
         return cls(models, weights, statistics, settings, visual)
 
     def figures(self) -> dict[str, dict[str, object]]:

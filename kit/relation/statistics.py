@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import KitError
+from kit.files import reading, whole
 from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 
@@ -115,16 +115,18 @@ class Statistics:
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
-        np.savez_compressed(path, pairs=self.pairs, related=self.related, smooth=np.asarray(self._smooth))
+        with whole(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, pairs=self.pairs, related=self.related, smooth=np.asarray(self._smooth))
 
     @classmethod
     def load(cls, path: Path) -> Statistics:
         """Read what `save` wrote. Raises KitError where the file is none."""
-        try:
-            with np.load(path) as file:
-                return cls(file["pairs"], file["related"], *file["smooth"].tolist())
-        except (OSError, KeyError, ValueError) as error:
-            raise KitError(f"{path}: not a statistics file ({error})", "train the prior again") from None
+        size, predicates = vocabulary().labels, len(vocabulary().predicates)
+        with reading(path, "a statistics file", "run `kit train prior --force`"), np.load(path) as file:
+            pairs, related, smooth = (file[name] for name in ("pairs", "related", "smooth"))
+            if (pairs.shape, related.shape) != ((size, size), (predicates, size, size)):
+                raise ValueError("counts of other classes")
+            return cls(pairs, related, *smooth.tolist())
 
     def _class_rate(self, axis: int) -> Counts:
         allowed = vocabulary().allowed

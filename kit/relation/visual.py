@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from kit.detector.architecture import model_config, prepare
 from kit.detector.checkpoint import State, read_state, write_state
 from kit.detector.inference import device_of, mixed_precision
 from kit.errors import KitError
-from kit.files import write_json
+from kit.files import read_json, reading, write_json
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
 from kit.relation.spatial import PAIRWISE, SpatialScorer
@@ -220,14 +219,11 @@ def load_visual(
     folder: Path, spatial: SpatialScorer, pictures: Path, device: str, decoding: Decoding | None = None
 ) -> VisualScorer:
     """The trained networks over a folder of pictures. Raises KitError where something is missing."""
-    try:
-        index = json.loads((folder / "visual.json").read_text(encoding="utf-8"))
+    path = folder / "visual.json"
+    with reading(path, "the index of this version's visual model", "run `kit train visual --force`"):
+        index = read_json(path, dict)
         settings, architecture = Visual.model_validate(index["settings"]), index["architecture"]
         names = list(index["networks"])
-    except (OSError, ValueError, KeyError) as error:
-        raise KitError(
-            f"{folder}: no visual model of this version ({error})", "run `kit train visual --force`"
-        ) from None
     networks = {}
     for name in names:
         network = VisualNet(architecture, settings, len(PAIRWISE) if name == SHARED else 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from kit.files import read_json
 from kit.reproduce.study import Study
 
 FULL = "full"
@@ -36,4 +36,4 @@ def source_changes(study: Study) -> dict[str, Any]:
 def evaluation(study: Study, variant: str, seed: int, split: str) -> dict[str, Any]:
     """What `kit evaluate` found for a variant and seed."""
     path = study.folder / f"{variant}-{seed}" / f"evaluate-{split}" / "metrics.json"
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(path, dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from kit.config import Config
 from kit.errors import KitError
-from kit.files import write_text
+from kit.files import read_json, write_text
 from kit.jobs import Job, run_jobs
 from kit.run import Run
 
@@ -110,7 +109,7 @@ class Study:
         rows = []
         for seed in self.seeds:
             path = self.folder / f"{variant}-{seed}" / stage / "curve.json"
-            rows.append(json.loads(path.read_text(encoding="utf-8")))
+            rows.append(read_json(path, list))
         iterations = np.asarray([point["iteration"] for point in rows[0]], np.float64)
         return iterations, np.asarray([[point["mAP"] for point in row] for row in rows])
 
@@ -118,7 +117,7 @@ class Study:
         """For every seed the rows of the detectors' evaluation."""
         stage = f"evaluate-{split}-detections"
         paths = [self.folder / f"{variant}-{seed}" / stage / "table1.json" for seed in self.seeds]
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return [read_json(path, list) for path in paths]
 
     def _write_config(self, name: str, changes: dict[str, Any]) -> Path:
         values = self.config.model_dump(mode="json")

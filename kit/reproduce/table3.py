@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
 from kit.data.splits import load_split
+from kit.files import read_json
 from kit.metric.relations import evaluate
 from kit.relation.ensemble import ScorerName
 from kit.relation.final import Confidence
@@ -70,7 +70,7 @@ def claims(ap: Doubles, counts: Doubles) -> list[Claim]:
 def _ap(study: Study, seed: int, split: str) -> Doubles:
     """AP of every scorer and predicate, (scorers, predicates), with the exponent that was chosen."""
     folder = study.folder / f"{FULL}-{seed}"
-    chosen = Confidence.of_dict(json.loads((folder / "final" / "final.json").read_text(encoding="utf-8")))
+    chosen = Confidence.of_dict(read_json(folder / "final" / "final.json", dict))
     confidence = Confidence(chosen.exponent, chosen.is_exponent)
     pairs = ScoredPairs.concat(list(read_shards(folder / f"pairs-{split}" / SHARDS, ScoredPairs)))
     pairs = pairs.take(pairs.predicate != IS)

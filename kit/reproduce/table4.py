@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
+from kit.files import read_json
 from kit.jobs import Job
 from kit.reproduce.pipeline import FULL, SPLITS, run_full
 from kit.reproduce.study import Claim, Study, spread
@@ -42,7 +42,7 @@ def _job(study: Study, seed: int) -> Job:
 
 def _rows(study: Study, seed: int, split: str) -> dict[str, dict[str, Any]]:
     path = study.folder / f"{FULL}-{seed}" / f"evaluate-{split}-is" / "table4.json"
-    return {row["attribute"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
+    return {row["attribute"]: row for row in read_json(path, list)}
 
 
 def _often(names: list[str]) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kit.data.splits import SplitTables, load_split, split_files
-from kit.files import write_json, write_text
+from kit.files import read_json, reading, write_json, write_text
 from kit.metric.analysis import analyse
 from kit.metric.detection_tables import detection_scores
 from kit.metric.judgement import judge
@@ -80,7 +79,7 @@ def evaluate_stage(
             own = result["scores"]
             stage.metrics = {"final_score": own["final_score"], "mAP": own["relationships"]["mAP"]}
     path = run.path / name
-    return path, _numbers(json.loads((path / "metrics.json").read_text(encoding="utf-8")))
+    return path, _numbers(read_json(path / "metrics.json", dict, "give --force"))
 
 
 def _result(run: Run, split: SplitName, scorer: ScorerName, tables: SplitTables) -> dict[str, Any]:
@@ -110,8 +109,9 @@ def _result(run: Run, split: SplitName, scorer: ScorerName, tables: SplitTables)
 
 
 def _read_scores(path: Path) -> Scores:
-    values = _numbers(json.loads(path.read_text(encoding="utf-8")))
-    return Scores(values["final_score"], values["relationships"], values["phrases"], values["counts"])
+    with reading(path, "the scores of this version", "give --force"):
+        values = _numbers(read_json(path, dict))
+        return Scores(values["final_score"], values["relationships"], values["phrases"], values["counts"])
 
 
 def _numbers(value: Any) -> Any:

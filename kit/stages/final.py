@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from kit.config import Config
 from kit.data.splits import load_split, split_files
 from kit.errors import KitError
-from kit.files import write_json
+from kit.files import read_json, reading, write_json
 from kit.metric.judgement import judge
 from kit.metric.relations import evaluate, score
 from kit.relation.ensemble import ScorerName
@@ -37,7 +36,10 @@ def final_stage(run: Run, scorer: ScorerName, force: bool = False) -> Confidence
             write_json(stage.path / FINAL, {**confidence.as_dict(), **record})
             stage.metrics = {key: record[key] for key in ("Recall@50", "Recall@50 uncalibrated")}
             stage.metrics |= {"exponent": confidence.exponent, "is_exponent": confidence.is_exponent}
-    return Confidence.of_dict(json.loads((run.path / "final" / FINAL).read_text(encoding="utf-8")))
+    path = run.path / "final" / FINAL
+    again = "run `kit train all --from final`"
+    with reading(path, "a final confidence", again):
+        return Confidence.of_dict(read_json(path, dict, again))
 
 
 def _choose(config: Config, pairs: ScoredPairs, scorer: ScorerName) -> tuple[Confidence, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from kit.config import Config, Fusion
 from kit.data.splits import split_files
 from kit.errors import KitError
-from kit.files import write_json
+from kit.files import read_json, reading, write_json
 from kit.metric.detection_tables import detection_scores
 from kit.parallel import ordered_map
 from kit.progress import Progress, silent, track
@@ -45,8 +44,10 @@ def chosen_weights(run: Run, family: Family = OBJECTS, force: bool = False) -> d
             write_json(stage.path / "tries.json", tries)
             stage.metrics = {"weights": weights, "mAP": round(max(t["mAP"] for t in tries), 4)}
     path = run.path / family.weights / "weights.json"
-    chosen: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    return chosen
+    again = f"remove {path.parent}, the weights are searched again"
+    with reading(path, "fusion weights", again):
+        chosen = read_json(path, dict, again)
+        return {name: float(chosen[name]) for name in names}
 
 
 def search_weights(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kit.config import Config
 from kit.errors import KitError
+from kit.files import read_json
 from kit.run import Run, WouldRunError
 from kit.stages.family import ATTRIBUTES, OBJECTS, Family
 from kit.stages.images import listed_once, say_left_out
@@ -155,12 +157,20 @@ def _is_fresh(run: Run, step: Step) -> bool:
 def _beside(run: Run, name: str) -> dict[str, Any]:
     """The record of the stage in the newest run folder beside this one, for its time."""
     files = run.path.absolute().parent.glob(f"*/{name}/stage.json")
-    for path in sorted(files, key=lambda p: p.stat().st_mtime, reverse=True):
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            continue
+    for path in sorted(files, key=_changed, reverse=True):
+        with suppress(KitError):
+            record = read_json(path, dict)
+            if isinstance(record.get("seconds"), (int, float)):
+                return record
     return {}
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed; 0 where it is gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _in_order(steps: list[Step]) -> list[Step]:

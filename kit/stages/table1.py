@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kit.data.splits import split_files
-from kit.files import write_json
+from kit.files import read_json, write_json
 from kit.metric.detection_tables import detection_scores
 from kit.run import Run
 from kit.stages.family import OBJECTS, Family
@@ -30,8 +29,7 @@ def table1_stage(
             write_json(stage.path / "table1.json", rows)
             stage.metrics = {row["detector"]: round(row["mAP"], 4) for row in rows}
     path = run.path / name
-    rows = json.loads((path / "table1.json").read_text(encoding="utf-8"))
-    return path, rows
+    return path, read_json(path / "table1.json", list, "give --force")
 
 
 def _table1(run: Run, split: SplitName, family: Family) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.data.splits import SplitTables, load_split, split_files
-from kit.files import write_json
+from kit.files import read_json, write_json
 from kit.metric.relations import evaluate
 from kit.relation.ensemble import ScorerName
 from kit.run import Run
@@ -39,7 +38,7 @@ def table4_stage(
             write_json(stage.path / "table4.json", rows)
             stage.metrics = {row["attribute"]: row["AP"] for row in rows}
     path = run.path / name
-    return path, json.loads((path / "table4.json").read_text(encoding="utf-8"))
+    return path, read_json(path / "table4.json", list, "give --force")
 
 
 def table4(tables: SplitTables, found: Predictions) -> list[dict[str, Any]]:

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kit.errors import FileFault, KitError
-from kit.files import whole
+from kit.errors import KitError
+from kit.files import reading, whole
 from kit.tables.schema import Table
 
 T = TypeVar("T", bound=Table)
-BROKEN = (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException)
+AGAIN = "do the stage that wrote it again (--force)"
 
 
 def shard_path(folder: Path, i: int) -> Path:
@@ -39,31 +38,20 @@ def write_shard(folder: Path, i: int, table: Table) -> int:
 
 def count_rows(folder: Path) -> int:
     """Rows of all shards of a folder. Raises KitError where a file is no Parquet file."""
-    return sum(_rows(path) for path in folder.glob("*.parquet"))
+    rows = 0
+    for path in folder.glob("*.parquet"):
+        with reading(path, "a shard of rows", AGAIN):
+            rows += int(pq.read_metadata(path).num_rows)
+    return rows
 
 
 def read_shard(path: Path, kind: type[T]) -> T:
     """The table of one shard. Raises KitError where the file is not such a table."""
-    try:
+    with reading(path, f"a shard of {kind.__name__}", AGAIN):
         return kind.from_arrow(pq.read_table(path))
-    except BROKEN as error:
-        raise _fault(path, kind.__name__, error) from None
 
 
 def read_shards(folder: Path, kind: type[T]) -> Iterator[T]:
     """Yield the tables of a folder in order. Raises KitError as `read_shard`, and where there is none."""
     for path in shard_paths(folder):
         yield read_shard(path, kind)
-
-
-def _rows(path: Path) -> int:
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except BROKEN as error:
-        raise _fault(path, "rows", error) from None
-
-
-def _fault(path: Path, what: str, error: Exception) -> FileFault:
-    problem = "empty" if path.is_file() and not path.stat().st_size else f"{error}"
-    hint = "do the stage that wrote it again (--force)"
-    return FileFault(path, f"not a shard of {what} ({problem})", hint=hint)

@@ -80,7 +80,8 @@ def run_steps(run: Run, steps: Sequence[Step], workers: int, force: bool = False
             for step in ready[: workers - len(running)]:
                 words = ["train", "stage", step.name, "-c", str(config), "--run", str(run.path)]
                 job = Job(step.name, [[*words, *["--force"] * force]], run.path / "logs" / f"{step.name}.txt")
-                running[pool.submit(_run, job, _share(workers), True)] = step
+                threads = run.config.cpu_threads or _share(workers)
+                running[pool.submit(_run, job, threads, True)] = step
                 left.remove(step)
             if not running:
                 break

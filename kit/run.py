@@ -25,6 +25,7 @@ from kit import __version__
 from kit.config import Config
 from kit.errors import KitError
 from kit.files import write_json, write_text
+from kit.threads import machine, use_threads
 
 MADE_BY = {
     "prior": "train prior",
@@ -123,12 +124,14 @@ class Run:
             part = self._part(name, made_from, force)
             self.write_config()
             stage = Stage(name, part)
+            use_threads(self.config.cpu_threads)
             start, clock = datetime.now(UTC), time.monotonic()
             yield stage
             record = {
                 "id": _id(made_from, start),
                 "started": start.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 2),
+                "machine": machine(),
                 "metrics": stage.metrics,
                 "made_from": made_from,
                 "files": _sizes(part),

@@ -26,10 +26,10 @@ def interrupted(trained, tiny, tmp_path):
     run = Run(trained.config, tmp_path / "run")
     whole = training._Report.step
 
-    def stopped(report, runner, done, outputs):
+    def stopped(report, runner, done):
         if done == 5:
             raise KeyboardInterrupt
-        whole(report, runner, done, outputs)
+        whole(report, runner, done)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training._Report, "step", stopped)
@@ -45,9 +45,9 @@ def test_an_interrupted_training_goes_on(interrupted, monkeypatch, capsys):
     assert kept["meta"]["iter"] == 4
     seen, whole = [], training._Report.step
 
-    def watched(report, runner, done, outputs):
+    def watched(report, runner, done):
         seen.append(done)
-        whole(report, runner, done, outputs)
+        whole(report, runner, done)
 
     monkeypatch.setattr(training._Report, "step", watched)
     capsys.readouterr()
@@ -96,5 +96,5 @@ def test_a_half_written_checkpoint_is_passed_over(interrupted, capsys):
     newest.write_bytes(newest.read_bytes()[:1000])
     detector_stage(run, "resnext")
     err = capsys.readouterr().err
-    assert "iter_4.pth is not whole" in err
+    assert "iter_4.pth is passed over: not a checkpoint" in err
     assert "going on from iter_2.pth" in err

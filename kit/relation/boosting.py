@@ -19,6 +19,7 @@ from kit.progress import notice
 from kit.relation.features import Features
 from kit.relation.statistics import FOLDS
 from kit.tables.schema import Floats
+from kit.threads import threads_used
 
 LEAST = 1e-5  # probabilities are kept this far from 0 and 1 before a logarithm
 
@@ -186,6 +187,7 @@ def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
     )
     if settings.booster == "dart":
         params["rate_drop"] = settings.rate_drop
-    if settings.threads:
-        params["nthread"] = settings.threads
+    threads = settings.threads or threads_used()
+    if threads:
+        params["nthread"] = threads
     return params

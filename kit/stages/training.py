@@ -21,6 +21,12 @@ from kit.progress import notice
 from kit.stages.family import Family
 from kit.tables.schema import ImageLabels
 
+SETTINGS = {
+    "source": "detector.source.training",
+    "detector": "detector.training",
+    "attribute": "attribute.training",
+}
+
 
 def task_of(
     config: Config,
@@ -41,6 +47,7 @@ def task_of(
         limit,
         config.seed,
         settings.device,
+        SETTINGS[stage.partition("-")[0]],
     )
 
 

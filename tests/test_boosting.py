@@ -124,3 +124,19 @@ def test_rare_noise_wants_no_tree_either(classes):
     data = Rows(data.features, label, data.fold)
     settings = Boosting(rounds=60, block=20, threads=1, folds=3, eta=0.3, reg_lambda=1)
     assert fit(data, settings, 0, classes) is None
+
+
+def test_probabilities_that_are_not_finite_are_an_error():
+    data = rows()
+    start = np.zeros(len(data.label), np.float32)
+    start[7] = np.nan
+    with pytest.raises(KitError, match="1 of 600 rows are not finite; lower eta"):
+        fit(Rows(data.features, data.label, data.fold, start), Boosting(**SMALL, folds=3), seed=0)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_fixed_number_of_threads_gives_one_model(classes):
+    data = rows(n=5000, classes=classes)
+    settings = Boosting(**{**SMALL, "threads": 2}, folds=1)
+    models = [fit(data, settings, 0, classes).booster.save_raw("ubj") for _ in range(2)]
+    assert models[0] == models[1]

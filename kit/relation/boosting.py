@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,7 @@ def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Boosted 
         booster = xgb.train(params, everything, 0)
         for i in range(best):
             booster.update(everything, i)
+        log_loss(booster.predict(everything), rows.label, classes)
     booster.feature_names = list(rows.features.names)
     return Boosted(booster, best, losses)
 
@@ -130,12 +132,22 @@ def _mean(label: NDArray[Any], n: int, classes: int) -> Floats:
 
 
 def log_loss(probability: Floats, label: NDArray[Any], classes: int = 0) -> float:
-    """Mean negative log-likelihood of binary labels, or of class labels with `classes` given."""
+    """Mean negative log-likelihood of binary labels, or of class labels with `classes` given.
+
+    Raises KitError where it is not finite: the boosting diverged.
+    """
     if classes:
         chosen = probability[np.arange(len(label)), label.astype(np.intp)]
     else:
         chosen = np.where(label > 0, probability, 1 - probability)
-    return float(-np.log(np.clip(chosen, LEAST, 1)).mean())
+    loss = float(-np.log(np.clip(chosen, LEAST, 1)).mean())
+    if not math.isfinite(loss):
+        wrong = int((~np.isfinite(chosen)).sum())
+        raise KitError(
+            f"XGBoost's probabilities of {wrong:,} of {len(label):,} rows are not finite",
+            "lower eta, or raise min_child_weight and reg_lambda (relation.spatial, relation.stack)",
+        )
+    return loss
 
 
 def log_odds(probability: NDArray[Any]) -> Floats:

@@ -152,7 +152,8 @@ def run_steps(run: Run, steps: Sequence[Step], workers: int, force: bool = False
     run.write_config()
     left, running = list(steps), dict[Future[str | None], Step]()
     failed: str | None = None
-    with ThreadPoolExecutor(workers) as pool, Crew(_share(workers)) as crew:
+    threads = run.config.cpu_threads or _share(workers)
+    with ThreadPoolExecutor(workers) as pool, Crew(threads) as crew:
         while left or running:
             waiting = {step.name for step in (*left, *running.values())}
             ready = [s for s in left if not waiting & set(s.after)] if failed is None else []

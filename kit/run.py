@@ -26,6 +26,7 @@ from kit.config import Config
 from kit.errors import FileFault, KitError
 from kit.files import check, read_json, sync, sync_below, write_json, write_text, writing
 from kit.progress import notice
+from kit.threads import machine, use_threads
 
 MADE_BY = {
     "prior": "train prior",
@@ -146,12 +147,14 @@ class Run:
             part = self._part(name, made_from, force)
             self.write_config()
             stage = Stage(name, part)
+            use_threads(self.config.cpu_threads)
             start, clock = datetime.now(UTC), time.monotonic()
             yield stage
             record = {
                 "id": _id(made_from, start),
                 "started": start.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 2),
+                "machine": machine(),
                 "metrics": stage.metrics,
                 "made_from": made_from,
                 "files": _sizes(part),

@@ -251,3 +251,19 @@ def test_rows_that_do_not_count_are_not_judged():
     found = fit(replace(data, rival=rival, counts=counts), Boosting(**SMALL), 0, classes=3)
     assert (found.verdicts[1].ap, found.verdicts[1].rival_ap) == (1, 1)
     assert found.verdicts[0].rival_ap < 0.5
+
+
+def test_probabilities_that_are_not_finite_are_an_error():
+    data = rows()
+    start = np.zeros(len(data.label), np.float32)
+    start[7] = np.nan
+    with pytest.raises(KitError, match="1 of 600 rows are not finite; lower eta"):
+        fit(replace(data, margin=start), Boosting(**SMALL, folds=3), seed=0)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_fixed_number_of_threads_gives_one_model(classes):
+    data = rows(n=5000, classes=classes)
+    settings = Boosting(**{**SMALL, "threads": 2}, folds=1)
+    models = [fit(data, settings, 0, classes).model.booster.save_raw("ubj") for _ in range(2)]
+    assert models[0] == models[1]

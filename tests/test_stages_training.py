@@ -26,10 +26,10 @@ def interrupted(trained, tiny, tmp_path):
     run = Run(trained.config, tmp_path / "run")
     whole = training._Report.step
 
-    def stopped(report, runner, done, outputs):
+    def stopped(report, runner, done):
         if done == 5:
             raise KeyboardInterrupt
-        whole(report, runner, done, outputs)
+        whole(report, runner, done)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training._Report, "step", stopped)
@@ -38,42 +38,52 @@ def interrupted(trained, tiny, tmp_path):
     return run
 
 
-def test_an_interrupted_training_goes_on(interrupted, monkeypatch, capsys):
+def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, capsys):
     run = interrupted
     part = run.path / ".detector-resnext.part"
     kept = torch.load(part / "iter_4.pth", weights_only=True)
     assert kept["meta"]["iter"] == 4
     seen, whole = [], training._Report.step
 
-    def watched(report, runner, done, outputs):
+    def watched(report, runner, done):
         seen.append(done)
-        whole(report, runner, done, outputs)
+        whole(report, runner, done)
 
     monkeypatch.setattr(training._Report, "step", watched)
     capsys.readouterr()
     assert detector_stage(run, "resnext")["metrics"]["pictures"] == 150
     assert seen == [5, 6]
     assert "going on from iter_4.pth" in capsys.readouterr().err
+    manifest = json.loads((run.path / "manifest.json").read_text())["stages"]["detector-resnext"]
+    assert manifest["metrics"]["resumed_at"] == [4]
+    undisturbed = read_state(trained.folder("detector-resnext") / "weights.pth")
+    went_on = read_state(run.folder("detector-resnext") / "weights.pth")
+    assert all(torch.equal(went_on[name], undisturbed[name]) for name in undisturbed)
     curve = json.loads((run.folder("detector-resnext") / "curve.json").read_text())
     assert [point["iteration"] for point in curve] == [0, 3, 6]
 
 
-def test_two_processes_train_one_detector(trained, tiny, tmp_path):
-    path = tmp_path / "run"
-    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
+def two_processes(path, weights, *more):
+    """What torchrun of two processes said: `kit train detector resnext`."""
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
     words += ["-m", "--", "tests.two_ranks", "train", "detector", "resnext", "--run", path]
-    words += [w for o in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", o)]
+    words += [w for o in (*TINY, *FEW, "data.test.detections=[]", *more) for w in ("--set", o)]
     root = Path(__file__).parents[1]
-    environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(tmp_path), "PYTHONPATH": str(root)}
-    done = subprocess.run(
+    environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(weights), "PYTHONPATH": str(root)}
+    return subprocess.run(
         [str(w) for w in words],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, **environment},
     )
+
+
+def test_two_processes_train_one_detector(trained, tiny, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
+    done = two_processes(path, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
     record = Run(trained.config, path).finished("detector-resnext")
@@ -90,11 +100,36 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     assert not torch.equal(ranks[0][statistics], ranks[1][statistics])
 
 
+def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
+    more = ("detector.training.rate=1e30", "detector.training.warmup=0", "detector.training.iterations=20")
+    done = two_processes(path, tmp_path, *more)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("kit: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("kit: detector-resnext: ")
+    assert " of 20 (images " in lines[0]
+    assert "lower detector.training.rate (now 1e+30)" in lines[0]
+    assert Run(trained.config, path).finished("detector-resnext") is None
+
+
+def test_an_attribute_detector_that_diverges_is_not_finished(copied, kit):
+    more = ("attribute.training.rate=1e30", "attribute.training.warmup=0", "attribute.training.iterations=20")
+    settings = [w for o in (*TINY, *FEW, "data.test.detections=[]", *more) for w in ("--set", o)]
+    code, out, err = kit("train", "attribute", "resnext", "--run", copied.path, *settings)
+    assert (code, out) == (2, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("kit: attribute-resnext: ")
+    assert "lower attribute.training.rate (now 1e+30) or attribute.training.clip" in last
+    assert copied.finished("attribute-resnext") is None
+
+
 def test_a_half_written_checkpoint_is_passed_over(interrupted, capsys):
     run = interrupted
     newest = run.path / ".detector-resnext.part" / "iter_4.pth"
     newest.write_bytes(newest.read_bytes()[:1000])
     detector_stage(run, "resnext")
     err = capsys.readouterr().err
-    assert "iter_4.pth is not whole" in err
+    assert "iter_4.pth is passed over: not a checkpoint" in err
     assert "going on from iter_2.pth" in err

@@ -10,6 +10,7 @@ from PIL import Image
 from kit.config import Prior, Spatial, Split, Visual
 from kit.data.splits import load_split
 from kit.detector.architecture import build, model_config, prepare
+from kit.detector.divergence import DivergedError
 from kit.errors import KitError
 from kit.relation import visual_training
 from kit.relation.candidates import pair_candidates
@@ -114,26 +115,89 @@ def test_a_frozen_trunk_keeps_the_detectors_weights(rows, detector, tmp_path):
     assert not all(torch.equal(other[name], detector[name]) for name in backbone)
 
 
-def test_an_interrupted_training_goes_on(rows, detector, tmp_path, monkeypatch, capsys):
+def states(folder, names):
+    return {name: torch.load(folder / f"{name}.pth", weights_only=True)["state_dict"] for name in names}
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, monkeypatch, capsys):
     real = visual_training._Training._epoch
-    settings = FEW.model_copy(update={"epochs": 3})
+    settings = FEW.model_copy(update={"epochs": 3, "workers": int(damaged)})
+    whole, folder = tmp_path / "whole", tmp_path / "stopped"
+    for path in (whole, folder):
+        path.mkdir()
+    expected = train_visual(rows, "resnext-mini", detector, settings, 0, whole)
 
     def stopping(self, epoch, optimizer):
-        if self.name == "plays" and epoch == 1:
+        if self.name == "plays" and epoch == 2:
             raise KeyboardInterrupt
         return real(self, epoch, optimizer)
 
     monkeypatch.setattr(visual_training._Training, "_epoch", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+        train_visual(rows, "resnext-mini", detector, settings, 0, folder)
+    newest = folder / "plays.2.checkpoint"
+    assert {path.name for path in folder.glob("*.checkpoint")} == {"plays.1.checkpoint", newest.name}
+    if damaged:
+        newest.write_bytes(b"")
     done = []
     monkeypatch.setattr(
         visual_training._Training, "_epoch", lambda s, e, o: done.append((s.name, e)) or real(s, e, o)
     )
-    train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
-    assert done == [("plays", 1), ("plays", 2)]
-    assert "visual plays: going on after epoch 1" in capsys.readouterr().err
-    assert json.loads((tmp_path / "visual.json").read_text())["networks"] == ["holds", "plays"]
+    capsys.readouterr()
+    figures = train_visual(rows, "resnext-mini", detector, settings, 0, folder)
+    start = 1 if damaged else 2
+    assert done == [("plays", epoch) for epoch in range(start, 3)]
+    err = capsys.readouterr().err
+    assert f"visual plays: going on after epoch {start}" in err
+    assert ("plays.2.checkpoint is passed over" in err) == damaged
+    assert figures == {"holds": expected["holds"], "plays": {**expected["plays"], "resumed_at": [start]}}
+    assert json.loads((folder / "visual.json").read_text())["networks"] == ["holds", "plays"]
+    one, other = (states(path, ("holds", "plays")) for path in (whole, folder))
+    assert all(torch.equal(one[n][key], other[n][key]) for n in one for key in one[n])
+    assert not list(folder.glob("*.checkpoint"))
+
+
+def test_a_network_that_is_not_whole_is_trained_again(rows, detector, tmp_path, capsys):
+    settings = FEW.model_copy(update={"epochs": 1, "backbone": "shared"})
+    figures = train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    (tmp_path / "shared.pth").write_bytes(b"")
+    assert train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path) == figures
+    assert "visual shared is trained again" in capsys.readouterr().err
+
+
+def test_a_training_that_diverges_stops(rows, detector, tmp_path):
+    settings = FEW.model_copy(update={"backbone": "shared", "highest_rate": 1e30, "warmup": 0})
+    with pytest.raises(DivergedError) as error:
+        train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    text = str(error.value)
+    assert text.startswith("visual shared: the ")
+    assert " at step " in text
+    assert "(images p" in text
+    assert "lower relation.visual.highest_rate (now 1e+30)" in text
+    assert not (tmp_path / "shared.pth").exists()
+    for path in tmp_path.glob("*.checkpoint"):
+        state = torch.load(path, weights_only=True)["network"]
+        assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
+
+
+def test_the_batch_of_a_wrong_gradient_is_named(rows, detector, tmp_path, monkeypatch):
+    network = visual_training._fresh("resnext-mini", FEW, 9, detector, 0)
+    training = visual_training._Training("x", rows, network, FEW, [0, 0], tmp_path, "cpu")
+    batches = [{path.stem for path in files} for *_, files in training._loader(0)]
+    assert batches[0] != batches[1]
+    whole, steps = visual_training._Training._looked_at, []
+
+    def poisoned(self, loss, place, files):
+        steps.append(place)
+        if len(steps) == 2:
+            next(self.network.parameters()).grad[0] = np.inf
+        return whole(self, loss, place, files)
+
+    monkeypatch.setattr(visual_training._Training, "_looked_at", poisoned)
+    with pytest.raises(DivergedError, match="the gradient is inf at step 2 of epoch 1") as error:
+        training.run()
+    assert set(str(error.value).split("(images ")[1].split(")")[0].split(", ")) == batches[1]
 
 
 def test_a_missing_or_broken_picture_has_the_prior(rows, spatial, detector, objects, photos, tmp_path):

@@ -14,8 +14,8 @@ from kit.detector import training
 WHOLE = training._Report.step
 
 
-def keeping(report, runner, done, outputs):
-    WHOLE(report, runner, done, outputs)
+def keeping(report, runner, done):
+    WHOLE(report, runner, done)
     if done == report.task.training.iterations:
         folder = Path(os.environ["KIT_TEST_WEIGHTS"])
         torch.save(runner.model.module.state_dict(), folder / f"rank{os.environ['RANK']}.pth")

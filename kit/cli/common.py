@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from kit import threads
 from kit.config import load_config
 from kit.errors import KitError
 from kit.files import json_text
@@ -22,11 +23,8 @@ def open_run(config: str, overrides: list[str] | None, folder: Path | None) -> R
 
 
 def use_threads(run: Run) -> None:
-    """Let torch use as many threads as the config says (0: as many as it wants)."""
-    if run.config.detector.threads:
-        import torch
-
-        torch.set_num_threads(run.config.detector.threads)
+    """Compute with as many threads as the config says (0: as many as the libraries want)."""
+    threads.use_threads(run.config.cpu_threads)
 
 
 def figure_path(path: Path) -> Path:

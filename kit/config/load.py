@@ -34,16 +34,25 @@ class Kaggle(Model):
 
 
 class Config(Model):
-    """Everything that a run is made from."""
+    """Everything that a run is made from.
+
+    threads: of a process's arithmetic on the CPU, 0 for as many as the machine has: results then follow it.
+    """
 
     run: Path = Path("runs/default")
     seed: Seed = 0
+    threads: int = Field(0, ge=0)
     data: Data = Data()
     detector: Detector = Detector()
     attribute: Attribute = Attribute()
     relation: Relation = Relation()
     submission: Submission = Submission()
     kaggle: Kaggle = Kaggle()
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads of a process: `detector.threads`, an older key, where it is set, else `threads`."""
+        return self.detector.threads or self.threads
 
 
 CONFIGS = tuple(Path(__file__).parents[i] / "configs" for i in (1, 2))  # installed, in a checkout

@@ -12,6 +12,7 @@ import torch
 
 from kit.config import Architecture
 from kit.detector.ops import install_ops
+from kit.threads import limit_torch
 
 PUBLISHED = {
     "resnext101-64x4d": "cascade_rcnn/cascade-rcnn_x101_64x4d_fpn_20e_coco.py",
@@ -24,7 +25,8 @@ DEVIATIONS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067
 
 
 def prepare() -> None:
-    """Make mmdet usable in this process: operators, registries, kit's own parts."""
+    """Make mmdet usable in this process: operators, registries, kit's own parts, the threads of the config."""
+    limit_torch()
     install_ops()
     with warnings.catch_warnings():  # of mmdet's own sources
         warnings.simplefilter("ignore")

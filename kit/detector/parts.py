@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mmdet.models.backbones.resnext import Bottleneck, ResNeXt
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
-from mmengine.dist import get_dist_info
+from mmengine.dist import get_dist_info, get_rank
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop
@@ -28,8 +29,10 @@ from torch.utils.data import Sampler
 from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_picture, resized
 from kit.data.photos import list_photos
+from kit.detector.draws import drawn_by, seed_by
 from kit.detector.pictures import read_annotations, record_skipped
 from kit.detector.sampling import BalancedDraws
+from kit.errors import KitError
 
 
 @MODELS.register_module(force=True)
@@ -53,7 +56,28 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
     """Pictures of a folder with the boxes of an annotations file that `write_annotations` wrote.
 
     Group-of boxes are ignored in training. Pictures that are not on disk are left out.
+    An item is asked for by its picture and the number of the draw: what is random about it hangs on the seed
+    and this number alone.
     """
+
+    def __init__(self, *, seed: int = 0, **settings: Any) -> None:
+        """settings: mmengine's."""
+        self.seed = seed
+        super().__init__(**settings)
+
+    def __getitem__(self, draw: tuple[int, int]) -> dict[str, Any]:
+        """The picture of a draw, another one where it cannot be read. Raises KitError where none can."""
+        picture, number = draw
+        with drawn_by(self.seed, number):
+            for _ in range(self.max_refetch + 1):
+                item: dict[str, Any] | None = self.prepare_data(picture)
+                if item is not None:
+                    return item
+                picture = int(np.random.randint(len(self)))
+        raise KitError(
+            f"{self.data_prefix['img']}: {self.max_refetch:,} pictures in a row cannot be read",
+            "run `kit download --verify`",
+        )
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """One record a picture: its file, its boxes (normalised), their labels."""
@@ -135,8 +159,10 @@ class BalancedSampler(Sampler):  # type: ignore[type-arg]
     def set_epoch(self, epoch: int) -> None:
         """Nothing changes: there is one endless epoch."""
 
-    def __iter__(self) -> Iterator[int]:
-        yield from self.draws.stream(self.rank + self.start * self.world, self.world)
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Pictures, each with the number of its draw."""
+        first = self.rank + self.start * self.world
+        return zip(self.draws.stream(first, self.world), count(first, self.world), strict=True)
 
     def __len__(self) -> int:
         return self.size
@@ -144,10 +170,15 @@ class BalancedSampler(Sampler):  # type: ignore[type-arg]
 
 @LOOPS.register_module(force=True)
 class ResumedTrainLoop(IterBasedTrainLoop):  # type: ignore[misc]
-    """Iterations that go on where the checkpoint was, without loading again what was already learned from."""
+    """Iterations that go on where the checkpoint was, without loading again what was already learned from.
+
+    What is random in an iteration hangs on the seed, its number and the process alone, so that a training that
+    went on, or was validated more often, is the same.
+    """
 
     def run(self) -> Any:
         """Train."""
+        seed, rank = self.runner.seed, get_rank()
         done = self._iter
         if done and hasattr(self.dataloader.sampler, "advance"):
             self.dataloader.sampler.advance(done * self.dataloader.batch_size)
@@ -156,7 +187,9 @@ class ResumedTrainLoop(IterBasedTrainLoop):  # type: ignore[misc]
         self.runner.call_hook("before_train_epoch")
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
-            self.run_iter(next(self.dataloader_iterator))
+            batch = next(self.dataloader_iterator)
+            seed_by(seed, self._iter, rank)
+            self.run_iter(batch)
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model

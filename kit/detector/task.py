@@ -14,12 +14,15 @@ from kit.detector.processes import launched
 from kit.errors import KitError
 
 SKIPPED = "skipped.csv"
-EVERY = 10  # iterations between looks at the loss
+EVERY = 10  # iterations between lines of mmengine's log
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to train: architecture, pictures, schedule; limit: N of equation 3, None is plain sampling."""
+    """What to train: architecture, pictures, schedule.
+
+    limit: N of equation 3, None is plain sampling; settings: where the config holds the schedule.
+    """
 
     name: str
     architecture: Architecture
@@ -30,6 +33,7 @@ class Task:
     seed: int
     device: str = "auto"
     decoding: Decoding = field(default_factory=Decoding)
+    settings: str = "training"
 
 
 def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bool) -> dict[str, Any]:
@@ -87,6 +91,7 @@ def _loader(task: Task, folder: Path) -> dict[str, Any]:
         "collate_fn": {"type": "pseudo_collate"},
         "dataset": {
             "type": "BoxesDataset",
+            "seed": task.seed,
             "ann_file": str(folder / "annotations.npz"),
             "data_prefix": {"img": str(task.pictures.folder)},
             "metainfo": {"classes": task.pictures.classes},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -15,15 +16,16 @@ from torch import nn
 
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
+from kit.detector.divergence import DivergedError, Watch, not_finite, plain_model
 from kit.detector.inference import device_of
 from kit.detector.pictures import write_annotations
 from kit.detector.processes import is_first, launched
-from kit.detector.task import EVERY, Task, runner_config
+from kit.detector.task import Task, runner_config
 from kit.errors import FileFault
 from kit.files import write_json
 from kit.progress import Line, notice
 
-WEIGHTS, CURVE, LOG = "weights.pth", "curve.json", "log.txt"
+WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
 Validate = Callable[[nn.Module], float]  # the model's validation mAP
 
 
@@ -34,6 +36,7 @@ def train_detector(
 
     start: weights to begin with, None for freshly initialised ones. Where the folder holds a checkpoint of an
     interrupted training it goes on from it. Under torchrun every process calls this; the first one writes.
+    Raises DivergedError at the first loss that is not finite; no checkpoint holds weights that are not.
     """
     prepare()
     from mmengine.dist import barrier
@@ -47,6 +50,7 @@ def train_detector(
             notice(f"{task.name}: going on from {checkpoint.name}")
         elif start is not None:
             write_state(folder / "start.pth", start, task.pictures.classes)
+    resumed = _resumed(folder / RESUMED, checkpoint, first)
     report = _Report(task, folder, validate if first else None)
     with _quiet(folder / LOG):
         config = runner_config(task, folder, checkpoint, start is not None)
@@ -57,19 +61,49 @@ def train_detector(
             runner.model.to(device_of(task.device))
         if task.training.channels_last:
             runner.model.to(memory_format=torch.channels_last)
+        runner.register_hook(_watch(task).hook(), priority="NORMAL")
         runner.register_hook(report.hook(), priority="VERY_LOW")
         try:
             runner.train()
+        except DivergedError:
+            if first:
+                raise
+            sys.exit(2)  # the first process says it
         finally:
+            report.line.close()
             _close_logger(runner)
     if first:
-        model = runner.model.module if hasattr(runner.model, "module") else runner.model
-        weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+        state = plain_model(runner.model).state_dict()
+        weights = {name: tensor.cpu() for name, tensor in state.items()}
         write_state(folder / WEIGHTS, weights, task.pictures.classes)
-        for path in (*folder.glob("iter_*.pth"), folder / "last_checkpoint", folder / "start.pth"):
+        spent = (folder / name for name in ("last_checkpoint", "start.pth", RESUMED))
+        for path in (*folder.glob("iter_*.pth"), *spent):
             path.unlink(missing_ok=True)
     barrier()
-    return report.figures()
+    return {**report.figures(), **({"resumed_at": resumed} if resumed else {})}
+
+
+def _watch(task: Task) -> Watch:
+    training = task.training
+    settings = f"{task.settings}.rate (now {training.rate:g}) or {task.settings}.clip"
+    scaled = training.precision == "float16"  # its scaler leaves out steps of infinite gradients
+    return Watch(task.name, settings, training.iterations, training.checkpoint_every, not scaled)
+
+
+def _resumed(path: Path, checkpoint: Path | None, first: bool) -> list[int]:
+    """The iterations that this training went on from, the newest last; the first process keeps them."""
+    if checkpoint is None:
+        if first:
+            path.unlink(missing_ok=True)
+        return []
+    try:
+        before = [int(at) for at in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        before = []
+    resumed = [*before, _iteration(checkpoint)]
+    if first:
+        write_json(path, resumed)
+    return resumed
 
 
 class _Report:
@@ -79,7 +113,6 @@ class _Report:
         self.task, self.path, self.validate = task, folder / CURVE, validate
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = float("nan")
-        self.skipped = 0.0
         self.line = Line(task.training.iterations, f"train {task.name}")
         self.speaks = is_first()
 
@@ -96,10 +129,7 @@ class _Report:
                 report.begin(runner)
 
             def after_train_iter(self, runner: Any, batch_idx: int, **results: Any) -> None:
-                report.step(runner, batch_idx + 1, results["outputs"])
-
-            def after_train(self, runner: Any) -> None:
-                report.line.close()
+                report.step(runner, batch_idx + 1)
 
         return Reporting()
 
@@ -112,11 +142,10 @@ class _Report:
         elif self.validate and runner.iter == 0:
             self._validate(runner, 0)
 
-    def step(self, runner: Any, done: int, outputs: dict[str, Any] | None) -> None:
-        """After an iteration: look at the loss now and then, validate, show."""
+    def step(self, runner: Any, done: int) -> None:
+        """After an iteration: note the loss, which mmengine has fetched already, validate, show."""
         training = self.task.training
-        if (done % EVERY == 0 or done == training.iterations) and outputs:
-            self.loss = float(outputs["loss"])
+        self.loss = float(runner.message_hub.get_scalar("train/loss").current())
         if self.validate and (done % training.validate_every == 0 or done == training.iterations):
             self._validate(runner, done)
         score = "" if self.ap != self.ap else f", mAP {self.ap:.3f}"
@@ -130,24 +159,38 @@ class _Report:
     def _validate(self, runner: Any, done: int) -> None:
         assert self.validate is not None
         started = time.monotonic()
-        model = runner.model.module if hasattr(runner.model, "module") else runner.model
-        self.ap = self.validate(model)
+        self.ap = self.validate(plain_model(runner.model))
         point = {"iteration": done, "loss": self.loss, "mAP": self.ap}
         self.curve.append({**point, "seconds": round(time.monotonic() - started, 2)})
         write_json(self.path, self.curve)
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; a half-written one is passed over."""
-    paths = sorted(folder.glob("iter_*.pth"), key=lambda path: -int(path.stem.removeprefix("iter_")))
-    for path in paths:
-        try:
-            read_checkpoint(path)
-        except FileFault:
-            notice(f"{path.name} is not whole; looking for an older one")
-            continue
-        return path
+    """The newest checkpoint that a training can go on from; a damaged one, or one of NaN, is passed over."""
+    paths = [path for path in folder.glob("iter_*.pth") if path.stem.removeprefix("iter_").isdecimal()]
+    for path in sorted(paths, key=_iteration, reverse=True):
+        fault = _fault(path)
+        if fault is None:
+            return path
+        if is_first():
+            notice(f"{path.name} is passed over: {fault}; an older one is looked for")
     return None
+
+
+def _iteration(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("iter_"))
+
+
+def _fault(path: Path) -> str | None:
+    """What keeps a training from going on from a checkpoint."""
+    try:
+        checkpoint = read_checkpoint(path)
+    except FileFault as error:
+        return error.problem
+    if not {"meta", "state_dict", "optimizer", "param_schedulers", "message_hub"} <= set(checkpoint):
+        return "not whole"
+    weight = not_finite(checkpoint["state_dict"])
+    return f"{weight} is not finite" if weight else None
 
 
 def _config(values: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from kit.progress import notice
 from kit.relation.features import Features
 from kit.relation.held_out import FEWEST, LEAST, Mask, Verdict, held_out, images_by_class, judge, log_loss
 from kit.tables.schema import Floats
+from kit.threads import threads_used
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,7 @@ def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
         booster = xgb.train(params, everything, 0)
         for i in range(trial.rounds):
             booster.update(everything, i)
+        log_loss(booster.predict(everything), rows.label, classes)
     booster.feature_names = list(rows.features.names)
     return Fit(Boosted(booster, trial.rounds, trial.loss), trial.loss, refused, verdicts)
 
@@ -249,6 +251,7 @@ def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
     )
     if settings.booster == "dart":
         params["rate_drop"] = settings.rate_drop
-    if settings.threads:
-        params["nthread"] = settings.threads
+    threads = settings.threads or threads_used()
+    if threads:
+        params["nthread"] = threads
     return params

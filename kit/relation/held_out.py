@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.errors import KitError
 from kit.metric.precision import average_precision
 from kit.relation.statistics import FOLDS
 from kit.tables.schema import Floats
@@ -112,9 +114,19 @@ def _ap(score: Floats, hit: Mask) -> float:
 
 
 def log_loss(probability: Floats, label: NDArray[Any], classes: int = 0) -> float:
-    """Mean negative log-likelihood of binary labels, or of class labels with `classes` given."""
+    """Mean negative log-likelihood of binary labels, or of class labels with `classes` given.
+
+    Raises KitError where it is not finite: the boosting diverged.
+    """
     if classes:
         chosen = probability[np.arange(len(label)), label.astype(np.intp)]
     else:
         chosen = np.where(label > 0, probability, 1 - probability)
-    return float(-np.log(np.clip(chosen, LEAST, 1)).mean())
+    loss = float(-np.log(np.clip(chosen, LEAST, 1)).mean())
+    if not math.isfinite(loss):
+        wrong = int((~np.isfinite(chosen)).sum())
+        raise KitError(
+            f"XGBoost's probabilities of {wrong:,} of {len(label):,} rows are not finite",
+            "lower eta, or raise min_child_weight and reg_lambda (relation.spatial, relation.stack)",
+        )
+    return loss

@@ -19,9 +19,10 @@ def fit_logistic(columns: Doubles, label: NDArray[np.bool_], toward: Doubles, pu
     weights = np.asarray(toward, np.float64).copy()
     value = _objective(x, label, weights, toward, pull)
     for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (p - label) + pull * (weights - toward)
-        curvature = (x * (p * (1 - p))[:, None]).T @ x + pull * np.eye(x.shape[1])
+        p = 1 / (1 + np.exp(-np.clip(_times(x, weights), -30, 30)))
+        gradient = np.einsum("nk,n->k", x, p - label) + pull * (weights - toward)
+        spread = x * (p * (1 - p))[:, None]
+        curvature = np.einsum("ni,nj->ij", spread, x) + pull * np.eye(x.shape[1])
         step = np.linalg.solve(curvature, gradient)
         length = 1.0
         while True:  # a full Newton step may overshoot where the labels are separable
@@ -39,10 +40,15 @@ def fit_logistic(columns: Doubles, label: NDArray[np.bool_], toward: Doubles, pu
 
 def margin(columns: Doubles, weights: Doubles) -> Doubles:
     """The log-odds of every row."""
-    return np.asarray(columns @ weights[:-1] + weights[-1])
+    return np.asarray(_times(columns, weights[:-1]) + weights[-1])
 
 
 def _objective(x: Doubles, label: NDArray[np.bool_], weights: Doubles, toward: Doubles, pull: float) -> float:
-    z = x @ weights
+    z = _times(x, weights)
     loss = np.logaddexp(0, z).sum() - z[label].sum()
     return float(loss + pull / 2 * ((weights - toward) ** 2).sum())
+
+
+def _times(x: Doubles, weights: Doubles) -> Doubles:
+    """The product, not by BLAS: its sums would follow the number of its threads."""
+    return np.asarray(np.einsum("nk,k->n", x, weights))

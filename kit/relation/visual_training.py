@@ -17,10 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 from kit.config import Architecture, Decoding, Visual
 from kit.data.decode import UnreadableError, read_picture
 from kit.data.photos import list_photos
-from kit.detector.checkpoint import State
+from kit.detector.checkpoint import State, read_checkpoint, read_state
+from kit.detector.divergence import DivergedError, diverged, not_finite
+from kit.detector.draws import seed_by
 from kit.detector.inference import device_of, mixed_precision
 from kit.detector.pictures import record_skipped
-from kit.files import whole
+from kit.errors import FileFault
+from kit.files import read_json, whole, write_json
 from kit.progress import Line, notice
 from kit.relation.crops import union_crop
 from kit.relation.prior import Examples
@@ -31,6 +34,7 @@ from kit.vocabulary import vocabulary
 
 Hits = NDArray[np.bool_]
 SKIPPED = "skipped.csv"
+Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, hit, allowed, the pictures' files
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +82,9 @@ def train_visual(
 ) -> dict[str, Any]:
     """Train every network below `folder`, leaving out those that are there; pairs and last loss of each.
 
-    With separate backbones one a predicate that has a positive pair, else one for all. Pictures that cannot be
-    read are recorded in SKIPPED there.
+    With separate backbones one a predicate that has a positive pair, else one for all. Where one was interrupted
+    it goes on from its newest checkpoint; "resumed_at" are the epochs of that. Pictures that cannot be read are
+    recorded in SKIPPED there. Raises DivergedError.
     """
     jobs: dict[str, NDArray[np.int64]]
     if settings.backbone == SHARED:
@@ -89,16 +94,37 @@ def train_visual(
         jobs = {names[p]: np.asarray([i]) for i, p in enumerate(PAIRWISE) if rows.hit[:, i].any()}
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
-        if not (folder / f"{name}.pth").exists():
+        kept = _kept(folder, name)
+        if kept is not None:
+            figures[name] = kept
+        else:
             own = rows.take(np.flatnonzero(rows.allowed[:, columns].any(axis=1)))
             own = PairRows(own.files, own.subject, own.object, own.hit[:, columns], own.allowed[:, columns])
             network = _fresh(architecture, settings, len(columns), detector, seed + number)
-            loss = _Training(name, own, network, settings, [seed, number], folder, device, decoding).run()
+            training = _Training(name, own, network, settings, [seed, number], folder, device, decoding)
+            loss = round(training.run(), 4)
+            figures[name] = {"pairs": len(own.files), "positives": int(own.hit.sum()), "loss": loss}
+            if training.resumed:
+                figures[name]["resumed_at"] = training.resumed
+            write_json(folder / f"{name}.json", figures[name])
             save_network(folder, name, network)
-            (folder / f"{name}.checkpoint").unlink(missing_ok=True)
-            figures[name] = {"pairs": len(own.files), "positives": int(own.hit.sum()), "loss": round(loss, 4)}
+            for _, path in training.checkpoints():
+                path.unlink(missing_ok=True)
     save_index(folder, list(jobs), architecture, settings)
     return figures
+
+
+def _kept(folder: Path, name: str) -> dict[str, Any] | None:
+    """The figures of a network that an interrupted stage had finished."""
+    path = folder / f"{name}.pth"
+    if not path.exists():
+        return None
+    try:
+        read_state(path)
+        return read_json(folder / f"{name}.json", dict)
+    except FileFault as error:
+        notice(f"visual {name} is trained again: {error}")
+        return None
 
 
 def _fresh(
@@ -111,7 +137,10 @@ def _fresh(
 
 
 class _Training:
-    """One network's training; a checkpoint after every epoch."""
+    """One network's training; a checkpoint after every epoch, the last two are kept.
+
+    What is random hangs on the seed, the epoch and the step alone: going on from a checkpoint changes nothing.
+    """
 
     def __init__(
         self,
@@ -125,8 +154,9 @@ class _Training:
         decoding: Decoding | None = None,
     ) -> None:
         self.name, self.rows, self.network, self.settings, self.seed = name, rows, network, settings, seed
-        self.file = folder / f"{name}.checkpoint"
+        self.folder = folder
         self.device, self.decoding = device_of(device), decoding or Decoding()
+        self.resumed: list[int] = []
         self.some = rows.hit.any(axis=1)
         each = int(self.some.sum())
         each += min(int((~self.some).sum()), round(settings.negatives * each))
@@ -137,40 +167,72 @@ class _Training:
         self.network.to(self.device)
         parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
         optimizer = torch.optim.Adam(parameters, lr=self.settings.highest_rate)
-        done = self._resume(optimizer)
+        done, loss = self._resume(optimizer)
         line = Line(self.settings.epochs, f"visual {self.name}")
         line.begin(done)
-        loss = math.nan
-        for epoch in range(done, self.settings.epochs):
-            loss = self._epoch(epoch, optimizer)
-            state = {
-                "epoch": epoch + 1,
-                "network": self.network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            with whole(self.file) as part:
-                torch.save(state, part)
-            line.show(epoch + 1, f"loss {loss:.3f}")
-        line.close()
+        try:
+            for epoch in range(done, self.settings.epochs):
+                loss = self._epoch(epoch, optimizer)
+                self._keep(epoch + 1, loss, optimizer)
+                line.show(epoch + 1, f"loss {loss:.3f}")
+        finally:
+            line.close()
         self.network.cpu()
         return loss
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """Those of this network with their epochs, the newest first."""
+        paths = [(path.name.split(".")[1], path) for path in self.folder.glob(f"{self.name}.*.checkpoint")]
+        return sorted(((int(epoch), path) for epoch, path in paths if epoch.isdecimal()), reverse=True)
+
+    def _keep(self, epoch: int, loss: float, optimizer: torch.optim.Optimizer) -> None:
+        """Write a checkpoint after an epoch. Raises DivergedError where a weight is not finite."""
+        weight = not_finite(self.network.state_dict())
+        if weight:
+            raise self._diverged(f"{weight} is not finite", f"the end of epoch {epoch}", [])
+        state = {
+            "epoch": epoch,
+            "loss": loss,
+            "resumed": self.resumed,
+            "network": self.network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        with whole(self.folder / f"{self.name}.{epoch}.checkpoint") as part:
+            torch.save(state, part)
+        for _, path in self.checkpoints()[2:]:
+            path.unlink()
 
     def _is_frozen(self, name: str) -> bool:
         return self.network.frozen and name.startswith("backbone.")
 
-    def _resume(self, optimizer: torch.optim.Optimizer) -> int:
-        if not self.file.exists():
-            return 0
-        state = torch.load(self.file, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        notice(f"visual {self.name}: going on after epoch {state['epoch']}")
-        return int(state["epoch"])
+    def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
+        """Take up the newest whole checkpoint: the epochs done and the last one's loss."""
+        for epoch, path in self.checkpoints():
+            try:
+                state = read_checkpoint(path)
+                if not_finite(state["network"]):
+                    raise FileFault(path, "its weights are not finite")
+                before = [int(at) for at in state["resumed"]]
+                self.network.load_state_dict(state["network"])
+                optimizer.load_state_dict(state["optimizer"])
+            except (FileFault, KeyError, ValueError, TypeError, RuntimeError) as error:
+                problem = error.problem if isinstance(error, FileFault) else "not whole"
+                notice(f"{path.name} is passed over: {problem}; an older one is looked for")
+                continue
+            self.resumed = [*before, epoch]
+            notice(f"visual {self.name}: going on after epoch {epoch}")
+            return epoch, float(state["loss"])
+        return 0, math.nan
+
+    def _diverged(self, problem: str, place: str, images: Sequence[str]) -> DivergedError:
+        settings = f"relation.visual.highest_rate (now {self.settings.highest_rate:g})"
+        return diverged(f"visual {self.name}", problem, place, images, settings)
 
     def _epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> float:
         self.network.train()
         total, count = 0.0, 0
-        for i, (crops, hit, allowed) in enumerate(self._loader(epoch)):
+        for i, (crops, hit, allowed, files) in enumerate(self._loader(epoch)):
+            seed_by(*self.seed, epoch, i)
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(epoch * self.batches + i)
             with mixed_precision(self.device, self.settings.precision):
@@ -181,9 +243,20 @@ class _Training:
             loss = (losses * mask).sum() / mask.sum().clamp(min=1)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            value = self._looked_at(loss.detach(), f"step {i + 1} of epoch {epoch + 1}", files)
             optimizer.step()
-            total, count = total + float(loss.detach()), count + 1
+            total, count = total + value, count + 1
         return total / max(count, 1)
+
+    def _looked_at(self, loss: Tensor, place: str, files: Sequence[Path]) -> float:
+        """The loss of a step. Raises DivergedError where it or the gradient is not finite."""
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros_like(loss)
+        value, size = torch.stack([loss, norm.to(loss.device)]).tolist()  # the device is waited for once
+        problem = f"the loss is {value}" if not math.isfinite(value) else f"the gradient is {size}"
+        if not (math.isfinite(value) and math.isfinite(size)):
+            raise self._diverged(problem, place, [path.stem for path in files])
+        return float(value)
 
     def _rate(self, step: int) -> float:
         """Linear warm-up to the highest rate, then a cosine to the lowest (paper 3.1)."""
@@ -194,16 +267,15 @@ class _Training:
         share = (step - warmup) / max(steps - warmup, 1)
         return s.lowest_rate + (s.highest_rate - s.lowest_rate) * (1 + math.cos(math.pi * min(share, 1))) / 2
 
-    def _loader(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _loader(self, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([*self.seed, epoch])
         positive, negative = np.flatnonzero(self.some), np.flatnonzero(~self.some)
         most = min(len(negative), round(self.settings.negatives * len(positive)))
         drawn = np.concatenate([positive, rng.choice(negative, most, replace=False)])
         drawn = rng.permutation(drawn)
         flip = rng.random(len(drawn)) < 0.5
-        data = _Crops(
-            self.rows.take(drawn), flip, self.settings.size, self.file.with_name(SKIPPED), self.decoding
-        )
+        rows, skipped = self.rows.take(drawn), self.folder / SKIPPED
+        data = _Crops(rows, flip, self.settings.size, skipped, self.decoding)
         loader = DataLoader(
             data,
             self.settings.batch,
@@ -226,7 +298,7 @@ class _Crops(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows.files)
 
-    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Hits, Hits] | None:
+    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Hits, Hits, Path] | None:
         try:
             picture = read_picture(self.rows.files[i], self.decoding)
         except UnreadableError as error:
@@ -234,12 +306,14 @@ class _Crops(Dataset[Any]):
             return None
         crop = union_crop(picture, self.rows.subject[i], self.rows.object[i], self.size)
         crop = crop[:, ::-1] if self.flip[i] else crop
-        return np.ascontiguousarray(crop.transpose(2, 0, 1)), self.rows.hit[i], self.rows.allowed[i]
+        pixels = np.ascontiguousarray(crop.transpose(2, 0, 1))
+        return pixels, self.rows.hit[i], self.rows.allowed[i], self.rows.files[i]
 
 
-def _collate(items: list[Any]) -> tuple[Tensor, Tensor, Tensor] | None:
+def _collate(items: list[Any]) -> Batch | None:
     items = [item for item in items if item is not None]
     if not items:
         return None
-    crops, hit, allowed = (np.stack(column) for column in zip(*items, strict=True))
-    return torch.from_numpy(crops), torch.from_numpy(hit).float(), torch.from_numpy(allowed).float()
+    *columns, files = zip(*items, strict=True)
+    crops, hit, allowed = (torch.from_numpy(np.stack(column)) for column in columns)
+    return crops, hit.float(), allowed.float(), list(files)

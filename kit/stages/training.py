@@ -22,6 +22,12 @@ from kit.progress import notice
 from kit.stages.family import Family
 from kit.tables.schema import ImageLabels
 
+SETTINGS = {
+    "source": "detector.source.training",
+    "detector": "detector.training",
+    "attribute": "attribute.training",
+}
+
 
 def task_of(
     config: Config,
@@ -43,6 +49,7 @@ def task_of(
         config.seed,
         settings.device,
         config.data.decoding(),
+        SETTINGS[stage.partition("-")[0]],
     )
 
 

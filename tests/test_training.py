@@ -1,0 +1,213 @@
+"""Detectors of a few iterations on made pictures: stopped and gone on, diverging, under other thread counts."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from kit.config import Inference, Training
+from kit.detector import training
+from kit.detector.checkpoint import read_checkpoint, read_state
+from kit.detector.divergence import DivergedError
+from kit.detector.pictures import LabelledPictures
+from kit.detector.task import Task
+from kit.detector.training import train_detector
+from kit.tables.schema import Boxes
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+FEW = Training(iterations=5, batch=2, size=(64, 64), checkpoint_every=2, validate_every=5, warmup=2)
+NAMES = tuple("abcdef")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)).save(folder / f"{name}.jpg")
+    return folder
+
+
+def task(photos, boxes=None, **settings):
+    own = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1)) if boxes is None else boxes
+    n = len(NAMES)
+    table = Boxes(NAMES, np.arange(n), np.arange(n) % 2, own, np.zeros(n, bool))
+    pictures = LabelledPictures(photos, table, ("x", "y"))
+    schedule = FEW.model_copy(update=settings)
+    return Task("t", "resnext-mini", pictures, schedule, Inference(), None, 3, "cpu", "detector.training")
+
+
+def learn(folder, *arguments, **settings):
+    folder.mkdir(exist_ok=True)
+    return train_detector(task(*arguments, **settings), folder, None, None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert "resumed_at" not in learn(folder, photos)
+    return folder
+
+
+def stop_after(patch, iteration):
+    whole = training._Report.step
+
+    def stopping(report, runner, done):
+        whole(report, runner, done)
+        if done == iteration:
+            raise KeyboardInterrupt
+
+    patch.setattr(training._Report, "step", stopping)
+
+
+def equal(folder, other):
+    a, b = (read_state(f / "weights.pth") for f in (folder, other))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(("stops", "resumed"), [((2,), [2]), ((3, 4), [2, 4])])
+def test_a_training_that_went_on_is_the_same(stops, resumed, undisturbed, photos, tmp_path):
+    for stop in stops:
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, stop)
+            with pytest.raises(KeyboardInterrupt):
+                learn(tmp_path, photos)
+        torch.rand(stop)  # whatever else drew in between
+    assert learn(tmp_path, photos).get("resumed_at", []) == resumed
+    assert equal(tmp_path, undisturbed)
+    assert not list(tmp_path.glob("iter_*"))
+    assert not (tmp_path / training.RESUMED).exists()
+
+
+def test_workers_and_checkpoints_change_nothing(undisturbed, photos, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            learn(tmp_path, photos, workers=2, checkpoint_every=3)
+    assert learn(tmp_path, photos, workers=1)["resumed_at"] == [3]
+    assert equal(tmp_path, undisturbed)
+
+
+@pytest.fixture(scope="module")
+def interrupted(photos, tmp_path_factory):
+    """A folder with the checkpoints of iterations 2 and 4."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            learn(folder, photos)
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "zeros", "other", "nan"])
+def test_a_damaged_checkpoint_is_passed_over(damage, interrupted, tmp_path, capsys):
+    for name in ("iter_2.pth", "iter_4.pth"):
+        shutil.copy(interrupted / name, tmp_path)
+    (tmp_path / "iter_x.pth").write_bytes(b"no checkpoint of this training")
+    newest = tmp_path / "iter_4.pth"
+    assert training._last_checkpoint(tmp_path) == newest
+    data = newest.read_bytes()
+    if damage == "other":
+        torch.save({"x": torch.zeros(1)}, newest)
+    elif damage == "nan":
+        checkpoint = read_checkpoint(newest)
+        checkpoint["state_dict"]["backbone.conv1.weight"][0] = np.nan
+        torch.save(checkpoint, newest)
+    else:
+        garbage = np.random.default_rng(0).bytes(5000)
+        kinds = {"empty": b"", "cut": data[: len(data) // 2], "garbage": garbage, "zeros": bytes(len(data))}
+        newest.write_bytes(kinds[damage])
+    assert training._last_checkpoint(tmp_path) == tmp_path / "iter_2.pth"
+    err = capsys.readouterr().err
+    assert err.startswith("iter_4.pth is passed over: ")
+    assert err.count("\n") == 1
+
+
+def test_a_rate_that_is_too_high_stops_the_training(photos, tmp_path):
+    with pytest.raises(DivergedError) as error:
+        learn(tmp_path, photos, rate=1e30, iterations=50, warmup=0)
+    text = str(error.value)
+    assert text.startswith("t: ")
+    assert " at iteration " in text
+    assert " of 50 (images " in text
+    assert "lower detector.training.rate (now 1e+30) or detector.training.clip" in text
+    assert not (tmp_path / "weights.pth").exists()
+    for path in tmp_path.glob("iter_*.pth"):
+        assert all(torch.isfinite(t.float()).all() for t in read_checkpoint(path)["state_dict"].values())
+
+
+def test_poisoned_boxes_stop_it_at_their_batch(photos, tmp_path):
+    boxes = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1))
+    boxes[2] = [0.1, 0.1, np.inf, 0.8]
+    with pytest.raises(DivergedError) as error:
+        learn(tmp_path, photos, boxes, iterations=50)
+    shown = str(error.value).split("(images ")[1].split(")")[0]
+    assert "c" in shown.split(", ")
+    assert len(shown.split(", ")) <= 2
+
+
+def test_gradients_and_weights_are_looked_at_too(photos, tmp_path, monkeypatch):
+    from mmengine.optim import OptimWrapper
+
+    clip = OptimWrapper._clip_grad
+
+    def poisoned(wrapper):
+        wrapper.optimizer.param_groups[0]["params"][0].grad[0] = np.nan
+        clip(wrapper)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OptimWrapper, "_clip_grad", poisoned)
+        with pytest.raises(DivergedError, match="the gradient is nan at iteration 1 of 5 "):
+            learn(tmp_path / "gradient", photos)
+    step = torch.optim.AdamW.step
+
+    def broken(optimizer, *arguments, **options):
+        step(optimizer, *arguments, **options)
+        optimizer.param_groups[0]["params"][-1].data[:] = (
+            np.nan
+        )  # the last layer's, which the next loss shows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", broken)
+        with pytest.raises(DivergedError, match="is not finite at iteration 1 of 5 "):
+            learn(tmp_path / "weights", photos, checkpoint_every=1)
+    assert not list((tmp_path / "weights").glob("iter_*"))
+
+
+def test_a_healthy_training_shows_its_loss_from_the_start(photos, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(training.Line, "show", lambda _, done, note="": shown.append((done, note)))
+    figures = learn(tmp_path, photos)
+    assert [done for done, _ in shown] == [1, 2, 3, 4, 5]
+    assert not any("nan" in note for _, note in shown)
+    assert shown[-1][1] == f"loss {figures['loss']:.3f}"
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from kit.threads import use_threads
+use_threads(int(sys.argv[3]))
+from tests.test_training import learn
+learn(Path(sys.argv[2]), Path(sys.argv[1]), iterations=2)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_environment_does_not_change_the_weights(threads, photos, tmp_path):
+    hashes = set()
+    for around in ("1", "4"):
+        root = Path(__file__).parents[1]
+        environment = {**os.environ, "OMP_NUM_THREADS": around, "MKL_NUM_THREADS": around}
+        words = [sys.executable, "-c", ALONE, photos, tmp_path / around, threads]
+        subprocess.run([*map(str, words)], env={**environment, "PYTHONPATH": str(root)}, check=True)
+        state = read_state(tmp_path / around / "weights.pth")
+        hashes.add(hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest())
+    assert len(hashes) == 1

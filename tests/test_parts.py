@@ -1,3 +1,4 @@
+import json
 from itertools import islice
 
 import numpy as np
@@ -5,8 +6,11 @@ import pytest
 import torch
 
 from kit.detector.architecture import prepare
-from kit.detector.pictures import write_annotations
-from kit.tables.schema import Boxes
+from kit.detector.pictures import read_annotations, write_annotations
+from kit.detector.sampling import BalancedDraws
+from kit.metric.detection_tables import detection_scores
+from kit.tables.coco import read_instances
+from kit.tables.schema import Boxes, Detections
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 BOXES = Boxes(
@@ -138,3 +142,39 @@ def test_no_picture_is_too_narrow(size):
     picture = resize({"img": np.zeros((*size, 3), np.uint8), "img_shape": size})["img"]
     assert min(picture.shape[:2]) >= 1
     assert max(picture.shape[:2]) <= 96
+
+
+def test_label_300_of_a_source_set_stays_300_up_to_the_training_and_its_evaluation(tmp_path):
+    """COCO file, annotations for the workers, data set, balanced draws; detections and their mAP."""
+    prepare()
+    from mmdet.registry import DATASETS
+
+    boxes = [{"image_id": i, "category_id": c, "bbox": [0, 0, 10, 5 + i]} for i, c in ((1, 301), (2, 45))]
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 20, "height": 20} for i in (1, 2)],
+        "categories": [{"id": c + 1, "name": f"c{c}"} for c in range(1203)],
+        "annotations": boxes,
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    truth, classes = read_instances(tmp_path / "instances.json")
+    write_annotations(tmp_path / "annotations.npz", truth)
+    config = {"type": "BoxesDataset", "ann_file": str(tmp_path / "annotations.npz"), "pipeline": []}
+    dataset = DATASETS.build(
+        {**config, "data_prefix": {"img": str(tmp_path)}, "metainfo": {"classes": classes}}
+    )
+    labels = [dataset.get_data_info(i)["labels"] for i in range(2)]
+    assert [own.tolist() for own in labels] == [[300], [44]]
+    draws = BalancedDraws(labels, len(classes), None, 0)
+    assert np.flatnonzero(draws.counts).tolist() == [44, 300]
+    found = Detections(truth.images, truth.image, np.asarray([300, 44]), [0.9, 0.8], truth.box)
+    scores = detection_scores(truth, None, found, classes)
+    assert scores.ap == {"c300": 1.0, "c44": 1.0}
+    wrong = Detections(truth.images, truth.image, np.asarray([44, 300]), [0.9, 0.8], truth.box)
+    assert detection_scores(truth, None, wrong, classes).mean_ap == 0
+
+
+def test_annotations_of_an_earlier_run_are_read(tmp_path):
+    columns = {"image": BOXES.image, **{name: getattr(BOXES, name) for name in BOXES.COLUMNS}}
+    columns["label"] = BOXES.label.astype(np.uint8)
+    np.savez(tmp_path / "annotations.npz", images=np.asarray(BOXES.images), **columns)
+    assert read_annotations(tmp_path / "annotations.npz").label.tolist() == [0, 1, 0]

@@ -103,7 +103,7 @@ def test_a_predicate_never_seen_keeps_its_prior(train, statistics, val):
 
 
 def test_loading_what_is_not_there(tmp_path):
-    with pytest.raises(KitError, match="models.json: no such file; run `kit train spatial --force`"):
+    with pytest.raises(KitError, match="no such file; run `kit train spatial --force`"):
         SpatialScorer.load(tmp_path)
 
 

@@ -86,7 +86,7 @@ class Crew:
                         try:
                             for line in process.stdout or ():
                                 last = line.strip() or last
-                                if aloud:
+                                if aloud and not self._over:
                                     notice(line.rstrip())
                                 log.write(line)
                                 log.flush()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TextIO, TypeVar
 
 from kit.errors import printable
 
@@ -49,8 +50,7 @@ class Line:
             self.last = now
             left = (now - self.start) / max(done - self.first, 1) * (self.total - done)
             figures = f", {note}" if note else ""
-            self.out.write(f"{self.text}: {done} of {self.total}{figures}, about {left:.0f} s left\n")
-            self.out.flush()
+            _say(f"{self.text}: {done} of {self.total}{figures}, about {left:.0f} s left", self.out)
 
     def close(self) -> None:
         """Take a live line away."""
@@ -78,8 +78,14 @@ def silent(steps: Iterable[T], _total: int, _text: str) -> Iterator[T]:
 
 def notice(text: str) -> None:
     """A line for the user that is no result: to stderr."""
-    sys.stderr.write(f"{printable(text)}\n")
-    sys.stderr.flush()
+    _say(printable(text), sys.stderr)
+
+
+def _say(text: str, out: TextIO) -> None:
+    """Write a line; work does not end because nobody can hear of it."""
+    with suppress(OSError):
+        out.write(f"{text}\n")
+        out.flush()
 
 
 def notice_once(text: str) -> None:

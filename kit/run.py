@@ -357,7 +357,8 @@ def _version(name: str) -> str | None:
 
 def _git_state() -> str | None:
     """Commit of the source tree, with -dirty where it is changed; None outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    place = str(Path(__file__).parent)  # no lock: a git that is killed would leave it behind
+    command = ["git", "--no-optional-locks", "-C", place, "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):

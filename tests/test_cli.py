@@ -160,3 +160,43 @@ def test_real_annotations_reach_the_goal(kit, tmp_path):
         mean[scorer] = sum(v for p, v in ap.items() if p != "is") / (len(ap) - 1)
     assert mean["spatial"] >= 0.95
     assert mean["spatial"] > mean["prior"] + 0.05
+
+
+UNFORESEEN = [
+    (TypeError("two\nlines"), "internal error: TypeError: two lines (set KIT_TRACEBACK=1 for details)"),
+    (
+        RecursionError("too deep"),
+        "internal error: RecursionError: too deep (set KIT_TRACEBACK=1 for details)",
+    ),
+    (EOFError("no more"), "internal error: EOFError: no more (set KIT_TRACEBACK=1 for details)"),
+    (MemoryError(), "out of memory (MemoryError); close other programs, or lower batch, workers or shard"),
+    (OSError(24, "Too many open files", "a.csv"), "a.csv: Too many open files"),
+    (OSError(5, "Input/output error"), "Input/output error"),
+    (OSError(28, "No space left on device"), "stdout: No space left on device"),
+    (
+        ModuleNotFoundError(name="torch.x"),
+        "torch.x is not installed; install kit with it: pip install 'kit[detect]'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "line"), UNFORESEEN)
+def test_what_nobody_foresaw_is_a_line_for_users_and_a_traceback_for_us(kit, monkeypatch, error, line):
+    def call(words):
+        raise error
+
+    monkeypatch.setattr("kit.cli.app.call", call)
+    monkeypatch.delenv("KIT_TRACEBACK")
+    assert kit("config") == (2, "", f"kit: {line}\n")
+    monkeypatch.setenv("KIT_TRACEBACK", "1")
+    if "internal" in line:
+        with pytest.raises(type(error)):
+            kit("config")
+
+
+def test_home_in_options_that_no_shell_has_seen(kit, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("seed: 5")
+    assert "seed: 5" in kit("config", "--config=~/c.yaml")[1]
+    assert "seed: 5" in kit("config", "-c", "~/c.yaml")[1]
+    assert f"{tmp_path}/c.yaml, line 1" in kit("submit", "--check=~/none.csv", "--ids=~/c.yaml")[2]

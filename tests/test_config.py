@@ -88,3 +88,97 @@ def test_faults_of_the_file(tmp_path):
 def test_an_empty_file_is_all_defaults(tmp_path):
     (tmp_path / "c.yaml").write_text("")
     assert load_config(str(tmp_path / "c.yaml")) == Config()
+
+
+HUGE = "9" * 5000
+BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+MERGED = "a0: &a0 {k: 1}\n" + BOMB.partition("\n")[2].replace("] ", "").replace(" [", " {<<: [").replace(
+    "]\n", "]}\n"
+)
+SETTINGS = [
+    ("seed=2020-01-01", "seed: input should be a valid integer"),
+    ("seed=2020-13-45", "seed: input should be a valid integer"),
+    (f"seed={HUGE}", "is too large"),
+    ("seed=0x" + "f" * 5000, "is too large"),
+    ("seed=1" + "0" * 20, "is too large"),
+    ("seed=-1", "greater than or equal to 0"),
+    ("relation.spatial.eta=.nan", "finite number"),
+    ("relation.spatial.gamma=.inf", "finite number"),
+    ("seed=" + "[" * 20_000, "more than 32 tables or lists inside one another"),
+    ("seed=" + "{a: " * 2_000, "more than 32 tables or lists inside one another"),
+    ("seed=&a [*a]", "an alias inside what it stands for"),
+    ("seed={a: 1, a: 2}", "the key a is there twice"),
+    ("seed={1: 2}", "the key 1 is no text"),
+    ("seed=\0", r"the character '\x00'"),
+    ("seed='" + "x" * 50_000 + "'", "valid integer"),
+    ("a..b=1", "--set a..b=1: not of the form key=value"),
+    ("=1", "not of the form key=value"),
+    (".=1", "not of the form key=value"),
+    ("detector.inference.views.size=3", "detector.inference.views is a list; give it whole"),
+    ("run.x=3", "run is a single value; give it whole"),
+    ('run="a\\0b"', "without NUL"),
+    ("detector.models={../up: {architecture: hrnet-mini}}", "string should match pattern"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), SETTINGS)
+def test_what_no_setting_can_be_is_one_short_line(override, message):
+    with pytest.raises(KitError) as caught:
+        load_config("mini", [override])
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (BOMB.encode(), "more than 20,000 values, aliases written out"),
+        (MERGED.encode(), "more than 20,000 values, aliases written out"),
+        (b"- " * 50_000, "more than 32 tables or lists"),
+        (b"seed: 1\nseed: 2\n", "line 2: the key seed is there twice"),
+        (b"seed:\t1\n\trun: x\n", "line 1: not YAML"),
+        (bytes(range(256)), "not UTF-8 text, so not a config file"),
+        (b"seed: 1\nrun: a\0b", "line 2: not YAML"),
+        (b"seed: 1\n" * 100_000, "larger than 256 kB: not a config file"),
+        (None, "a folder, not a config file"),
+    ],
+)
+def test_files_that_are_no_config(tmp_path, data, message):
+    path = tmp_path / "c.yaml"
+    if data is None:
+        path.mkdir()
+    else:
+        path.write_bytes(data)
+    with pytest.raises(KitError) as caught:
+        load_config(str(path))
+    assert message in str(caught.value)
+
+
+def test_a_sparse_file_of_a_gigabyte_is_not_read(tmp_path):
+    with (tmp_path / "c.yaml").open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(KitError, match="larger than 256 kB"):
+        load_config(str(tmp_path / "c.yaml"))
+
+
+def test_home_is_written_out_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text(
+        "run: ~/x\ndata: {train: {relations: [~/a.csv, b.csv]}, download: {mirror: ~/m}}\n"
+        "detector: {models: {a: {architecture: hrnet-mini, weights: ~/w.pth}}}\n"
+    )
+    config = load_config("~/c.yaml", ["data.val.images=~/p", "data.test.ids=~"])
+    assert config.run == tmp_path / "x"
+    assert config.data.train.relations == [tmp_path / "a.csv", Path("b.csv")]
+    assert config.data.download.mirror == str(tmp_path / "m")
+    assert config.detector.models["a"].weights == tmp_path / "w.pth"
+    assert config.data.val.images == tmp_path / "p"
+
+
+def test_aliases_within_reason_are_fine(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "detector: {training: &t {batch: 3}, source: {training: {<<: *t, rate: 1e-3}}}\nattribute: {training: *t}\n"
+    )
+    config = load_config(str(tmp_path / "c.yaml"))
+    assert config.detector.source.training.batch == config.attribute.training.batch == 3
+    assert config.detector.source.training.rate == 1e-3

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 from kit import progress
 from kit.progress import notice, notice_once, silent, track
 
@@ -32,3 +34,14 @@ def test_the_same_notice_comes_once(capsys):
         notice_once("2 rows are left out")
     notice_once("3 rows\x07 are left out")
     assert capsys.readouterr().err == "2 rows are left out\n3 rows\\x07 are left out\n"
+
+
+def test_a_stderr_that_takes_nothing_ends_no_work(monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    full = open("/dev/full", "w")  # noqa: SIM115
+    monkeypatch.setattr("sys.stderr", full)
+    assert list(track([1, 2], 2, "work")) == [1, 2]
+    notice("a line")
+    monkeypatch.undo()
+    with suppress(OSError):
+        full.close()

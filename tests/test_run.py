@@ -1,5 +1,7 @@
 import fcntl
 import json
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -115,3 +117,110 @@ def test_an_interrupted_stage_keeps_its_files_for_the_same_work_only(a_run):
     assert interrupted(1) == ["piece0"]
     assert interrupted(2) == []
     assert interrupted(1) == []
+
+
+WRONG = ["", "{", "[]", "null", '"x"', "{}", "\x00" * 200]
+TYPES = ["metrics", "files", "made_from", "id", "seconds"]
+
+
+def record_of(run, **changes):
+    return json.dumps(json.loads((run.path / "s" / "stage.json").read_text()) | changes)
+
+
+@pytest.mark.parametrize("value", [None, [], 3, "x"])
+@pytest.mark.parametrize("key", TYPES)
+def test_a_record_with_a_wrong_type_is_told_and_done_again(a_run, capsys, key, value):
+    do(a_run)
+    if isinstance(value, (int, str)) and key in ("seconds", "id"):
+        value = {}
+    (a_run.path / "s" / "stage.json").write_text(record_of(a_run, **{key: value}))
+    assert a_run.finished("s") is None
+    assert do(a_run)
+    assert f"stage.json: not the record of a stage ({key} is missing" in capsys.readouterr().err
+    assert not do(a_run)
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_damaged_files_of_a_run_are_told_once_and_made_again(a_run, tmp_path, capsys, text):
+    source = tmp_path / "in"
+    source.write_text("1")
+    do(a_run, inputs=[source])
+    for name in ("s/stage.json", "hashes.json", "manifest.json", "config.yaml"):
+        (a_run.path / name).write_text(text)
+    again = Run(Config(), a_run.path)
+    assert do(again, inputs=[source])
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not do(Run(Config(), a_run.path), inputs=[source])
+
+
+def test_a_damaged_stage_that_another_needs_is_one_line(a_run):
+    do(a_run, "prior")
+    (a_run.path / "prior" / "result").write_text("")
+    with pytest.raises(
+        KitError, match=r"result: 0 bytes, 1 when .*; run `kit train prior` to do stage prior ag"
+    ):
+        a_run.folder("prior")
+    (a_run.path / "prior" / "result").unlink()
+    with pytest.raises(KitError, match=r"prior/result: gone since"):
+        a_run.folder("prior")
+
+
+def test_what_is_damaged_in_a_part_is_thrown_away_and_the_rest_kept(a_run, capsys):
+    def interrupted():
+        with suppress(RuntimeError), a_run.stage("s", a_run.key(1)) as stage:
+            found = sorted(path.name for path in stage.path.iterdir())
+            for name in ("a.json", "a.npz", "a.parquet", ".b.json.123.part", "b.json"):
+                (stage.path / name).write_text("{}" if name == "b.json" else "")
+            raise RuntimeError
+        return found
+
+    assert interrupted() == []
+    assert interrupted() == ["b.json"]
+    err = capsys.readouterr().err
+    assert err.count("thrown away, it is made again") == err.count("(empty)") == 3
+    (a_run.path / ".s.json").write_text("")
+    assert interrupted() == []
+    assert "what an interrupted s left is thrown away" in capsys.readouterr().err
+
+
+def test_nothing_is_written_where_everything_is_fresh(a_run, tmp_path):
+    """As on a read-only mount: opening, asking and fresh stages open no file of the run for writing."""
+    source = tmp_path / "in"
+    source.write_text("1")
+    do(a_run, inputs=[source])
+    code = (
+        "import os, sys\n"
+        "def hook(event, args):\n"
+        "    if event == 'open' and isinstance(args[0], str) and args[2] & 3: print(event, *args)\n"
+        "    if event in ('os.mkdir', 'os.rename', 'os.remove'): print(event, *args)\n"
+        "from pathlib import Path\nfrom kit.config import Config\nfrom kit.run import Run\n"
+        "sys.addaudithook(hook)\n"
+        f"run = Run(Config(), Path({str(a_run.path)!r}))\n"
+        f"with run.stage('s', run.key(1, [Path({str(source)!r})])) as stage: assert stage is None\n"
+        "run.folder('s'); run.write_config()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_read_only_mount(a_run, tmp_path):
+    do(a_run)
+    code = (
+        "from pathlib import Path\nfrom kit.config import Config\nfrom kit.errors import KitError\n"
+        "from kit.run import Run\n"
+        f"run = Run(Config(), Path({str(a_run.path)!r}))\n"
+        "assert run.folder('s')\n"
+        "with run.stage('s', run.key(1)) as stage: assert stage is None\n"
+        "try:\n    with run.stage('s', run.key(2)): pass\nexcept KitError as error: print(error)\n"
+    )
+    mount = f"mount --bind {a_run.path} {a_run.path} && mount -o remount,ro,bind {a_run.path}"
+    words = ["unshare", "-m", "sh", "-c", f'{mount} || exit 77; exec "$0" -c "$1"', sys.executable, code]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("unshare is not there")
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("mounting is not allowed here")
+    assert done.stderr == ""
+    told = "s would have to be written, but the folder cannot be (Read-only file system)"
+    assert done.stdout == f"{a_run.path}: {told}\n"

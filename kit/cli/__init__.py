@@ -6,11 +6,12 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from kit.errors import KitError, printable
 
 TRACEBACK = "KIT_TRACEBACK"  # environment: show where an unforeseen error comes from
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of files, `kit.files.writing` tells
 EXTRAS = {
     "xgboost": "train",
     "numba": "train",
@@ -93,18 +94,9 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _no_memory(error):
         return f"out of memory ({_first_line(error)}); close other programs, or lower batch, workers or shard"
     if isinstance(error, OSError) and error.errno is not None:
-        place = f"{error.filename}: " if error.filename else "" if _takes(sys.stdout) else "stdout: "
+        place = f"{error.filename}: " if error.filename else "stdout: " if error.errno in FULL else ""
         return f"{place}{error.strerror or errno.errorcode.get(error.errno, 'failed')}"
     return None
-
-
-def _takes(stream: TextIO) -> bool:
-    """Whether a stream takes what was printed to it."""
-    try:
-        stream.flush()
-    except OSError:
-        return False
-    return True
 
 
 def _no_memory(error: Exception) -> bool:

@@ -61,7 +61,7 @@ def read_yaml(path: Path, what: str = "a config file") -> Any:
     try:
         return parse_yaml(text)
     except YamlFault as fault:
-        raise FileFault(path, f"not {what}: {fault.message}", line=fault.line) from None
+        raise FileFault(path, fault.message, line=fault.line) from None
 
 
 def parse_yaml(text: str) -> Any:

@@ -1,0 +1,137 @@
+"""Ctrl-C, SIGTERM and a killed parent, in real processes: one line, the exit code, no child left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kit import stopping
+
+PARENT = """
+import os, subprocess, sys, time
+from kit import stopping
+stopping.install()
+child = subprocess.Popen([sys.executable, "-c", os.environ["CHILD"]],
+                         env={**os.environ, stopping.PARENT: str(os.getpid())}, process_group=0)
+print(child.pid, flush=True)
+child.wait()
+"""
+SLEEPS = "from kit import stopping; stopping.install(); import time; print(1, flush=True); time.sleep(60)"
+DEAF = SLEEPS.replace("import time;", "import time, signal; signal.signal(15, lambda *_: None);")
+WORKS = """
+import asyncio, sys, threading, time, kit.cli, kit.cli.app
+from kit.parallel import ordered_map
+def call(words):
+    print("at work", flush=True)
+    {work}
+    return 0
+kit.cli.app.call = call
+kit.cli.main()
+"""
+
+
+def started(code, **environment):
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline()
+
+
+def gone(pid, seconds):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not stopping._alive(pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+WAIT = "time.sleep(60)"
+WORK = {  # indented by four
+    "waiting": WAIT,
+    "a lock": "threading.Event().wait()",
+    "threads": "list(ordered_map(time.sleep, [60] * 4, 2))",
+    "a wide except": f"while True:\n        try: {WAIT}\n        except BaseException: pass",
+    "asyncio": "asyncio.run(asyncio.sleep(60))",
+    "a callback": f"class D:\n        def __del__(self): {WAIT}\n    D()\n    {WAIT}",
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize(("signum", "code", "name"), [(2, 130, "Ctrl-C"), (15, 143, "SIGTERM")])
+def test_one_line_and_the_exit_code(work, signum, code, name):
+    process, _ = started(WORKS.format(work=WORK[work]))
+    process.send_signal(signum)
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert err == f"kit: stopped by {name}; what was finished is kept\n"
+
+
+def test_a_signal_among_the_imports():
+    for wait in (0.15, 0.25, 0.4, 0.6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from kit.cli import main\nprint(flush=True)\nmain()", "config"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        process.stdout.readline()
+        time.sleep(wait - 0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (0, 130, -2)
+        assert err in ("", "kit: stopped by Ctrl-C; what was finished is kept\n") or process.returncode == -2
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("child", [SLEEPS, DEAF])
+def test_a_child_does_not_outlive_its_parent(signum, child):
+    process, line = started(PARENT, CHILD=child)
+    assert process.stdout.readline() == "1\n"
+    process.send_signal(signum)
+    process.wait(timeout=60)
+    try:
+        assert gone(int(line), 60)
+    finally:
+        process.communicate()
+
+
+def test_a_forked_worker_goes_with_its_parent():
+    code = (
+        "import os, time; from kit import stopping; stopping.install()\n"
+        "pid = os.fork()\n"
+        "if pid: print(pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    process, line = started(code)
+    process.kill()
+    process.wait()
+    assert gone(int(line), 20)
+    process.communicate()
+
+
+def test_a_child_that_does_not_hear_is_killed():
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    process, _ = started(code)
+    assert stopping.descendants(os.getpid()) == [process.pid]
+    stopping.end([process.pid], patience=0.3)
+    assert gone(process.pid, 10)
+    process.communicate()
+
+
+def test_what_is_kept_is_the_innermost(capsys, monkeypatch):
+    monkeypatch.setattr(stopping, "_state", stopping._State())
+    with stopping.keeping("all of it"), stopping.keeping("stage s goes on"):
+        stopping._state.signum = signal.SIGTERM
+    stopping.tell()
+    stopping.tell()
+    assert capsys.readouterr().err == "kit: stopped by SIGTERM; stage s goes on\n"

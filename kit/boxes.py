@@ -54,5 +54,4 @@ def inverted(box: Box) -> NDArray[np.bool_]:
 
 def outside(box: Box) -> NDArray[np.bool_]:
     """True where a coordinate lies beyond [0, 1] by more than rounding; bool (n,)."""
-    wrong: NDArray[np.bool_] = ((box < -OVERSHOOT) | (box > 1 + OVERSHOOT)).any(axis=1)
-    return wrong
+    return np.asarray(((box < -OVERSHOOT) | (box > 1 + OVERSHOOT)).any(axis=1))

@@ -123,11 +123,11 @@ def check_rows(score: NDArray[Any], box: NDArray[Any]) -> None:
     """Raises ValueError at the first score or box that is not finite or lies beyond [0, 1], but for rounding."""
     columns = (("score", score[:, None], "a percentage"), ("box", box, "pixels"))
     for name, values, cause in columns:
-        wrong: NDArray[np.bool_] = ~np.isfinite(values).all(axis=1)
+        wrong = np.asarray(~np.isfinite(values).all(axis=1))
         if wrong.any():
             raise ValueError(f"{name}: expected finite numbers, given {_row(values, wrong)}")
         low = 0 if name == "score" else -OVERSHOOT
-        wrong = ((values < low) | (values > 1 + OVERSHOOT)).any(axis=1)
+        wrong = np.asarray(((values < low) | (values > 1 + OVERSHOOT)).any(axis=1))
         if wrong.any():
             guess = f" ({cause}?)" if values[wrong].max() > 1 else ""
             raise ValueError(f"{name}: expected numbers in [0, 1], given {_row(values, wrong)}{guess}")

@@ -38,7 +38,7 @@ def test_strange_images_and_boxes_without_area_are_left_out_and_told(objects, ca
 
 def test_no_test_image_at_all_is_an_error(objects):
     with pytest.raises(
-        KitError, match="are not in ids.csv, the first 0A1B2C3D4E5F6071: it would be 0a1b"
+        KitError, match=r"are not in ids\.csv, the first 0A1B2C3D4E5F6071: it would be 0a1b"
     ) as e:
         objects(ROW.format("0A1B2C3D4E5F6071", 0.5))
     assert "upper and lower case" in str(e.value)

@@ -13,7 +13,7 @@ from kit.vocabulary import PREDICATES
 from tests import reference
 
 IMAGES = (1_000, 5_000, 20_000, 100_000)
-PUBLISHED = 138.0 / 350_869  # seconds a row of the published evaluator, measured before on such a machine
+PUBLISHED = {5_000: 35.5}  # seconds of the published evaluator on this very file (350,538 rows), two cores
 LOOP_IMAGES = 200  # the plain loop's time an image does not depend on their number
 
 
@@ -45,7 +45,7 @@ def main() -> None:
                     f"{memory:,.0f}",
                     f"{count / seconds:,.0f}",
                     f"{loop * images / seconds:,.0f}",
-                    f"{PUBLISHED * count / seconds:,.0f}",
+                    f"{PUBLISHED[images] / seconds:,.0f}" if images in PUBLISHED else "",
                 ]
             )
     table(
@@ -53,6 +53,10 @@ def main() -> None:
         ("images", "rows", "seconds", "peak MB", "rows/s", "times a plain loop", "times the published"),
         rows,
     )
+    print(
+        "The published evaluator took 35.5 s on the file of 5,000 images (350,538 rows, the seed as committed)"
+    )
+    print("where kit took 1.5 s in the same run; on the other sizes it was not run.")
 
 
 def _plain_loop(folder: Path) -> float:

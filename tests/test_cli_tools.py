@@ -78,6 +78,31 @@ def test_predictions_of_other_images_are_noticed(kit, tiny):
     assert "141 of 141 images of the predictions (100.0%) are in neither truth nor labels" in err
 
 
+ROW = "{id},/m/04yx4,/m/0342h,0.1,{x},0.1,0.9,0.2,0.6,0.4,0.8,plays"
+HEADER = "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel"
+
+
+def test_predictions_that_cannot_count_are_told_and_scored_as_published(kit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a, b = "0a1b2c3d4e5f6071", "0000000000000012"
+    rows = [ROW.format(id=i, x=0.5) for i in (a, b)]
+    (tmp_path / "truth.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    found = [f"{rows[0]},0.9", f"{ROW.format(id='12.0', x=512)},0.8"]
+    (tmp_path / "p.csv").write_text("\n".join([f"{HEADER},Score", *found]) + "\n")
+    words = ["score", "relations", "--truth", "truth.csv", "--predictions", "p.csv", "--json"]
+    code, out, err = kit(*words)
+    assert code == 0
+    assert json.loads(out)["relationships"]["AP"] == {"plays": 0.5}
+    assert err.splitlines() == [
+        "p.csv: 1 of 2 images of the predictions (50.0%) are in neither truth nor labels and do not count, the "
+        "first 12.0: it would be 0000000000000012 but for its form of a number, lost zeros in front (ids are "
+        "text, not numbers)",
+        "p.csv: 1 of 2 rows (50.0%) have boxes beyond [0, 1] (pixels?), first at line 3",
+    ]
+    code, _, err = kit(*words, "--truth", "./truth.csv")
+    assert (code, err) == (2, "kit: --truth: truth.csv is given twice; give every file once\n")
+
+
 def test_score_tables_and_analysis(kit, tiny):
     boxes = "data/mini/challenge-2019-validation-vrd"
     truth = ["--truth", f"{boxes}.csv", "--labels", f"{boxes}-labels.csv"]

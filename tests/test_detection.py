@@ -140,3 +140,72 @@ def test_the_real_hierarchy():
     person, man = "/m/01g317", "/m/04yx4"
     assert person in tree.ancestors[man]
     assert man in tree.descendants[person]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: not a JSON file"),
+        ("null", "not a class hierarchy: LabelName and Subcategory expected"),
+        ("1" * 5000, "not a JSON file"),
+        ('{"Subcategory": 5}', "not a class hierarchy"),
+        ('{"Subcategory": [{"LabelName": ["a"]}]}', "not a class hierarchy"),
+        ('{"Subcategory": ["a"]}', "not a class hierarchy"),
+        ("[" * 100_000, "nested too deeply"),
+        (
+            '{"Subcategory": [{"LabelName": "a", "Subcategory": [{"LabelName": "a"}]}]}',
+            "'a' is its own ancestor",
+        ),
+        (" " * (17 << 20), "larger than 16 MB"),
+    ],
+)
+def test_hierarchies_that_cannot_be(tmp_path, text, message):
+    (tmp_path / "h.json").write_text(text)
+    with pytest.raises(FileFault, match=message):
+        read_hierarchy(tmp_path / "h.json")
+    with pytest.raises(FileFault, match="is a folder, not a file"):
+        read_hierarchy(tmp_path)
+
+
+def test_a_deep_hierarchy_and_a_label_in_several_places(tmp_path):
+    deep = "".join(f'{{"LabelName": "m{i}", "Subcategory": [' for i in range(200))
+    (tmp_path / "h.json").write_text('{"Subcategory": [' + deep + "]}" * 200 + "]}")
+    assert len(read_hierarchy(tmp_path / "h.json").ancestors["m199"]) == 199
+    twice = [{"LabelName": x, "Subcategory": [{"LabelName": "c"}]} for x in "ab"]
+    (tmp_path / "h.json").write_text(json.dumps({"Subcategory": twice}))
+    assert read_hierarchy(tmp_path / "h.json").ancestors["c"] == ("a", "b")
+
+
+def test_an_inverted_truth_box_is_refused(files):
+    write(files / "truth.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", "1,x,0,0.4,0,1", "1,x,0,0.4,1,0.5")
+    with pytest.raises(FileFault, match=r"truth.csv, line 3, column YMin: inverted box: YMin is over YMax"):
+        score_detection_files([files / "truth.csv"], files / "pred.csv")
+
+
+def test_predictions_without_a_part_are_told(files, capsys):
+    """Boxes without area are removed, as in the published evaluator; unknown images and labels do not count."""
+    write(
+        files / "pred.csv",
+        "ImageID,LabelName,Score,XMin,XMax,YMin,YMax",
+        "1,/m/cat,0.9,0,0.4,0,1",
+        "1,Man,0.8,0,0.4,0,1",
+        "1.0,/m/cat,0.95,0,0.4,0,1",
+        "1,/m/cat,0.95,0.4,0,0,1",
+    )
+    assert score_detection_files([files / "truth.csv"], files / "pred.csv").ap == {"/m/cat": 1.0}
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition("pred.csv: ")[2] for line in said] == [
+        "1 of 2 images of the predictions (50.0%) are in neither truth nor labels and do not count, "
+        "the first 1.0: it would be 1 but for its form of a number (ids are text, not numbers)",
+        "1 of 4 rows (25.0%) are left out: label in neither truth nor labels ('Man'; the MID of Man is "
+        "/m/04yx4), first at line 3",
+        "1 of 4 rows (25.0%) are left out: box without area, which the metric removes, first at line 5",
+    ]
+
+
+def test_nothing_is_said_of_what_fits(files, capsys):
+    score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"])
+    assert "rows" in capsys.readouterr().err  # /m/dog
+    write(files / "pred.csv", "ImageID,LabelName,Score,XMin,XMax,YMin,YMax", "1,/m/cat,0.9,0,0.4,0,1")
+    score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"])
+    assert capsys.readouterr().err == ""

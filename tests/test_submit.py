@@ -165,7 +165,7 @@ def test_what_is_refused(kit, kaggle, words, file, tmp_path, monkeypatch):
     code, _, err = kit("submit", file, "--yes", *words)
     assert code == 2
     assert f"Kaggle refused {file}: Evaluation Exception" in err
-    bad = write(tmp_path / "bad.csv", "x,", "y,")
+    bad = write(tmp_path / "bad.csv", f"x,{GOOD}", "y,")
     code, out, err = kit("submit", bad, "--yes", *words)
     assert code == 2
     assert "image missing" in out

@@ -34,12 +34,13 @@ def relations(
     json: Json = False,
 ) -> None:
     """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
+    from kit.boxes import outside
     from kit.cli import show
     from kit.files import json_text
     from kit.metric.judgement import InvertedBox, judge
     from kit.metric.relations import score
     from kit.progress import notice, track
-    from kit.tables.image_ids import NEITHER, images_of, unmatched
+    from kit.tables.image_ids import NEITHER, images_of, share, unmatched
     from kit.tables.official import (
         prediction_fault,
         read_image_labels,
@@ -59,6 +60,13 @@ def relations(
     strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
     if strange:
         notice(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
+    beyond = outside(table.subject_box) | outside(table.object_box)
+    if beyond.any() and not (outside(true.subject_box) | outside(true.object_box)).any():
+        row = int(beyond.argmax())
+        side = "subject" if outside(table.subject_box)[row] else "object"
+        count = share(int(beyond.sum()), len(beyond), "rows")
+        line = prediction_fault(predictions, row, side, "").line
+        notice(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
     tied = judgement.tied_rows()
     if tied:
         notice(

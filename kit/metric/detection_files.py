@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.boxes import inverted
+from kit.boxes import inverted, outside
 from kit.errors import KitError
 from kit.metric.detection import DetectionScores, Objects, evaluate
 from kit.metric.hierarchy import Hierarchy
@@ -87,7 +87,7 @@ class DetectionFiles:
             notice(f"{path}: {strange.say('images of the predictions', NEITHER)}")
         self._tell_labels(file, found.label, labels)
         empty = (found.box[:, 0] >= found.box[:, 2]) | (found.box[:, 1] >= found.box[:, 3])
-        _tell_left_out(file, empty, "XMin", "box without area, which the metric removes")
+        _tell_rows(file, empty, "are left out: box without area, which the metric removes")
         return found
 
     def _tell_labels(self, file: CsvFile, label: Array, known: int) -> None:
@@ -99,7 +99,7 @@ class DetectionFiles:
         words = vocabulary()
         mid = dict(zip(words.names, words.mids, strict=True)).get(text)
         hint = f"; the MID of {text} is {mid}" if mid else ""
-        _tell_left_out(file, strange, LABEL.name, f"label in neither truth nor labels ({text!r}{hint})")
+        _tell_rows(file, strange, f"are left out: label in neither truth nor labels ({text!r}{hint})")
 
     def _read(self, file: CsvFile, columns: list[Column]) -> dict[str, Array]:
         parts: dict[str, list[Array]] = {}
@@ -147,6 +147,8 @@ def score_detection_files(
     boxes = files.truth(truth)
     verified = files.verified(labels)
     objects = files.predictions(predictions)
+    if not outside(boxes.box).any():
+        _tell_rows(CsvFile(predictions), outside(objects.box), "have boxes beyond [0, 1] (pixels?)")
     place = _ascending(list(files.images.index))
     return evaluate(
         _renumber(boxes, place),
@@ -164,12 +166,11 @@ def _refuse_inverted(file: CsvFile, box: Array) -> None:
         raise file.fault(row, f"{axis}Min", f"inverted box: {axis}Min is over {axis}Max")
 
 
-def _tell_left_out(file: CsvFile, rows: Array, column: str, why: str) -> None:
-    """Say how many rows are left out, why, and where the first is."""
+def _tell_rows(file: CsvFile, rows: Array, why: str) -> None:
+    """Say how many rows are so, and where the first is."""
     if rows.any():
-        line = file.fault(int(np.argmax(rows)), column, why).line
-        count = share(int(rows.sum()), len(rows), "rows")
-        notice(f"{file.path}: {count} are left out: {why}, first at line {line}")
+        line = file.fault(int(np.argmax(rows)), LABEL.name, why).line
+        notice(f"{file.path}: {share(int(rows.sum()), len(rows), 'rows')} {why}, first at line {line}")
 
 
 def _ascending(names: list[str]) -> Array:

@@ -1,0 +1,49 @@
+"""Detections that are given to a run, against the list of test images."""
+
+import pytest
+
+from kit.config import load_config
+from kit.errors import KitError
+from kit.run import Run
+from kit.stages.pairs import _objects
+
+HEAD = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
+ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"
+
+
+@pytest.fixture
+def objects(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.csv").write_text("ImageId,PredictionString\n0000000000000012,\n0a1b2c3d4e5f6071,\n")
+    run = Run(load_config("mini", ["data.test.ids=ids.csv"]), tmp_path / "run")
+
+    def read(*rows):
+        (tmp_path / "d.csv").write_text("\n".join([HEAD, *rows]) + "\n")
+        return list(_objects(run, "test", [tmp_path / "d.csv"])[1])
+
+    return read
+
+
+def test_strange_images_and_boxes_without_area_are_left_out_and_told(objects, capsys):
+    known = "0a1b2c3d4e5f6071"
+    (part,) = objects(ROW.format(known, 0.5), ROW.format("12", 0.5), ROW.format(known, 0.1))
+    assert len(part) == 1
+    said = capsys.readouterr().err
+    assert (
+        "1 of 2 images with detections (50.0%) are not in ids.csv, the first 12: it would be 00000000" in said
+    )
+    assert "rows" in said
+    assert "box without area" in said
+
+
+def test_no_test_image_at_all_is_an_error(objects):
+    with pytest.raises(
+        KitError, match=r"are not in ids\.csv, the first 0A1B2C3D4E5F6071: it would be 0a1b"
+    ) as e:
+        objects(ROW.format("0A1B2C3D4E5F6071", 0.5))
+    assert "upper and lower case" in str(e.value)
+
+
+def test_nothing_is_said_of_what_fits(objects, capsys):
+    objects(ROW.format("0a1b2c3d4e5f6071", 0.5))
+    assert capsys.readouterr().err == ""

@@ -107,3 +107,11 @@ def test_log_loss_by_hand():
     assert log_loss(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([0, 1]), 2) == pytest.approx(
         -(np.log(0.5) + np.log(0.9)) / 2
     )
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_two_images_make_two_parts_where_two_are_enough(parts):
+    label, image, fold = drawn(0, 2)
+    found, usual = held_out(label, image, np.zeros_like(fold), parts, 2, fewest=2)
+    assert not usual
+    assert [int(label[part].sum()) for part in found] == [1, 1]

@@ -96,7 +96,8 @@ def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
     judged = range(_judged(rows, classes))
     if len(refused) == len(judged):
         return Fit(None, {}, refused, {})
-    parts, usual = held_out(rows.label, rows.image, rows.fold, settings.folds, max(classes, 2))
+    fewest = FEWEST if classes else 2  # of the negatives two images are something to learn from
+    parts, usual = held_out(rows.label, rows.image, rows.fold, settings.folds, max(classes, 2), fewest)
     trial = _try_rounds(rows, parts, settings, seed, classes)
     if not trial.rounds and rows.margin is None:
         return Fit(None, trial.loss, dict.fromkeys(judged, NO_TREE) | refused, {})

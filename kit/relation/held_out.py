@@ -29,31 +29,37 @@ def images_by_class(label: NDArray[Any], image: NDArray[Any], classes: int) -> N
 
 
 def held_out(
-    label: NDArray[Any], image: NDArray[Any], fold: NDArray[np.int64], parts: int, classes: int
+    label: NDArray[Any],
+    image: NDArray[Any],
+    fold: NDArray[np.int64],
+    parts: int,
+    classes: int,
+    fewest: int = FEWEST,
 ) -> tuple[list[Mask], bool]:
     """Rows of each held-out part, whole images, and whether the parts are those that the folds give.
 
     label, image, fold: of every row (n,). parts: with one, the last fold; with more, the folds in turn. Where
     such a part lacks a class, in itself or in what is left to train on, or holds too few images of one to
-    judge by, the images are dealt out anew, those of each class evenly. No parts where all rows are of one image.
+    judge by, the images are dealt out anew, those of each class evenly. A class of less than `fewest` images asks
+    for nothing. No parts where all rows are of one image.
     """
     usual = [fold == FOLDS - 1] if parts == 1 else [fold % parts == k for k in range(parts)]
-    if _fair(usual, label, image, classes):
-        return usual, True
     count = images_by_class(label, image, classes)
+    wanted = count >= fewest
+    if _fair(usual, label, image, wanted):
+        return usual, True
     most = min(parts if parts > 1 else TURNS, len(np.unique(image)))
-    turns = min([most, *(max(int(n), 2) for n in count if n >= FEWEST)])
+    turns = min([most, *count[wanted].tolist()])
     if turns < 2:
         return [], False
     turn = _deal(label, image, count, turns)
     return [turn == k for k in range(turns)], False
 
 
-def _fair(parts: list[Mask], label: NDArray[Any], image: NDArray[Any], classes: int) -> bool:
-    """Whether every part, and the rest, have each class that has images enough, and all parts enough of it."""
-    count = images_by_class(label, image, classes)
-    wanted = count >= FEWEST
-    held = np.array([images_by_class(label[part], image[part], classes) for part in parts])
+def _fair(parts: list[Mask], label: NDArray[Any], image: NDArray[Any], wanted: Mask) -> bool:
+    """Whether every part, and the rest, have each wanted class, and all parts enough of it to judge by."""
+    count = images_by_class(label, image, len(wanted))
+    held = np.array([images_by_class(label[part], image[part], len(wanted)) for part in parts])
     left = count - held
     enough = held.sum(axis=0) >= np.minimum(ENOUGH, count / 3)
     there = all(part.any() and not part.all() for part in parts)

@@ -50,7 +50,8 @@ class _Part:
         """See what is on disk; without a validator it is of no use."""
         self.validator, self.total, self.have = "", None, 0
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            kept = json.loads(self.note.read_text(encoding="utf-8"))
+            with self.note.open("rb") as file:
+                kept = json.loads(file.read(10_000))
             self.validator, self.total = _usable(kept["validator"]), count(str(kept["total"]))
         if self.validator and self.path.exists():
             self.have = self.path.stat().st_size

@@ -19,7 +19,7 @@ from kit.download.fault import FetchError
 from kit.download.fetch import fetch, is_whole, sha256_of
 from kit.download.known import known, note
 from kit.download.photos import Album, Tally, fetch_photos
-from kit.download.plan import Choice, What, fits, nothing, texts, wanted_files, wanted_photos, wanted_splits
+from kit.download.plan import Choice, What, tell_empty, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
 from kit.download.shelf import damaged
 from kit.download.web import open_web, remote_size
@@ -29,12 +29,15 @@ from kit.progress import Line, track
 
 @dataclass
 class Outcome:
-    """What came of a download. failed: (address, cause); damaged: what was found so and is got again."""
+    """What came of a download. failed: (address, cause); damaged: what was found so and is got
+    again; empty: splits without a photo that fits.
+    """
 
     files: list[str] = field(default_factory=list)
     photos: dict[str, Tally] = field(default_factory=dict)
     failed: list[tuple[str, str]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -61,8 +64,7 @@ def download(
             _get_split(config, split, choice, ask_again, verify, outcome)
         except KitError as error:
             outcome.failed.append((f"photos {split}", str(error)))
-    if what == "photos" and not outcome.failed and not outcome.photos:
-        raise KitError(nothing(choice), "choose others")
+    tell_empty(outcome.empty, choice, what == "photos" and len(outcome.empty) == len(splits))
     return outcome
 
 
@@ -73,7 +75,8 @@ def _get_split(
     if wanted is None:  # what names them is among the failures
         return
     album, ids = wanted
-    if not fits(ids, split, choice):
+    if len(ids) == 0:
+        outcome.empty.append(split)
         return
     bad = _damaged_photos(split, album, ids) if verify else {}
     outcome.damaged += bad.values()

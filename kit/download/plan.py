@@ -123,11 +123,12 @@ def _short(name: str | None) -> str:
     return repr(name) if name is None or len(name) <= 60 else f"{name[:60]!r} ... ({len(name)} characters)"
 
 
-def fits(ids: pa.StringArray, split: str, choice: Choice) -> bool:
-    """Whether there is a photo to get; a notice where there is none."""
-    if len(ids) == 0:
+def tell_empty(splits: Sequence[str], choice: Choice, alone: bool) -> None:
+    """Say which splits have no photo to get. Raises KitError where these are all that was asked for (`alone`)."""
+    if splits and alone:
+        raise KitError(f"photos {', '.join(splits)}: {nothing(choice)}", "choose others")
+    for split in splits:
         notice(f"photos {split}: {nothing(choice)}")
-    return len(ids) > 0
 
 
 def nothing(choice: Choice) -> str:

@@ -18,10 +18,9 @@ from kit.download.fault import FetchError
 from kit.download.fetch import is_whole
 from kit.download.missing import read_missing
 from kit.download.photos import Album, body
-from kit.download.plan import Choice, What, fits, nothing, texts, wanted_files, wanted_photos, wanted_splits
+from kit.download.plan import Choice, What, tell_empty, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
 from kit.download.web import Web, open_web, remote_size
-from kit.errors import KitError
 from kit.progress import notice
 
 SAMPLE = 8  # photos at the least that are looked at for a guess of size and rate
@@ -36,15 +35,15 @@ def preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
 async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str, Any]]:
     settings, splits = config.data.download, wanted_splits(config, what, choice)
     async with open_web(settings.patience()) as web:
-        rows, some = await _files(web, wanted_files(config, what)), what != "photos"
+        rows, empty = await _files(web, wanted_files(config, what)), list[str]()
         for split in splits:
             wanted = wanted_photos(config, split, choice)
             if wanted is None:
                 notice(f"photos {split}: known when the files that name them are there")
                 continue
             album, ids = wanted
-            some = some or len(ids) > 0
-            if not fits(ids, split, choice):
+            if len(ids) == 0:
+                empty.append(split)
                 continue
             gone = set(read_missing(album.folder))
             there = photo_names(album.folder) if album.folder.is_dir() else set()
@@ -52,8 +51,7 @@ async def _preview(config: Config, what: What, choice: Choice) -> list[dict[str,
             each, rate = await _look(web, album, todo[: max(SAMPLE, settings.at_once)])
             total = None if each is None else round(each * len(todo))
             rows.append(_row(f"photos {split}", len(todo), total, rate))
-    if not some:
-        raise KitError(nothing(choice), "choose others")
+    tell_empty(empty, choice, what == "photos" and len(empty) == len(splits))
     return rows
 
 

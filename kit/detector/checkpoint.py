@@ -23,7 +23,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise FileFault(path, "no such file") from None
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise FileFault(path, f"not a checkpoint ({str(error).splitlines()[0][:100]})") from None
+        reason = (str(error) or "empty").splitlines()[0][:100]
+        raise FileFault(path, f"not a checkpoint ({reason})") from None
     if not isinstance(checkpoint, dict):
         raise FileFault(path, "not a checkpoint: it holds no weights")
     return checkpoint

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator
 
 from kit.address import MARK, is_address, shown
 from kit.config.base import Files, Model, Seed
@@ -66,6 +66,11 @@ class Download(Model):
     tries: int = Field(6, ge=1)
     wait: float = Field(1.0, ge=0)
 
+    @field_validator("mirror")
+    @classmethod
+    def _folder(cls, value: str | None) -> str | None:
+        return os.path.expanduser(value) if value else value
+
     @field_serializer("mirror")
     def _without_secrets(self, mirror: str | None) -> str | None:
         return mirror and shown(mirror)
@@ -86,7 +91,7 @@ class Download(Model):
         ):
             hint = "an address begins with http:// or https://"
             raise KitError(f"data.download.mirror {shown(mirror)}: neither a folder nor an address", hint)
-        return mirror if not mirror or is_address(mirror) else str(Path(mirror).expanduser())
+        return mirror
 
     def patience(self) -> Patience:
         """How long and how often a server is asked."""

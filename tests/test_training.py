@@ -41,7 +41,8 @@ def task(photos, boxes=None, **settings):
     table = Boxes(NAMES, np.arange(n), np.arange(n) % 2, own, np.zeros(n, bool))
     pictures = LabelledPictures(photos, table, ("x", "y"))
     schedule = FEW.model_copy(update=settings)
-    return Task("t", "resnext-mini", pictures, schedule, Inference(), None, 3, "cpu", "detector.training")
+    own = {"device": "cpu", "settings": "detector.training"}
+    return Task("t", "resnext-mini", pictures, schedule, Inference(), None, 3, **own)
 
 
 def learn(folder, *arguments, **settings):

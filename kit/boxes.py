@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Box = NDArray[np.floating[Any]]
 Double = NDArray[np.float64]
-OVERSHOOT = 0.01  # how far beyond [0, 1] rounding may bring a coordinate or a score
+OVERSHOOT = 0.005  # how far beyond [0, 1] rounding may bring a coordinate: a pixel of a small image
 
 
 def area(box: Box) -> Box:

@@ -34,7 +34,7 @@ def random_sources(rng, sources, most, ties, degenerate):
         if not degenerate:
             box = np.sort(box.clip(0, 1).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
         else:
-            box = box.clip(-0.01, 1.01)
+            box = box.clip(-0.005, 1.005)
             box = np.where(rng.random((n, 1)) < 0.2, box.clip(0, 1).round(1)[:, [0, 1, 0, 3]], box)
         score = rng.random(n)
         out.append((box, score.round(1) if ties else score, rng.integers(0, 3, n)))

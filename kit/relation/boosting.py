@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,15 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from kit.config import Boosting
-from kit.errors import KitError
-from kit.files import reading
+from kit.errors import FileFault, KitError
+from kit.files import reading, whole, write_text
 from kit.progress import notice
 from kit.relation.features import Features
 from kit.relation.held_out import FEWEST, LEAST, Mask, Verdict, held_out, images_by_class, judge, log_loss
 from kit.tables.schema import Floats
 from kit.threads import threads_used
+
+AGAIN = "train it again with --force"
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,13 +214,32 @@ def log_odds(probability: NDArray[Any]) -> Floats:
     return np.asarray(np.log(p / (1 - p)), np.float32)
 
 
+def save(model: Boosted, path: Path) -> None:
+    """Write a model as UBJ, and its SHA-256 beside it."""
+    data = model.booster.save_raw("ubj")
+    with whole(path) as part:
+        part.write_bytes(data)
+    write_text(_digest_path(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+
+
 def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
-    """Read a model. Raises KitError where there is none or it was trained on other features."""
+    """Read what `save` wrote. Raises KitError where it is damaged or was trained on other features.
+
+    XGBoost ends the process over some damaged models: it sees only those of the digest that was written.
+    """
     booster = xgb.Booster({"nthread": threads} if threads else None)
-    with reading(path, "a model that XGBoost can read", "train it again with --force"):
-        booster.load_model(path)
+    with reading(path, "a model that XGBoost can read", AGAIN):
+        data = path.read_bytes()
+        digest = _digest_path(path).read_text(encoding="ascii").partition(" ")[0]
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise FileFault(path, "damaged: its SHA-256 is another one", hint=AGAIN)
+        booster.load_model(bytearray(data))
     check_features(booster, names, str(path))
     return Boosted(booster, booster.num_boosted_rounds(), {})
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def check_features(booster: xgb.Booster, names: tuple[str, ...], path: str = "the model") -> None:

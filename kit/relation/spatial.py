@@ -14,7 +14,7 @@ from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.errors import KitError
-from kit.files import read_json, reading, whole, write_json
+from kit.files import read_json, reading, write_json
 from kit.progress import Progress, notice, silent
 from kit.relation import boosting
 from kit.relation.boosting import NO_TREE, Boosted, Fit, Rows, log_odds
@@ -190,8 +190,7 @@ def _record(model: Boosted) -> dict[str, object]:
 
 def _save_trees(folder: Path, name: str, model: Boosted | None) -> None:
     if model is not None:
-        with whole(folder / f"{name}.ubj") as part:
-            part.write_bytes(model.booster.save_raw("ubj"))
+        boosting.save(model, folder / f"{name}.ubj")
 
 
 def _load_trees(folder: Path, name: str, rounds: int, threads: int) -> Boosted | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kit.config import Stack
 from kit.data.objects import Objects
-from kit.files import read_json, reading, whole, write_json
+from kit.files import read_json, reading, write_json
 from kit.relation import boosting
 from kit.relation.boosting import Boosted, Rows, log_odds
 from kit.relation.candidates import Candidates
@@ -92,8 +92,7 @@ class Stacker:
         """Write every model and what is needed to read it."""
         for name, model in self.models.items():
             if model.trees:
-                with whole(folder / f"{name}.ubj") as part:
-                    part.write_bytes(model.trees.booster.save_raw("ubj"))
+                boosting.save(model.trees, folder / f"{name}.ubj")
         index = {
             "settings": self.settings.model_dump(),
             "visual": self.visual,

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.boxes import OVERSHOOT
 from kit.errors import FileFault
 from kit.tables.left_out import LeftOut
-from kit.tables.ranges import OVERSHOOT, first_bad_id
+from kit.tables.ranges import first_bad_id
 from kit.tables.schema import LABEL, Boxes
 from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
 

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kit.boxes import OVERSHOOT
 from kit.tables.arrow import as_numpy
 from kit.tables.csvfile import CsvFile
 from kit.tables.left_out import LeftOut, place
 
-OVERSHOOT = 0.005  # of a side: half a per cent, a pixel of a small image
 SCORE_ROUNDING = 1e-6
 PIXELS, PERCENT = 2.0, 1.5  # from here on a value looks like one
 LONGEST_ID = 251  # bytes; with ".jpg" the 255 of a file's name

@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kit.detector.pictures import read_picture
+from kit.config import Decoding
+from kit.data.decode import UnreadableError, read_picture
+from kit.download.fault import FetchError
 from kit.download.jpeg import scaled, whole_jpeg
 from kit.download.missing import read_missing, tidy_missing
-from kit.download.web import FetchError
 
 
 def jpegs(_folder: Path) -> list[bytes]:
@@ -23,7 +24,8 @@ def jpegs(_folder: Path) -> list[bytes]:
 
 def read_photo(path: Path) -> None:
     """Decode it, check it, make it smaller."""
-    read_picture(path)
+    with suppress(UnreadableError):
+        read_picture(path, Decoding())
     data = path.read_bytes()
     with suppress(FetchError):
         whole_jpeg(data)

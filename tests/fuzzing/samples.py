@@ -26,6 +26,18 @@ def relation_rows(rows: int = 24) -> list[str]:
     return out
 
 
+def rows_to_learn(images: int = 30) -> list[str]:
+    """Rows of a relations file from which trees learn: who is near a guitar plays it, who is far holds it."""
+    words, out = vocabulary(), []
+    man, guitar = (words.mids[words.names.index(name)] for name in ("Man", "Guitar"))
+    for i in range(images):
+        for k, predicate in enumerate(("plays", "holds")):
+            left, shift = 0.1 + 0.5 * k, 0.05 + 0.2 * k + 0.001 * i
+            body, thing = (f"{x:.3f},{x + 0.1:.3f},0.2,0.6" for x in (left, left + shift))
+            out.append(f"{i:016x},{man},{guitar},{body},{thing},{predicate}")
+    return out
+
+
 def box_rows(rows: int = 12) -> list[str]:
     """Rows of a boxes file without IsGroupOf."""
     mids = vocabulary().mids[:5]

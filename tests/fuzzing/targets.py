@@ -61,6 +61,7 @@ RELATIONS = _csv(
     "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel",
     *samples.relation_rows(),
 )
+LEARNED = _csv(RELATIONS.decode().split("\n")[0], *samples.rows_to_learn())
 PREDICTIONS = _csv(
     "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel,Score",
     *(f"{row},0.{9 - i % 9}" for i, row in enumerate(samples.relation_rows())),
@@ -198,7 +199,7 @@ OTHER_TARGETS = (
     Target(
         "prediction-shard", "t", _shard(samples.predictions()), lambda p: read_shard(p, Predictions), (), 0.3
     ),
-    Target("record", "t.json", _plain(RECORD), _records),
+    Target("record", f"{samples.record()['id']}.json", _plain(RECORD), _records),
     Target("photo", "t.jpg", images.jpegs, images.read_photo),
     Target("missing", "missing.csv", _plain(b"ImageID,Reason\n0a1b,HTTP 404\n"), images.missing_photos),
     Target("checkpoint", "t.pth", weights.checkpoints, weights.read_weights, (), 0.3),
@@ -208,7 +209,7 @@ OTHER_TARGETS = (
 
 
 def _run_target(name: str, file: str, read: Callable[[Path], object], share: float) -> Target:
-    return Target(name, f"run/{file}", runs.trained(f"run/{file}", RELATIONS), read, (), share)
+    return Target(name, f"run/{file}", runs.trained(f"run/{file}", LEARNED), read, (), share)
 
 
 RUN_TARGETS = (
@@ -216,6 +217,6 @@ RUN_TARGETS = (
     _run_target("hashes", "hashes.json", runs.use_prior, 0.05),
     _run_target("statistics", "prior/statistics.npz", runs.load_statistics, 0.3),
     _run_target("spatial-index", "spatial/models.json", runs.load_spatial, 0.1),
-    _run_target("spatial-model", "spatial/at.ubj", runs.load_spatial, 0.1),
+    _run_target("spatial-model", "spatial/plays.ubj", runs.load_spatial, 0.1),
 )
 TARGETS: tuple[Target, ...] = (*CSV_TARGETS, *OTHER_TARGETS, *RUN_TARGETS)

@@ -208,6 +208,5 @@ def test_the_environment_does_not_change_the_weights(threads, photos, tmp_path):
         environment = {**os.environ, "OMP_NUM_THREADS": around, "MKL_NUM_THREADS": around}
         words = [sys.executable, "-c", ALONE, photos, tmp_path / around, threads]
         subprocess.run([*map(str, words)], env={**environment, "PYTHONPATH": str(root)}, check=True)
-        state = read_state(tmp_path / around / "weights.pth")
-        hashes.add(hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest())
+        hashes.add(hashlib.sha256((tmp_path / around / "weights.pth").read_bytes()).hexdigest())
     assert len(hashes) == 1

@@ -41,5 +41,8 @@ def read_state(path: Path) -> State:
 
 def write_state(path: Path, state: State, classes: Sequence[str]) -> None:
     """Write weights with the names of their classes, loadable under torch's weights_only default."""
-    with whole(path) as part:
-        torch.save({"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}, part)
+    with (
+        whole(path) as part,
+        part.open("wb") as file,
+    ):  # given a path, torch would write its name into the file
+        torch.save({"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}, file)

@@ -146,7 +146,7 @@ def test_a_rate_that_is_too_high_stops_the_training(photos, tmp_path):
 
 def test_poisoned_boxes_stop_it_at_their_batch(photos, tmp_path):
     boxes = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1))
-    boxes[2] = [0.1, 0.1, np.inf, 0.8]
+    boxes[2] = [1.1, 0.1, 1.3, 0.8]  # no width is left of it at the picture's edge
     with pytest.raises(DivergedError) as error:
         learn(tmp_path, photos, boxes, iterations=50)
     shown = str(error.value).split("(images ")[1].split(")")[0]
@@ -209,6 +209,5 @@ def test_the_environment_does_not_change_the_weights(threads, photos, tmp_path):
         environment = {**os.environ, "OMP_NUM_THREADS": around, "MKL_NUM_THREADS": around}
         words = [sys.executable, "-c", ALONE, photos, tmp_path / around, threads]
         subprocess.run([*map(str, words)], env={**environment, "PYTHONPATH": str(root)}, check=True)
-        state = read_state(tmp_path / around / "weights.pth")
-        hashes.add(hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest())
+        hashes.add(hashlib.sha256((tmp_path / around / "weights.pth").read_bytes()).hexdigest())
     assert len(hashes) == 1

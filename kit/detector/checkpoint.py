@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kit.detector.allowed import allowed
 from kit.detector.names import PICKLE, ZIP
-from kit.errors import FileFault, KitError
+from kit.errors import FileFault
 from kit.files import whole
 
 State = dict[str, Tensor]
@@ -100,11 +100,12 @@ def names_in(checkpoint: Mapping[str, Any], path: Path) -> tuple[str, ...] | Non
 
 def write_state(path: Path, state: State, classes: Sequence[str]) -> None:
     """Write weights with the names of their classes, loadable under torch's weights_only default."""
-    with whole(path) as part:
-        try:
-            torch.save({"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}, part)
-        except RuntimeError as error:  # torch's own writer: a full disk
-            raise KitError(f"{path}: cannot be written ({_first_line(error)})") from None
+    content = {"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}
+    with (
+        whole(path) as part,
+        part.open("wb") as file,
+    ):  # given a path, torch would write its name into the file
+        torch.save(content, file)
 
 
 def _head(path: Path) -> bytes:

@@ -29,7 +29,7 @@ def diverged(name: str, problem: str, place: str, images: Sequence[str], setting
     )
     batch = f" (images {shown})" if images else ""
     return DivergedError(
-        f"{name}: {problem} at {place}{batch}; nothing of it is kept",
+        f"{name}: {problem} at {place}{batch}; the training is stopped",
         f"lower {settings}, and look at the boxes of these images",
     )
 
@@ -80,7 +80,7 @@ class Watch:
     def _problem(self, runner: Any, done: int, losses: Mapping[str, Tensor]) -> str | None:
         if not math.isfinite(_last(runner, "loss")):
             parts = {name: float(value) for name, value in losses.items()}
-            name = next((n for n, v in parts.items() if not math.isfinite(v)), "loss")
+            name = next((n for n, v in parts.items() if n != "loss" and not math.isfinite(v)), "loss")
             return f"{name} is {parts[name]}"
         if self.gradient and not math.isfinite(_last(runner, "grad_norm")):
             return f"the gradient is {_last(runner, 'grad_norm')}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kit.errors import KitError
 
+GONE = "not there"  # why a photo is left out
 ENDING = ".jpg"
 ENDINGS = (ENDING, ".jpeg", ".JPG", ".JPEG")
 SPREAD = 2  # characters of the id that name the folder: 256 folders for Open Images' ids

@@ -21,6 +21,11 @@ def printable(text: str, longest: int = LONGEST) -> str:
     return f"{text[:half]} ... {text[-half:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 class KitError(Exception):
     """A user's error, shown as one line; the command line ends with exit code 2.
 

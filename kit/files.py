@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from kit.errors import FileFault, KitError
+from kit.errors import FileFault, KitError, first_line
 
 T = TypeVar("T")
 DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
@@ -89,7 +89,7 @@ def _why(path: Path, error: Exception) -> str:
     with suppress(OSError):
         if shutil.disk_usage(path.parent).free < LEAST_FREE:
             return "No space left on device"
-    return str(error).splitlines()[0]
+    return first_line(error)
 
 
 def sync(path: Path) -> None:
@@ -163,14 +163,30 @@ def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:
     except FileNotFoundError:
         raise FileFault(path, "no such file", hint=hint) from None
     except (OSError, *DAMAGE) as error:
-        why = (isinstance(error, OSError) and error.strerror) or _first_line(error)
+        why = (isinstance(error, OSError) and error.strerror) or first_line(error)
         with suppress(OSError):
             why = why if path.stat().st_size else "empty"
         raise FileFault(path, f"not {what} ({why})", hint=hint) from None
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+def read_text(path: Path, what: str, largest: int, hint: str = "") -> str:
+    """The text of a file of at most so many bytes. Raises FileFault: not `what`, and why; hint: what to do."""
+    try:
+        if path.is_dir():
+            raise FileFault(path, f"a folder, not {what}", hint=hint)
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+        if len(data) > largest:
+            raise FileFault(path, f"larger than {largest >> 10} kB: not {what}", hint=hint)
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise FileFault(path, "no such file", hint=hint) from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FileFault(path, f"not UTF-8 text, so not {what}", line=line, hint=hint) from None
+    except (OSError, ValueError) as error:  # ValueError: no path can be so
+        why = getattr(error, "strerror", None) or str(error)
+        raise FileFault(path, f"cannot be read ({why})", hint=hint) from None
 
 
 def read_json(path: Path, kind: type[T], hint: str = "") -> T:

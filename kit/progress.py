@@ -19,7 +19,7 @@ class Line:
     """One line for work of `total` steps; it keeps the stderr it was made with."""
 
     def __init__(self, total: int, text: str) -> None:
-        self.total, self.text = total, text
+        self.total, self.text = total, printable(text)
         self.out = sys.stderr
         self.done = self.first = 0
         self.start = self.last = time.monotonic()
@@ -33,7 +33,7 @@ class Line:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
             self.live = Progress(*columns, console=Console(file=self.out), transient=True)
             self.live.add_task(self.text, total=self.total, completed=done)
             self.live.start()

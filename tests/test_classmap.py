@@ -94,14 +94,14 @@ FAULTS = [
     (lambda t: "classes: {Cat: cat}", "line 1: Cat is not a table"),
     (lambda t: "classes: {Cat: {basis: x}}", "line 1: Cat has no source"),
     (lambda t: "classes: {Cat: {source: [cat]}}", "line 1: the source of Cat is not a name"),
-    (lambda t: t + "  Cat:\n    source: dog\n", r"line \d{3}: Cat is there twice"),
+    (lambda t: t + "  Cat:\n    source: dog\n", r"line \d{3}: not a class map: the key Cat is there twice"),
     (lambda t: t.replace("source: cat\n", "source: catt\n"), r"line \d+: Cat: .* 'catt'; did you mean cat\?"),
     (lambda t: re.sub("source: .*", "source: null", t), "0 of 57 classes have a source"),
-    (lambda t: "a: &a [1]\nb: [*a, *a]\n", "line 2: an alias"),
-    (lambda t: "[" * 100_000, "line 1: not a class map: tables inside tables"),
-    (lambda t: "x" * 2_000_000, "not a class map: 2000000 characters"),
-    (lambda t: "a: \x07", "not a class map: not YAML"),
-    (lambda t: "? [a]\n: b\n", "line 1: a key is not a word"),
+    (lambda t: "a: &a [1]\nb: [*a, *a]\n", "it has no classes"),
+    (lambda t: "[" * 100_000, "not a class map: more than 32 tables or lists"),
+    (lambda t: "x" * 2_000_000, "larger than 1024 kB: not a class map"),
+    (lambda t: "a: \x07", r"line 1: not a class map: not YAML \(the character"),
+    (lambda t: "? [a]\n: b\n", "line 1: not a class map: a key that is a list"),
 ]
 
 
@@ -120,7 +120,9 @@ def test_a_map_that_is_no_text(tmp_path, kind):
         path.mkdir()
     elif kind == "binary":
         path.write_bytes(b"\xff\xfe\0")
-    message = {"folder": "cannot be read", "binary": "not UTF-8 text", "none": "no such file"}[kind]
+    message = {"folder": "a folder, not a class map", "binary": "not UTF-8 text", "none": "no such file"}[
+        kind
+    ]
     with pytest.raises(KitError, match=message):
         read_class_map(path, source_names("coco"))
 

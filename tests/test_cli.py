@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from kit import __version__
-from tests.conftest import TINY
+from tests.conftest import FEW, TINY
 from tests.paths import OPENIMAGES, needs_openimages
 
 SET = [word for override in TINY for word in ("--set", override)]
@@ -23,32 +23,42 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+GONE = """
+import sys
+class Gone:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {'torch', 'xgboost', 'mmdet', 'pandas', 'numba', 'kaggle', 'scipy', 'cv2'}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Gone())
+from kit.cli import main
+main()
+"""
+
+
+def without_model_libraries(folder, *words):
+    """What the command prints where torch, cv2, xgboost, pandas and mmdet cannot be imported."""
+    command = [sys.executable, "-c", GONE, *map(str, words)]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
 def test_scoring_files_needs_no_model_library(tmp_path):
-    """The metric and the submission tools run where torch, xgboost, pandas and mmdet cannot be imported."""
-    code = (
-        "import sys\n"
-        "class Gone:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in {'torch', 'xgboost', 'mmdet', 'pandas', 'numba', 'kaggle', 'scipy'}:\n"
-        "            raise ModuleNotFoundError(name)\n"
-        "sys.meta_path.insert(0, Gone())\n"
-        "from kit.cli import main\n"
-        "main()\n"
-    )
     header = "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel"
     row = "a,/m/04yx4,/m/0342h,0.1,0.5,0.2,0.9,0.3,0.4,0.5,0.6,plays"
     (tmp_path / "t.csv").write_text(f"{header}\n{row}\n")
     (tmp_path / "p.csv").write_text(f"{header},Score\n{row},0.5\n")
     words = ["score", "relations", "--truth", "t.csv", "--predictions", "p.csv", "--json", "--analysis"]
-    run = subprocess.run(
-        [sys.executable, "-c", code, *words, "--resamples", "5"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout)["final_score"] == pytest.approx(1)
+    result = without_model_libraries(tmp_path, *words, "--resamples", 5)
+    assert result["final_score"] == pytest.approx(1)
+
+
+def test_a_dry_run_needs_no_model_library(copied, tiny):
+    settings = [w for s in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", s)]
+    words = ["train", "all", "--dry-run", "--json", "--run", copied.path, *settings]
+    found = {row["stage"]: row["state"] for row in without_model_libraries(tiny, *words)}
+    assert found["detector-hrnet"] == "finished"
+    assert found["detect-val-hrnet"] == found["visual"] == "to do"
 
 
 def test_python_m_kit_is_the_same():
@@ -96,7 +106,7 @@ def test_the_main_job(kit, tiny, tmp_path):
     code, out, err = kit("submit", "--check", sent, *SET)
     assert code == 2
     assert "RelationshipLabel unknown" in out
-    assert "kinds of faults" in err
+    assert "1 kind of faults; mend them" in err
 
 
 def test_download_builds_the_mini_challenge_once(kit, tmp_path, monkeypatch):

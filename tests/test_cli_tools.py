@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from kit.detector.classmap import source_names
 from kit.tables.official import read_detections
 from kit.vocabulary import vocabulary
 from tests.conftest import TINY
+from tests.heads import small
 from tests.paths import GOLDEN, needs_golden
-from tests.test_transfer import small
 
 SET = [word for override in TINY for word in ("--set", override)]
 
@@ -101,6 +102,18 @@ def test_predictions_that_cannot_count_are_told_and_scored_as_published(kit, tmp
     ]
     code, _, err = kit(*words, "--truth", "./truth.csv")
     assert (code, err) == (2, "kit: --truth: truth.csv is given twice; give every file once\n")
+
+
+def test_a_file_of_an_odd_name_is_shown_as_it_is(kit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header = "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel"
+    row = "a,/m/04yx4,/m/0342h,0.1,0.5,0.2,0.9,0.3,0.4,0.5,0.6,plays"
+    Path("t.csv").write_text(f"{header}\n{row}\n")
+    name = "p[red][x\x1b[31m].csv"
+    Path(name).write_text(f"{header},Score\n{row},0.5\n")
+    code, out, _ = kit("score", "relations", "--truth", "t.csv", "--predictions", name)
+    assert code == 0
+    assert out.splitlines()[0].strip() == r"p[red][x\x1b[31m].csv"
 
 
 def test_score_tables_and_analysis(kit, tiny):

@@ -14,7 +14,6 @@ from PIL import Image
 from kit.config import Decoding
 from kit.data import jpeg
 from kit.data.decode import (
-    GONE,
     NO_PICTURE,
     UnreadableError,
     decode,
@@ -23,6 +22,7 @@ from kit.data.decode import (
     read_picture,
     resized,
 )
+from kit.data.photos import GONE
 from kit.download.jpeg import is_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)

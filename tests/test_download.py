@@ -161,7 +161,12 @@ def test_an_id_that_leads_elsewhere_is_refused(kit, published, options, tmp_path
     published.files[SAMPLE] = b"ImageId,PredictionString\n../../evil,\n"
     code, _, err = kit("download", "test", *options)
     assert code == 1
-    assert "photos test: data.test: image id '../../evil' cannot be a photo's name" in err
+    assert "VRD_sample_submission.csv, line 2, column ImageId: '../../evil' cannot be an image's id" in err
+    name = "/challenge-2019-validation-vrd.csv"
+    published.files[name] = published.files[name].replace(b"\n", b"\n../", 2)
+    code, _, err = kit("download", *options)
+    assert code == 1
+    assert "photos val: data.val: image id '../" in err
 
 
 def test_a_wrong_name_is_told_before_anything_is_got(kit, published, options):

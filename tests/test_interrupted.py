@@ -71,7 +71,7 @@ def test_a_full_disk_is_one_line_a_file(server, tmp_path, kit):
 
 def test_a_full_disk_is_one_line_for_photos(server, tmp_path, kit, monkeypatch):
     from kit.download import shelf
-    from tests.test_photos import jpeg
+    from tests.jpegs import jpeg
 
     def full(path, data):
         raise OSError(122, "Disk quota exceeded")

@@ -7,7 +7,7 @@ from kit.data.decode import decode
 from kit.data.jpeg import orientation, with_orientation
 from kit.download.fault import FetchError
 from kit.download.jpeg import is_picture, scaled, whole_jpeg
-from tests.test_photos import jpeg
+from tests.jpegs import jpeg
 
 
 def test_what_is_a_whole_jpeg():

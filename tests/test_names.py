@@ -75,6 +75,11 @@ def test_a_word_of_yaml_stays_a_word(tmp_path):
     assert read_names(tmp_path / "names.yml") == ("no", "2024-01-01", "1e3", "true")
 
 
+def test_an_alias_of_yaml_stands_for_its_word(tmp_path):
+    (tmp_path / "names.yaml").write_text("a: &all [person, traffic light, Formula 1]\nnames: *all\n")
+    assert read_names(tmp_path / "names.yaml") == NAMES
+
+
 def test_numbers_that_are_part_of_names_stay(tmp_path):
     for names in (
         ["Formula 1", "Formula 2"],
@@ -108,7 +113,7 @@ FAULTS = [
     ('{"a": "cat"}', "a table without class names"),
     ("[" * 100_000, "not a file of class names: "),
     ('{"a":' * 100_000, "not a file of class names: "),
-    ("[&a [x], *a]", "line 1: an alias"),
+    ("[&a [x], *a]", "entry 1 has no name"),
     ("[" + "9" * 10_000 + "]", "not a file of class names: not readable as JSON"),
     ("cat\n" + "x" * 300, "line 2: not a class name: 'xxx"),
     ("cat\ndo\x1b[1mg\n", r"line 2: not a class name: 'do\\x1b"),
@@ -133,11 +138,11 @@ def test_bytes_folders_and_files_that_are_too_large(tmp_path):
     with (tmp_path / "c.txt").open("wb") as file:
         file.truncate(100 << 20)
     for name, message in [
-        ("a.txt", "line 2: not a file of class names: not UTF-8 text"),
+        ("a.txt", "line 2: not UTF-8 text, so not a file of class names"),
         ("b.json", "line 1: not JSON"),
-        ("c.txt", "not a file of class names: 100 MB"),
+        ("c.txt", "larger than 65536 kB: not a file of class names"),
         ("none.txt", "no such file; give coco"),
-        ("", "cannot be read"),
+        ("", "a folder, not a file of class names"),
     ]:
         with pytest.raises(FileFault, match=message):
             read_names(tmp_path / name)

@@ -196,7 +196,7 @@ OUTSIDE = [
     (f"a\0,{MAN},0.1,0.5,0.1,0.2,0", r"line 3, column ImageID: 'a\x00' cannot be an image's id"),
     (
         f"{'a' * 300},{MAN},0.1,0.5,0.1,0.2,0",
-        "line 3, column ImageID: an image id of 300 bytes (at most 251)",
+        "line 3, column ImageID: an image id of 300 bytes (at most 250)",
     ),
     (f",{MAN},0.1,0.5,0.1,0.2,0", "line 3, column ImageID: empty where an image id belongs"),
 ]

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from kit.data.photos import is_photo_name, list_photos, photo_names, photo_path, photo_place
+from kit.data.photos import list_photos, photo_names, photo_path, photo_place
 from kit.errors import KitError
+from kit.tables.image_name import is_image_name
 
 FILES = {
     "ab01": "ab01.jpg",
@@ -16,7 +17,7 @@ FILES = {
     "ab08": "ab/ab08.jpeg",
     "a.b": "a.b.jpg",
 }
-BAD = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "x" * 300, "é" * 130, ".hidden"]
+BAD = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "x" * 300, "é" * 130, ".hidden", "a\\b", "a\x1b"]
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_photo_that_went_since_has_no_size(folder):
 
 @pytest.mark.parametrize("name", BAD)
 def test_names_that_no_photo_can_have(folder, name):
-    assert not is_photo_name(name)
+    assert not is_image_name(name)
     assert name not in list_photos(folder)
     for function in (photo_place, photo_path):
         with pytest.raises(KitError, match="no photo can have this name"):
@@ -83,5 +84,5 @@ def test_names_that_no_photo_can_have(folder, name):
 
 @pytest.mark.parametrize("name", ["a", "ab01", "é", "x" * 250, "a b", "a.jpg", "..x"[2:]])
 def test_names_that_a_photo_can_have(tmp_path, name):
-    assert is_photo_name(name)
+    assert is_image_name(name)
     assert photo_path(tmp_path, name).parent.parent == tmp_path

@@ -1,9 +1,7 @@
 """Many photos from a server that has not all of them, and sends some of them badly."""
 
 import asyncio
-import io
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,15 +11,9 @@ from kit.download.photos import DOUBTFUL, Album, fetch_photos
 from kit.errors import KitError
 from kit.patience import Patience
 from tests.badserver import serving
+from tests.jpegs import jpeg
 
 HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.01)
-
-
-def jpeg(i, size=(64, 48)):
-    file = io.BytesIO()
-    pixels = np.random.default_rng(i).integers(0, 255, (size[1], size[0], 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(file, "JPEG")
-    return file.getvalue()
 
 
 NAMES = [f"{i:016x}" for i in range(40)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kit.data.decode import GONE
+from kit.data.photos import GONE
 from kit.detector.pictures import (
     labelled_pictures,
     left_out,

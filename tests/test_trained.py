@@ -11,7 +11,7 @@ from kit.detector.classmap import source_names
 from kit.detector.trained import own_names, read_trained
 from kit.detector.transfer import head_classes, resized, transfer_weights
 from kit.errors import KitError
-from tests.test_transfer import small, without
+from tests.heads import small, without
 
 COCO = source_names("coco")
 ODD = {**small(3), **{f"tail.{name}": tensor for name, tensor in small(4).items()}}

@@ -8,6 +8,7 @@ from kit.detector.ops import install_ops
 from kit.detector.transfer import resized, transfer_weights
 from kit.errors import KitError
 from kit.vocabulary import vocabulary
+from tests.heads import small, without
 
 CLASSES = vocabulary().names[:57]
 WIDTH = 8
@@ -129,19 +130,6 @@ def test_every_row_of_the_new_heads_equals_its_source_row(family, classes, agnos
     assert report.unused == []
 
 
-def small(classes, agnostic=True, seed=0, width=3):
-    """A head's tensors alone, for the corner cases."""
-    g = torch.Generator().manual_seed(seed)
-    rows = 4 if agnostic else 4 * classes
-    return {
-        "backbone.conv.weight": torch.randn(2, 2, generator=g),
-        "head.fc_cls.weight": torch.randn(classes + 1, width, generator=g),
-        "head.fc_cls.bias": torch.randn(classes + 1, generator=g),
-        "head.fc_reg.weight": torch.randn(rows, width, generator=g),
-        "head.fc_reg.bias": torch.randn(rows, generator=g),
-    }
-
-
 def test_one_regression_for_all_serves_every_class_but_not_the_other_way():
     mapped = np.array([1, -1])
     state, _ = transfer_weights(small(3, True), small(2, False, seed=1), mapped)
@@ -158,10 +146,6 @@ def test_several_classes_may_take_one_source_class_and_the_source_stays_untouche
     assert torch.equal(state["head.fc_cls.weight"][0], state["head.fc_cls.weight"][1])
     state["backbone.conv.weight"].zero_()
     assert all(torch.equal(source[name], before[name]) for name in source)
-
-
-def without(state, name):
-    return {n: t for n, t in state.items() if n != name}
 
 
 REFUSED = [

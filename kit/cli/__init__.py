@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from kit.errors import KitError, printable
+from kit.errors import KitError, first_line, printable
 
 TRACEBACK = "KIT_TRACEBACK"  # environment: show where an unforeseen error comes from
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of files, `kit.files.writing` tells
@@ -92,7 +92,7 @@ def _told(error: Exception) -> str | None:
     if type(error).__name__ == "Abort":  # the parser's word for an input that ended at a question
         return "nothing was done: the question was not answered"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _no_memory(error):
-        return f"out of memory ({_first_line(error)}); close other programs, or lower batch, workers or shard"
+        return f"out of memory ({first_line(error)}); close other programs, or lower batch, workers or shard"
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{error.filename}: " if error.filename else "stdout: " if error.errno in FULL else ""
         return f"{place}{error.strerror or errno.errorcode.get(error.errno, 'failed')}"
@@ -101,10 +101,6 @@ def _told(error: Exception) -> str | None:
 
 def _no_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _fail(text: str) -> int:

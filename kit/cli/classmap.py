@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kit.cli.options import Json
+from kit.errors import printable
 
 
 def classmap(
@@ -35,4 +36,4 @@ def classmap(
         return
     rows = [(m.name, m.source or "-", m.basis) for m in matches]
     typer.echo(show.table(f"From {source}", ("class", "source", "basis"), rows), nl=False)
-    typer.echo(f"{found} of {len(matches)} classes matched" + (f" -> {out}" if out else ""))
+    typer.echo(printable(f"{found} of {len(matches)} classes matched" + (f" -> {out}" if out else "")))

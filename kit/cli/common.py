@@ -10,7 +10,7 @@ import typer
 
 from kit import threads
 from kit.config import load_config
-from kit.errors import KitError
+from kit.errors import KitError, printable
 from kit.files import json_text
 from kit.run import Run
 
@@ -44,7 +44,7 @@ def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> Non
         return
     shown = {key: value for key, value in record["metrics"].items() if not _nested(value)}
     figures = ", ".join(f"{key.replace('_', ' ')} {_plain(v)}" for key, v in shown.items())
-    typer.echo(f"{name}: {figures} ({record['seconds']:.1f} s) -> {path}")
+    typer.echo(f"{name}: {figures} ({record['seconds']:.1f} s) -> {printable(str(path))}")
 
 
 def _nested(value: Any) -> bool:

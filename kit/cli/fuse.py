@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Split
+from kit.errors import KitError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +59,6 @@ def fuse(
 
     With --split the models' weights are chosen by validation mAP; detector.fusion holds the settings.
     """
-    from kit.errors import KitError
-
     if (split is None) == (not files):
         raise KitError("give either --split or detection files")
     _refuse_other(context, OF_A_RUN if files else OF_FILES, "detection files" if files else "--split")
@@ -80,8 +79,6 @@ def fuse(
 
 def _refuse_other(context: typer.Context, names: Sequence[str], given: str) -> None:
     """Options of the one form have no part in the other."""
-    from kit.errors import KitError
-
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
@@ -99,7 +96,6 @@ def _fuse_files(
     conf_type: ConfType,
     json: bool,
 ) -> None:
-    from kit.errors import KitError
     from kit.files import json_text
     from kit.fusion.wbf import check_settings, fuse_detections, weights_of
     from kit.tables.official import read_detections
@@ -128,12 +124,11 @@ def _fuse_files(
             )
         )
         return
-    typer.echo(f"{total:,} boxes of {len(files)} files -> {len(fused):,} in {out}")
+    typer.echo(printable(f"{total:,} boxes of {len(files)} files -> {len(fused):,} in {out}"))
 
 
 def _check_paths(files: list[Path], out: Path) -> None:
     """The output replaces no input; a file that is given twice is told, for it counts twice."""
-    from kit.errors import KitError
     from kit.progress import notice
 
     for i, file in enumerate(files):
@@ -155,7 +150,6 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
 
     Raises KitError where a file shares no image with any other.
     """
-    from kit.errors import KitError
     from kit.progress import notice
     from kit.tables.image_ids import images_of, share, shown, unmatched
 

@@ -21,7 +21,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    grid = Table(title=Text(printable(title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for i, name in enumerate(columns):
         numbers = any(isinstance(row[i], (int, float)) for row in rows)
         grid.add_column(name, justify="right" if numbers else "left", no_wrap=True)
@@ -56,8 +56,8 @@ def scores(title: str, result: Scores) -> str:
 def report(result: Report) -> str:
     """What the submission checker found."""
     text = (
-        f"{result.path}: {result.predictions:,} predictions for {result.filled:,} of {result.images:,} images, "
-        f"{result.bytes:,} bytes: {'no fault' if result.ok else 'faults'}\n"
+        f"{printable(str(result.path))}: {result.predictions:,} predictions for {result.filled:,} of "
+        f"{result.images:,} images, {result.bytes:,} bytes: {'no fault' if result.ok else 'faults'}\n"
     )
     rows = [
         (fault.kind, fault.count, "takes it" if fault.taken else "", fault.first) for fault in result.faults

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli.options import Force, Json, Overrides, RunFolder, Scorer
+from kit.errors import KitError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,6 @@ def submit(
     from json import dumps
 
     from kit.cli import show
-    from kit.errors import KitError
     from kit.files import json_text
 
     if check is not None and file is not None:
@@ -79,12 +79,11 @@ def submit(
         if record.state == "error":
             raise KitError(f"Kaggle refused {path}: {record.error}", "mend it and send it anew")
     elif check is None and not json:
-        typer.echo(f"would send {path} ({report.bytes:,} bytes)")
+        typer.echo(printable(f"would send {path} ({report.bytes:,} bytes)"))
 
 
 def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
     """Faults stop the sending, but for those that the metric takes where the user says so."""
-    from kit.errors import KitError
     from kit.progress import notice
 
     count = len(report.faults)
@@ -116,7 +115,6 @@ def _can_send(run: Run) -> None:
     """What stands in the way of sending, told before hours of prediction. Raises KitError."""
     from importlib.util import find_spec
 
-    from kit.errors import KitError
     from kit.kaggle.credentials import open_to_others, sources
     from kit.kaggle.faults import no_credentials
     from kit.progress import notice
@@ -144,7 +142,6 @@ def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Pat
 
 def _ids(run: Run) -> Sequence[str]:
     """The test images. Raises KitError where the list is not there: outside a run --ids gives it."""
-    from kit.errors import KitError
     from kit.stages.splits import split_ids
 
     listed = run.config.data.test.ids
@@ -155,7 +152,6 @@ def _ids(run: Run) -> Sequence[str]:
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
-    from kit.errors import KitError
     from kit.kaggle.books import listing, sent_before, settle, update
     from kit.kaggle.client import Client
     from kit.kaggle.records import OPEN, alone, new_record, read_records
@@ -199,7 +195,6 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
 
 def _wait(client: Client, record: Record, folder: Path, longest: float) -> None:
     """Wait for the score; the submission is sent, whatever happens here."""
-    from kit.errors import KitError
     from kit.kaggle.send import wait_for_score
     from kit.progress import notice
 
@@ -215,7 +210,6 @@ def _may_send(
 ) -> None:
     """Show what would be sent and ask. Raises KitError where it shall not be sent."""
     from kit.cli import show
-    from kit.errors import KitError
 
     left = client.remaining()
     typer.echo(show.to_send(record, left), err=True, nl=False)
@@ -233,8 +227,6 @@ def _may_send(
 def _ask(question: str, instead: str) -> None:
     """Go on only with a yes."""
     import sys
-
-    from kit.errors import KitError
 
     typer.echo(f"{question} [y/N] ", err=True, nl=False)
     answer = sys.stdin.readline()

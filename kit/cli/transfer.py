@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kit.cli.options import Json
+from kit.errors import printable
 
 
 def transfer(
@@ -45,5 +46,5 @@ def transfer(
         typer.echo(f"{name}: {copied} rows copied, {fresh} initialised")
     typer.echo(
         f"{len(report.copied)} other tensors copied; {int((mapped >= 0).sum())} of {len(mapped)} classes "
-        f"have a source class -> {out}"
+        f"have a source class -> {printable(str(out))}"
     )

@@ -13,8 +13,8 @@ from kit.config.base import Model, Seed
 from kit.config.data import Data
 from kit.config.detector import Attribute, Detector
 from kit.config.relation import Relation
-from kit.config.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
 from kit.errors import FileFault, KitError, printable
+from kit.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
 
 
 class Submission(Model):

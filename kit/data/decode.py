@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from kit.config import Decoding
 from kit.data import jpeg
+from kit.data.photos import GONE
 
 Pixels = NDArray[np.uint8]
-GONE, NO_PICTURE = "not there", "not readable as a picture"
+NO_PICTURE = "not readable as a picture"
 BYTES = 8  # of a pixel at the most: 16 bits, four channels
 FORMATS = ("PNG", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")  # whose headers Pillow reads
 

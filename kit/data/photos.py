@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.errors import KitError
+from kit.tables.image_name import is_image_name
 
+GONE = "not there"  # why a photo is left out
 ENDING = ".jpg"
 ENDINGS = (ENDING, ".jpeg", ".JPG", ".JPEG")
 SPREAD = 2  # characters of the id that name the folder: 256 folders for Open Images' ids
-LONGEST = 255  # bytes of a file's name
 ARCHIVES = re.compile(r"train_[0-9a-f]")  # folders that the training set's archives unpack into
 
 Place = tuple[str, str]  # folder below the photos' folder ("" for itself), ending
@@ -96,19 +97,12 @@ def _may_hold(directory: str) -> bool:
     return spread or ARCHIVES.fullmatch(directory) is not None
 
 
-def is_photo_name(name: str) -> bool:
-    """Whether an id can be a file's name: no path, nothing hidden, not too long."""
-    if not name or name.startswith(".") or "/" in name or os.sep in name or "\0" in name:
-        return False
-    return len(f"{name}{ENDINGS[-1]}".encode(errors="replace")) <= LONGEST
-
-
 def photo_place(folder: Path, name: str) -> Path:
     """Where `kit download` puts a photo: `folder/ab/abcd.jpg`. Millions in one folder would be slow to list.
 
     Raises KitError for an id that no file can have.
     """
-    if not is_photo_name(name):
+    if not is_image_name(name):
         raise KitError(f"{name}: no photo can have this name")
     return folder / name[:SPREAD] / f"{name}{ENDING}"
 

@@ -198,7 +198,3 @@ def _finite(tensor: Tensor) -> bool:
 
 def _first(names: Sequence[str]) -> str:
     return f"it holds {names[0]}" if names else "it holds nothing"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -21,10 +21,10 @@ import yaml
 from numpy.typing import NDArray
 
 from kit.detector.names import is_checkpoint, read_names
-from kit.detector.yamlnodes import compose, line_of, table
 from kit.errors import FileFault, KitError
-from kit.files import write_text
+from kit.files import read_text, write_text
 from kit.vocabulary import vocabulary
+from kit.yamlfile import NAMES, compose_names, entries, is_null, line_of
 
 COCO = "coco"
 NOTHING = "no counterpart"
@@ -117,28 +117,20 @@ def read_class_map(path: Path, source: Sequence[str]) -> NDArray[np.int64]:
 
 def _wanted(path: Path) -> dict[str, tuple[str | None, int]]:
     """The source name of every class in a map file, and its line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise FileFault(path, "no such file", hint=MAKE_ONE) from None
-    except UnicodeDecodeError:
-        raise FileFault(path, f"not {MAP}: not UTF-8 text", hint=MAKE_ONE) from None
-    except (OSError, ValueError) as error:
-        raise FileFault(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    top = table(path, compose(path, text, MAP), "the file")
+    text = read_text(path, MAP, NAMES.size, MAKE_ONE)
+    top = entries(path, compose_names(path, text, MAP), "the file")
     if "classes" not in top:
         raise FileFault(path, f"not {MAP}: it has no classes", hint=MAKE_ONE)
     wanted = {}
-    for name, node in table(path, top["classes"], "classes").items():
-        entry = table(path, node, name)
+    for name, node in entries(path, top["classes"], "classes").items():
+        entry = entries(path, node, name)
         chosen = entry.get("source")
         if not isinstance(chosen, yaml.ScalarNode):
             problem = f"{name} has no source" if chosen is None else f"the source of {name} is not a name"
             raise FileFault(
                 path, problem, line=line_of(chosen or node), hint="write source: NAME or source: null"
             )
-        none = chosen.tag == "tag:yaml.org,2002:null"
-        wanted[name] = (None if none else str(chosen.value), line_of(chosen))
+        wanted[name] = (None if is_null(chosen) else str(chosen.value), line_of(chosen))
     return wanted
 
 

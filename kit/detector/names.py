@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kit.detector.yamlnodes import compose, plain
 from kit.errors import FileFault
+from kit.files import read_text
+from kit.yamlfile import compose_names, words
 
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".bin")
 ZIP, PICKLE = b"PK", b"\x80"  # the first bytes of what torch.save writes, today and before
@@ -29,6 +30,7 @@ SEPARATORS = " \t:=,;"
 NUMBER_FIRST = re.compile(rf"(\d{{1,9}})([{SEPARATORS}]+)(?=\S)")
 ITEM = re.compile(r"\bitem\s*\{([^{}]*)\}")
 FIELD = re.compile(r"\b(\w+)\s*:\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,]+))")
+KIND = "a file of class names"
 HINT = "give a name a line, in the order of the weights"
 
 
@@ -76,21 +78,11 @@ def background(names: Sequence[str]) -> int | None:
 
 
 def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            size = path.stat().st_size >> 20
-            raise FileFault(path, f"not a file of class names: {size} MB", hint="give the names alone")
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise FileFault(path, "no such file", hint="give coco, a names file or a checkpoint") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise FileFault(path, "not a file of class names: not UTF-8 text", line=line, hint=HINT) from None
-    except (OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or str(error)
-        raise FileFault(path, f"cannot be read ({problem})", hint=HINT) from None
+    if not path.exists():
+        raise FileFault(path, "no such file", hint="give coco, a names file or a checkpoint")
+    text = read_text(path, KIND, MOST_BYTES, HINT)
     if "\0" in text:
-        raise FileFault(path, "not a file of class names: it holds bytes of zero", hint=HINT)
+        raise FileFault(path, f"not {KIND}: it holds bytes of zero", hint=HINT)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -99,7 +91,7 @@ def _entries(path: Path, text: str) -> Iterator[Entry]:
     if path.suffix.lower() == ".json" or (start and start in "[{"):
         yield from _of_value(path, _structured(path, text))
     elif path.suffix.lower() in (".yaml", ".yml"):
-        yield from _of_value(path, plain(path, compose(path, text, "a file of class names")))
+        yield from _of_value(path, words(compose_names(path, text, KIND)))
     elif items := list(ITEM.finditer(text)):
         for item in items:
             fields = {
@@ -123,11 +115,11 @@ def _structured(path: Path, text: str) -> object:
     except json.JSONDecodeError as error:
         if path.suffix.lower() == ".json":
             raise FileFault(path, f"not JSON ({error.msg})", line=error.lineno) from None
-        return plain(path, compose(path, text, "a file of class names"))
+        return words(compose_names(path, text, KIND))
     except KeyError as error:
         raise FileFault(path, f"{error.args[0]} is there twice") from None
     except (ValueError, RecursionError):
-        raise FileFault(path, "not a file of class names: not readable as JSON", hint=HINT) from None
+        raise FileFault(path, f"not {KIND}: not readable as JSON", hint=HINT) from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

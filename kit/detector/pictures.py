@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.data.decode import GONE
-from kit.data.photos import list_photos
+from kit.data.photos import GONE, list_photos
 from kit.errors import KitError
 from kit.files import reading, whole
 from kit.tables.schema import Boxes

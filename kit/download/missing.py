@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kit.data.photos import is_photo_name, photo_path
+from kit.data.photos import photo_path
 from kit.errors import KitError
 from kit.files import write_text
+from kit.tables.image_name import is_image_name
 
 MISSING = "missing.csv"
 HEADER = "ImageID,Reason\n"
@@ -35,7 +36,7 @@ def tidy_missing(folder: Path) -> None:
     path = folder / MISSING
     if not path.exists():
         return
-    rows = {name: why for name, why in _rows(folder).items() if is_photo_name(name)}
+    rows = {name: why for name, why in _rows(folder).items() if is_image_name(name)}
     left = {name: why for name, why in rows.items() if not photo_path(folder, name).exists()}
     write_text(path, HEADER + "".join(f"{n},{w}\n" for n, w in left.items()))
 

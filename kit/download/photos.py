@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from kit.address import below, is_address, shown
-from kit.data.photos import is_photo_name, photo_path
+from kit.data.photos import photo_path
 from kit.download.fault import FetchError
 from kit.download.jpeg import scaled, whole_jpeg
 from kit.download.missing import note_missing, read_missing, tidy_missing
@@ -22,6 +22,7 @@ from kit.download.web import Pace, Web, open_web, patiently, refuse
 from kit.errors import KitError
 from kit.patience import Patience
 from kit.progress import notice
+from kit.tables.image_name import is_image_name
 
 DOUBTFUL = 200  # photos in a row that are all gone: 0.7% of Open Images are
 LARGEST = 64 << 20  # bytes of a photo
@@ -66,6 +67,10 @@ class Album:
     folder: Path
     longest: int | None = None
     max_pixels: int | None = None
+
+    def address(self, name: str) -> str:
+        """Where a photo is fetched from."""
+        return below(self.url, f"{name}.jpg")
 
 
 async def fetch_photos(
@@ -141,7 +146,7 @@ class _Work:
         """Get one photo that is not there."""
         again = name in self.anew
         try:
-            if not is_photo_name(name):
+            if not is_image_name(name):
                 self.tally.fail(name, "no photo can have this name")
             elif name in self.known and not self.ask_again and not again:
                 self.tally.missing += 1
@@ -180,15 +185,14 @@ class _Work:
 
     async def _bytes(self, name: str) -> bytes:
         """A photo's bytes, checked to be a whole JPEG. Raises FetchError."""
-        url = self.album.url
-        if not is_address(url):
+        if not is_address(self.album.url):
             try:
-                return whole_jpeg(photo_path(Path(url), name).read_bytes())
+                return whole_jpeg(photo_path(Path(self.album.url), name).read_bytes())
             except OSError as error:
                 raise FetchError(f"{error.strerror}", gone=isinstance(error, FileNotFoundError)) from None
 
         async def attempt() -> bytes:
-            async with self.web.ask(below(url, f"{name}.jpg")) as response:
+            async with self.web.ask(self.album.address(name)) as response:
                 refuse(response)
                 return whole_jpeg(await body(response, self.patience.read))
 

@@ -20,7 +20,9 @@ from kit.tables.official import distinct_images, image_id_array, read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 
 What = Literal["annotations", "photos", "weights", "test", "all"]
-NAME = r"^[\w-]{1,200}$"  # an id: what can be a file's name everywhere
+IN_ADDRESS = (
+    r"^[\w-]{1,200}$"  # an id that stands in an address as it is (stricter than `kit.tables.image_name`)
+)
 FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "challenge2018"}
 
 
@@ -110,8 +112,8 @@ def _ids(config: Config, split: str, choice: Choice) -> pa.StringArray:
 
 
 def _safe(ids: pa.StringArray, split: str) -> pa.StringArray:
-    """The ids, where all can be names of files. Raises KitError."""
-    good = pc.fill_null(pc.match_substring_regex(ids, NAME), False)
+    """The ids, where all can be asked for by their names. Raises KitError."""
+    good = pc.fill_null(pc.match_substring_regex(ids, IN_ADDRESS), False)
     place = pc.index(good, False).as_py()
     if place >= 0:
         hint = "look at the file that names it"

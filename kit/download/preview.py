@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from kit.address import below, is_address
+from kit.address import is_address
 from kit.config import Config
 from kit.data.photos import photo_names, photo_path
 from kit.download.fault import FetchError
@@ -93,12 +93,11 @@ async def _look(web: Web, album: Album, names: Sequence[str]) -> tuple[float | N
     """Bytes of a photo and bytes a second, by a few of them."""
 
     async def one(name: str) -> int:
-        url = below(album.url, f"{name}.jpg")
-        if not is_address(url):
+        if not is_address(album.url):
             path = photo_path(Path(album.url), name)
             return path.stat().st_size if path.is_file() else 0
         try:
-            async with web.ask(url) as response:
+            async with web.ask(album.address(name)) as response:
                 return len(await body(response, web.patience.read)) if response.status == 200 else 0
         except (FetchError, aiohttp.ClientError, TimeoutError, OSError):
             return 0

@@ -10,9 +10,10 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from kit.data.photos import is_photo_name, photo_path
+from kit.data.photos import photo_path
 from kit.download.jpeg import is_picture
 from kit.errors import KitError
+from kit.tables.image_name import is_image_name
 
 DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was stored; the last row counts
 
@@ -41,7 +42,7 @@ def damaged(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     names: best in order, since the digests of one folder at a time are held.
     """
     known = lru_cache(maxsize=1)(_digests)
-    for name in filter(is_photo_name, names):
+    for name in filter(is_image_name, names):
         path = photo_path(folder, name)
         try:
             data = path.read_bytes()

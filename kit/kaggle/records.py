@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import hashlib
-import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import IO, Any, Literal
 
 from kit import __version__
 from kit.errors import KitError
-from kit.files import json_text
+from kit.files import write_json
 
 # uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, and whether it took the
 # submission is not known; failed: surely not submitted; pending, complete, error: submitted, as Kaggle says
@@ -68,20 +67,13 @@ class Record:
     def save(self, folder: Path) -> None:
         """Write the record, and be sure that it is on the disk."""
         path = folder / f"{self.id}.json"
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with part.open("w", encoding="utf-8") as file:
-                file.write(json_text(dataclasses.asdict(self)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _sync(folder)
-        except OSError as error:
+            write_json(path, dataclasses.asdict(self))
+        except KitError as error:
             hint = f"it was sent as {self.ref or 'yet unknown'}: look at Kaggle before sending it again"
             if self.state in ("uploading", "failed"):
                 hint = "nothing was sent"
-            raise KitError(f"{path}: cannot be written ({error.strerror})", hint) from None
+            raise KitError(error.message, hint) from None
 
 
 def new_record(competition: str, file: Path, message: str, **more: Any) -> Record:
@@ -171,11 +163,3 @@ def _taken(lock: IO[str]) -> bool:
 def stamp(moment: datetime | None = None) -> str:
     """A moment (default: now) as the records write it."""
     return (moment or datetime.now(UTC)).isoformat(timespec="seconds")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

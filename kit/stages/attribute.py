@@ -28,7 +28,6 @@ def attribute_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     from kit.detector.pictures import labelled_pictures
     from kit.detector.processes import join
     from kit.stages.shared import shared_stage
-    from kit.stages.training import split_validation, task_of, train_stage
 
     config, settings = run.config, run.config.attribute
     if name not in settings.models:
@@ -48,6 +47,8 @@ def attribute_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     join(config.detector)
     with shared_stage(run, own, made_from, force=force) as stage:
         if stage:
+            from kit.stages.training import split_validation, task_of, train_stage
+
             pictures = labelled_pictures(folder, _shown(config), ATTRIBUTES.classes)
             task = task_of(config, own, model, pictures, settings.training, settings.sampling_limit)
             start = composite_weights(model.architecture, base, config.seed, stage.path)

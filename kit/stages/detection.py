@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.config import Config
-from kit.data.decode import GONE
-from kit.data.photos import PhotoFolder, list_photos
+from kit.data.photos import GONE, PhotoFolder, list_photos
 from kit.progress import notice, track
 from kit.run import Run
 from kit.stages.family import OBJECTS, Family
@@ -31,9 +30,6 @@ def detect_stage(
     run: Run, split: SplitName, name: str, force: bool = False, family: Family = OBJECTS
 ) -> dict[str, Any]:
     """Detect in a split's pictures with one model, all views: stage `detect-SPLIT-NAME`, in shards."""
-    from kit.detector.inference import Timing
-    from kit.detector.pictures import record_skipped, tidy_skipped
-
     config, trained = run.config, f"{family.training}-{name}"
     settings, folder = config.detector.inference, picture_folder(config, split)
     weights = run.folder(trained) / "weights.pth"
@@ -50,6 +46,9 @@ def detect_stage(
     own = f"{family.detection}-{split}-{name}"
     with run.stage(own, made_from, force=force) as stage:
         if stage:
+            from kit.detector.inference import Timing
+            from kit.detector.pictures import record_skipped, tidy_skipped
+
             skipped, shards = stage.path / "skipped.csv", stage.path / SHARDS
             parts = [ids[i : i + settings.shard] for i in range(0, len(ids), settings.shard)]
             todo = [i for i in range(len(parts)) if not shard_path(shards, i).exists()]

@@ -24,7 +24,6 @@ def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     from kit.detector.pictures import labelled_pictures
     from kit.detector.processes import join
     from kit.stages.shared import shared_stage
-    from kit.stages.training import task_of, train_stage, validation
     from kit.tables.coco import read_instances
 
     config, model = run.config, detector_model(run.config, name)
@@ -47,6 +46,8 @@ def source_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     join(config.detector)
     with shared_stage(run, own, made_from, force=force) as stage:
         if stage:
+            from kit.stages.training import task_of, train_stage, validation
+
             boxes, classes = read_instances(source.annotations)
             pictures = labelled_pictures(source.images, boxes, classes)
             validate = None
@@ -68,7 +69,6 @@ def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     from kit.detector.pictures import labelled_pictures
     from kit.detector.processes import join
     from kit.stages.shared import shared_stage
-    from kit.stages.training import split_validation, task_of, train_stage
 
     config, model = run.config, detector_model(run.config, name)
     settings, folder = config.detector, picture_folder(config, "train")
@@ -93,6 +93,8 @@ def detector_stage(run: Run, name: str, force: bool = False) -> dict[str, Any]:
     join(settings)
     with shared_stage(run, own, made_from, force=force) as stage:
         if stage:
+            from kit.stages.training import split_validation, task_of, train_stage
+
             boxes = split_boxes(config.data.train, "train")
             pictures = labelled_pictures(folder, boxes, CLASSES)
             task = task_of(config, own, model, pictures, settings.training, settings.sampling_limit)

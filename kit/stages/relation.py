@@ -69,10 +69,6 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
 
 def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
     """Train the visual model on the training pictures: stage `visual`, after the detector it starts from."""
-    from kit.detector.checkpoint import read_state
-    from kit.detector.pictures import left_out, tidy_skipped
-    from kit.relation.visual_training import SKIPPED, pair_rows, train_visual
-
     config, name = run.config, visual_model(run.config)
     settings = config.relation.visual
     if settings is None:
@@ -84,6 +80,10 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
     made_from = run.key({**settings_of(config, "visual"), "images": images}, files, after=after)
     with run.stage("visual", made_from, force=force) as stage:
         if stage:
+            from kit.detector.checkpoint import read_state
+            from kit.detector.pictures import left_out, tidy_skipped
+            from kit.relation.visual_training import SKIPPED, pair_rows, train_visual
+
             split = training_tables(run, "train")
             examples, photos = pair_examples(split), list_photos(folder)
             shown = [split.objects.images[i] for i in np.unique(examples.candidates.image)]

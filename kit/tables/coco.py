@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from kit.boxes import OVERSHOOT
 from kit.errors import FileFault
+from kit.tables.image_name import is_image_name, why_bad
 from kit.tables.left_out import LeftOut
-from kit.tables.ranges import first_bad_id
 from kit.tables.schema import LABEL, Boxes
 from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
 
@@ -73,9 +73,10 @@ class _Images:
         """The images of a file. Raises FileFault."""
         number = _numbered(path, "image", records)
         names = [Path(_text(path, "image", i, record, "file_name")).stem for i, record in enumerate(records)]
-        if bad := first_bad_id(names):
-            i, problem = bad
-            raise FileFault(path, f"{_name('image', i, records[i])}: file_name: {problem}")
+        bad = next((i for i, name in enumerate(names) if not is_image_name(name)), None)
+        if bad is not None:
+            place = _name("image", bad, records[bad])
+            raise FileFault(path, f"{place}: file_name: {why_bad(names[bad])}")
         if len(set(names)) < len(names):
             first = {name: i for i, name in reversed(list(enumerate(names)))}
             i = next(i for i, name in enumerate(names) if first[name] != i)

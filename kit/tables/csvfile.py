@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from kit.errors import FileFault
+from kit.errors import FileFault, first_line
 from kit.tables.arrow import as_numpy
 from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
 
@@ -80,8 +80,7 @@ class CsvFile:
                     batch = next(batches, None)
                 except pa.ArrowException as error:
                     self._raise_first_fault(columns, row)
-                    first_line = str(error).splitlines()[0]
-                    raise FileFault(self.path, f"not a readable CSV file ({first_line})") from None
+                    raise FileFault(self.path, f"not a readable CSV file ({first_line(error)})") from None
                 except BROKEN as error:
                     self._raise_first_fault(columns, row)
                     raise broken(self.path, error) from None

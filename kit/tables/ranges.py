@@ -1,29 +1,24 @@
-"""Numbers that can be right: coordinates and scores in [0, 1], and ids that can be the names of images.
+"""What can be right in a table: coordinates and scores in [0, 1], and ids that can be the names of images.
 
 What lies outside by more than rounding is refused, what lies outside by less is clipped and counted.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.boxes import OVERSHOOT
 from kit.tables.arrow import as_numpy
 from kit.tables.csvfile import CsvFile
+from kit.tables.image_name import bad_names, why_bad
 from kit.tables.left_out import LeftOut, place
 
 SCORE_ROUNDING = 1e-6
 PIXELS, PERCENT = 2.0, 1.5  # from here on a value looks like one
-LONGEST_ID = 251  # bytes; with ".jpg" the 255 of a file's name
-BAD_ID = r"^\.{1,2}$|[\x00-\x1f\x7f-\x9f/\\]"  # as RE2 and as Python read it
-_BAD = re.compile(BAD_ID)
 Array = NDArray[Any]
 
 
@@ -83,39 +78,12 @@ def checked_scores(file: CsvFile, name: str, score: Array) -> Array:
     return np.clip(score, 0, 1)
 
 
-def first_bad_id(names: Sequence[str]) -> tuple[int, str] | None:
-    """The first text that cannot be an image's id, and why; None where all can."""
-    wrong = (i for i, name in enumerate(names) if not name or _length(name) > LONGEST_ID or _BAD.search(name))
-    first = next(wrong, None)
-    return None if first is None else (first, _why(names[first]))
-
-
 def refuse_bad_ids(file: CsvFile, column: str, row: int, values: pa.Array) -> None:
     """Raise FileFault at the first id that is empty or cannot be a file's name; row: of the first value."""
     coded = pa.types.is_dictionary(values.type)
-    bad = _bad_ids(values.dictionary if coded else values)
+    bad = bad_names(values.dictionary if coded else values)
     if coded and len(bad):
         bad = np.flatnonzero(np.isin(as_numpy(values.indices), bad))
     if len(bad):
         first = int(bad[0])
-        raise file.fault(row + first, column, _why(values[first].as_py()))
-
-
-def _bad_ids(ids: pa.Array) -> NDArray[Any]:
-    """The rows of ids that are none."""
-    length = as_numpy(pc.binary_length(ids))
-    wrong = np.flatnonzero((length == 0) | (length > LONGEST_ID))
-    texts = as_numpy(pc.indices_nonzero(pc.match_substring_regex(ids, BAD_ID)))
-    return np.union1d(wrong, texts.astype(np.int64))
-
-
-def _length(name: str) -> int:
-    return len(name.encode("utf-8", "surrogatepass"))
-
-
-def _why(name: str) -> str:
-    if not name:
-        return "empty where an image id belongs"
-    if (length := _length(name)) > LONGEST_ID:
-        return f"an image id of {length} bytes (at most {LONGEST_ID}): {name[:40]}..."
-    return f"{name!r} cannot be an image's id: no slashes or control characters"
+        raise file.fault(row + first, column, why_bad(values[first].as_py()))

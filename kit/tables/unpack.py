@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-from kit.errors import FileFault
+from kit.errors import FileFault, first_line
 
 BUFFER = 1 << 20  # bytes
 BROKEN = (
@@ -67,7 +67,7 @@ def open_unpacked(path: Path) -> io.BufferedReader:
     except PermissionError:
         raise FileFault(path, "cannot be opened (permission denied)") from None
     except BROKEN as error:
-        raise FileFault(path, f"cannot be opened ({_first_line(error)})") from None
+        raise FileFault(path, f"cannot be opened ({first_line(error)})") from None
 
 
 def kind_of(start: bytes) -> str:
@@ -77,12 +77,8 @@ def kind_of(start: bytes) -> str:
 
 def broken(path: Path, error: BaseException, line: int | None = None) -> FileFault:
     """The fault of a file whose bytes end or break in the middle."""
-    problem = f"the file is truncated or damaged ({_first_line(error)})"
+    problem = f"the file is truncated or damaged ({first_line(error)})"
     return FileFault(path, problem, line=line, hint="fetch or write it again")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _open_zip(path: Path) -> IO[bytes]:

@@ -15,6 +15,7 @@ from kit.boxes import inverted
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import NUMBER, CsvFile
 from kit.tables.image_ids import unmatched
+from kit.tables.ranges import PERCENT, PIXELS
 from kit.tables.submission import CORNERS, DETECTION_TOKENS, HEADER, NUMBERS, TOKENS, Chunk, chunks
 from kit.tables.submission_header import check_header
 from kit.vocabulary import IS, vocabulary
@@ -113,10 +114,14 @@ class _Check:
         self.report.filled += int((np.bincount(chunk.line, minlength=1) > 0).sum())
         self.report.predictions += len(chunk.line)
         number = {name: self._numbers(chunk, name) for name in NUMBERS}
-        self._predictions("score outside [0, 1]", chunk, _outside(number["Confidence"]))
+        score = number["Confidence"]
+        percent = score.size and PERCENT <= score.max() <= 100
+        self._predictions("score outside [0, 1]", chunk, _outside(score), ": percent?" if percent else "")
         boxes = [np.stack([number[c] for c in side], axis=1) for side in CORNERS]
         for box in boxes:
-            self._predictions("coordinate outside [0, 1]", chunk, _outside(box).any(axis=1))
+            pixels = box.size and box.max() >= PIXELS
+            beyond = _outside(box).any(axis=1)
+            self._predictions("coordinate outside [0, 1]", chunk, beyond, ": pixels?" if pixels else "")
             self._predictions("inverted box", chunk, inverted(box))
             self._predictions(
                 "box without area", chunk, (box[:, :2] == box[:, 2:]).any(axis=1) & ~inverted(box)
@@ -129,7 +134,7 @@ class _Check:
         if strange:
             unknown = self.kinds["image id not in the test list"]
             if strange.cause:
-                unknown.first += f"; {strange.example} would be {strange.partner} but for {strange.cause}"
+                unknown.first += f"; {strange.why}"
             elif strange.none_match:
                 unknown.first += "; no image is: another list of test images (--ids)?"
         missing = [name for name in image_ids if name not in self.seen]
@@ -187,12 +192,12 @@ class _Check:
         differ = (predicate == IS) & (boxes[0] != boxes[1]).any(axis=1)
         self._predictions('"is" with two different boxes', chunk, differ)
 
-    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask | np.bool_) -> None:
+    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask | np.bool_, cause: str = "") -> None:
         if wrong.any():
             prediction = int(np.argmax(wrong))
             line = int(chunk.line[prediction])
             nth = prediction - int(np.searchsorted(chunk.line, line)) + 1
-            self._add(kind, int(wrong.sum()), self._place(chunk, kind, line), f", prediction {nth}")
+            self._add(kind, int(wrong.sum()), self._place(chunk, kind, line), f", prediction {nth}{cause}")
 
     def _lines(self, kind: str, chunk: Chunk, wrong: Mask) -> None:
         if wrong.any():

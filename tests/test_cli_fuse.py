@@ -36,6 +36,16 @@ def test_images_that_are_not_in_every_file(kit, files):
     assert kit("fuse", "ab.csv", "--out", "o.csv")[2] == ""
 
 
+def test_the_cause_is_named_where_some_images_match(kit, files):
+    mixed = (files / "abc.csv").read_text().replace("\n000000000000000a,", "\n000000000000000A,")
+    (files / "mixed.csv").write_text(mixed)
+    code, _, err = kit("fuse", "abc.csv", "mixed.csv", "--out", "o.csv")
+    assert (code, err.count("\n")) == (0, 1)
+    assert err.endswith(
+        "seen by fewer sources; 000000000000000a would be 000000000000000A but for upper and lower case\n"
+    )
+
+
 def test_files_of_different_images_are_refused(kit, files):
     code, _, err = kit("fuse", "ab.csv", "upper.csv", "--out", "o.csv")
     assert (code, err.count("\n")) == (2, 1)

@@ -116,6 +116,22 @@ def test_a_file_of_an_odd_name_is_shown_as_it_is(kit, tmp_path, monkeypatch):
     assert out.splitlines()[0].strip() == r"p[red][x\x1b[31m].csv"
 
 
+def test_labels_of_other_images_and_a_truth_in_pixels_are_told(kit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a = "0a1b2c3d4e5f6071"
+    (tmp_path / "truth.csv").write_text(f"{HEADER}\n{ROW.format(id=a, x=512)}\n")
+    (tmp_path / "p.csv").write_text(f"{HEADER},Score\n{ROW.format(id=a, x=0.5)},0.9\n")
+    (tmp_path / "l.csv").write_text(f"ImageID,LabelName,Confidence\n{a.upper()},/m/04yx4,1\n")
+    words = ["score", "relations", "--truth", "truth.csv", "--labels", "l.csv", "--predictions", "p.csv"]
+    code, _, err = kit(*words)
+    assert code == 0
+    assert err.splitlines() == [
+        f"l.csv: 1 of 1 images of the labels (100.0%) are not in the truth, the first {a.upper()}: it would be "
+        f"{a} but for upper and lower case",
+        "1 of 1 rows of the truth (100.0%) have boxes beyond [0, 1] (pixels?), those of p.csv have not",
+    ]
+
+
 def test_score_tables_and_analysis(kit, tiny):
     boxes = "data/mini/challenge-2019-validation-vrd"
     truth = ["--truth", f"{boxes}.csv", "--labels", f"{boxes}-labels.csv"]

@@ -178,3 +178,14 @@ def test_no_file_and_a_folder(tmp_path):
         read_instances(tmp_path / "none.json")
     with pytest.raises(KitError, match="is a folder"):
         read_instances(tmp_path)
+
+
+def test_boxes_in_fractions_of_the_image_are_refused(tmp_path):
+    boxes = [{"image_id": 7, "category_id": 3, "bbox": [0.1, 0.2, x, 0.5]} for x in (0.9, 0.3)]
+    path = write(tmp_path / "a.json", json.dumps({**GOOD, "annotations": boxes}).encode())
+    said = r"annotation 1: bbox \[0.1, 0.2, 0.9, 0.5\], like all .*: fractions\?; .* in pixels"
+    with pytest.raises(KitError, match=said):
+        read_instances(path)
+    boxes[1]["bbox"] = [3, 3, 4, 4]  # in pixels then, and one box is a tiny one
+    path.write_text(json.dumps({**GOOD, "annotations": boxes}))
+    assert len(read_instances(path)[0]) == 2

@@ -209,3 +209,27 @@ def test_whatever_the_bytes_rows_or_a_fault(tmp_path, seed):
         data[i : i + int(rng.integers(3))] = piece[rng.integers(len(piece))]
     with suppress(FileFault):
         assert read(write(tmp_path / "a.csv", bytes(data)))
+
+
+SWALLOWED = {
+    "not closed": ('1,0.5,"x', "6,0.5,z"),
+    "closed in a later line": ('1,0.5,"x', '6,0.5,z"'),
+    "closed in the next field": ('1,0.5,"x', '6,0.5,"z'),
+}
+
+
+@pytest.mark.parametrize("name", SWALLOWED)
+@pytest.mark.parametrize("block", [256, 1 << 20])
+def test_no_quote_swallows_lines_in_a_column_that_is_not_read(tmp_path, name, block, monkeypatch):
+    monkeypatch.setattr(csvfile, "BLOCK", block)
+    first, last = SWALLOWED[name]
+    lines = ["ImageID,Score,Else", *["0,0.5,y"] * 40, first, *["2,0.5,y"] * 3, last]
+    path = write(tmp_path / "a.csv", "\n".join(lines) + "\n")
+    with pytest.raises(FileFault, match="line 42: a quote is opened and not closed"):
+        read(path)
+
+
+def test_quotes_that_swallow_nothing(tmp_path):
+    rows = ['"1","0.5","x, ""y"""', '2,0.5,5" x', '"3",0.5,""']
+    path = write(tmp_path / "a.csv", "ImageID,Score,Else\n" + "\n".join(rows * 50) + "\n")
+    assert read(path) == [("1", 0.5), ("2", 0.5), ("3", 0.5)] * 50

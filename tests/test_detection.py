@@ -156,6 +156,11 @@ def test_the_real_hierarchy():
             '{"Subcategory": [{"LabelName": "a", "Subcategory": [{"LabelName": "a"}]}]}',
             "'a' is its own ancestor",
         ),
+        (
+            '{"Subcategory": [{"LabelName": "a", "Subcategory": [{"LabelName": "b"}]}, '
+            '{"LabelName": "b", "Subcategory": [{"LabelName": "a"}]}]}',
+            "is above '[ab]' in one place and below it in another",
+        ),
         (" " * (17 << 20), "larger than 16 MB"),
     ],
 )
@@ -199,8 +204,18 @@ def test_predictions_without_a_part_are_told(files, capsys):
         "the first 1.0: it would be 1 but for its form of a number (ids are text, not numbers)",
         "1 of 4 rows (25.0%) are left out: label in neither truth nor labels ('Man'; the MID of Man is "
         "/m/04yx4), first at line 3",
-        "1 of 4 rows (25.0%) are left out: box without area, which the metric removes, first at line 5",
+        "1 of 4 rows (25.0%) are left out: box inverted or without area, which the metric removes, first at line 5",
     ]
+
+
+def test_labels_of_other_images_and_a_truth_in_pixels_are_told(files, capsys):
+    write(files / "pred.csv", "ImageID,LabelName,Score,XMin,XMax,YMin,YMax", "1,/m/cat,0.9,0,0.4,0,1")
+    write(files / "labels.csv", "ImageID,LabelName,Confidence", "01,/m/cat,1")
+    write(files / "truth.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", "1,/m/cat,0,400,0,300")
+    score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"])
+    labels, truth = capsys.readouterr().err.splitlines()
+    assert "labels.csv: 1 of 1 images of the labels (100.0%) are not in the truth, the first 01" in labels
+    assert truth.startswith("1 of 1 boxes of the truth (100.0%) reach beyond [0, 1] (pixels?), those of ")
 
 
 def test_nothing_is_said_of_what_fits(files, capsys):

@@ -185,7 +185,7 @@ CHECKS = {
     "token count is not a multiple of 12": ([f"z,{GOOD} 1"], 1, "line 4, image z"),
     "YMax1 is not a number": (["z," + GOOD.replace("0.9", "O.9")], 1, "line 4, image z, prediction 1"),
     "Confidence is not finite": ([f"z,{GOOD} " + GOOD.replace("0.5 /m", "inf /m")], 1, "prediction 2"),
-    "score outside [0, 1]": (["z," + GOOD.replace("0.5 /m", "1.5 /m")] * 2, 2, "line 4, image z"),
+    "score outside [0, 1]": (["z," + GOOD.replace("0.5 /m", "1.5 /m")] * 2, 2, "prediction 1: percent?"),
     "coordinate outside [0, 1]": (["z," + GOOD.replace("0.9", "1.1")], 1, "line 4"),
     "inverted box": (["z," + GOOD.replace("0.1 0.2", "0.6 0.2")], 1, "line 4"),
     "LabelName2 unknown": (["z," + GOOD.replace("/m/0342h", "/m/x")], 1, "line 4"),
@@ -203,6 +203,13 @@ def test_the_checker_says_kind_count_and_first_place(tmp_path, kind):
     faults = {f.kind: f for f in check_submission(path, ("x", "y", "z")).faults}
     assert faults[kind].count == count
     assert first in faults[kind].first
+
+
+def test_the_checker_names_pixels(tmp_path):
+    for corner, told in (("1.1", False), ("900", True)):
+        path = write(tmp_path / "s.csv", "x," + GOOD.replace("0.9", corner))
+        (fault,) = check_submission(path, ("x",)).faults
+        assert fault.first.endswith(": pixels?") == told
 
 
 def test_the_checker_on_a_good_file_and_on_its_size(tmp_path):

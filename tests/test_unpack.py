@@ -34,7 +34,7 @@ def test_a_file_is_what_its_first_bytes_say(tmp_path, name, pack):
     if pack in ("plain", "gzip"):
         path.write_bytes(TEXT if pack == "plain" else gzip.compress(TEXT))
     elif pack == "in a folder":
-        zipped(path, {"x/": b"", "x/a.csv": TEXT, "__MACOSX/x/._a.csv": b"\0"})
+        zipped(path, {"x/": b"", "x/a.csv": TEXT, "x/.DS_Store": b"\0", "__MACOSX/x/._a.csv": b"\0"})
     else:
         zipped(path, {"a.csv": TEXT}, methods.get(pack, zipfile.ZIP_DEFLATED))
     assert read(path) == [0.5, 0.25]

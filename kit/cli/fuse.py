@@ -154,6 +154,7 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
     from kit.tables.image_ids import images_of, share, shown, unmatched
 
     own = [dict.fromkeys(images_of(source)) for source in sources]
+    cause = ""
     everywhere = {name for name in own[0] if all(name in images for images in own)}
     for i, file in enumerate(files if len(files) > 1 else []):
         others = {name for j, images in enumerate(own) if j != i for name in images}
@@ -163,6 +164,7 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
             raise KitError(
                 f"{file}: {what}", "files to fuse are of the same images; rows of others can be joined"
             )
+        cause = cause or (strange.why if strange else "")
     union = dict.fromkeys(name for images in own for name in images)
     partial = [name for name in union if name not in everywhere]
     if partial:
@@ -170,4 +172,5 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
         notice(
             f"{share(len(partial), len(union), 'images')} are not in every file, the first {shown(partial[0])} "
             f"(not in {lacking}): their boxes count as seen by fewer sources"
+            + (f"; {cause}" if cause else "")
         )

@@ -40,7 +40,7 @@ def relations(
     from kit.metric.judgement import InvertedBox, judge
     from kit.metric.relations import score
     from kit.progress import notice, track
-    from kit.tables.image_ids import NEITHER, images_of, share, unmatched
+    from kit.tables.image_ids import NEITHER, images_of, share, tell_strange_labels, unmatched
     from kit.tables.official import (
         prediction_fault,
         read_image_labels,
@@ -60,13 +60,18 @@ def relations(
     strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
     if strange:
         notice(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
-    beyond = outside(table.subject_box) | outside(table.object_box)
-    if beyond.any() and not (outside(true.subject_box) | outside(true.object_box)).any():
+    if verified:
+        tell_strange_labels(labels or [], images_of(verified), set(true.images))
+    beyond, true_beyond = (outside(t.subject_box) | outside(t.object_box) for t in (table, true))
+    if beyond.any() and not true_beyond.any():
         row = int(beyond.argmax())
         side = "subject" if outside(table.subject_box)[row] else "object"
         count = share(int(beyond.sum()), len(beyond), "rows")
         line = prediction_fault(predictions, row, side, "").line
         notice(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
+    elif true_beyond.any() and not beyond.any():
+        count = share(int(true_beyond.sum()), len(true_beyond), "rows of the truth")
+        notice(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
     tied = judgement.tied_rows()
     if tied:
         notice(

@@ -17,7 +17,7 @@ from kit.metric.hierarchy import Hierarchy
 from kit.progress import notice
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import Column, CsvFile
-from kit.tables.image_ids import NEITHER, share, unmatched
+from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched
 from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, corners
 from kit.vocabulary import vocabulary
 
@@ -87,7 +87,7 @@ class DetectionFiles:
             notice(f"{path}: {strange.say('images of the predictions', NEITHER)}")
         self._tell_labels(file, found.label, labels)
         empty = (found.box[:, 0] >= found.box[:, 2]) | (found.box[:, 1] >= found.box[:, 3])
-        _tell_rows(file, empty, "are left out: box without area, which the metric removes")
+        _tell_rows(file, empty, "are left out: box inverted or without area, which the metric removes")
         return found
 
     def _tell_labels(self, file: CsvFile, label: Array, known: int) -> None:
@@ -146,9 +146,16 @@ def score_detection_files(
     files = DetectionFiles(hierarchy)
     boxes = files.truth(truth)
     verified = files.verified(labels)
+    names = list(files.images.index)
+    own = {names[i] for i in np.unique(boxes.image)}
+    tell_strange_labels(labels, [names[i] for i in np.unique(verified[0])], own)
     objects = files.predictions(predictions)
-    if not outside(boxes.box).any():
-        _tell_rows(CsvFile(predictions), outside(objects.box), "have boxes beyond [0, 1] (pixels?)")
+    beyond, true_beyond = outside(objects.box), outside(boxes.box)
+    if not true_beyond.any():
+        _tell_rows(CsvFile(predictions), beyond, "have boxes beyond [0, 1] (pixels?)")
+    elif not beyond.any():
+        count = share(int(true_beyond.sum()), len(true_beyond), "boxes of the truth")
+        notice(f"{count} reach beyond [0, 1] (pixels?), those of {predictions} do not")
     place = _ascending(list(files.images.index))
     return evaluate(
         _renumber(boxes, place),

@@ -19,7 +19,7 @@ from kit.stages.family import ATTRIBUTES
 from kit.stages.fusion import SHARDS, WORKERS
 from kit.stages.models import load_ensemble, note_unseen, say_unseen, stages_of, visual_images_key
 from kit.stages.splits import SplitName, ids_file, split_ids
-from kit.tables.image_ids import images_of, share, unmatched
+from kit.tables.image_ids import images_of, unmatched
 from kit.tables.official import read_detections
 from kit.tables.schema import Detections
 from kit.tables.shards import count_rows, read_shard, read_shards, shard_path, shard_paths, write_shard
@@ -82,10 +82,7 @@ def _objects(run: Run, split: SplitName, files: list[Path]) -> tuple[int, Iterat
         if strange.none_match:
             raise KitError(text, "data.test.detections and data.test.ids must be of the same images")
         notice(f"{text}; left out")
-    flat = area(detections.box) <= 0
-    if flat.any():
-        notice(f"{named}: {share(int(flat.sum()), len(flat), 'rows')} are left out: box without area")
-        detections = detections.take(~flat)
+    detections = detections.take(area(detections.box) > 0)  # the reader has told of those without
     parts = list(shards(detections.of_images(ids)))
     return len(parts), iter(parts)
 

@@ -21,6 +21,7 @@ from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
 
 ROUNDING = 1.0  # pixels that a box may lie outside its image, or OVERSHOOT of the side where that is more
 UNSEEN = 0.02  # pixels: what two decimals of a corner and a side may add up to
+FORM = "a bbox is x, y, width, height in pixels"
 MOST_CLASSES = int(np.iinfo(LABEL).max) + 1
 NUMBERS = {int, float, bool}
 LARGEST = int(sys.float_info.max)
@@ -120,11 +121,16 @@ def _inside(path: Path, left: LeftOut, box: Doubles, size: Doubles, place: Calla
     if (negative := (box[:, 2:] < 0).any(axis=1)).any():
         row = int(np.argmax(negative))
         raise FileFault(path, f"{place(row)}: bbox has a negative side: {_shown(box[row])}")
+    if (
+        len(box) and (high <= 1 + OVERSHOOT).all() and (box % 1).any()
+    ):  # no set has all boxes in its first pixels
+        text = f"bbox {_shown(box[0])}, like all in the file, lies within the image's first pixel: fractions?"
+        raise FileFault(path, f"{place(0)}: {text}", hint=FORM)
     over = np.maximum(-low, high - size)
     if (wrong := (over > np.maximum(ROUNDING, OVERSHOOT * size)).any(axis=1)).any():
         row = int(np.argmax(wrong))
         text = f"bbox {_shown(box[row])} lies outside the image of {size[row, 0]:g} x {size[row, 1]:g} pixels"
-        raise FileFault(path, f"{place(row)}: {text}", hint="a bbox is x, y, width, height in pixels")
+        raise FileFault(path, f"{place(row)}: {text}", hint=FORM)
     if (clipped := (over > UNSEEN).any(axis=1)).any():
         first = place(int(np.argmax(clipped)))
         consequence = "lie outside their image by no more than rounding and are clipped"

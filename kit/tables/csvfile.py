@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from kit.tables.arrow import as_numpy
 from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
 
 BLOCK = 16 << 20  # bytes of text read at a time
+PIECE = 1 << 20  # bytes passed over at a time
 MOST_COLUMNS = 10_000
+OPEN_QUOTE = "a quote is opened and not closed"
 NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 ARROW_TYPE = {
     "code": pa.dictionary(pa.int32(), pa.string()),
@@ -74,7 +77,8 @@ class CsvFile:
         names = [column.name for column in columns]
         row = 0
         with self.open() as file:
-            batches = self._arrow_batches(file, types, block or BLOCK)
+            watched = _Watched(file)
+            batches = self._arrow_batches(watched, types, block or BLOCK)
             while True:
                 try:
                     batch = next(batches, None)
@@ -93,6 +97,8 @@ class CsvFile:
                 ]
                 row += batch.num_rows
                 yield pa.RecordBatch.from_arrays(values, names)
+        if watched.odd:
+            self._raise_swallowed_line()
         if not row:
             raise FileFault(self.path, "no row below the header", line=2)
 
@@ -116,17 +122,18 @@ class CsvFile:
 
     def rows(self, skip: int = 0) -> Iterator[tuple[int, list[str]]]:
         """Yield (1-based first line, fields) of every data row from row `skip` on: slow, for finding faults."""
+        for i, record in self._beyond_plain(skip):
+            if i >= skip:
+                yield record
+
+    def _beyond_plain(self, most: int) -> Iterator[tuple[int, tuple[int, list[str]]]]:
+        """The records below the plain rows at the file's start, `most` of these at most, each with its row."""
         csv.field_size_limit(BLOCK)
         with self.open() as file:
-            passed = self._pass_rows(file, skip)
-            if passed is not None:
-                yield from self._records(file, passed)
-                return
+            begin, passed = self._plain_rows(file, most)
         with self.open() as file:
-            file.readline(BLOCK + 1)
-            for i, record in enumerate(self._records(file, 1)):
-                if i >= skip:
-                    yield record
+            file.seek(begin)
+            yield from enumerate(self._records(file, passed + 1), passed)
 
     def _records(self, file: io.BufferedReader, passed: int) -> Iterator[tuple[int, list[str]]]:
         """The records below line `passed`."""
@@ -143,32 +150,27 @@ class CsvFile:
             if fields:
                 yield lines.first, fields
 
-    def _pass_rows(self, file: io.BufferedReader, rows: int) -> int | None:
-        """Leave the file at a data row without parsing those above it; the lines passed.
+    def _plain_rows(self, file: io.BufferedReader, most: int) -> tuple[int, int]:
+        """Where the data rows end that need no CSV reader, `most` of them at most: the byte, and how many they are.
 
-        None where a quote, a blank line or a lone carriage return leaves that to a CSV reader.
+        They end before the line with a quote, before a blank one and one with a lone carriage return.
         """
+        rows, before = 0, b""
         try:
-            file.readline(BLOCK + 1)
-            left, before = rows, b"\n"
-            while left:
-                block = file.peek()
-                if len(block) > 1 and block.endswith(b"\r"):
-                    block = block[:-1]
-                seen = before + block
-                lone = block.count(b"\r") != block.count(b"\r\n")
-                if not block or lone or b'"' in block or b"\n\n" in seen or b"\n\r" in seen:
-                    return None
-                ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
-                if len(ends) >= left:
-                    file.read(int(ends[left - 1]) + 1)
+            begin = len(file.readline(BLOCK + 1))
+            while rows < most and (block := file.read(PIECE)):
+                text = before + block
+                whole = text[: text.rfind(b"\n") + 1]
+                plain = _plain(whole)
+                ends = np.flatnonzero(np.frombuffer(whole, np.uint8)[:plain] == ord("\n"))[: most - rows]
+                begin += int(ends[-1]) + 1 if len(ends) else 0
+                rows += len(ends)
+                before = text[len(whole) :]
+                if plain < len(whole) or len(before) > BLOCK:
                     break
-                left -= len(ends)
-                before = block[-1:]
-                file.read(len(block))
         except BROKEN:
-            return None
-        return rows + 1
+            pass
+        return begin, rows
 
     def _read_header(self) -> list[str]:
         with self.open() as file:
@@ -193,7 +195,7 @@ class CsvFile:
                 self.path, "no CSV header", line=1, hint="lines must end with LF or CR LF"
             ) from None
         if text.count('"') % 2:
-            raise FileFault(self.path, "a quote is opened and not closed", line=1)
+            raise FileFault(self.path, OPEN_QUOTE, line=1)
         if not any(header) or "\0" in text:
             raise FileFault(self.path, "no CSV header", line=1)
         for name, count in Counter(header).items():
@@ -214,7 +216,7 @@ class CsvFile:
         raise FileFault(self.path, "the header lacks this column", line=1, column=column.name, hint=hint)
 
     def _arrow_batches(
-        self, file: io.BufferedReader, types: dict[str, pa.DataType], block: int
+        self, file: _Watched, types: dict[str, pa.DataType], block: int
     ) -> Iterator[pa.RecordBatch]:
         names = [name or f"\0{i}" for i, name in enumerate(self.header)]
         try:
@@ -264,10 +266,10 @@ class CsvFile:
         """Raise the first fault below the rows that are known to be good."""
         where = [(self._place[self.source(c)], c) for c in columns]
         for line, fields in self.rows(good):
+            if _over_lines(fields):
+                raise FileFault(self.path, OPEN_QUOTE, line=line)
             if len(fields) != len(self.header):
                 problem = f"{len(fields)} fields where the header has {len(self.header)}"
-                if any("\n" in field for field in fields):
-                    problem = "a quote is opened and not closed"
                 raise FileFault(self.path, problem, line=line)
             for i, column in where:
                 problem = _field_fault(fields[i], column)
@@ -275,14 +277,41 @@ class CsvFile:
                     raise FileFault(self.path, problem, line=line, column=self.header[i])
         self._raise_open_quote()
 
+    def _raise_swallowed_line(self) -> None:
+        """A quoted field goes on over the end of its line where its second quote is missing or comes late."""
+        for _, (line, fields) in self._beyond_plain(sys.maxsize):
+            if _over_lines(fields):
+                raise FileFault(self.path, OPEN_QUOTE, line=line)
+
     def _raise_open_quote(self) -> None:
         """A quote without its partner swallows line ends, so that the rows above looked whole."""
         with self.open() as file:
             lines = _Lines(self.path, file, 0)
             for text in lines:
                 if text.count('"') % 2:
-                    raise FileFault(self.path, "a quote is opened and not closed", line=lines.number)
+                    raise FileFault(self.path, OPEN_QUOTE, line=lines.number)
                 lines.begin()
+
+
+class _Watched(io.RawIOBase):
+    """A file's bytes as they are read; odd: a line was among them with an odd number of quotes."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self.file, self.odd, self.inside = file, False, False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        if not self.odd and (self.inside or b'"' in data):
+            codes = np.frombuffer(data, np.uint8)
+            quotes = np.flatnonzero(codes == ord('"'))
+            passed = np.searchsorted(quotes, np.flatnonzero(codes == ord("\n"))) + self.inside
+            self.odd = bool((passed % 2).any())
+            self.inside = (len(quotes) + self.inside) % 2 == 1
+            self.odd |= self.inside and len(data) < size
+        return data
 
 
 class _Lines:
@@ -318,7 +347,7 @@ class _Lines:
         if problem and "limit" not in problem:
             return FileFault(self.path, problem, line=self.number)
         if self.number > self.first:
-            return FileFault(self.path, "a quote is opened and not closed", line=self.first)
+            return FileFault(self.path, OPEN_QUOTE, line=self.first)
         return FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=self.first)
 
     def _read(self) -> list[str]:
@@ -333,6 +362,21 @@ class _Lines:
             raise self.too_long("")
         text = line.decode("utf-8", "surrogateescape")
         return [piece for piece in reversed(LONE_CR.split(text)) if piece] if "\r" in text else [text]
+
+
+def _plain(lines: bytes) -> int:
+    """The bytes of whole lines, from their first on, that hold no quote, no blank line, no lone carriage return."""
+    odd = [lines.find(sign) for sign in (b'"', b"\n\n", b"\n\r")]
+    if lines[:1] in (b"\n", b"\r"):
+        odd.append(0)
+    if lines.count(b"\r") != lines.count(b"\r\n") and (lone := re.search(rb"\r(?!\n)", lines)):
+        odd.append(lone.start())
+    first = min((place for place in odd if place >= 0), default=len(lines))
+    return lines.rfind(b"\n", 0, first) + 1
+
+
+def _over_lines(fields: list[str]) -> bool:
+    return any("\n" in field or "\r" in field for field in fields)
 
 
 def flag_value(text: str | None) -> float:
@@ -366,11 +410,12 @@ def _flag_fault(text: str) -> str:
 
 def _no_csv(line: bytes) -> str:
     """What a file is whose first line is no text in UTF-8."""
+    if kind := kind_of(line):
+        return f"{kind} data, not CSV"
     halves = [any(line[i:40:2]) and all(line[i:40:2]) for i in (0, 1)]
     if line.startswith((b"\xff\xfe", b"\xfe\xff")) or (halves[0] != halves[1] and b"\0" in line[:40]):
         return "UTF-16 text"
-    kind = kind_of(line)
-    return f"{kind} data, not CSV" if kind else ""
+    return ""
 
 
 def _hint(problem: str) -> str:

@@ -7,11 +7,13 @@ front, change case, or write a path instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from kit.progress import notice
 from kit.tables.schema import Table
 
 NUMERIC = ("its form of a number", "lost zeros in front")  # what reading ids as numbers does to them
@@ -52,8 +54,17 @@ class Unmatched:
         text = f"{share(self.count, self.total, what)} are {where}, the first {shown(self.first)}"
         if not self.cause:
             return text
-        example = "it" if self.example == self.first else shown(self.example)
-        return f"{text}: {example} would be {shown(self.partner)} but for {self.cause}"
+        why = f"it {self._would_be}" if self.example == self.first else self.why
+        return f"{text}: {why}"
+
+    @property
+    def why(self) -> str:
+        """X would be Y but for the cause; empty where none is found."""
+        return f"{shown(self.example)} {self._would_be}" if self.cause else ""
+
+    @property
+    def _would_be(self) -> str:
+        return f"would be {shown(self.partner)} but for {self.cause}"
 
 
 def images_of(table: Table) -> list[str]:
@@ -85,6 +96,16 @@ def unmatched(ids: Iterable[str], known: Collection[str]) -> Unmatched | None:
     example, partner = _partner(strange[:SAMPLE], known)
     cause = _cause(example, partner) if example else ""
     return Unmatched(len(strange), total, strange[0], example, partner, cause)
+
+
+def tell_strange_labels(files: Sequence[Path | str], images: Sequence[str], truth: Collection[str]) -> None:
+    """Say where no image of the label files is in the truth: then no label adds to what is verified there.
+
+    Some images of labels may well be without truth.
+    """
+    strange = unmatched(images, truth)
+    if strange and strange.none_match:
+        notice(f"{', '.join(map(str, files))}: {strange.say('images of the labels', 'not in the truth')}")
 
 
 def _partner(strange: list[str], known: Collection[str]) -> tuple[str, str]:

@@ -15,11 +15,13 @@ from kit.boxes import inverted
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import NUMBER, CsvFile
 from kit.tables.image_ids import unmatched
+from kit.tables.ranges import PERCENT, PIXELS
 from kit.tables.submission import CORNERS, DETECTION_TOKENS, HEADER, NUMBERS, TOKENS, Chunk, chunks
 from kit.tables.submission_header import check_header
 from kit.vocabulary import IS, vocabulary
 
 Mask = NDArray[np.bool_]
+STRANGE = 1_000_000  # ids outside the test list that are remembered
 LARGEST = 4 << 30  # bytes; a raw submission with every pair of 2019 reached 3.2 GB
 
 
@@ -97,7 +99,7 @@ class _Check:
     file: CsvFile
     report: Report
     expected: set[str]
-    seen: dict[str, None] = field(default_factory=dict)
+    seen: dict[str, None] = field(default_factory=dict)  # of strange ids the first STRANGE
     kinds: dict[str, Fault] = field(default_factory=dict)
 
     def chunk(self, chunk: Chunk) -> None:
@@ -112,10 +114,14 @@ class _Check:
         self.report.filled += int((np.bincount(chunk.line, minlength=1) > 0).sum())
         self.report.predictions += len(chunk.line)
         number = {name: self._numbers(chunk, name) for name in NUMBERS}
-        self._predictions("score outside [0, 1]", chunk, _outside(number["Confidence"]))
+        score = number["Confidence"]
+        percent = score.size and PERCENT <= score.max() <= 100
+        self._predictions("score outside [0, 1]", chunk, _outside(score), ": percent?" if percent else "")
         boxes = [np.stack([number[c] for c in side], axis=1) for side in CORNERS]
         for box in boxes:
-            self._predictions("coordinate outside [0, 1]", chunk, _outside(box).any(axis=1))
+            pixels = box.size and box.max() >= PIXELS
+            beyond = _outside(box).any(axis=1)
+            self._predictions("coordinate outside [0, 1]", chunk, beyond, ": pixels?" if pixels else "")
             self._predictions("inverted box", chunk, inverted(box))
             self._predictions(
                 "box without area", chunk, (box[:, :2] == box[:, 2:]).any(axis=1) & ~inverted(box)
@@ -128,7 +134,7 @@ class _Check:
         if strange:
             unknown = self.kinds["image id not in the test list"]
             if strange.cause:
-                unknown.first += f"; {strange.example} would be {strange.partner} but for {strange.cause}"
+                unknown.first += f"; {strange.why}"
             elif strange.none_match:
                 unknown.first += "; no image is: another list of test images (--ids)?"
         missing = [name for name in image_ids if name not in self.seen]
@@ -148,7 +154,8 @@ class _Check:
         first = np.zeros(len(codes), bool)
         first[np.unique(codes, return_index=True)[1]] = True
         repeated = ~first | np.asarray([name in self.seen for name in names])[codes]
-        self.seen.update(dict.fromkeys(names))
+        room = len(self.seen) < len(self.expected) + STRANGE
+        self.seen.update(dict.fromkeys(name for name in names if room or name in self.expected))
         self._lines("image id not in the test list", chunk, unknown)
         self._lines("image id twice", chunk, repeated)
 
@@ -185,12 +192,12 @@ class _Check:
         differ = (predicate == IS) & (boxes[0] != boxes[1]).any(axis=1)
         self._predictions('"is" with two different boxes', chunk, differ)
 
-    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask | np.bool_) -> None:
+    def _predictions(self, kind: str, chunk: Chunk, wrong: Mask | np.bool_, cause: str = "") -> None:
         if wrong.any():
             prediction = int(np.argmax(wrong))
             line = int(chunk.line[prediction])
             nth = prediction - int(np.searchsorted(chunk.line, line)) + 1
-            self._add(kind, int(wrong.sum()), self._place(chunk, kind, line), f", prediction {nth}")
+            self._add(kind, int(wrong.sum()), self._place(chunk, kind, line), f", prediction {nth}{cause}")
 
     def _lines(self, kind: str, chunk: Chunk, wrong: Mask) -> None:
         if wrong.any():

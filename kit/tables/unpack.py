@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import re
 import stat
 import struct
 import zipfile
@@ -28,6 +29,7 @@ BROKEN = (
 )  # what reading a damaged archive may raise
 GZIP, ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+HIDDEN = re.compile(r"^__MACOSX/|(^|/)\.[^/]*$")  # what file managers add to a zip
 NAMED = {9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd", 99: "AES encryption"}
 OTHERS = {
     GZIP: "gzip",
@@ -84,7 +86,7 @@ def broken(path: Path, error: BaseException, line: int | None = None) -> FileFau
 def _open_zip(path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
     try:
-        names = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX")]
+        names = [i for i in archive.infolist() if not i.is_dir() and not HIDDEN.search(i.filename)]
         if len(names) != 1:
             first = ", ".join(info.filename for info in names[:3])
             inside = f"{len(names)} files ({first})" if names else "no file"

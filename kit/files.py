@@ -211,4 +211,4 @@ def check(path: Path) -> None:
         import pyarrow.parquet as pq
 
         with reading(path, "a Parquet file"):
-            pq.read_table(path)
+            pq.read_table(path, page_checksum_verification=True)

@@ -134,3 +134,23 @@ def test_a_run_on_a_full_disk(tmp_path):
     assert done.stderr.count("\n") == 1
     assert "cannot be written (File too large)" in done.stderr
     assert python(*words).returncode == 0
+
+
+def test_pictures_of_the_mini_challenge(tmp_path):
+    """The library's error names no file; it was told as one of stdout."""
+    limited = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from pathlib import Path
+from kit.config import Mini
+from kit.data.mini import _paint_source
+from kit.errors import KitError
+try:
+    _paint_source(Path(sys.argv[1]), Mini(), "val2017", [1])
+except KitError as error:
+    print(error)
+"""
+    done = python("-c", limited, tmp_path)
+    assert done.stdout == f"{tmp_path / '000000000001.jpg'}: cannot be written (File too large)\n", (
+        done.stderr
+    )

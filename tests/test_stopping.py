@@ -60,6 +60,7 @@ WORK = {  # indented by four
     "a lock": "threading.Event().wait()",
     "threads": "list(ordered_map(time.sleep, [60] * 4, 2))",
     "a wide except": f"while True:\n        try: {WAIT}\n        except BaseException: pass",
+    "an error that follows": f"try: {WAIT}\n    except BaseException: raise RuntimeError('no compiled object yet')",
     "asyncio": "asyncio.run(asyncio.sleep(60))",
     "a callback": f"class D:\n        def __del__(self): {WAIT}\n    D()\n    {WAIT}",
 }

@@ -104,6 +104,10 @@ def _no_memory(error: Exception) -> bool:
 
 
 def _fail(text: str) -> int:
+    from kit import stopping
+
+    if stopping.stopped_by() is not None:  # an error of what was cut off; the stop has its own line
+        return 2
     if text.startswith("Usage:"):  # a command group without a command: its help
         sys.stderr.write(f"{text}\n")
     else:

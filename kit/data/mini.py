@@ -15,7 +15,7 @@ import numpy as np
 
 from kit.config import Mini
 from kit.data.world import Scene, World, draw_world
-from kit.files import write_json, write_text
+from kit.files import write_json, write_text, writing
 from kit.progress import Progress, silent
 from kit.stopping import die_with_parent
 from kit.tables.official_writer import (
@@ -47,7 +47,8 @@ CHUNK = 64  # pictures a task
 
 def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path]:
     """Write the challenge below `root` and give its files; the settings it was made of lie in `mini.done`."""
-    (root / DONE).unlink(missing_ok=True)
+    with writing(root / DONE):
+        (root / DONE).unlink(missing_ok=True)
     files = write_vocabulary(root)
     for split, stems in STEMS.items():
         world = draw_world(split, getattr(mini, split), mini.seed)
@@ -96,7 +97,13 @@ def _paint_scenes(folder: Path, mini: Mini, scenes: list[Scene]) -> None:
     from kit.data.painter import paint
 
     for scene in scenes:
-        (folder / f"{scene.image}.jpg").write_bytes(paint(scene, mini.side, mini.seed))
+        _put(folder / f"{scene.image}.jpg", paint(scene, mini.side, mini.seed))
+
+
+def _put(path: Path, jpeg: bytes) -> None:
+    """Write a picture. Raises KitError; what is cut off then is no part of a challenge without `mini.done`."""
+    with writing(path):
+        path.write_bytes(jpeg)
 
 
 def _build_source(root: Path, name: str, pictures: int, mini: Mini, progress: Progress) -> list[Path]:
@@ -129,7 +136,7 @@ def _paint_source(
     for number in numbers:
         painted = paint_source(np.random.default_rng([mini.seed, *name.encode(), number]), mini.side)
         file = f"{number:012}.jpg"
-        (folder / file).write_bytes(painted.jpeg)
+        _put(folder / file, painted.jpeg)
         width, height = painted.size
         image = {"id": number, "file_name": file, "width": width, "height": height}
         own = []
@@ -153,7 +160,9 @@ def _over_cores(
     task: Callable[[list[Any]], Any], items: list[Any], progress: Progress, text: str
 ) -> list[Any]:
     """The task's results over chunks of the items, in order; several processes where there is much to do."""
-    task.args[0].mkdir(parents=True, exist_ok=True)  # type: ignore[attr-defined]
+    folder: Path = task.args[0]  # type: ignore[attr-defined]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
     workers = min(len(chunks), os.cpu_count() or 1)
     if workers < 2:

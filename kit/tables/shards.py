@@ -32,7 +32,7 @@ def shard_paths(folder: Path) -> list[Path]:
 def write_shard(folder: Path, i: int, table: Table) -> int:
     """Write shard i; the number of its rows."""
     with whole(shard_path(folder, i)) as part:
-        pq.write_table(table.to_arrow(), part, compression="zstd")
+        pq.write_table(table.to_arrow(), part, compression="zstd", write_page_checksum=True)
     return len(table)
 
 
@@ -48,7 +48,7 @@ def count_rows(folder: Path) -> int:
 def read_shard(path: Path, kind: type[T]) -> T:
     """The table of one shard. Raises KitError where the file is not such a table."""
     with reading(path, f"a shard of {kind.__name__}", AGAIN):
-        return kind.from_arrow(pq.read_table(path))
+        return kind.from_arrow(pq.read_table(path, page_checksum_verification=True))
 
 
 def read_shards(folder: Path, kind: type[T]) -> Iterator[T]:

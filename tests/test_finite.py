@@ -8,7 +8,7 @@ from PIL import Image
 from kit.config import Detector, DetectorModel, Inference, View
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import write_state
-from kit.detector.finite import Watch, broken_weights, watched
+from kit.detector.finite import Watch, broken_weight, watched
 from kit.detector.inference import detect, load_detector
 from kit.errors import KitError
 
@@ -66,12 +66,12 @@ def test_nothing_seen_is_nothing_wrong():
 
 def test_broken_weights_are_not_loaded(model, tmp_path):
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert broken_weights(state) == ""
+    assert broken_weight(state) is None
     state["backbone.conv1.weight"][0, 0, 0, 0] = float("nan")
     write_state(tmp_path / "weights.pth", state, ("x", "y", "z"))
     settings = Detector(models={"own": DetectorModel(architecture="resnext-mini")}, device="cpu")
     with pytest.raises(
-        KitError, match=r"weights\.pth: 1 of \d+ tensors have numbers that are not finite, first backbone"
+        KitError, match=r"weights\.pth: backbone\.conv1\.weight holds numbers that are not finite"
     ):
         load_detector(settings, "own", tmp_path / "weights.pth", 3)
 
@@ -91,3 +91,15 @@ def test_any_shape_of_picture_is_looked_at_in_bounded_batches(model, tmp_path, s
     for table in found.views:
         assert np.isfinite(table.box).all()
         assert ((table.box >= 0) & (table.box <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.float32, torch.bfloat16, torch.float8_e5m2, torch.complex64, torch.int64]
+)
+def test_a_broken_weight_of_any_kind_is_named(kind):
+    fine = {"count": torch.tensor(3), "a": torch.ones(2).to(kind)}
+    assert broken_weight(fine) is None
+    assert broken_weight({}) is None
+    if kind != torch.int64:
+        broken = torch.tensor([1.0, float("nan")]).to(kind)
+        assert broken_weight({**fine, "b": broken, "c": broken}) == "b"

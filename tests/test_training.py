@@ -1,6 +1,7 @@
 """Detectors of a few iterations on made pictures: stopped and gone on, diverging, under other thread counts."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -85,6 +86,25 @@ def test_a_training_that_went_on_is_the_same(stops, resumed, undisturbed, photos
     assert equal(tmp_path, undisturbed)
     assert not list(tmp_path.glob("iter_*"))
     assert not (tmp_path / training.RESUMED).exists()
+
+
+@pytest.mark.parametrize("curve", [True, False])
+def test_one_stopped_in_its_last_validation_still_has_its_figures(curve, photos, tmp_path):
+    def learn_on():
+        own = task(photos, iterations=2, validate_every=2)
+        return train_detector(own, tmp_path, None, lambda _: 0.25)
+
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            learn_on()
+    points = json.loads((tmp_path / "curve.json").read_text())
+    if not curve:
+        (tmp_path / "curve.json").write_text(json.dumps(points[:-1]))
+    loss = round(points[-1]["loss"], 4)
+    assert learn_on() == {"loss": loss, "mAP": 0.25, "resumed_at": [2]}
+    again = json.loads((tmp_path / "curve.json").read_text())
+    assert [{**p, "seconds": 0} for p in again] == [{**p, "seconds": 0} for p in points]
 
 
 def test_workers_and_checkpoints_change_nothing(undisturbed, photos, tmp_path):

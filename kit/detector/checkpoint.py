@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kit.detector.allowed import allowed
+from kit.detector.finite import broken_weight
 from kit.detector.names import PICKLE, ZIP
 from kit.errors import FileFault
 from kit.files import whole
@@ -73,10 +74,11 @@ def weights_of(checkpoint: Mapping[str, Any], path: Path) -> State:
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
             raise FileFault(path, f"{name} is not a plain tensor of numbers", hint=SAVE_AGAIN)
-        if not _finite(tensor):
-            raise FileFault(
-                path, f"{name} holds numbers that are not finite", hint="its training diverged: take another"
-            )
+    broken = broken_weight(state)
+    if broken is not None:
+        raise FileFault(
+            path, f"{broken} holds numbers that are not finite", hint="its training diverged: take another"
+        )
     return {name: tensor.detach() for name, tensor in state.items()}
 
 
@@ -188,12 +190,6 @@ def _innermost(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     ):
         state = dict(inner)
     return state
-
-
-def _finite(tensor: Tensor) -> bool:
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        return True
-    return bool(torch.isfinite(tensor if tensor.element_size() > 1 else tensor.float()).all())
 
 
 def _first(names: Sequence[str]) -> str:

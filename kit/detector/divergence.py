@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kit.detector.finite import broken_weight
 from kit.errors import KitError
 
 SHOWN = 16  # image ids of a batch in the message
@@ -32,14 +33,6 @@ def diverged(name: str, problem: str, place: str, images: Sequence[str], setting
         f"{name}: {problem} at {place}{batch}; the training is stopped",
         f"lower {settings}, and look at the boxes of these images",
     )
-
-
-def not_finite(state: Mapping[str, Tensor]) -> str | None:
-    """The name of the first tensor with a value that is not finite."""
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            return name
-    return None
 
 
 class Watch:
@@ -78,14 +71,14 @@ class Watch:
             raise diverged(self.name, text, place, images, self.settings)
 
     def _problem(self, runner: Any, done: int, losses: Mapping[str, Tensor]) -> str | None:
-        if not math.isfinite(_last(runner, "loss")):
+        if not math.isfinite(last_loss(runner)):
             parts = {name: float(value) for name, value in losses.items()}
             name = next((n for n, v in parts.items() if n != "loss" and not math.isfinite(v)), "loss")
             return f"{name} is {parts[name]}"
         if self.gradient and not math.isfinite(_last(runner, "grad_norm")):
             return f"the gradient is {_last(runner, 'grad_norm')}"
         if done % self.every == 0 or done == self.iterations:
-            name = not_finite(plain_model(runner.model).state_dict()) or ""
+            name = broken_weight(plain_model(runner.model).state_dict()) or ""
             return f"{name} is not finite" if name else None
         return None
 
@@ -97,8 +90,12 @@ def plain_model(model: nn.Module) -> nn.Module:
     return inner
 
 
+def last_loss(runner: Any) -> float:
+    """The loss of the iteration just done, as mmengine noted it."""
+    return _last(runner, "loss")
+
+
 def _last(runner: Any, name: str) -> float:
-    """A figure of the iteration just done, as mmengine noted it."""
     return float(runner.message_hub.get_scalar(f"train/{name}").current())
 
 

@@ -1,4 +1,4 @@
-"""A detector whose numbers are not finite: mmdet drops such boxes, and the picture would seem to be empty."""
+"""Numbers that are not finite: of weights, and of a detector, whose boxes mmdet would drop without a word."""
 
 from __future__ import annotations
 
@@ -52,12 +52,16 @@ def watched(model: nn.Module) -> Iterator[Watch]:
             hook.remove()
 
 
-def broken_weights(state: Mapping[str, Tensor]) -> str:
-    """What is not finite among weights; empty where all is well."""
-    bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
-    return (
-        f"{len(bad)} of {len(state)} tensors have numbers that are not finite, first {bad[0]}" if bad else ""
-    )
+def broken_weight(state: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor with a value that is not finite."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() or tensor.is_complex():
+            wide = (
+                tensor if tensor.element_size() > 1 else tensor.float()
+            )  # torch knows no isfinite of a byte
+            if not bool(wide.isfinite().all()):
+                return name
+    return None
 
 
 def _is_head(name: str) -> bool:

@@ -19,7 +19,7 @@ from kit.config import Decoding, Detector, Inference, Precision, View
 from kit.data.decode import UnreadableError, read_picture, resized
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
-from kit.detector.finite import broken_weights, not_finite, watched
+from kit.detector.finite import not_finite, watched
 from kit.errors import FileFault, KitError
 from kit.tables.schema import Detections
 
@@ -218,8 +218,6 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
     model = build(model_config(settings.models[name].architecture, classes, own.score, own.per_image))
     state = read_state(weights)
     _check_weights(state, model.state_dict(), weights, settings.models[name].architecture, classes)
-    if fault := broken_weights(state):
-        raise KitError(f"{weights}: {fault}", "the training diverged: train again, with a lower rate")
     model.load_state_dict(state)
     return model.to(device_of(settings.device))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from torch import nn
 
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
-from kit.detector.divergence import DivergedError, Watch, not_finite, plain_model
+from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
+from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of
 from kit.detector.pictures import write_annotations
 from kit.detector.processes import is_first, launched
@@ -112,7 +114,7 @@ class _Report:
     def __init__(self, task: Task, folder: Path, validate: Validate | None) -> None:
         self.task, self.path, self.validate = task, folder / CURVE, validate
         self.curve: list[dict[str, Any]] = []
-        self.loss = self.ap = float("nan")
+        self.loss = self.ap = math.nan
         self.line = Line(task.training.iterations, f"train {task.name}")
         self.speaks = is_first()
 
@@ -124,6 +126,12 @@ class _Report:
 
         class Reporting(Hook):  # type: ignore[misc]
             """Hands the Runner's events on."""
+
+            def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+                checkpoint["loss"] = last_loss(runner)
+
+            def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+                report.loss = float(checkpoint.get("loss", math.nan))
 
             def before_train(self, runner: Any) -> None:
                 report.begin(runner)
@@ -139,16 +147,20 @@ class _Report:
         if runner.iter and self.path.exists():
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             self.curve = [point for point in kept if point["iteration"] <= runner.iter]
-        elif self.validate and runner.iter == 0:
-            self._validate(runner, 0)
+        if self.curve:
+            ap = self.curve[-1]["mAP"]  # null where the pictures show none of the classes
+            self.ap = math.nan if ap is None else float(ap)
+        at = self.curve[-1]["iteration"] if self.curve else None
+        if self.validate and runner.iter in (0, self.task.training.iterations) and at != runner.iter:
+            self._validate(runner, runner.iter)
 
     def step(self, runner: Any, done: int) -> None:
         """After an iteration: note the loss, which mmengine has fetched already, validate, show."""
         training = self.task.training
-        self.loss = float(runner.message_hub.get_scalar("train/loss").current())
+        self.loss = last_loss(runner)
         if self.validate and (done % training.validate_every == 0 or done == training.iterations):
             self._validate(runner, done)
-        score = "" if self.ap != self.ap else f", mAP {self.ap:.3f}"
+        score = "" if math.isnan(self.ap) else f", mAP {self.ap:.3f}"
         if self.speaks:
             self.line.show(done, f"loss {self.loss:.3f}{score}")
 
@@ -189,7 +201,7 @@ def _fault(path: Path) -> str | None:
         return error.problem
     if not {"meta", "state_dict", "optimizer", "param_schedulers", "message_hub"} <= set(checkpoint):
         return "not whole"
-    weight = not_finite(checkpoint["state_dict"])
+    weight = broken_weight(checkpoint["state_dict"])
     return f"{weight} is not finite" if weight else None
 
 

@@ -18,8 +18,9 @@ from kit.config import Architecture, Decoding, Visual
 from kit.data.decode import UnreadableError, read_picture
 from kit.data.photos import list_photos
 from kit.detector.checkpoint import State, read_checkpoint, read_state
-from kit.detector.divergence import DivergedError, diverged, not_finite
+from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
+from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
 from kit.detector.pictures import record_skipped
 from kit.errors import FileFault
@@ -187,7 +188,7 @@ class _Training:
 
     def _keep(self, epoch: int, loss: float, optimizer: torch.optim.Optimizer) -> None:
         """Write a checkpoint after an epoch. Raises DivergedError where a weight is not finite."""
-        weight = not_finite(self.network.state_dict())
+        weight = broken_weight(self.network.state_dict())
         if weight:
             raise self._diverged(f"{weight} is not finite", f"the end of epoch {epoch}", [])
         state = {
@@ -210,7 +211,7 @@ class _Training:
         for epoch, path in self.checkpoints():
             try:
                 state = read_checkpoint(path)
-                if not_finite(state["network"]):
+                if broken_weight(state["network"]):
                     raise FileFault(path, "its weights are not finite")
                 before = [int(at) for at in state["resumed"]]
                 self.network.load_state_dict(state["network"])

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from kit.config import Boosting
 from kit.errors import KitError
-from kit.relation.boosting import Rows, fit, load, log_odds
+from kit.relation.boosting import Rows, fit, load, log_odds, save
 from kit.relation.features import Features
 from kit.relation.held_out import log_loss
 
@@ -93,7 +94,7 @@ def test_a_saved_model_knows_its_features(tmp_path):
     data = rows()
     model = fit(data, Boosting(**SMALL), seed=0).model
     path = tmp_path / "m.ubj"
-    model.booster.save_model(path)
+    save(model, path)
     back = load(path, ("a", "b", "c"))
     assert np.array_equal(back.predict(data.features), model.predict(data.features))
     with pytest.raises(KitError, match=r"m.ubj was trained on 3 other features .* lacks c and adds d"):
@@ -103,11 +104,25 @@ def test_a_saved_model_knows_its_features(tmp_path):
 
 
 def test_what_is_no_model(tmp_path):
-    with pytest.raises(KitError, match="not a model"):
+    with pytest.raises(KitError, match="no such file"):
         load(tmp_path / "none.ubj", ("a",))
     (tmp_path / "bad.ubj").write_text("x")
+    with pytest.raises(KitError, match="its SHA-256 is not beside it; train it again"):
+        load(tmp_path / "bad.ubj", ("a",))
+    (tmp_path / "bad.ubj.sha256").write_text(f"{hashlib.sha256(b'x').hexdigest()}  bad.ubj\n")
     with pytest.raises(KitError, match="not a model"):
         load(tmp_path / "bad.ubj", ("a",))
+
+
+def test_a_damaged_model_is_not_given_to_xgboost(tmp_path):
+    """It would end the process over some of them."""
+    path = tmp_path / "m.ubj"
+    save(fit(rows(), Boosting(**SMALL), seed=0).model, path)
+    data = path.read_bytes()
+    for place in range(0, len(data), 997):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 8]) + data[place + 1 :])
+        with pytest.raises(KitError, match="damaged: its SHA-256 is another one"):
+            load(path, ("a", "b", "c"))
 
 
 def test_log_odds_by_hand():

@@ -48,7 +48,11 @@ def write_annotations(path: Path, boxes: Boxes) -> None:
 
 def read_annotations(path: Path) -> Boxes:
     """The boxes that `write_annotations` wrote."""
-    with reading(path, "boxes of a training", "do the stage again"), np.load(path) as columns:
+    with (
+        reading(path, "boxes of a training", "do the stage again"),
+        path.open("rb") as file,  # which numpy leaves open where it is damaged
+        np.load(file) as columns,
+    ):
         arrays = {name: columns[name] for name in ("image", *Boxes.COLUMNS)}
         return Boxes(images=tuple(columns["images"].tolist()), **arrays)
 

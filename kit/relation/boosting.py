@@ -230,6 +230,8 @@ def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
     booster = xgb.Booster({"nthread": threads} if threads else None)
     with reading(path, "a model that XGBoost can read", AGAIN):
         data = path.read_bytes()
+        if not _digest_path(path).exists():
+            raise FileFault(path, "its SHA-256 is not beside it", hint=AGAIN)
         digest = _digest_path(path).read_text(encoding="ascii").partition(" ")[0]
         if hashlib.sha256(data).hexdigest() != digest:
             raise FileFault(path, "damaged: its SHA-256 is another one", hint=AGAIN)

@@ -122,8 +122,12 @@ class Statistics:
     def load(cls, path: Path) -> Statistics:
         """Read what `save` wrote. Raises KitError where the file is none."""
         size, predicates = vocabulary().labels, len(vocabulary().predicates)
-        with reading(path, "a statistics file", "run `kit train prior --force`"), np.load(path) as file:
-            pairs, related, smooth = (file[name] for name in ("pairs", "related", "smooth"))
+        with (
+            reading(path, "a statistics file", "run `kit train prior --force`"),
+            path.open("rb") as file,  # which numpy leaves open where it is damaged
+            np.load(file) as arrays,
+        ):
+            pairs, related, smooth = (arrays[name] for name in ("pairs", "related", "smooth"))
             if (pairs.shape, related.shape) != ((size, size), (predicates, size, size)):
                 raise ValueError("counts of other classes")
             return cls(pairs, related, *smooth.tolist())

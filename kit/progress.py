@@ -13,6 +13,7 @@ from kit.errors import printable
 T = TypeVar("T")
 Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, total, text)
 EVERY = 10.0  # seconds between plain lines
+REDRAW = 0.1  # seconds between two pictures of a live line
 
 
 class Line:
@@ -34,18 +35,19 @@ class Line:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-            self.live = Progress(*columns, console=Console(file=self.out), transient=True)
+            self.live = Progress(*columns, console=Console(file=self.out), transient=True, auto_refresh=False)
             self.live.add_task(self.text, total=self.total, completed=done)
             self.live.start()
 
     def show(self, done: int, note: str = "") -> None:
         """So many steps are done; note: figures of the moment."""
-        self.done = done
+        self.done, now = done, time.monotonic()
         if self.live is not None:
             text = f"{self.text}: {note}" if note else self.text
-            self.live.update(self.live.task_ids[0], completed=done, description=text)
+            if drawn := now - self.last >= REDRAW:  # here, not in a thread that outlives a stop
+                self.last = now
+            self.live.update(self.live.task_ids[0], completed=done, description=text, refresh=drawn)
             return
-        now = time.monotonic()
         if now - self.last >= EVERY:
             self.last = now
             left = (now - self.start) / max(done - self.first, 1) * (self.total - done)

@@ -90,9 +90,11 @@ def tell() -> None:
         _state.told = True
     name = NAMES.get(signal.Signals(_state.signum or signal.SIGINT), "a signal")
     kept = _state.kept[-1] if _state.kept else "what was finished is kept"
-    show = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live line may have hidden the cursor
+    err = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # below a live line
+    show = "\r\x1b[2K\x1b[?25h" if err.isatty() else ""  # it may be there, and have hidden the cursor
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{show}kit: stopped by {name}; {kept}\n")
+        err.write(f"{show}kit: stopped by {name}; {kept}\n")
+        err.flush()
 
 
 def leave(code: int) -> NoReturn:
@@ -140,6 +142,12 @@ def die_with_parent() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def pool_worker() -> None:
+    """First thing in a process of a pool: Ctrl-C, which a terminal sends to all, is the parent's to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:

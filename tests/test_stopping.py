@@ -1,10 +1,12 @@
 """Ctrl-C, SIGTERM and a killed parent, in real processes: one line, the exit code, no child left."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -136,3 +138,22 @@ def test_what_is_kept_is_the_innermost(capsys, monkeypatch):
     stopping.tell()
     stopping.tell()
     assert capsys.readouterr().err == "kit: stopped by SIGTERM; stage s goes on\n"
+
+
+def test_ctrl_c_on_a_terminal_reaches_a_pool_too_and_leaves_it_in_order(tmp_path):
+    """The children print nothing, the live line is gone, the cursor is shown, then comes the one line."""
+    words = ["download", "--set", "data.mini={train: 3000, side: 400}", "--set", f"data.root={tmp_path}"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "kit", *words])
+    seen, sent = b"", False
+    with suppress(OSError):  # the terminal's end
+        while data := os.read(terminal, 65536):
+            seen += data
+            if not sent and b"paint train" in seen:
+                time.sleep(1)
+                sent = os.write(terminal, b"\x03") == 1
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert b"Traceback" not in seen
+    assert seen.endswith(b"\x1b[?25hkit: stopped by Ctrl-C; what was finished is kept\r\n")

@@ -17,7 +17,7 @@ from kit.config import Mini
 from kit.data.world import Scene, World, draw_world
 from kit.files import write_json, write_text, writing
 from kit.progress import Progress, silent
-from kit.stopping import die_with_parent
+from kit.stopping import pool_worker, stopped_by
 from kit.tables.official_writer import (
     write_boxes,
     write_image_labels,
@@ -167,5 +167,8 @@ def _over_cores(
     workers = min(len(chunks), os.cpu_count() or 1)
     if workers < 2:
         return [task(chunk) for chunk in chunks]
-    with ProcessPoolExecutor(workers, get_context("forkserver"), die_with_parent) as pool:
+    pool = ProcessPoolExecutor(workers, get_context("forkserver"), pool_worker)
+    try:
         return list(progress(pool.map(task, chunks), len(chunks), text))
+    finally:  # a signal does not wait for the chunks at work; their processes end with this one
+        pool.shutdown(wait=stopped_by() is None, cancel_futures=True)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from kit.config import Boosting
 from kit.errors import KitError
-from kit.relation.boosting import Rows, fit, load, log_odds
+from kit.relation.boosting import Rows, fit, load, log_odds, save
 from kit.relation.features import Features
 from kit.relation.held_out import log_loss
 
@@ -93,7 +94,7 @@ def test_a_saved_model_knows_its_features(tmp_path):
     data = rows()
     model = fit(data, Boosting(**SMALL), seed=0).model
     path = tmp_path / "m.ubj"
-    model.booster.save_model(path)
+    save(model, path)
     back = load(path, ("a", "b", "c"))
     assert np.array_equal(back.predict(data.features), model.predict(data.features))
     with pytest.raises(KitError, match=r"m.ubj was trained on 3 other features .* lacks c and adds d"):
@@ -103,10 +104,13 @@ def test_a_saved_model_knows_its_features(tmp_path):
 
 
 def test_what_is_no_model(tmp_path):
-    with pytest.raises(KitError, match="not a model"):
+    with pytest.raises(KitError, match=r"none\.ubj: no such file"):
         load(tmp_path / "none.ubj", ("a",))
     (tmp_path / "bad.ubj").write_text("x")
-    with pytest.raises(KitError, match="not a model"):
+    with pytest.raises(KitError, match=r"bad\.ubj"):  # without a digest
+        load(tmp_path / "bad.ubj", ("a",))
+    (tmp_path / "bad.ubj.sha256").write_text(f"{'0' * 64}  bad.ubj\n")
+    with pytest.raises(KitError, match=r"bad\.ubj: damaged: its SHA-256 is another one"):
         load(tmp_path / "bad.ubj", ("a",))
 
 
@@ -267,3 +271,12 @@ def test_a_fixed_number_of_threads_gives_one_model(classes):
     settings = Boosting(**{**SMALL, "threads": 2}, folds=1)
     models = [fit(data, settings, 0, classes).model.booster.save_raw("ubj") for _ in range(2)]
     assert models[0] == models[1]
+
+
+@pytest.mark.parametrize(("own", "used"), [(0, "1"), (2, "2")])
+def test_a_model_read_computes_with_the_threads_of_the_config(own, used, tmp_path, monkeypatch):
+    monkeypatch.setattr("kit.threads._used", 1)
+    data = rows()
+    save(fit(data, Boosting(**SMALL), 0).model, tmp_path / "m.ubj")
+    booster = load(tmp_path / "m.ubj", data.features.names, own).booster
+    assert json.loads(booster.save_config())["learner"]["generic_param"]["nthread"] == used

@@ -32,7 +32,7 @@ def detect_stage(
 ) -> dict[str, Any]:
     """Detect in a split's pictures with one model, all views: stage `detect-SPLIT-NAME`, in shards."""
     from kit.detector.inference import Timing
-    from kit.detector.pictures import record_skipped, tidy_skipped
+    from kit.detector.pictures import SKIPPED, record_skipped, tidy_skipped
 
     config, trained = run.config, f"{family.training}-{name}"
     settings, folder = config.detector.inference, picture_folder(config, split)
@@ -50,7 +50,7 @@ def detect_stage(
     own = f"{family.detection}-{split}-{name}"
     with run.stage(own, made_from, force=force) as stage:
         if stage:
-            skipped, shards = stage.path / "skipped.csv", stage.path / SHARDS
+            skipped, shards = stage.path / SKIPPED, stage.path / SHARDS
             parts = [ids[i : i + settings.shard] for i in range(0, len(ids), settings.shard)]
             todo = [i for i in range(len(parts)) if not shard_path(shards, i).exists()]
             if len(todo) < len(parts):

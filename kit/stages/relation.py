@@ -70,8 +70,8 @@ def spatial_stage(run: Run, force: bool = False) -> dict[str, Any]:
 def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
     """Train the visual model on the training pictures: stage `visual`, after the detector it starts from."""
     from kit.detector.checkpoint import read_state
-    from kit.detector.pictures import left_out, tidy_skipped
-    from kit.relation.visual_training import SKIPPED, pair_rows, train_visual
+    from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
+    from kit.relation.visual_training import pair_rows, train_visual
 
     config, name = run.config, visual_model(run.config)
     settings = config.relation.visual

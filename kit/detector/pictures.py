@@ -14,6 +14,7 @@ from kit.errors import KitError
 from kit.files import reading, whole
 from kit.tables.schema import Boxes
 
+SKIPPED = "skipped.csv"  # in a stage's folder: the pictures that it could not look at
 HEADER = ("ImageID", "Reason")
 
 

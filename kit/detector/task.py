@@ -9,11 +9,10 @@ from typing import Any
 from kit.config import Architecture, Decoding, Inference, Training
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
-from kit.detector.pictures import LabelledPictures
+from kit.detector.pictures import SKIPPED, LabelledPictures
 from kit.detector.processes import launched
 from kit.errors import KitError
 
-SKIPPED = "skipped.csv"
 EVERY = 10  # iterations between lines of mmengine's log
 
 

@@ -223,10 +223,12 @@ def save(model: Boosted, path: Path) -> None:
 
 
 def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
-    """Read what `save` wrote. Raises KitError where it is damaged or was trained on other features.
+    """Read what `save` wrote. threads: 0 for as many as `use_threads` was given.
 
+    Raises KitError where it is damaged or was trained on other features.
     XGBoost ends the process over some damaged models: it sees only those of the digest that was written.
     """
+    threads = threads or threads_used()
     booster = xgb.Booster({"nthread": threads} if threads else None)
     with reading(path, "a model that XGBoost can read", AGAIN):
         data = path.read_bytes()

@@ -22,7 +22,7 @@ from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
-from kit.detector.pictures import record_skipped
+from kit.detector.pictures import SKIPPED, record_skipped
 from kit.errors import FileFault
 from kit.files import read_json, whole, write_json
 from kit.progress import Line, notice
@@ -34,7 +34,6 @@ from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
 Hits = NDArray[np.bool_]
-SKIPPED = "skipped.csv"
 Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, hit, allowed, the pictures' files
 
 

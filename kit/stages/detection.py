@@ -47,9 +47,9 @@ def detect_stage(
     with run.stage(own, made_from, force=force) as stage:
         if stage:
             from kit.detector.inference import Timing
-            from kit.detector.pictures import record_skipped, tidy_skipped
+            from kit.detector.pictures import SKIPPED, record_skipped, tidy_skipped
 
-            skipped, shards = stage.path / "skipped.csv", stage.path / SHARDS
+            skipped, shards = stage.path / SKIPPED, stage.path / SHARDS
             parts = [ids[i : i + settings.shard] for i in range(0, len(ids), settings.shard)]
             todo = [i for i in range(len(parts)) if not shard_path(shards, i).exists()]
             if len(todo) < len(parts):

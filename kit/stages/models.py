@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from kit.tables.schema import Floats
 
 
-SKIPPED = "skipped.csv"
-
-
 def load_ensemble(run: Run, scorer: ScorerName, split: SplitName) -> Ensemble:
     """The models that a scorer needs, over the pictures of a split. Raises KitError where one is not trained.
 
@@ -82,7 +79,7 @@ def visual_scorer(run: Run, spatial: SpatialScorer, split: SplitName) -> VisualS
 
 def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
     """Write down the pictures that the visual model could not see so far."""
-    from kit.detector.pictures import record_skipped
+    from kit.detector.pictures import SKIPPED, record_skipped
 
     for name in list(scorer.skipped if scorer else ()):
         if scorer and (why := scorer.skipped.pop(name, None)):  # else another thread has written it down
@@ -91,7 +88,7 @@ def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
 
 def say_unseen(stage: str, folder: Path, images: int) -> None:
     """One notice of the pictures that were written down."""
-    from kit.detector.pictures import left_out, tidy_skipped
+    from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
 
     skipped = tidy_skipped(folder / SKIPPED)
     if skipped:

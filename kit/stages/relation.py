@@ -81,8 +81,8 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
     with run.stage("visual", made_from, force=force) as stage:
         if stage:
             from kit.detector.checkpoint import read_state
-            from kit.detector.pictures import left_out, tidy_skipped
-            from kit.relation.visual_training import SKIPPED, pair_rows, train_visual
+            from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
+            from kit.relation.visual_training import pair_rows, train_visual
 
             split = training_tables(run, "train")
             examples, photos = pair_examples(split), list_photos(folder)

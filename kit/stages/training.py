@@ -13,9 +13,9 @@ from kit.data.photos import list_photos
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import State
 from kit.detector.inference import detect
-from kit.detector.pictures import LabelledPictures, labelled_pictures, left_out, tidy_skipped
+from kit.detector.pictures import SKIPPED, LabelledPictures, labelled_pictures, left_out, tidy_skipped
 from kit.detector.processes import is_first
-from kit.detector.task import SKIPPED, Task
+from kit.detector.task import Task
 from kit.detector.training import Validate, train_detector
 from kit.metric.detection_tables import detection_scores
 from kit.progress import notice

@@ -164,6 +164,13 @@ def test_a_rate_that_is_too_high_stops_the_training(photos, tmp_path):
         assert all(torch.isfinite(t.float()).all() for t in read_checkpoint(path)["state_dict"].values())
 
 
+def test_the_checkpoint_before_a_divergence_is_not_gone_on_from(photos, tmp_path):
+    """Its weights are finite, and lead to a loss that is not."""
+    with pytest.raises(DivergedError):
+        learn(tmp_path, photos, rate=1e30, iterations=50, warmup=0, checkpoint_every=1)
+    assert list(tmp_path.glob("iter_*.pth")) == []
+
+
 def test_poisoned_boxes_stop_it_at_their_batch(photos, tmp_path):
     boxes = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1))
     boxes[2] = [1.1, 0.1, 1.3, 0.8]  # no width is left of it at the picture's edge

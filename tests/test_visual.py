@@ -176,9 +176,7 @@ def test_a_training_that_diverges_stops(rows, detector, tmp_path):
     assert "(images p" in text
     assert "lower relation.visual.highest_rate (now 1e+30)" in text
     assert not (tmp_path / "shared.pth").exists()
-    for path in tmp_path.glob("*.checkpoint"):
-        state = torch.load(path, weights_only=True)["network"]
-        assert all(torch.isfinite(tensor.float()).all() for tensor in state.values())
+    assert list(tmp_path.glob("*.checkpoint")) == []
 
 
 def test_the_batch_of_a_wrong_gradient_is_named(rows, detector, tmp_path, monkeypatch):

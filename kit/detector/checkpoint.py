@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 import zipfile
 import zlib
@@ -25,7 +24,6 @@ State = dict[str, Tensor]
 NESTED = ("state_dict", "model_state_dict", "model", "ema_state_dict", "ema", "module")  # where weights lie
 WRAPPERS = ("module.", "_orig_mod.")  # what wrappers of a model put before its names
 CHUNK = 1 << 20  # bytes read at a time
-ALIGNED = 8  # bytes: the longest number of a tensor
 SAVE_AGAIN = "save the model's state_dict() with torch.save"
 OTHER_FILES = (  # first bytes, what it is, what to do
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
@@ -40,17 +38,18 @@ OTHER_FILES = (  # first bytes, what it is, what to do
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's content, read under torch's weights_only; objects on a list become empty ones.
 
-    Tensors may be mapped from the file. Raises FileFault for whatever is not a whole checkpoint.
+    Nothing is mapped: a file that is written over while it is read would end the process. Raises FileFault for
+    whatever is not a whole checkpoint.
     """
     head = _head(path)
     if not head:
         raise FileFault(path, "empty: not a checkpoint")
-    packed = head.startswith(ZIP)
-    mapped = packed and _check_archive(path)
+    if head.startswith(ZIP):
+        _check_archive(path)
     try:
         with allowed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes raise whatever they lead to
         raise _why(path, head, error) from None
     if not isinstance(checkpoint, dict):
@@ -124,10 +123,10 @@ def _head(path: Path) -> bytes:
         raise FileFault(path, f"cannot be read ({problem})") from None
 
 
-def _check_archive(path: Path) -> bool:
-    """Whether the tensors in torch's archive can be mapped. Raises FileFault where it is damaged or another's."""
+def _check_archive(path: Path) -> None:
+    """Raise FileFault where torch's archive is damaged, or is another kind of archive."""
     try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             names = [entry.filename for entry in entries]
             if not any(name.endswith("/data.pkl") for name in names):
@@ -140,7 +139,6 @@ def _check_archive(path: Path) -> bool:
             bad = [entry.filename for entry in entries if not _whole_entry(archive, entry)]
             if bad and len(bad) < len(entries):  # all: written without checksums
                 raise FileFault(path, f"damaged: the checksum of {bad[0]} in it is wrong")
-            return all(_start(file, entry) % ALIGNED == 0 for entry in entries if "/data/" in entry.filename)
     except FileFault:
         raise
     except Exception:  # damaged bytes raise whatever they lead to
@@ -153,13 +151,6 @@ def _whole_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
         while chunk := file.read(CHUNK):
             sum_ = zlib.crc32(chunk, sum_)
     return sum_ == wanted
-
-
-def _start(file: Any, entry: zipfile.ZipInfo) -> int:
-    """Where an entry's bytes begin: behind its header, name and extra field."""
-    file.seek(entry.header_offset + 26)
-    name, extra = struct.unpack("<HH", file.read(4))
-    return entry.header_offset + 30 + int(name) + int(extra)
 
 
 def _why(path: Path, head: bytes, error: Exception) -> FileFault:

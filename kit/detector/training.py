@@ -69,6 +69,8 @@ def train_detector(
             runner.train()
         except DivergedError:
             if first:
+                for path in _checkpoints(folder)[:1]:  # its weights led here, finite as they are
+                    path.unlink()
                 raise
             sys.exit(2)  # the first process says it
         finally:
@@ -179,14 +181,19 @@ class _Report:
 
 def _last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that a training can go on from; a damaged one, or one of NaN, is passed over."""
-    paths = [path for path in folder.glob("iter_*.pth") if path.stem.removeprefix("iter_").isdecimal()]
-    for path in sorted(paths, key=_iteration, reverse=True):
+    for path in _checkpoints(folder):
         fault = _fault(path)
         if fault is None:
             return path
         if is_first():
             notice(f"{path.name} is passed over: {fault}; an older one is looked for")
     return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Those of a training, the newest first."""
+    paths = [path for path in folder.glob("iter_*.pth") if path.stem.removeprefix("iter_").isdecimal()]
+    return sorted(paths, key=_iteration, reverse=True)
 
 
 def _iteration(checkpoint: Path) -> int:

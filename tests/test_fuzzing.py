@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -64,3 +66,12 @@ def test_an_input_that_hangs_is_a_failure(tmp_path, monkeypatch):
 
     result = run_target(Target("one", "t", lambda _folder: [b"whole"], read), 1, 0, tmp_path)
     assert [failure for _, failure in result.failures] == ["more than 0.1 s"]
+
+
+def test_the_command_shares_the_inputs_out(tmp_path):
+    command = [sys.executable, "-m", "tests.fuzzing", "--inputs", "40", "set", "names"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    rows = run.stdout.splitlines()
+    assert sorted(row.split()[0] for row in rows[:-1]) == ["names", "set"]
+    assert rows[-1].endswith(" inputs, 0 failures")

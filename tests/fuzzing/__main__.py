@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
-from tests.fuzzing.runner import Result, run_target
+from tests.fuzzing.runner import Result
+from tests.fuzzing.share import run_share
 from tests.fuzzing.targets import TARGETS
-
-KEEP = Path("fuzz-failures")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,25 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shares = [(target.name, -int(-given.inputs * target.share // whole)) for target in chosen]
     results, spawn = [], multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.jobs, spawn, max_tasks_per_child=1) as pool:
-        for future in as_completed([pool.submit(_run, *share, given.seed) for share in shares]):
+        for future in as_completed([pool.submit(run_share, *share, given.seed) for share in shares]):
             results.append(future.result())
             _show(results[-1])
     failures = sum(len(result.failures) for result in results)
     sys.stdout.write(f"{sum(r.inputs for r in results):,} inputs, {failures} failures\n")
     return 1 if failures else 0
-
-
-def _run(name: str, inputs: int, seed: int) -> Result:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libjpeg warns of every photo
-    target = next(target for target in TARGETS if target.name == name)
-    with tempfile.TemporaryDirectory(dir=_fast()) as folder:
-        return run_target(target, inputs, seed, Path(folder), KEEP)
-
-
-def _fast() -> Path | None:
-    """A file system in memory, where there is one."""
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() else None
 
 
 def _show(result: Result) -> None:

@@ -189,7 +189,7 @@ RECORD = json.dumps(samples.record()).encode()
 OTHER_TARGETS = (
     Target("coco", "t.json", _plain(json.dumps(samples.coco()).encode()), read_instances),
     Target("hierarchy", "t.json", _plain(json.dumps(samples.hierarchy()).encode()), read_hierarchy),
-    Target("config", "t.yaml", _plain(*samples.configs()), lambda p: load_config(str(p)), CONFIG_WORDS, 0.15),
+    Target("config", "t.yaml", _plain(*samples.configs()), lambda p: load_config(str(p)), CONFIG_WORDS, 0.03),
     Target(
         "set", "t", _plain(b"seed=1", b"relation.spatial.eta=0.3", b"data.mini={side: 64}"), _set, (), 0.05
     ),
@@ -213,10 +213,10 @@ def _run_target(name: str, file: str, read: Callable[[Path], object], share: flo
 
 
 RUN_TARGETS = (
-    _run_target("stage-record", "prior/stage.json", runs.use_prior, 0.05),
-    _run_target("hashes", "hashes.json", runs.use_prior, 0.05),
+    _run_target("stage-record", "prior/stage.json", runs.use_prior, 0.02),
+    _run_target("hashes", "hashes.json", runs.use_prior, 0.02),
     _run_target("statistics", "prior/statistics.npz", runs.load_statistics, 0.3),
-    _run_target("spatial-index", "spatial/models.json", runs.load_spatial, 0.1),
-    _run_target("spatial-model", "spatial/plays.ubj", runs.load_spatial, 0.1),
+    _run_target("spatial-index", "spatial/models.json", runs.load_spatial, 0.05),
+    _run_target("spatial-model", "spatial/plays.ubj", runs.load_spatial, 0.05),
 )
 TARGETS: tuple[Target, ...] = (*CSV_TARGETS, *OTHER_TARGETS, *RUN_TARGETS)

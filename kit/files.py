@@ -155,11 +155,16 @@ def _finite(value: Any) -> Any:
 
 @contextmanager
 def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:
-    """Inside, a file that is gone, empty or damaged is a FileFault: not `what`; hint: how it is made again."""
+    """Inside, a file that is gone, empty or damaged is a FileFault: not `what`; hint: how it is made again.
+
+    A fault of this very file that has no hint gets this one.
+    """
     try:
         yield
-    except KitError:
-        raise
+    except KitError as error:
+        if not isinstance(error, FileFault) or error.hint or error.path != str(path):
+            raise
+        raise FileFault(path, error.problem, line=error.line, column=error.column, hint=hint) from None
     except FileNotFoundError:
         raise FileFault(path, "no such file", hint=hint) from None
     except (OSError, *DAMAGE) as error:

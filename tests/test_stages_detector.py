@@ -89,7 +89,7 @@ def test_missing_and_broken_pictures_are_recorded_and_skipped(trained, tiny, tmp
     assert figures["left_out"] == len(rows) > 1
     assert f"{gone},not there" in rows
     assert {row.split(",")[0] for row in rows} <= {gone, *broken}
-    assert "pictures were left out" in capsys.readouterr().err
+    assert "of 150 pictures (16.7%) were left out, the first " in capsys.readouterr().err
 
 
 def test_mixed_precision_and_sgd(trained, tiny, tmp_path):

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -153,6 +154,7 @@ def pool_worker() -> None:
 def _stop(signum: int, _frame: FrameType | None) -> None:
     if _state.signum is None:
         _state.signum = signum
+        warnings.simplefilter("ignore")  # of what is left unfinished
         raise Stopped(signum)
 
 

@@ -8,7 +8,7 @@ import pytest
 from kit.errors import FileFault
 from kit.tables import csvfile, unpack
 from kit.tables.arrow import Codes
-from kit.tables.csvfile import Column, CsvFile
+from kit.tables.csvfile import NUMBER, Column, CsvFile
 
 COLUMNS = [Column("ImageID"), Column("Score", "number")]
 TEXT = "ImageID,Score,Else\n1,0.5,x\n0002,1e-3,y\n"
@@ -233,3 +233,19 @@ def test_quotes_that_swallow_nothing(tmp_path):
     rows = ['"1","0.5","x, ""y"""', '2,0.5,5" x', '"3",0.5,""']
     path = write(tmp_path / "a.csv", "ImageID,Score,Else\n" + "\n".join(rows * 50) + "\n")
     assert read(path) == [("1", 0.5), ("2", 0.5), ("3", 0.5)] * 50
+
+
+def test_a_number_of_any_length_is_judged_at_once():
+    """A pattern that tries every way to cut the digits in two would take minutes."""
+    digits = "9" * 200_000
+    assert NUMBER.fullmatch(digits)
+    assert not NUMBER.fullmatch(f"{digits}x")
+    for text, good in (
+        ("1.", True),
+        (".5", True),
+        ("-1.5E+3", True),
+        (".", False),
+        ("1e", False),
+        ("NaN", True),
+    ):
+        assert bool(NUMBER.fullmatch(text)) is good

@@ -223,7 +223,7 @@ def test_what_is_missing_is_said_in_one_line(tiny, tmp_path, changes, call, mess
 def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()
-    every = sorted(Path("data/mini/test").glob("*.jpg"))
+    every = sorted(Path("data/mini/challenge2018").glob("*.jpg"))
     for path in every[:13]:
         shutil.copy(path, photos)
     (photos / every[13].name).write_bytes(b"broken")

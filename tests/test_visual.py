@@ -76,7 +76,7 @@ def rows(examples, objects, photos):
 
 @pytest.fixture(scope="module")
 def spatial(examples):
-    return SpatialScorer({}, {}, examples.statistics(Prior()), Spatial())
+    return SpatialScorer({}, {}, examples.statistics(Prior()), Spatial(), {})
 
 
 def scores(folder, spatial, objects, photos):
@@ -285,7 +285,7 @@ def test_the_real_photos_go_the_same_way(part, detector, tmp_path):
     assert len(found.files) == len(examples.candidates) > 0
     settings = FEW.model_copy(update={"backbone": "shared", "epochs": 1, "size": 64})
     train_visual(found, "resnext-mini", detector, settings, 0, tmp_path)
-    spatial = SpatialScorer({}, {}, examples.statistics(Prior()), Spatial())
+    spatial = SpatialScorer({}, {}, examples.statistics(Prior()), Spatial(), {})
     candidates, score = scores(tmp_path, spatial, tables.objects, folder)
     label = tables.objects.label
     allowed = vocabulary().allowed[list(PAIRWISE)][:, label[candidates.subject], label[candidates.object]].T

@@ -139,6 +139,16 @@ class ResizePicture(Resize):  # type: ignore[misc]
         results["keep_ratio"] = self.keep_ratio
 
 
+@TRANSFORMS.register_module(force=True)
+class OwnPixels(BaseTransform):  # type: ignore[misc]
+    """Pixels in an array of their own: torch takes no mirrored view of one, as a picture of one column is."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """The record with its picture copied."""
+        results["img"] = results["img"].copy()
+        return results
+
+
 @DATA_SAMPLERS.register_module(force=True)
 class BalancedSampler(Sampler):  # type: ignore[type-arg]
     """Endless class-balanced draws of a BoxesDataset (paper 3, equation 3), shared out over the processes."""

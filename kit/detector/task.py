@@ -79,6 +79,7 @@ def _loader(task: Task, folder: Path) -> dict[str, Any]:
         {"type": "LoadPicture", "skipped": str(folder / SKIPPED), "decoding": task.decoding.model_dump()},
         {"type": "ResizePicture", "scale": training.size, "keep_ratio": True},
         {"type": "RandomFlip", "prob": 0.5},
+        {"type": "OwnPixels"},
         {"type": "PackDetInputs"},
     ]
     return {

@@ -29,7 +29,7 @@ BLOCK = 16 << 20  # bytes of text read at a time
 PIECE = 1 << 20  # bytes passed over at a time
 MOST_COLUMNS = 10_000
 OPEN_QUOTE = "a quote is opened and not closed"
-NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 ARROW_TYPE = {
     "code": pa.dictionary(pa.int32(), pa.string()),
     "flag": pa.dictionary(pa.int32(), pa.string()),

@@ -124,3 +124,19 @@ def test_no_file_a_folder_a_pipe_and_a_device(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FileFault, match="a pipe or a device"):
         open_unpacked(tmp_path / "pipe")
+
+
+def test_a_zip_whose_file_has_no_name_is_one_line(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), b"ImageId\n")
+    data = path.read_bytes()
+    directory = bytearray(data[data.index(b"PK\x01\x02") : data.index(b"PK\x05\x06")])
+    directory[28:30] = b"\0\0"  # the length of its name
+    directory[30:32] = b"\1\0"  # the name counts as extra field
+    path.write_bytes(
+        data.replace(data[data.index(b"PK\x01\x02") : data.index(b"PK\x05\x06")], bytes(directory))
+    )
+    with pytest.raises(FileFault) as caught:
+        open_unpacked(path)
+    assert "\n" not in str(caught.value)

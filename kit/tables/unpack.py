@@ -86,7 +86,8 @@ def broken(path: Path, error: BaseException, line: int | None = None) -> FileFau
 def _open_zip(path: Path) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
     try:
-        names = [i for i in archive.infolist() if not i.is_dir() and not HIDDEN.search(i.filename)]
+        files = (i for i in archive.infolist() if i.filename and not i.filename.endswith("/"))
+        names = [info for info in files if not HIDDEN.search(info.filename)]
         if len(names) != 1:
             first = ", ".join(info.filename for info in names[:3])
             inside = f"{len(names)} files ({first})" if names else "no file"

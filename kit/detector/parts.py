@@ -130,6 +130,20 @@ class LoadPicture(BaseTransform):  # type: ignore[misc]
 class ResizePicture(Resize):  # type: ignore[misc]
     """Resize with the aspect kept, a side one pixel at the least, however narrow the picture is."""
 
+    def __init__(self, narrowest: int = 1, skipped: str | None = None, **settings: Any) -> None:
+        """narrowest: pixels of a side below which no anchor fits, so that it is recorded and skipped."""
+        super().__init__(**settings)
+        self.narrowest, self.skipped = narrowest, skipped
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        """The record resized, or None."""
+        resized_ = super().transform(results)
+        if min(resized_["img_shape"]) >= self.narrowest:
+            return dict(resized_)
+        if self.skipped:
+            record_skipped(Path(self.skipped), results["name"], "too narrow for an anchor")
+        return None
+
     def _resize_img(self, results: dict[str, Any]) -> None:
         before, longest, shortest = results["img"], max(results["scale"]), min(results["scale"])
         picture = resized(before, longest, shortest)

@@ -13,6 +13,7 @@ from kit.detector.pictures import SKIPPED, LabelledPictures
 from kit.detector.processes import launched
 from kit.errors import KitError
 
+NARROWEST = 32  # pixels of a side: the smallest square anchor of the full-size detectors
 EVERY = 10  # iterations between lines of mmengine's log
 
 
@@ -77,7 +78,13 @@ def _loader(task: Task, folder: Path) -> dict[str, Any]:
     training = task.training
     pipeline = [
         {"type": "LoadPicture", "skipped": str(folder / SKIPPED), "decoding": task.decoding.model_dump()},
-        {"type": "ResizePicture", "scale": training.size, "keep_ratio": True},
+        {
+            "type": "ResizePicture",
+            "scale": training.size,
+            "keep_ratio": True,
+            "narrowest": NARROWEST,
+            "skipped": str(folder / SKIPPED),
+        },
         {"type": "RandomFlip", "prob": 0.5},
         {"type": "OwnPixels"},
         {"type": "PackDetInputs"},

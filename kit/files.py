@@ -182,7 +182,8 @@ def read_text(path: Path, what: str, largest: int, hint: str = "") -> str:
         with path.open("rb") as file:
             data = file.read(largest + 1)
         if len(data) > largest:
-            raise FileFault(path, f"larger than {largest >> 10} kB: not {what}", hint=hint)
+            limit = f"{largest >> 20} MB" if largest >> 20 else f"{largest >> 10} kB"
+            raise FileFault(path, f"larger than {limit}: not {what}", hint=hint)
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise FileFault(path, "no such file", hint=hint) from None

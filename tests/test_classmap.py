@@ -99,7 +99,7 @@ FAULTS = [
     (lambda t: re.sub("source: .*", "source: null", t), "0 of 57 classes have a source"),
     (lambda t: "a: &a [1]\nb: [*a, *a]\n", "it has no classes"),
     (lambda t: "[" * 100_000, "not a class map: more than 32 tables or lists"),
-    (lambda t: "x" * 2_000_000, "larger than 1024 kB: not a class map"),
+    (lambda t: "x" * 2_000_000, "larger than 1 MB: not a class map"),
     (lambda t: "a: \x07", r"line 1: not a class map: not YAML \(the character"),
     (lambda t: "? [a]\n: b\n", "line 1: not a class map: a key that is a list"),
 ]

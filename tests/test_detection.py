@@ -161,14 +161,14 @@ def test_the_real_hierarchy():
             '{"LabelName": "b", "Subcategory": [{"LabelName": "a"}]}]}',
             "is above '[ab]' in one place and below it in another",
         ),
-        (" " * (17 << 20), "larger than 16 MB"),
+        (" " * (17 << 20), "larger than 16 MB: not a class hierarchy"),
     ],
 )
 def test_hierarchies_that_cannot_be(tmp_path, text, message):
     (tmp_path / "h.json").write_text(text)
     with pytest.raises(FileFault, match=message):
         read_hierarchy(tmp_path / "h.json")
-    with pytest.raises(FileFault, match="is a folder, not a file"):
+    with pytest.raises(FileFault, match="a folder, not a class hierarchy"):
         read_hierarchy(tmp_path)
 
 

@@ -140,7 +140,7 @@ def test_bytes_folders_and_files_that_are_too_large(tmp_path):
     for name, message in [
         ("a.txt", "line 2: not UTF-8 text, so not a file of class names"),
         ("b.json", "line 1: not JSON"),
-        ("c.txt", "larger than 65536 kB: not a file of class names"),
+        ("c.txt", "larger than 64 MB: not a file of class names"),
         ("none.txt", "no such file; give coco"),
         ("", "a folder, not a file of class names"),
     ]:

@@ -10,6 +10,7 @@ from kit.relation import boosting, scoring
 from kit.run import Run
 from kit.stages import pairs as pairs_module
 from kit.stages.evaluate import gt_stage
+from kit.stages.fusion import SHARDS
 from kit.stages.predict import predict_stage, submission_stage
 from kit.stages.relation import prior_stage, spatial_stage
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
@@ -139,9 +140,13 @@ def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypat
     monkeypatch.setattr(pairs_module, "write_shard", breaks_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         predict_stage(run, "test", "prior")
+    written = {int(path.stem) for path in (run.path / ".pairs-test.part" / SHARDS).glob("*.parquet")}
+    assert {0, 1} <= written
+    assert 2 not in written
     monkeypatch.setattr(pairs_module, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
     record = predict_stage(run, "test", "prior")
-    assert done[0] == 2  # what comes behind it may have been written before, or not begun
+    shards = run.path / "pairs-test" / SHARDS
+    assert done == sorted({int(path.stem) for path in shards.glob("*.parquet")} - written)
     tables = list(read_shards(run.path / "predict-test" / "predictions", Predictions))
     assert sum(len(t) for t in tables) == record["metrics"]["predictions"]
     assert sum((t.images for t in tables), ()) == read_image_ids("data/mini/VRD_sample_submission.csv")

@@ -228,7 +228,7 @@ learn(Path(sys.argv[2]), Path(sys.argv[1]), iterations=2)
 """
 
 
-@pytest.mark.parametrize("threads", [2])
+@pytest.mark.parametrize("threads", [1, 2])
 def test_the_environment_does_not_change_the_weights(threads, photos, tmp_path):
     hashes = set()
     for around in ("1", "4"):

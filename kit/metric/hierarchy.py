@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import FileFault
+from kit.files import read_text
 
 LARGEST = 16 << 20  # bytes; that of Open Images has 86,000
 
@@ -31,7 +32,7 @@ def read_hierarchy(path: Path | str) -> Hierarchy:
     ancestors: dict[str, dict[str, None]] = {}
     try:
         todo: list[tuple[Any, tuple[str, ...]]] = [
-            (child, ()) for child in reversed(_read(path)["Subcategory"])
+            (child, ()) for child in reversed(_read(Path(path))["Subcategory"])
         ]
         while todo:
             node, above = todo.pop()
@@ -58,20 +59,11 @@ def read_hierarchy(path: Path | str) -> Hierarchy:
     )
 
 
-def _read(path: Path | str) -> Any:
+def _read(path: Path) -> Any:
+    text = read_text(path, "a class hierarchy", LARGEST)
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise FileFault(path, f"not a class hierarchy: larger than {LARGEST >> 20} MB")
-        return json.loads(data.decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise FileFault(path, "no such file") from None
-    except IsADirectoryError:
-        raise FileFault(path, "is a folder, not a file") from None
-    except OSError as error:
-        raise FileFault(path, f"cannot be read ({error.strerror})") from None
+        return json.loads(text)
     except RecursionError:
         raise FileFault(path, "not a class hierarchy: nested too deeply") from None
-    except ValueError as error:  # not UTF-8, not JSON, a number of too many digits
+    except ValueError as error:  # not JSON, a number of too many digits
         raise FileFault(path, f"not a JSON file ({error})", line=getattr(error, "lineno", None)) from None

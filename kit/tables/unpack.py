@@ -19,8 +19,8 @@ BUFFER = 1 << 20  # bytes
 BROKEN = (
     OSError,
     EOFError,
+    LookupError,
     RuntimeError,
-    NotImplementedError,
     ValueError,
     struct.error,
     zlib.error,

@@ -307,3 +307,19 @@ def test_weights_that_cannot_be_written_are_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(KitError, match="cannot be written"):
         write_state(tmp_path / "file" / "x.pth", STATE, [])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_class_name_of_any_length_is_refused_at_once(tmp_path, packed):
+    """torch would look at it for minutes."""
+    path = tmp_path / "w.pth"
+    whole = saved({"state_dict": STATE}, _use_new_zipfile_serialization=packed)
+    long = b"ctorch._utils\n_rebuild_tensor_v2" + b".x" * 200_000
+    if packed:
+        with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                data = old.read(name).replace(b"ctorch._utils\n_rebuild_tensor_v2", long)
+                new.writestr(name, data)
+    else:
+        path.write_bytes(whole.replace(b"ctorch._utils\n_rebuild_tensor_v2", long))
+    assert fault(path).startswith("not a checkpoint: it names a class of 400,0")

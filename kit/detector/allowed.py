@@ -6,9 +6,10 @@ Nothing of numpy or mmengine is called for them: an empty object stands in for e
 
 from __future__ import annotations
 
+import pickletools
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from torch.serialization import safe_globals
 
@@ -36,6 +37,22 @@ LEFT_OUT = (
     *(f"numpy.random._pickle.__{name}_ctor" for name in ("randomstate", "bit_generator", "generator")),
     *("numpy.random._mt19937.MT19937", "numpy.random._pcg64.PCG64"),
 )
+
+LONGEST = 500  # characters of a class's module and name
+PICKLES = 5  # in a file of torch's old form, before the numbers
+
+
+def overlong_name(stream: IO[bytes]) -> int | None:
+    """The length of a class's name in pickles that is longer than any; None where there is none.
+
+    torch looks at a name that it refuses with patterns whose time grows faster than the name.
+    """
+    with suppress(Exception):  # damaged bytes: torch says so
+        for _ in range(PICKLES):
+            for operation, value, _place in pickletools.genops(stream):
+                if operation.name in ("GLOBAL", "INST") and len(str(value)) > LONGEST:
+                    return len(str(value))
+    return None
 
 
 class LeftOut:

@@ -8,12 +8,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
-from kit.detector.allowed import allowed
+from kit.detector.allowed import allowed, overlong_name
 from kit.detector.finite import broken_weight
 from kit.detector.names import PICKLE, ZIP
 from kit.errors import FileFault
@@ -46,6 +46,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise FileFault(path, "empty: not a checkpoint")
     if head.startswith(ZIP):
         _check_archive(path)
+    else:
+        with path.open("rb") as file:
+            _refuse_overlong(path, file)
     try:
         with allowed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -139,10 +142,19 @@ def _check_archive(path: Path) -> None:
             bad = [entry.filename for entry in entries if not _whole_entry(archive, entry)]
             if bad and len(bad) < len(entries):  # all: written without checksums
                 raise FileFault(path, f"damaged: the checksum of {bad[0]} in it is wrong")
+            for name in names:
+                if name.endswith("/data.pkl"):
+                    _refuse_overlong(path, archive.open(name))
     except FileFault:
         raise
     except Exception:  # damaged bytes raise whatever they lead to
         raise FileFault(path, "cut short or damaged: not a whole checkpoint") from None
+
+
+def _refuse_overlong(path: Path, stream: IO[bytes]) -> None:
+    length = overlong_name(stream)
+    if length:
+        raise FileFault(path, f"not a checkpoint: it names a class of {length:,} characters", hint=SAVE_AGAIN)
 
 
 def _whole_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:

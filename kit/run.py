@@ -23,9 +23,11 @@ from typing import Any
 
 from kit import __version__, stopping
 from kit.config import Config
-from kit.errors import FileFault, KitError
-from kit.files import check, read_json, sync, sync_below, write_json, write_text, writing
+from kit.errors import KitError
+from kit.files import read_json, sync, sync_below, write_json, write_text, writing
+from kit.hashes import FileHashes
 from kit.progress import notice
+from kit.stage_record import RECORD, is_done, read_record, sizes_below, tidy_part
 from kit.threads import machine, use_threads
 
 MADE_BY = {
@@ -42,14 +44,6 @@ MADE_BY = {
     "stack": "train stack",
     "pairs": "predict --split {}",
     "predict": "predict --split {}",
-}
-RECORD = "stage.json"
-KINDS: dict[str, type | tuple[type, ...]] = {  # of what is in a record
-    "id": str,
-    "seconds": (int, float),
-    "metrics": dict,
-    "made_from": dict,
-    "files": dict,
 }
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
@@ -79,14 +73,14 @@ class Run:
         self.path = path or config.run
         if self.path.exists() and not self.path.is_dir():
             raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
-        self._hashes = _Hashes(self.path / "hashes.json")
+        self._hashes = FileHashes(self.path / "hashes.json")
         self._probing = False
         self._end_swaps()
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """What `stage.json` of a finished stage says; None where it is not finished or a file is gone."""
         try:
-            return _record(self.path / name)
+            return read_record(self.path / name)
         except KitError:
             return None
 
@@ -107,7 +101,7 @@ class Run:
         if not (self.path / name).exists():
             return None
         try:
-            _record(self.path / name)
+            read_record(self.path / name)
         except KitError as error:
             return error.message
         return None
@@ -157,7 +151,7 @@ class Run:
                 "machine": machine(),
                 "metrics": stage.metrics,
                 "made_from": made_from,
-                "files": _sizes(part),
+                "files": sizes_below(part),
             }
             with writing(part):
                 sync_below(part)
@@ -175,7 +169,7 @@ class Run:
                 except KitError as error:
                     notice(f"{error.message}; what an interrupted {name} left is thrown away")
             if same:
-                _tidy(part)
+                tidy_part(part)
             else:
                 purpose.unlink(missing_ok=True)
                 shutil.rmtree(part, ignore_errors=True)
@@ -203,7 +197,7 @@ class Run:
         """
         part, place, old = self._part_of(name), self.path / name, self.path / f".{name}.old"
         with writing(place):
-            if _is_done(part):
+            if is_done(part):
                 if place.exists():
                     shutil.rmtree(old, ignore_errors=True)
                     place.rename(old)
@@ -267,85 +261,10 @@ class Run:
         )
 
 
-class _Hashes:
-    """Content hashes of files, remembered by size and time of change."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.known: dict[str, Any] = {}
-        with suppress(KitError):  # without it, or with a damaged one, the files are read again
-            self.known = read_json(path, dict)
-
-    def of(self, path: Path) -> str:
-        """The SHA-256 of a file. Raises KitError where it is none that can be read."""
-        try:
-            stat = path.stat()
-            if path.is_dir():
-                raise KitError(f"{path}: a folder, not a file")
-            stamp = [stat.st_size, stat.st_mtime_ns]
-            known = self.known.get(str(path.resolve()))
-            if not (isinstance(known, list) and len(known) == 3 and known[:2] == stamp):
-                with path.open("rb") as file:
-                    known = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
-                self.known[str(path.resolve())] = known
-                with suppress(KitError):  # it only saves time
-                    write_json(self.path, self.known)
-        except FileNotFoundError:
-            raise KitError(f"{path}: no such file") from None
-        except OSError as error:
-            raise KitError(f"{path}: cannot be read ({error.strerror})") from None
-        return str(known[2])
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """The record of a finished stage. Raises KitError where it or one of its files is gone or damaged."""
-    path = folder / RECORD
-    record: dict[str, Any] = read_json(path, dict)
-    for key, kind in KINDS.items():
-        if not isinstance(record.get(key), kind):
-            raise FileFault(path, f"not the record of a stage ({key} is missing or of another kind)")
-    for name, size in record["files"].items():
-        try:
-            found = (folder / name).stat().st_size
-        except OSError:
-            raise FileFault(folder / name, "gone since the stage was finished") from None
-        if found != size:
-            raise FileFault(folder / name, f"{found} bytes, {size} when the stage was finished")
-    return record
-
-
-def _is_done(part: Path) -> bool:
-    """Whether a part is a finished stage that lacks but its name."""
-    try:
-        return bool(_record(part))
-    except KitError:
-        return False
-
-
-def _tidy(part: Path) -> None:
-    """Throw away what is damaged in the part of an interrupted try, with a notice."""
-    (part / RECORD).unlink(missing_ok=True)
-    for path in sorted(part.rglob("*")):
-        if path.is_file() and path.name.startswith(".") and path.name.endswith(".part"):
-            path.unlink()
-        elif path.is_file():
-            try:
-                check(path)
-            except KitError as error:
-                notice(f"{error.message}; thrown away, it is made again")
-                path.unlink()
-
-
 def _id(made_from: dict[str, Any], start: datetime) -> str:
     """What later stages know this result by: another one each time the stage is done."""
     text = json.dumps([made_from, start.isoformat()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Every file below a folder with its size in bytes."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
 def _version(name: str) -> str | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kit.errors import FileFault
-from kit.tables import csvfile, unpack
+from kit.tables import csvfile, csvlines, unpack
 from kit.tables.arrow import Codes
 from kit.tables.csvfile import NUMBER, Column, CsvFile
 
@@ -113,7 +113,8 @@ def test_no_such_file_and_a_folder(tmp_path):
 
 
 def test_a_fault_in_a_later_block_has_the_right_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(csvfile, "BLOCK", 4096)
+    for module in (csvfile, csvlines):
+        monkeypatch.setattr(module, "BLOCK", 4096)
     lines = [f"i{i},{i}" for i in range(5000)]
     lines[4321] = "i4321,NaN"
     path = write(tmp_path / "a.csv", "ImageID,Score\n" + "\n".join(lines))
@@ -146,7 +147,8 @@ LIMITED = {
 @pytest.mark.parametrize("name", LIMITED)
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_no_line_and_no_field_is_longer_than_a_block(tmp_path, monkeypatch, name, pack):
-    monkeypatch.setattr(csvfile, "BLOCK", 1 << 20)
+    for module in (csvfile, csvlines):
+        monkeypatch.setattr(module, "BLOCK", 1 << 20)
     content, message = LIMITED[name]
     with pytest.raises(FileFault, match=message):
         read(write(tmp_path / "a.csv", pack(content)))
@@ -221,7 +223,8 @@ SWALLOWED = {
 @pytest.mark.parametrize("name", SWALLOWED)
 @pytest.mark.parametrize("block", [256, 1 << 20])
 def test_no_quote_swallows_lines_in_a_column_that_is_not_read(tmp_path, name, block, monkeypatch):
-    monkeypatch.setattr(csvfile, "BLOCK", block)
+    for module in (csvfile, csvlines):
+        monkeypatch.setattr(module, "BLOCK", block)
     first, last = SWALLOWED[name]
     lines = ["ImageID,Score,Else", *["0,0.5,y"] * 40, first, *["2,0.5,y"] * 3, last]
     path = write(tmp_path / "a.csv", "\n".join(lines) + "\n")

@@ -18,7 +18,8 @@ from kit.relation.crops import union_crop
 from kit.relation.prior import Examples, pair_examples
 from kit.relation.spatial import PAIRWISE, SpatialScorer
 from kit.relation.visual import SHARED, VisualNet, load_visual
-from kit.relation.visual_training import PairRows, pair_rows, train_visual
+from kit.relation.visual_data import PairRows, pair_rows
+from kit.relation.visual_training import train_visual
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
 from tests.paths import OPENIMAGES, needs_openimages

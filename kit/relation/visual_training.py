@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from kit.config import Architecture, Decoding, Visual
-from kit.data.decode import UnreadableError, read_picture
-from kit.data.photos import list_photos
 from kit.detector.checkpoint import State, read_checkpoint, read_state
 from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
-from kit.detector.pictures import SKIPPED, record_skipped
+from kit.detector.pictures import SKIPPED
 from kit.errors import FileFault
 from kit.files import read_json, whole, write_json
 from kit.progress import Line, notice
-from kit.relation.crops import union_crop
-from kit.relation.prior import Examples
 from kit.relation.spatial import PAIRWISE
 from kit.relation.visual import SHARED, VisualNet, save_index, save_network
-from kit.tables.schema import Boxes, Floats
+from kit.relation.visual_data import Batch, Crops, PairRows, collate
 from kit.vocabulary import vocabulary
-
-Hits = NDArray[np.bool_]
-Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, hit, allowed, the pictures' files
-
-
-@dataclass(frozen=True, eq=False)
-class PairRows:
-    """Pairs with their pictures: file of each pair (n,), boxes (n, 4), hit and allowed: bool (n, 9)."""
-
-    files: Sequence[Path]
-    subject: Floats
-    object: Floats
-    hit: Hits
-    allowed: Hits
-
-    def take(self, rows: NDArray[np.intp]) -> PairRows:
-        """The given rows."""
-        files = [self.files[i] for i in rows]
-        return PairRows(files, self.subject[rows], self.object[rows], self.hit[rows], self.allowed[rows])
-
-
-def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
-    """The examples whose pictures are there."""
-    candidates, photos = examples.candidates, list_photos(folder)
-    there = np.asarray([name in photos for name in objects.images], bool)
-    rows = np.flatnonzero(there[candidates.image])
-    names = [photos.path(name) or folder for name in objects.images]
-    pairwise = list(PAIRWISE)
-    allowed = vocabulary().allowed[:, examples.subject, examples.object].T[rows]
-    return PairRows(
-        [names[i] for i in candidates.image[rows]],
-        objects.box[candidates.subject[rows]],
-        objects.box[candidates.object[rows]],
-        examples.hit[rows][:, pairwise],
-        allowed[:, pairwise],
-    )
 
 
 def train_visual(
@@ -279,45 +238,12 @@ class _Training:
         drawn = rng.permutation(drawn)
         flip = rng.random(len(drawn)) < 0.5
         rows, skipped = self.rows.take(drawn), self.folder / SKIPPED
-        data = _Crops(rows, flip, self.settings.size, skipped, self.decoding)
+        data = Crops(rows, flip, self.settings.size, skipped, self.decoding)
         loader = DataLoader(
             data,
             self.settings.batch,
             num_workers=self.settings.workers,
-            collate_fn=_collate,
+            collate_fn=collate,
             drop_last=len(drawn) > self.settings.batch,  # a batch of one pair would break normalisation
         )
         return (batch for batch in loader if batch is not None)
-
-
-class _Crops(Dataset[Any]):
-    """A crop, its labels, and which predicates its classes allow; None where the picture is broken."""
-
-    def __init__(
-        self, rows: PairRows, flip: NDArray[np.bool_], size: int, skipped: Path, decoding: Decoding
-    ) -> None:
-        self.rows, self.flip, self.size = rows, flip, size
-        self.skipped, self.decoding = skipped, decoding
-
-    def __len__(self) -> int:
-        return len(self.rows.files)
-
-    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Hits, Hits, Path] | None:
-        try:
-            picture = read_picture(self.rows.files[i], self.decoding)
-        except UnreadableError as error:
-            record_skipped(self.skipped, self.rows.files[i].stem, str(error))
-            return None
-        crop = union_crop(picture, self.rows.subject[i], self.rows.object[i], self.size)
-        crop = crop[:, ::-1] if self.flip[i] else crop
-        pixels = np.ascontiguousarray(crop.transpose(2, 0, 1))
-        return pixels, self.rows.hit[i], self.rows.allowed[i], self.rows.files[i]
-
-
-def _collate(items: list[Any]) -> Batch | None:
-    items = [item for item in items if item is not None]
-    if not items:
-        return None
-    *columns, files = zip(*items, strict=True)
-    crops, hit, allowed = (torch.from_numpy(np.stack(column)) for column in columns)
-    return crops, hit.float(), allowed.float(), list(files)

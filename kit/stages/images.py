@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from kit.data.photos import list_photos
 from kit.errors import KitError
-from kit.files import write_json
+from kit.files import read_json, write_json
 from kit.progress import notice_once
 from kit.run import Run
 
@@ -102,11 +101,11 @@ def _sizes_digest(sizes: dict[str, int]) -> str:
 
 
 def _memory(run: Run) -> dict[str, Any]:
+    """What was found before; nothing where that cannot be read."""
     try:
-        memory = json.loads((run.path / MEMORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(run.path / MEMORY, dict)
+    except KitError:
         return {}
-    return memory if isinstance(memory, dict) else {}
 
 
 def _is_found(known: Any) -> bool:

@@ -82,7 +82,8 @@ def visual_stage(run: Run, force: bool = False) -> dict[str, Any]:
         if stage:
             from kit.detector.checkpoint import read_state
             from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
-            from kit.relation.visual_training import pair_rows, train_visual
+            from kit.relation.visual_data import pair_rows
+            from kit.relation.visual_training import train_visual
 
             split = training_tables(run, "train")
             examples, photos = pair_examples(split), list_photos(folder)

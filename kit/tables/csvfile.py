@@ -23,12 +23,10 @@ import pyarrow.csv as pacsv
 
 from kit.errors import FileFault, first_line
 from kit.tables.arrow import as_numpy
-from kit.tables.unpack import BROKEN, broken, kind_of, open_unpacked
+from kit.tables.csvlines import BLOCK, OPEN_QUOTE, Lines, WatchedQuotes, over_lines, plain_rows
+from kit.tables.unpack import BROKEN, broken, not_text, open_unpacked
 
-BLOCK = 16 << 20  # bytes of text read at a time
-PIECE = 1 << 20  # bytes passed over at a time
 MOST_COLUMNS = 10_000
-OPEN_QUOTE = "a quote is opened and not closed"
 NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 ARROW_TYPE = {
     "code": pa.dictionary(pa.int32(), pa.string()),
@@ -37,7 +35,6 @@ ARROW_TYPE = {
     "number": pa.float64(),
 }
 FLAGS = {"true": 1.0, "false": 0.0}
-LONE_CR = re.compile(r"(?<=\r)(?!\n)")
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class CsvFile:
         names = [column.name for column in columns]
         row = 0
         with self.open() as file:
-            watched = _Watched(file)
+            watched = WatchedQuotes(file)
             batches = self._arrow_batches(watched, types, block or BLOCK)
             while True:
                 try:
@@ -130,14 +127,14 @@ class CsvFile:
         """The records below the plain rows at the file's start, `most` of these at most, each with its row."""
         csv.field_size_limit(BLOCK)
         with self.open() as file:
-            begin, passed = self._plain_rows(file, most)
+            begin, passed = plain_rows(file, most)
         with self.open() as file:
             file.seek(begin)
             yield from enumerate(self._records(file, passed + 1), passed)
 
     def _records(self, file: io.BufferedReader, passed: int) -> Iterator[tuple[int, list[str]]]:
         """The records below line `passed`."""
-        lines = _Lines(self.path, file, passed)
+        lines = Lines(self.path, file, passed)
         reader = csv.reader(lines)
         while True:
             lines.begin()
@@ -150,35 +147,13 @@ class CsvFile:
             if fields:
                 yield lines.first, fields
 
-    def _plain_rows(self, file: io.BufferedReader, most: int) -> tuple[int, int]:
-        """Where the data rows end that need no CSV reader, `most` of them at most: the byte, and how many they are.
-
-        They end before the line with a quote, before a blank one and one with a lone carriage return.
-        """
-        rows, before = 0, b""
-        try:
-            begin = len(file.readline(BLOCK + 1))
-            while rows < most and (block := file.read(PIECE)):
-                text = before + block
-                whole = text[: text.rfind(b"\n") + 1]
-                plain = _plain(whole)
-                ends = np.flatnonzero(np.frombuffer(whole, np.uint8)[:plain] == ord("\n"))[: most - rows]
-                begin += int(ends[-1]) + 1 if len(ends) else 0
-                rows += len(ends)
-                before = text[len(whole) :]
-                if plain < len(whole) or len(before) > BLOCK:
-                    break
-        except BROKEN:
-            pass
-        return begin, rows
-
     def _read_header(self) -> list[str]:
         with self.open() as file:
             try:
                 line = file.readline(BLOCK + 1)
             except BROKEN as error:
                 raise broken(self.path, error, 1) from None
-        if (other := _no_csv(line)) or not line.strip():
+        if (other := not_text(line)) or not line.strip():
             raise FileFault(self.path, other or "no CSV header", line=1, hint=_hint(other))
         if len(line) > BLOCK:
             raise FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=1)
@@ -216,7 +191,7 @@ class CsvFile:
         raise FileFault(self.path, "the header lacks this column", line=1, column=column.name, hint=hint)
 
     def _arrow_batches(
-        self, file: _Watched, types: dict[str, pa.DataType], block: int
+        self, file: WatchedQuotes, types: dict[str, pa.DataType], block: int
     ) -> Iterator[pa.RecordBatch]:
         names = [name or f"\0{i}" for i, name in enumerate(self.header)]
         try:
@@ -266,7 +241,7 @@ class CsvFile:
         """Raise the first fault below the rows that are known to be good."""
         where = [(self._place[self.source(c)], c) for c in columns]
         for line, fields in self.rows(good):
-            if _over_lines(fields):
+            if over_lines(fields):
                 raise FileFault(self.path, OPEN_QUOTE, line=line)
             if len(fields) != len(self.header):
                 problem = f"{len(fields)} fields where the header has {len(self.header)}"
@@ -280,103 +255,17 @@ class CsvFile:
     def _raise_swallowed_line(self) -> None:
         """A quoted field goes on over the end of its line where its second quote is missing or comes late."""
         for _, (line, fields) in self._beyond_plain(sys.maxsize):
-            if _over_lines(fields):
+            if over_lines(fields):
                 raise FileFault(self.path, OPEN_QUOTE, line=line)
 
     def _raise_open_quote(self) -> None:
         """A quote without its partner swallows line ends, so that the rows above looked whole."""
         with self.open() as file:
-            lines = _Lines(self.path, file, 0)
+            lines = Lines(self.path, file, 0)
             for text in lines:
                 if text.count('"') % 2:
                     raise FileFault(self.path, OPEN_QUOTE, line=lines.number)
                 lines.begin()
-
-
-class _Watched(io.RawIOBase):
-    """A file's bytes as they are read; odd: a line was among them with an odd number of quotes."""
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self.file, self.odd, self.inside = file, False, False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.file.read(size)
-        if not self.odd and (self.inside or b'"' in data):
-            codes = np.frombuffer(data, np.uint8)
-            quotes = np.flatnonzero(codes == ord('"'))
-            passed = np.searchsorted(quotes, np.flatnonzero(codes == ord("\n"))) + self.inside
-            self.odd = bool((passed % 2).any())
-            self.inside = (len(quotes) + self.inside) % 2 == 1
-            self.odd |= self.inside and len(data) < size
-        return data
-
-
-class _Lines:
-    """The lines of a file as a CSV reader wants them, none longer than a block.
-
-    number: of the last line given out; first: of the first line of the record at work.
-    """
-
-    def __init__(self, path: Path, file: io.BufferedReader, passed: int) -> None:
-        self.path, self.file, self.number = path, file, passed
-        self.pieces: list[str] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """A new record begins with the next line."""
-        self.first, self.size = self.number + 1, 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if not self.pieces:
-            self.pieces = self._read()
-        self.number += 1
-        text = self.pieces.pop()
-        self.size += len(text)
-        if self.size > 2 * BLOCK:
-            raise self.too_long("")
-        return text
-
-    def too_long(self, problem: str) -> FileFault:
-        """The fault of a record that does not end, or of what a CSV reader says."""
-        if problem and "limit" not in problem:
-            return FileFault(self.path, problem, line=self.number)
-        if self.number > self.first:
-            return FileFault(self.path, OPEN_QUOTE, line=self.first)
-        return FileFault(self.path, f"a line longer than {BLOCK >> 20} MB", line=self.first)
-
-    def _read(self) -> list[str]:
-        try:
-            line = self.file.readline(BLOCK + 1)
-        except BROKEN as error:
-            raise broken(self.path, error, self.number + 1) from None
-        if not line:
-            raise StopIteration
-        if len(line) > BLOCK:
-            self.number += 1
-            raise self.too_long("")
-        text = line.decode("utf-8", "surrogateescape")
-        return [piece for piece in reversed(LONE_CR.split(text)) if piece] if "\r" in text else [text]
-
-
-def _plain(lines: bytes) -> int:
-    """The bytes of whole lines, from their first on, that hold no quote, no blank line, no lone carriage return."""
-    odd = [lines.find(sign) for sign in (b'"', b"\n\n", b"\n\r")]
-    if lines[:1] in (b"\n", b"\r"):
-        odd.append(0)
-    if lines.count(b"\r") != lines.count(b"\r\n") and (lone := re.search(rb"\r(?!\n)", lines)):
-        odd.append(lone.start())
-    first = min((place for place in odd if place >= 0), default=len(lines))
-    return lines.rfind(b"\n", 0, first) + 1
-
-
-def _over_lines(fields: list[str]) -> bool:
-    return any("\n" in field or "\r" in field for field in fields)
 
 
 def flag_value(text: str | None) -> float:
@@ -406,16 +295,6 @@ def _field_fault(text: str, column: Column) -> str:
 
 def _flag_fault(text: str) -> str:
     return f"{repr(text[:40]) if text else 'empty'} where 0, 1, True or False belongs"
-
-
-def _no_csv(line: bytes) -> str:
-    """What a file is whose first line is no text in UTF-8."""
-    if kind := kind_of(line):
-        return f"{kind} data, not CSV"
-    halves = [any(line[i:40:2]) and all(line[i:40:2]) for i in (0, 1)]
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or (halves[0] != halves[1] and b"\0" in line[:40]):
-        return "UTF-16 text"
-    return ""
 
 
 def _hint(problem: str) -> str:

@@ -104,3 +104,13 @@ def _open_zip(path: Path) -> IO[bytes]:
     except BaseException:
         archive.close()
         raise
+
+
+def not_text(line: bytes) -> str:
+    """What a file is whose first line is no text in UTF-8; else empty."""
+    if kind := kind_of(line):
+        return f"{kind} data, not CSV"
+    halves = [any(line[i:40:2]) and all(line[i:40:2]) for i in (0, 1)]
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or (halves[0] != halves[1] and b"\0" in line[:40]):
+        return "UTF-16 text"
+    return ""

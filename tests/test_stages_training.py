@@ -131,5 +131,5 @@ def test_a_half_written_checkpoint_is_passed_over(interrupted, capsys):
     newest.write_bytes(newest.read_bytes()[:1000])
     detector_stage(run, "resnext")
     err = capsys.readouterr().err
-    assert "iter_4.pth is passed over: not a checkpoint" in err
+    assert "iter_4.pth is passed over: cut short or damaged" in err
     assert "going on from iter_2.pth" in err

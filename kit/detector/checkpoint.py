@@ -144,7 +144,8 @@ def _check_archive(path: Path) -> None:
                 raise FileFault(path, f"damaged: the checksum of {bad[0]} in it is wrong")
             for name in names:
                 if name.endswith("/data.pkl"):
-                    _refuse_overlong(path, archive.open(name))
+                    with archive.open(name) as file:
+                        _refuse_overlong(path, file)
     except FileFault:
         raise
     except Exception:  # damaged bytes raise whatever they lead to

@@ -12,11 +12,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from kit.relation.ensemble import Ensemble
 
 from kit.config import Config, Split, load_config
 from kit.data.splits import SplitTables, load_split
 from kit.metric.relations import evaluate
-from kit.relation.ensemble import Ensemble
 from kit.relation.prior import PriorScorer, pair_examples, train_prior
 from kit.relation.scoring import Scorer, predict_relations
 from kit.relation.spatial import train_spatial

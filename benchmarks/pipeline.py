@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kit.relation.ensemble import Ensemble
 
 from benchmarks.measure import run, table
 from benchmarks.synthetic import detections, image_ids
@@ -19,7 +20,6 @@ from kit.data.splits import SplitTables
 from kit.data.world import draw_world
 from kit.files import write_json
 from kit.parallel import ordered_map
-from kit.relation.ensemble import Ensemble
 from kit.relation.final import Confidence
 from kit.relation.prior import PriorScorer, pair_examples, train_prior
 from kit.relation.scored import ScoredPairs, score_objects

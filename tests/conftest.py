@@ -15,8 +15,9 @@ from kit.data.mini import build_mini
 from kit.download.plan import wanted_files
 from kit.download.registry import registry
 from kit.kaggle.client import Client
-from kit.run import Run
-from kit.stages.detector import detector_stage
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.process import TRACEBACK
 from kit.tables.official import read_boxes
 from kit.tables.official_writer import write_detections
 from tests.badserver import Answers, serving
@@ -54,7 +55,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_bug_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody foresaw is raised in tests, also by the processes they start."""
-    monkeypatch.setenv(cli.TRACEBACK, "1")
+    monkeypatch.setenv(TRACEBACK, "1")
 
 
 @pytest.fixture(scope="session")
@@ -88,8 +89,7 @@ def trained(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with both detectors trained; tests copy what they change."""
     with chdir(tiny_folder):
         run = Run(config(), tmp_path_factory.mktemp("detectors") / "run")
-        for name in ("resnext", "hrnet"):
-            detector_stage(run, name)
+        Pipeline(run).make(["detector-resnext", "detector-hrnet"])
     return run
 
 

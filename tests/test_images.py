@@ -5,11 +5,11 @@ import os
 import shutil
 
 import pytest
+from kit.run import Run
+from kit.stages.images import MEMORY, files_hash, images_key, listed_once, say_left_out
 
 from kit.config import load_config
 from kit.errors import KitError
-from kit.run import Run
-from kit.stages.images import MEMORY, files_hash, images_key, listed_once, say_left_out
 
 IDS = ("ab01", "ab02", "cd01", "ef01")
 

@@ -5,10 +5,10 @@ import os
 import sys
 
 import pytest
+from kit.run import Run
 
 from kit.config import Config
 from kit.errors import KitError
-from kit.run import Run
 
 EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 

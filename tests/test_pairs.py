@@ -1,11 +1,11 @@
 """Detections that are given to a run, against the list of test images."""
 
 import pytest
+from kit.run import Run
+from kit.stages.pairs import _objects
 
 from kit.config import load_config
 from kit.errors import KitError
-from kit.run import Run
-from kit.stages.pairs import _objects
 
 HEAD = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
 ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"

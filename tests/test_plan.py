@@ -1,10 +1,10 @@
 import pytest
-
-from kit.config import load_config
-from kit.errors import KitError
 from kit.jobs import run_steps
 from kit.run import Run
 from kit.stages.plan import Step, chosen, states, training_steps
+
+from kit.config import load_config
+from kit.errors import KitError
 
 NO_PICTURES = ("detector.models={}", "attribute.models=[]")
 

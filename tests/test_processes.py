@@ -1,7 +1,8 @@
-from kit.config import Detector, load_config
-from kit.detector.processes import is_first, join, launched
 from kit.run import Run
 from kit.stages.shared import shared_stage
+
+from kit.config import Detector, load_config
+from kit.detector.processes import is_first, join, launched
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):

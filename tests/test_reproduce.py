@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from kit.run import Run
 
 from kit.config import load_config
 from kit.reproduce.ablation import _kept as kept
@@ -12,7 +13,6 @@ from kit.reproduce.study import Study, draw_curves, spread
 from kit.reproduce.table1 import STARTS, reaches
 from kit.reproduce.table1 import _claims as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS, claims
-from kit.run import Run
 from tests.conftest import TINY
 
 

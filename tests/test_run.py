@@ -5,10 +5,10 @@ import sys
 from contextlib import suppress
 
 import pytest
+from kit.run import Run
 
 from kit.config import Config
 from kit.errors import KitError
-from kit.run import Run
 
 
 @pytest.fixture

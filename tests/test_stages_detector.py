@@ -10,12 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-
-from kit.config import load_config
-from kit.detector.checkpoint import read_checkpoint, read_state
-from kit.detector.pictures import read_skipped
-from kit.errors import KitError
-from kit.metric.detection_tables import detection_scores
 from kit.run import Run
 from kit.stages.detection import detect_stage
 from kit.stages.detector import detector_stage, source_stage
@@ -26,6 +20,12 @@ from kit.stages.predict import predict_stage, submission_stage
 from kit.stages.relation import prior_stage
 from kit.stages.splits import CLASSES, split_boxes
 from kit.stages.table1 import table1_stage
+
+from kit.config import load_config
+from kit.detector.checkpoint import read_checkpoint, read_state
+from kit.detector.pictures import read_skipped
+from kit.errors import KitError
+from kit.metric.detection_tables import detection_scores
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
 from tests.conftest import TINY, config

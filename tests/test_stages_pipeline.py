@@ -5,13 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-
-from kit.detector.checkpoint import read_state
-from kit.detector.composite import composite_names, composites
-from kit.errors import KitError
-from kit.metric.relations import evaluate
-from kit.relation.final import Confidence
-from kit.relation.scored import ScoredPairs
 from kit.run import Run
 from kit.stages.attribute import attribute_stage
 from kit.stages.detector import detector_stage
@@ -21,6 +14,13 @@ from kit.stages.models import load_ensemble
 from kit.stages.plan import training_steps
 from kit.stages.relation import spatial_stage, stack_stage, visual_stage
 from kit.stages.splits import CLASSES
+
+from kit.detector.checkpoint import read_state
+from kit.detector.composite import composite_names, composites
+from kit.errors import KitError
+from kit.metric.relations import evaluate
+from kit.relation.final import Confidence
+from kit.relation.scored import ScoredPairs
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import read_shards

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from kit.run import Run
+from kit.stages.detector import detector_stage
 
 from kit.detector import training
 from kit.detector.checkpoint import read_state
-from kit.run import Run
-from kit.stages.detector import detector_stage
 from tests.conftest import FEW, TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 import torch
+from kit.run import Run
 
 from kit import threads
 from kit.config import load_config
 from kit.relation.boosting import _params
-from kit.run import Run
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What the commands of a run share: opening it, and saying what a stage did."""
+"""What commands share: the kinds of figures, and saying what a stage did."""
 
 from __future__ import annotations
 
@@ -8,23 +8,10 @@ from typing import Any
 
 import typer
 
-from kit import threads
-from kit.config import load_config
 from kit.errors import KitError, printable
 from kit.files import json_text
-from kit.run import Run
 
 FIGURES = (".png", ".pdf", ".svg")
-
-
-def open_run(config: str, overrides: list[str] | None, folder: Path | None) -> Run:
-    """The run of a configuration."""
-    return Run(load_config(config, overrides or ()), folder)
-
-
-def use_threads(run: Run) -> None:
-    """Compute with as many threads as the config says (0: as many as the libraries want)."""
-    threads.use_threads(run.config.cpu_threads)
 
 
 def figure_path(path: Path) -> Path:
@@ -34,11 +21,11 @@ def figure_path(path: Path) -> Path:
     return path
 
 
-def report_stage(run: Run, name: str, record: dict[str, Any], json: bool) -> None:
+def report_stage(run: Path, name: str, record: dict[str, Any], json: bool) -> None:
     """Print a stage's folder, time and figures."""
     if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0":
         return
-    path = run.path / name
+    path = run / name
     if json:
         typer.echo(json_text({"stage": name, "path": str(path), **record}))
         return

@@ -1,4 +1,4 @@
-"""`kit detect`: objects in the pictures of a split."""
+"""`kit detect`: what the trained detectors see in a split's images."""
 
 from __future__ import annotations
 
@@ -6,33 +6,38 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Split
+from kit.cli.options import RunOptions, Split, run_command
 
 
+@run_command
 def detect(
-    name: Annotated[str | None, typer.Argument(help="One of detector.models (default: all of them).")] = None,
-    split: Annotated[Split, typer.Option(help="The split whose pictures to look at.")] = Split.val,
+    options: RunOptions,
+    *,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A detector of the config (default: all).")
+    ] = None,
+    split: Split = "val",
     attributes: Annotated[
         bool, typer.Option("--attributes", help='Use the "is" detectors, of (object, attribute) pairs.')
     ] = False,
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
-    """Detect objects with the trained detectors under every view of the config."""
-    from kit.cli.common import open_run, report_stage, use_threads
-    from kit.errors import KitError
-    from kit.stages.detection import detect_stage
-    from kit.stages.family import ATTRIBUTES, OBJECTS
+    """Detect objects with the trained detectors under every view of the config.
 
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    family = ATTRIBUTES if attributes else OBJECTS
-    names = [name] if name else family.names(opened.config)
+    Example: kit detect resnext --split val
+    """
+    from kit.cli.common import report_stage
+    from kit.errors import KitError
+    from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
+    from kit.pipeline.images import say_left_out
+
+    session = options.session
+    task = ATTRIBUTES if attributes else OBJECTS
+    names = [name] if name else task.models(session.config)
     if not names:
         raise KitError("the config names no such detectors", "set detector.models, attribute.models")
     for chosen in names:
-        record = detect_stage(opened, split.value, chosen, force, family)
-        report_stage(opened, f"{family.detection}-{split.value}-{chosen}", record, json)
+        detector_model(session.config, chosen)
+        stage = task.detect(split, chosen)
+        record = session.make(stage, force=options.force)[stage]
+        say_left_out(session.pipeline, stage)
+        report_stage(session.path, stage, record, options.json)

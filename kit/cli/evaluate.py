@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Scorer, Split
+from kit.cli.options import RunOptions, Scorer, Split, run_command
 
 if TYPE_CHECKING:
-    from kit.run import Run
+    from kit.split_names import SplitName
 
 
+@run_command
 def evaluate(
-    split: Annotated[Split, typer.Option(help="The split to evaluate.")] = Split.val,
+    options: RunOptions,
+    *,
+    split: Split = "val",
     gt_boxes: Annotated[
         bool, typer.Option("--gt-boxes", help="Score pairs of ground-truth boxes alone.")
     ] = False,
@@ -25,82 +29,85 @@ def evaluate(
         bool, typer.Option("--attributes", help='Score "is" alone: AP per attribute, best and worst class.')
     ] = False,
     scorer: Scorer = None,
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Score a split with the official metrics: the whole pipeline, and what its parts lose.
 
     Detection, fusion and prediction are done first, as far as they are not.
+
+    Example: kit evaluate --split val
     """
-    from kit.cli.common import open_run, use_threads
     from kit.errors import KitError
+    from kit.pipeline.models import check_scorer
 
     if gt_boxes + detections + attributes > 1:
         raise KitError("give one of --gt-boxes, --detections, --attributes")
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    chosen = scorer.value if scorer else opened.config.relation.combine
-    files = getattr(opened.config.data, split.value)
+    config = options.session.config
+    files = getattr(config.data, split)
     if not (files.relations or (detections and files.boxes)):
-        name = f"data.{split.value}.relations"
+        name = f"data.{split}.relations"
         raise KitError(f"{name} is not set: this split has no truth", f"give it with --set {name}=FILE")
+    if detections:
+        return _detections(options, split)
+    chosen = check_scorer(config, scorer or config.relation.combine)
     if gt_boxes:
-        _on_truth(opened, split.value, chosen, force, json)
-    elif detections:
-        _detections(opened, split.value, force, json)
-    elif attributes:
-        _attributes(opened, split.value, chosen, force, json)
-    else:
-        _pipeline(opened, split.value, chosen, force, json)
+        return _on_truth(options, split, chosen)
+    return (_attributes if attributes else _pipeline)(options, split, chosen)
 
 
-def _on_truth(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> None:
+def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.cli import show
-    from kit.stages.evaluate import gt_stage
+    from kit.pipeline.stages.evaluate import gt_stage, read_scores
 
-    folder, scores = gt_stage(run, split, scorer, show.scores, force)
-    _say(scores.as_dict() if json else show.scores(folder.name, scores), json, folder)
+    folder = _made(options, gt_stage(split, scorer))
+    scores = read_scores(folder)
+    _say(scores.as_dict() if options.json else show.scores(folder.name, scores), options.json, folder)
 
 
-def _detections(run: Run, split: Any, force: bool, json: bool) -> None:
+def _detections(options: RunOptions, split: SplitName) -> None:
     from kit.cli import show
-    from kit.stages.family import OBJECTS
-    from kit.stages.plan import detections_of
-    from kit.stages.table1 import table1_stage
+    from kit.pipeline.stages.evaluate_detections import read_table
 
-    detections_of(run, split, [OBJECTS])
-    folder, rows = table1_stage(run, split, force)
+    folder = _made(options, f"evaluate-{split}-detections")
+    rows = read_table(folder)
     title = f"Detection mAP at IoU 0.5, {split}"
     text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
-    _say(rows if json else text, json, folder)
+    _say(rows if options.json else text, options.json, folder)
 
 
-def _attributes(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> None:
+def _attributes(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.cli import show
-    from kit.stages.table4 import table4_stage
+    from kit.pipeline.stages.evaluate_attributes import attributes_stage, read_table
 
-    folder, rows = table4_stage(run, split, scorer, force)
+    folder = _made(options, attributes_stage(options.session.config, split, scorer))
+    rows = read_table(folder)
     columns = ("attribute", "n", "AP", "best class", "best AP", "worst class", "worst AP")
     text = show.table(f'"is" by attribute, {split}', columns, [tuple(row.values()) for row in rows])
-    _say(rows if json else text, json, folder)
+    _say(rows if options.json else text, options.json, folder)
 
 
-def _pipeline(run: Run, split: Any, scorer: Any, force: bool, json: bool) -> None:
+def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.cli import show
-    from kit.stages.evaluate import evaluate_stage
-    from kit.stages.plan import detections_of
-    from kit.stages.predict import predict_stage
+    from kit.pipeline.stages.evaluate import evaluate_stage, read_evaluation
 
-    detections_of(run, split)
-    predict_stage(run, split, scorer, force)
-    folder, result = evaluate_stage(run, split, scorer, show.evaluation, force)
-    _say(result if json else show.evaluation(result), json, folder)
+    folder = _made(options, evaluate_stage(options.session.config, split, scorer))
+    result = read_evaluation(folder)
+    _say(result if options.json else show.evaluation(result), options.json, folder)
 
 
-def _say(result: Any, json: bool, folder: Any) -> None:
+def _made(options: RunOptions, stage: str) -> Path:
+    """The folder of a stage, made where it is not fresh; images that detection could not see are told."""
+    from kit.errors import KitError
+    from kit.pipeline.images import say_left_out
+
+    session = options.session
+    if stage not in session.pipeline.stages:
+        raise KitError("detector.models is empty", "name a detector in the config, or give --gt-boxes")
+    session.make(stage, force=options.force)
+    say_left_out(session.pipeline, stage)
+    return session.folder(stage)
+
+
+def _say(result: Any, json: bool, folder: Path) -> None:
     from kit.files import json_text
     from kit.progress import notice
 

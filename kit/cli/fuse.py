@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Split
+from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
 from kit.errors import KitError, printable
+from kit.session import Session, open_run
+from kit.split_names import SplitName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +39,7 @@ def fuse(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the files' boxes go; .csv, .csv.gz or .zip.")
     ] = None,
-    split: Annotated[Split | None, typer.Option(help="Fuse the run's detections of this split.")] = None,
+    split: Annotated[SplitName | None, typer.Option(help="Fuse the run's detections of this split.")] = None,
     attributes: Annotated[
         bool, typer.Option("--attributes", help='With --split: detections of the "is" detectors.')
     ] = False,
@@ -63,18 +65,23 @@ def fuse(
         raise KitError("give either --split or detection files")
     _refuse_other(context, OF_A_RUN if files else OF_FILES, "detection files" if files else "--split")
     if split is not None:
-        from kit.cli.common import open_run, report_stage
-        from kit.stages.family import ATTRIBUTES, OBJECTS
-        from kit.stages.fusion import fuse_stage
-
-        opened = open_run(config, set_, run)
-        family = ATTRIBUTES if attributes else OBJECTS
-        record = fuse_stage(opened, split.value, force, family)
-        report_stage(opened, f"{family.fusion}-{split.value}", record, json)
+        _fuse_split(open_run(config, set_ or (), run), split, attributes, force, json)
     elif files and out is None:
         raise KitError("--out is not given", "say where the fused detections go")
     elif files and out is not None:
         _fuse_files(files, out, weight, iou, lowest, conf_type, json)
+
+
+def _fuse_split(session: Session, split: SplitName, attributes: bool, force: bool, json: bool) -> None:
+    from kit.cli.common import report_stage
+    from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
+
+    task = ATTRIBUTES if attributes else OBJECTS
+    if not task.models(session.config):
+        raise KitError("detector.models is empty", "name a detector in the config")
+    stage = task.fuse(split)
+    record = session.make(stage, force=force)[stage]
+    report_stage(session.path, stage, record, json)
 
 
 def _refuse_other(context: typer.Context, names: Sequence[str], given: str) -> None:

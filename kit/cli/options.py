@@ -1,45 +1,74 @@
-"""Options that several commands share."""
+"""Options that several commands share; those of a run stand once, in a decorator."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from kit.session import Session, open_run
+from kit.split_names import SplitName
+
 ConfigName = Annotated[
-    str, typer.Option("--config", "-c", help="A YAML file, or the name of one that comes with kit.")
+    str,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="A YAML file, or the name of one that comes with kit."
+    ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a setting: a.b=value. May be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="Change a setting. May be repeated."),
 ]
 RunFolder = Annotated[
-    Path | None, typer.Option("--run", help="Folder of the run (default: from the config).")
+    Path | None, typer.Option("--run", metavar="FOLDER", help="Folder of the run (default: from the config).")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing has changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-
-
-class Split(StrEnum):
-    """The splits of the data."""
-
-    train = "train"
-    stack = "stack"
-    val = "val"
-    test = "test"
-
-
-class ScorerOption(StrEnum):
-    """What scores the pairs."""
-
-    prior = "prior"
-    spatial = "spatial"
-    visual = "visual"
-    average = "average"
-    stack = "stack"
-
-
+Split = Annotated[SplitName, typer.Option("--split", help="The split of the data.")]
 Scorer = Annotated[
-    ScorerOption | None, typer.Option(help="What scores the pairs (default: relation.combine).")
+    str | None,
+    typer.Option("--scorer", metavar="NAME", help="What scores the pairs (default: relation.combine)."),
 ]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the options of a run say: the opened run, whether to make things again, and to print JSON."""
+
+    session: Session
+    force: bool
+    json: bool
+
+
+def run_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Add --config, --set, --run, --force and --json to a command; its first argument is then RunOptions."""
+    hints = get_type_hints(function, include_extras=True)
+    _, *parameters = inspect.signature(function).parameters.values()
+    shared = inspect.signature(_shared).parameters.values()
+    own = [p.replace(annotation=hints[p.name]) for p in parameters]
+    added = [p.replace(annotation=get_type_hints(_shared, include_extras=True)[p.name]) for p in shared]
+
+    @wraps(function)
+    def command(**given: Any) -> None:
+        options = _shared(**{p.name: given.pop(p.name) for p in shared})
+        function(options, **given)
+
+    command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
+    return command
+
+
+def _shared(
+    *,
+    config: ConfigName = "mini",
+    set_: Overrides = None,
+    run: RunFolder = None,
+    force: Force = False,
+    json: Json = False,
+) -> RunOptions:
+    return RunOptions(open_run(config, set_ or (), run), force, json)

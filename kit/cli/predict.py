@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder, Scorer, Split
+from kit.cli.options import RunOptions, Scorer, Split, run_command
 
 
-def predict(
-    split: Annotated[Split, typer.Option(help="The split to predict.")] = Split.test,
-    scorer: Scorer = None,
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Detect, fuse and score a split's relations, as far as that is not done, and keep them in the run."""
-    from kit.cli.common import open_run, report_stage, use_threads
-    from kit.stages.plan import detections_of
-    from kit.stages.predict import predict_stage
+@run_command
+def predict(options: RunOptions, *, split: Split = "test", scorer: Scorer = None) -> None:
+    """Detect, fuse and score a split's relations, as far as that is not done, and keep them in the run.
 
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    detections_of(opened, split.value)
-    chosen = scorer.value if scorer else opened.config.relation.combine
-    record = predict_stage(opened, split.value, chosen, force)
-    report_stage(opened, f"predict-{split.value}", record, json)
+    Example: kit predict --split test
+    """
+    from kit.cli.common import report_stage
+    from kit.pipeline.images import say_left_out
+    from kit.pipeline.models import check_scorer
+    from kit.pipeline.stages.predict import predict_stage
+
+    session = options.session
+    config = session.config
+    stage = predict_stage(config, split, check_scorer(config, scorer or config.relation.combine))
+    record = session.make(stage, force=options.force)[stage]
+    say_left_out(session.pipeline, stage)
+    report_stage(session.path, stage, record, options.json)

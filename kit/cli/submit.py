@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kit.cli.options import Force, Json, Overrides, RunFolder, Scorer
 from kit.errors import KitError, printable
+from kit.session import Session, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kit.config import Config
     from kit.kaggle.client import Answer, Client
     from kit.kaggle.records import Record
-    from kit.run import Run
+    from kit.pipeline.run import Run
     from kit.tables.submission_check import Report
 
 
@@ -67,14 +69,14 @@ def submit(
     opened = _open(check or file, config, overrides, run)
     sending = check is None and not dry_run
     if sending:
-        _can_send(opened)
-    path, report = _written(opened, check or file, scorer.value if scorer else None, force)
+        _can_send(opened.config)
+    path, report = _written(opened, check or file, scorer, force)
     if not sending or not report.ok:
         typer.echo(json_text(report.as_dict()) if json else show.report(report), nl=json)
     if not report.ok:
         _judge_faults(path, report, send_anyway)
     if sending:
-        record = _send(opened, path, message, wait, yes, again)
+        record = _send(opened.run, path, message, wait, yes, again)
         typer.echo(json_text(vars(record)) if json else show.scored(record), nl=json)
         if record.state == "error":
             raise KitError(f"Kaggle refused {path}: {record.error}", "mend it and send it anew")
@@ -100,10 +102,9 @@ def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
     notice(f"{text}, which the metric takes")
 
 
-def _open(file: Path | None, config: str | None, overrides: list[str], folder: Path | None) -> Run:
+def _open(file: Path | None, config: str | None, overrides: list[str], folder: Path | None) -> Session:
     """The run of the file, where a run wrote it; else the one that the options name."""
-    from kit.cli.common import open_run
-    from kit.stages.sending import run_of
+    from kit.pipeline.sending import run_of
 
     own = run_of(file) if file is not None and folder is None and config is None else None
     if own:
@@ -111,7 +112,7 @@ def _open(file: Path | None, config: str | None, overrides: list[str], folder: P
     return open_run(config or "mini", overrides, folder)
 
 
-def _can_send(run: Run) -> None:
+def _can_send(config: Config) -> None:
     """What stands in the way of sending, told before hours of prediction. Raises KitError."""
     from importlib.util import find_spec
 
@@ -119,7 +120,7 @@ def _can_send(run: Run) -> None:
     from kit.kaggle.faults import no_credentials
     from kit.progress import notice
 
-    if run.config.data.source == "mini":
+    if config.data.source == "mini":
         raise KitError("Kaggle does not score the mini challenge", "give --dry-run, or --config layer6")
     if find_spec("kaggle") is None:
         raise ModuleNotFoundError(name="kaggle")
@@ -129,26 +130,32 @@ def _can_send(run: Run) -> None:
         notice(f"warning: others can read {exposed}; chmod 600 it")
 
 
-def _written(run: Run, file: Path | None, scorer: Any, force: bool) -> tuple[Path, Report]:
-    from kit.cli.common import use_threads
-    from kit.stages.predict import submission_stage
+def _written(session: Session, file: Path | None, scorer: str | None, force: bool) -> tuple[Path, Report]:
+    from kit.pipeline.images import say_left_out
+    from kit.pipeline.models import check_scorer
+    from kit.pipeline.splits import split_ids
+    from kit.pipeline.stages.submission import file_name, submission_stage
     from kit.tables.submission_check import check_submission
 
+    config = session.config
     if file is not None:
-        return file, check_submission(file, _ids(run))
-    use_threads(run)
-    return submission_stage(run, scorer, force)
+        return file, check_submission(file, _ids(config))
+    stage = submission_stage(config, check_scorer(config, scorer or config.relation.combine))
+    session.make(stage, force=force)
+    say_left_out(session.pipeline, stage)
+    path = session.folder(stage) / file_name(config)
+    return path, check_submission(path, split_ids(config, "test"))
 
 
-def _ids(run: Run) -> Sequence[str]:
+def _ids(config: Config) -> Sequence[str]:
     """The test images. Raises KitError where the list is not there: outside a run --ids gives it."""
-    from kit.stages.splits import split_ids
+    from kit.pipeline.splits import split_ids
 
-    listed = run.config.data.test.ids
+    listed = config.data.test.ids
     if listed is None or not listed.exists():
         what = "data.test.ids is not set" if listed is None else f"{listed}: no such file"
         raise KitError(f"the list of test images: {what}", "give the sample submission with --ids FILE")
-    return split_ids(run.config, "test")
+    return split_ids(config, "test")
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
@@ -156,8 +163,8 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
     from kit.kaggle.client import Client
     from kit.kaggle.records import OPEN, alone, new_record, read_records
     from kit.kaggle.send import send
+    from kit.pipeline.sending import local_score, run_of, scorer_of
     from kit.progress import notice
-    from kit.stages.sending import local_score, run_of
 
     settings = run.config.kaggle
     own = run_of(path)
@@ -166,9 +173,9 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
         settings.competition,
         path,
         message,
-        local=local_score(run) if of_run else None,
+        local=local_score(run, path) if of_run else None,
         run=str(run.path) if of_run else None,
-        scorer=(run.finished("predict-test") or {}).get("metrics", {}).get("scorer") if of_run else None,
+        scorer=scorer_of(run, path) if of_run else None,
         config=run.config.model_dump(mode="json") if of_run else None,
     )
     client, folder = Client(settings.competition, run.config.data.download.patience()), settings.records

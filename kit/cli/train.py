@@ -2,162 +2,195 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
+from kit.cli.options import RunOptions, run_command
+
+if TYPE_CHECKING:
+    from kit.pipeline.pipeline import Pipeline
 
 app = typer.Typer(no_args_is_help=True, help="Train the models of a run.")
-Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Stages at a time, each a process.")]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Stages at a time, each a process.")]
+Model = Annotated[str | None, typer.Argument(metavar="NAME", help="A detector of the config (default: all).")]
 
 
 @app.command("all")
+@run_command
 def all_(
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
+    options: RunOptions,
+    *,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Do this stage alone. May be repeated.")
+        list[str] | None,
+        typer.Option("--only", metavar="STAGE", help="Do this stage alone. May be repeated."),
     ] = None,
-    first: Annotated[str | None, typer.Option("--from", help="Do this stage and all after it again.")] = None,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STAGE", help="Do this stage, and all that needs it, again."),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would run and how long that took before.")
+        bool,
+        typer.Option("--dry-run", help="Say what would run, why, what is missing, how long it took before."),
     ] = False,
     jobs: Jobs = 1,
-    json: Json = False,
 ) -> None:
-    """Train everything in order; finished stages are skipped, an interrupted one goes on where it was."""
-    from kit.cli import show
-    from kit.cli.common import open_run, use_threads
-    from kit.files import json_text
-    from kit.jobs import run_steps
-    from kit.progress import notice
-    from kit.stages.plan import chosen, states, training_steps
+    """Train everything in order; finished stages are skipped, an interrupted one goes on where it was.
 
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    steps = training_steps(opened.config)
-    wanted = chosen(steps, only or (), first)
-    if not dry_run:
-        run_steps(opened, wanted, jobs, force=first is not None)
-    found = states(opened, steps, wanted if dry_run and first else ())
-    if only and dry_run:
-        found = [s for s in found if s.step in wanted]
-    rows = [{"stage": s.step.name, "state": s.state, "seconds": s.seconds, "figure": s.figure} for s in found]
-    columns = ("stage", "state", "seconds", "main number")
-    text = show.table(str(opened.path), columns, [tuple(_shown(v) for v in row.values()) for row in rows])
+    Example: kit train all --jobs 2
+    """
+    pipeline = options.session.pipeline
+    names, again = _chosen(pipeline, only or (), first)
+    again = names if options.force else again
+    if dry_run:
+        raise typer.Exit(_show(pipeline, names, again, options.json))
+    from kit.pipeline.jobs import run_stages
+
+    run_stages(pipeline, names, jobs, again)
+    _show(pipeline, pipeline.training, (), options.json)
+
+
+def _chosen(pipeline: Pipeline, only: Sequence[str], first: str | None) -> tuple[list[str], list[str]]:
+    """The stages to make, and those of them that are made again though they are fresh. Raises KitError."""
+    from kit.errors import KitError
+
+    if only and first:
+        raise KitError("--only and --from exclude each other", "give one of them")
+    if first:
+        names = pipeline.descendants(first, pipeline.training)
+        return names, names
+    if only:
+        for name in only:
+            pipeline.stage(name)
+        return [name for name in pipeline.stages if name in only], []
+    return pipeline.training, []
+
+
+def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: bool) -> int:
+    """Print the stages' states; 1 where an input is missing."""
+    from kit.cli import show
+    from kit.files import json_text
+    from kit.progress import notice
+    from kit.session import status_rows
+
+    rows = [row for row in status_rows(pipeline, names, again) if row["stage"] in names]
+    columns = ("stage", "state", "seconds", "main number", "why")
+    cells = [
+        (row["stage"], row["state"], _shown(row["seconds"]), row["headline"], (row["why"] or [""])[0])
+        for row in rows
+    ]
+    text = show.table(str(pipeline.run.path), columns, cells)
     typer.echo(json_text(rows) if json else text, nl=json)
-    left = [s.seconds for s in found if s.state != "finished"]
-    if dry_run and left:
+    left: list[Any] = [row["seconds"] for row in rows if row["state"] != "finished"]
+    if left:
         known = [seconds for seconds in left if seconds is not None]
         notice(f"{len(left)} stages to do; {len(known)} of them took {sum(known):.0f} s before")
+    missing = dict.fromkeys(text for row in rows for text in row["missing"])
+    for text in missing:
+        notice(f"missing: {text}")
+    return 1 if missing else 0
 
 
-def _shown(value: object) -> str:
-    return "" if value is None else f"{value:.0f}" if isinstance(value, float) else str(value)
-
-
-@app.command(hidden=True)
-def stage(
-    name: str,
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-) -> None:
-    """Do one stage of `kit train all`, as its processes do with --jobs."""
-    from kit.cli.common import open_run, use_threads
-    from kit.stages.plan import chosen, training_steps
-
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    for step in chosen(training_steps(opened.config), [name], None):
-        step.work(opened, force)
-
-
-RELATION_STAGES = {
-    "prior": "Count P(predicate | subject, object): the baseline.",
-    "spatial": "Train the spatio-semantic XGBoost models; counts the prior first where that is missing.",
-    "visual": "Train the visual model on the masked union crops, from a trained detector's backbone.",
-    "stack": "Train the third stage on the stack split, over the spatial and the visual scores.",
-}
-
-
-def _relation_command(name: str) -> Callable[..., None]:
-    def command(
-        config: ConfigName = "mini",
-        set_: Overrides = None,
-        run: RunFolder = None,
-        force: Force = False,
-        json: Json = False,
-    ) -> None:
-        from kit.cli.common import open_run, report_stage, use_threads
-        from kit.stages import relation
-
-        opened = open_run(config, set_, run)
-        if name in ("visual", "stack"):
-            use_threads(opened)
-        report_stage(opened, name, getattr(relation, f"{name}_stage")(opened, force), json)
-
-    return command
-
-
-for _name, _help in RELATION_STAGES.items():
-    app.command(_name, help=_help)(_relation_command(_name))
+def _shown(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.0f}"
 
 
 @app.command()
-def attribute(
-    name: Annotated[
-        str | None, typer.Argument(help="One of attribute.models (default: all of them).")
-    ] = None,
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Train the "is" detectors: 42 (object, attribute) classes, from the detectors' weights."""
-    from kit.cli.common import open_run, report_stage, use_threads
-    from kit.errors import KitError
-    from kit.stages.attribute import attribute_stage
+@run_command
+def prior(options: RunOptions) -> None:
+    """Count P(predicate | subject, object): the baseline.
 
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    names = [name] if name else opened.config.attribute.models
-    if not names:
-        raise KitError("attribute.models is empty", "name a detector in the config")
-    for chosen in names:
-        report_stage(opened, f"attribute-{chosen}", attribute_stage(opened, chosen, force), json)
+    Example: kit train prior
+    """
+    _train(options, ["prior"])
 
 
 @app.command()
+@run_command
+def spatial(options: RunOptions) -> None:
+    """Train the spatio-semantic XGBoost models; counts the prior first where that is missing.
+
+    Example: kit train spatial --set relation.spatial.rounds=100
+    """
+    _train(options, ["spatial"])
+
+
+@app.command()
+@run_command
+def visual(options: RunOptions) -> None:
+    """Train the visual model on the masked union crops, from a trained detector's backbone.
+
+    Example: kit train visual
+    """
+    from kit.pipeline.models import check_scorer
+
+    check_scorer(options.session.config, "visual")
+    _train(options, ["visual"])
+
+
+@app.command()
+@run_command
+def stack(options: RunOptions) -> None:
+    """Train the third stage on the stack split, over the spatial and the visual scores.
+
+    Example: kit train stack
+    """
+    _train(options, ["stack"])
+
+
+@app.command()
+@run_command
 def detector(
-    name: Annotated[str | None, typer.Argument(help="One of detector.models (default: all of them).")] = None,
-    config: ConfigName = "mini",
-    set_: Overrides = None,
-    run: RunFolder = None,
+    options: RunOptions,
+    *,
+    name: Model = None,
     only_source: Annotated[
         bool, typer.Option("--only-source", help="Train the source weights only.")
     ] = False,
-    force: Force = False,
-    json: Json = False,
 ) -> None:
     """Train Cascade R-CNN detectors by partial weight transfer; their source weights first if there are none.
 
     Several processes: torchrun --nproc-per-node N --no-python -- kit train detector NAME.
-    """
-    from kit.cli.common import open_run, report_stage, use_threads
-    from kit.errors import KitError
-    from kit.stages.detector import detector_stage, source_stage
 
-    opened = open_run(config, set_, run)
-    use_threads(opened)
-    stage, make = ("source", source_stage) if only_source else ("detector", detector_stage)
-    names = [name] if name else list(opened.config.detector.models)
+    Example: kit train detector resnext
+    """
+    from kit.errors import KitError
+    from kit.pipeline.detector_task import OBJECTS, detector_model
+
+    config = options.session.config
+    names = [name] if name else OBJECTS.models(config)
     if not names:
         raise KitError("detector.models is empty", "name a detector in the config")
-    for chosen in names:
-        report_stage(opened, f"{stage}-{chosen}", make(opened, chosen, force), json)
+    for model in names:
+        detector_model(config, model)
+    stages = [f"source-{model}" if only_source else OBJECTS.detector(model) for model in names]
+    if only_source:
+        stages = [stage for stage in stages if stage in options.session.pipeline.stages]
+    _train(options, stages)
+
+
+@app.command()
+@run_command
+def attribute(options: RunOptions, *, name: Model = None) -> None:
+    """Train the "is" detectors: 42 (object, attribute) classes, from the detectors' weights.
+
+    Example: kit train attribute
+    """
+    from kit.errors import KitError
+    from kit.pipeline.detector_task import ATTRIBUTES
+
+    models = ATTRIBUTES.models(options.session.config)
+    if not models:
+        raise KitError("attribute.models is empty", "name a detector in the config")
+    if name and name not in models:
+        raise KitError(f"attribute.models has no {name}", f"it has: {', '.join(models)}")
+    _train(options, [ATTRIBUTES.detector(model) for model in ([name] if name else models)])
+
+
+def _train(options: RunOptions, stages: Sequence[str]) -> None:
+    from kit.cli.common import report_stage
+
+    for stage in stages:
+        record = options.session.make(stage, force=options.force)[stage]
+        report_stage(options.session.path, stage, record, options.json)

@@ -9,6 +9,7 @@ from kit.config.data import (
     TestSet,
 )
 from kit.config.detector import (
+    ARCHITECTURES,
     Architecture,
     Attribute,
     Detector,
@@ -24,6 +25,7 @@ from kit.config.detector import (
 )
 from kit.config.load import CONFIGS, DEFAULT, Config, Submission, load_config
 from kit.config.relation import (
+    SCORERS,
     Boosting,
     Budget,
     Final,
@@ -35,8 +37,10 @@ from kit.config.relation import (
 )
 
 __all__ = [
+    "ARCHITECTURES",
     "CONFIGS",
     "DEFAULT",
+    "SCORERS",
     "Architecture",
     "Attribute",
     "Boosting",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from kit.config.base import Model, Name
+from kit.registry import Registry
 
 Precision = Literal["float32", "bfloat16", "float16"]
-Architecture = Literal["resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"]
+ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
+    "architecture",
+    "kit.detector.architecture",
+    ("resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"),
+)
+Architecture = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 Start = Literal["pwt", "new-heads", "scratch"]
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # longer and shorter side, pixels
 

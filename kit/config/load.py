@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
-from kit.config.base import Model, Seed
+from kit.config.base import Files, Model, Seed
 from kit.config.data import Data
 from kit.config.detector import Attribute, Detector
+from kit.config.plugins import load_plugins
 from kit.config.relation import Relation
 from kit.errors import FileFault, KitError, printable
 from kit.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
@@ -36,11 +37,13 @@ class Kaggle(Model):
 class Config(Model):
     """Everything that a run is made from.
 
+    plugins: Python files that register stages, scorers, architectures; extra: settings for them, by any names;
     threads: of a process's arithmetic on the CPU, 0 for as many as the machine has: results then follow it.
     """
 
     run: Path = Path("runs/default")
     seed: Seed = 0
+    plugins: Files = []
     threads: int = Field(0, ge=0)
     data: Data = Data()
     detector: Detector = Detector()
@@ -48,6 +51,7 @@ class Config(Model):
     relation: Relation = Relation()
     submission: Submission = Submission()
     kaggle: Kaggle = Kaggle()
+    extra: dict[str, JsonValue] = {}
 
     @property
     def cpu_threads(self) -> int:
@@ -68,6 +72,7 @@ def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
     values = _read_yaml(path)
     for override in overrides:
         _override(values, override)
+    load_plugins(values.get("plugins"))
     try:
         return Config.model_validate(values)
     except ValidationError as error:

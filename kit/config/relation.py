@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kit.config.base import Model, Share
+from kit.registry import Registry
+
+if TYPE_CHECKING:
+    from kit.relation.scorers import Scorer
+
+SCORERS: Registry[Scorer] = Registry(
+    "scorer", "kit.relation.scorers", ("prior", "spatial", "visual", "average", "stack")
+)
 
 
 class Prior(Model):
@@ -115,7 +123,7 @@ class Relation(Model):
     """
 
     train_boxes: Literal["truth", "predicted"] = "truth"
-    combine: Literal["prior", "spatial", "visual", "average", "stack"] = "stack"
+    combine: Annotated[str, AfterValidator(SCORERS.check)] = "stack"
     attributes: bool = True
     budget: Budget = Budget()
     prior: Prior = Prior()

@@ -1,16 +1,22 @@
-"""Cascade R-CNN (paper 3.1) as mmdet builds it: the two full-size detectors, and a small one of each family."""
+"""Cascade R-CNN (paper 3.1) as mmdet builds it: the two full-size detectors, and a small one of each family.
+
+Another architecture is a function that gives mmdet's configuration of a Cascade R-CNN, registered in
+`kit.config.ARCHITECTURES` under its name.
+"""
 
 from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from kit.config import Architecture
+from kit.config import ARCHITECTURES, Architecture
 from kit.detector.ops import install_ops
 from kit.threads import limit_torch
 
@@ -42,8 +48,7 @@ def model_config(architecture: Architecture, classes: int, score: float, per_ima
 
     score: lowest score of a detection; per_image: at most so many. Weights are never fetched from here.
     """
-    published = PUBLISHED.get(architecture)
-    config = _published(published) if published else _small(architecture)
+    config = ARCHITECTURES[architecture]()
     for head in config["roi_head"]["bbox_head"]:
         head["num_classes"] = classes
     config["roi_head"]["bbox_roi_extractor"]["type"] = "FloatRoIExtractor"
@@ -73,8 +78,8 @@ def _published(name: str) -> dict[str, Any]:
     return dict(config)
 
 
-def _small(architecture: Architecture) -> dict[str, Any]:
-    backbone, neck = _small_resnext() if architecture == "resnext-mini" else _small_hrnet()
+def _small(parts: Callable[[], tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    backbone, neck = parts()
     return {
         "type": "CascadeRCNN",
         "data_preprocessor": {
@@ -229,3 +234,9 @@ def _assigner(positive: float, negative: float, lowest: float, low_quality: bool
         "match_low_quality": low_quality,
         "ignore_iof_thr": -1,
     }
+
+
+for _name, _file in PUBLISHED.items():
+    ARCHITECTURES.register(_name, partial(_published, _file))
+for _name, _parts in {"resnext-mini": _small_resnext, "hrnet-mini": _small_hrnet}.items():
+    ARCHITECTURES.register(_name, partial(_small, _parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
@@ -10,7 +11,16 @@ from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
 from kit.relation.context import context_features
 from kit.relation.geometry import Columns, object_features, pair_features
-from kit.tables.schema import Floats
+from kit.tables.schema import Boxes, Floats
+
+PROBE = (  # boxes that no rule of symmetry maps onto each other
+    (0.10, 0.12, 0.53, 0.64),
+    (0.31, 0.22, 0.58, 0.71),
+    (0.05, 0.55, 0.26, 0.93),
+    (0.44, 0.05, 0.97, 0.99),
+    (0.21, 0.33, 0.47, 0.39),
+    (0.62, 0.41, 0.80, 0.87),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +60,27 @@ def features_of_attributes(objects: Objects, candidates: Candidates) -> Features
             "attribute": candidates.object.astype(np.float32),
         }
     )
+
+
+def signature() -> dict[str, str]:
+    """The features' names, and a hash of their values on a few fixed boxes: changed code changes it.
+
+    Values are rounded to three decimals, so that no machine's last digits are in it.
+    """
+    box = np.asarray(PROBE, np.float32)
+    label = np.asarray([0, 1, 0, 2, 1, 3])
+    objects = Boxes(("a", "b"), np.asarray([0, 0, 0, 0, 1, 1]), label, box, np.zeros(len(box), bool))
+    pairs = np.asarray([(s, o) for s in range(6) for o in range(6) if s != o and (s < 4) == (o < 4)])
+    candidates = Candidates(objects.images, objects.image[pairs[:, 0]], pairs[:, 0], pairs[:, 1])
+    signed = {}
+    for name, table in {
+        "pair_features": features_of_pairs(objects, candidates),
+        "attribute_features": features_of_attributes(objects, candidates),
+    }.items():
+        values = np.round(table.values.astype(np.float64), 3) + 0.0
+        text = "\n".join([*table.names, *(" ".join(f"{v:.3f}" for v in row) for row in values)])
+        signed[name] = f"{len(table.names)} features, {sha256(text.encode()).hexdigest()[:12]}"
+    return signed
 
 
 def beside(features: Features, names: tuple[str, ...], columns: Floats) -> Features:

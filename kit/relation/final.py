@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.relation.ensemble import ScorerName
 from kit.relation.held_out import LEAST
 from kit.relation.logistic import fit_logistic
 from kit.relation.scored import ScoredPairs
@@ -33,16 +32,16 @@ class Confidence:
     is_exponent: float = 1.0
     line: Doubles | None = None
 
-    def predictions(self, pairs: ScoredPairs, scorer: ScorerName) -> Predictions:
+    def predictions(self, pairs: ScoredPairs, scorer: str) -> Predictions:
         """The predictions of scored pairs by one model's column."""
         columns = {name: getattr(pairs, name) for name in ("image", *Relations.COLUMNS)}
         return Predictions(images=pairs.images, **columns, score=self.score(pairs, scorer))
 
-    def score(self, pairs: ScoredPairs, scorer: ScorerName) -> Doubles:
+    def score(self, pairs: ScoredPairs, scorer: str) -> Doubles:
         """The final score of every row, float64 (n,)."""
         surety = (pairs.subject_score.astype(np.float64) * pairs.object_score).clip(LEAST**2, 1)
         exponent = np.where(pairs.predicate == IS, self.is_exponent, self.exponent)
-        score = np.asarray(getattr(pairs, scorer).astype(np.float64) * surety**exponent)
+        score = np.asarray(pairs.scores(scorer).astype(np.float64) * surety**exponent)
         if self.line is None:
             return score
         slope, constant = self.line[pairs.predicate].T

@@ -56,7 +56,7 @@ def _found(wanted: Boxes, found: Detections) -> NDArray[np.bool_]:
 
 def _best_rank(truth: Relations, scored: ScoredPairs) -> NDArray[np.int64]:
     """0-based rank, in its image, of the likeliest candidate on each relation; the largest integer for none."""
-    worth = scored.prior.astype(np.float64) * scored.subject_score * scored.object_score
+    worth = scored.scores("prior").astype(np.float64) * scored.subject_score * scored.object_score
     order = np.lexsort((-worth, scored.image))
     image = scored.image[order]
     place = np.empty(len(order), np.int64)

@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 
-from kit.config import Budget
+from kit.config import SCORERS, Budget
 from kit.data.objects import Objects
 from kit.detector.composite import to_is_predictions
 from kit.relation.attributes import object_scores
 from kit.relation.budget import best_boxes, likely_pairs
 from kit.relation.candidates import Candidates, attribute_candidates, to_predictions
-from kit.relation.ensemble import Ensemble
+from kit.relation.scorers import Ensemble
 from kit.tables.schema import Detections, Floats, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
-
-SCORES = ("prior", "spatial", "visual", "average", "stack")
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs(Relations):
-    """A possible relation: the detection scores of both objects, and P(relation) by every model (NaN: none).
+    """A possible relation: the detection scores of both objects, and P(relation) by every scorer (NaN: none).
 
-    For "is" all models' columns are equal: the attribute detector's score, or P(attribute | object, box).
+    For "is" all scorers' columns are equal: the attribute detector's score, or P(attribute | object, box).
+    The scorers' columns are those of `scored_pairs()`.
     """
 
     subject_score: Floats
     object_score: Floats
-    prior: Floats
-    spatial: Floats
-    visual: Floats
-    average: Floats
-    stack: Floats
     COLUMNS: ClassVar[dict[str, Any]] = {
         **Relations.COLUMNS,
         "subject_score": np.float32,
         "object_score": np.float32,
-        **dict.fromkeys(SCORES, np.float32),
     }
+
+    def scores(self, scorer: str) -> Floats:
+        """A scorer's column, float32 (n,)."""
+        column: Floats = getattr(self, scorer)
+        return column
+
+
+def scored_pairs() -> type[ScoredPairs]:
+    """The table with a float32 column for every scorer that there is."""
+    return _with_columns(SCORERS.names)
+
+
+@lru_cache(maxsize=4)
+def _with_columns(names: tuple[str, ...]) -> type[ScoredPairs]:
+    columns = {"COLUMNS": {**ScoredPairs.COLUMNS, **dict.fromkeys(names, np.float32)}}
+    fields = [(name, Floats) for name in names]
+    return make_dataclass(
+        "ScoredPairs", fields, bases=(ScoredPairs,), namespace=columns, frozen=True, eq=False
+    )
 
 
 def score_objects(
@@ -59,13 +72,13 @@ def score_objects(
     own = {name: score[row, predicate] for name, score in scores.items()}
     related = _rows(chosen, objects, predicate, own, _surety(objects, chosen.object))
     if attributes is None:
-        return ScoredPairs.concat([related, _guessed(ensemble, objects)])
-    return ScoredPairs.concat([related, _detected(attributes.of_images(objects.images), objects)])
+        return scored_pairs().concat([related, _guessed(ensemble, objects)])
+    return scored_pairs().concat([related, _detected(attributes.of_images(objects.images), objects)])
 
 
 def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredPairs:
     candidates = attribute_candidates(objects)
-    own = dict.fromkeys(SCORES, ensemble.attributes(objects, candidates))
+    own = dict.fromkeys(SCORERS.names, ensemble.attributes(objects, candidates))
     predicate = np.full(len(candidates), IS)
     return _rows(candidates, objects, predicate, own, np.ones(len(candidates), np.float32))
 
@@ -74,8 +87,8 @@ def _detected(found: Detections, objects: Objects) -> ScoredPairs:
     rows = to_is_predictions(found)
     columns: dict[str, Any] = {name: getattr(rows, name) for name in ("image", *Relations.COLUMNS)}
     columns |= {"subject_score": object_scores(found, objects), "object_score": np.ones(len(found))}
-    columns |= dict.fromkeys(SCORES, found.score)
-    return ScoredPairs(images=found.images, **columns)
+    columns |= dict.fromkeys(SCORERS.names, found.score)
+    return scored_pairs()(images=found.images, **columns)
 
 
 def _rows(
@@ -88,9 +101,9 @@ def _rows(
     table: Predictions = to_predictions(candidates, objects, predicate, np.zeros(len(candidates)))
     columns: dict[str, Any] = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     none = np.full(len(candidates), np.nan, np.float32)
-    columns |= {name: scores.get(name, none) for name in SCORES}
+    columns |= {name: scores.get(name, none) for name in SCORERS.names}
     surety = _surety(objects, candidates.subject)
-    return ScoredPairs(images=table.images, **columns, subject_score=surety, object_score=object_score)
+    return scored_pairs()(images=table.images, **columns, subject_score=surety, object_score=object_score)
 
 
 def _surety(objects: Objects, rows: np.ndarray) -> Floats:

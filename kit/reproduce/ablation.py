@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kit.reproduce.pipeline import COMMANDS, FULL, SPLITS, evaluation, run_full, source_changes
+from kit.config import load_config
+from kit.reproduce.pipeline import FULL, SPLITS, evaluation, run_full, source_changes, whole_job
 from kit.reproduce.study import Claim, Doubles, Study, spread
+from kit.split_names import SplitName
 
 
 def variants(study: Study) -> dict[str, dict[str, Any]]:
@@ -34,12 +37,15 @@ def run_ablation(study: Study) -> dict[str, Any]:
     given, jobs = source_changes(study), []
     for name, changes in variants(study).items():
         for seed in study.seeds:
-            start_from(study.folder / f"{FULL}-{seed}", study.folder / f"{_slug(name)}-{seed}")
+            start_from(study.path(FULL, seed), study.path(_slug(name), seed))
             own = {key: value for key, value in given.items() if _kept(key, changes)}
-            jobs.append(study.job(_slug(name), seed, {**changes, **own}, COMMANDS, own_schedule=True))
+            job = study.job(_slug(name), seed, {**changes, **own}, [], own_schedule=True)
+            jobs.append(replace(job, stages=whole_job(load_config(str(job.config)))))
     study.run_all(jobs, "ablation")
     full = {split: _scores(study, FULL, split) for split in SPLITS}
-    rows = [{"without": "nothing", **{split: spread(v) for split, v in full.items()}, "loss": ""}]
+    rows: list[dict[str, str]] = [
+        {"without": "nothing", **{split: spread(v) for split, v in full.items()}, "loss": ""}
+    ]
     claims = []
     for name in variants(study):
         scores = {split: _scores(study, _slug(name), split) for split in SPLITS}
@@ -65,7 +71,7 @@ def _kept(key: str, changes: dict[str, Any]) -> bool:
     return models is None or key.split(".")[2] in models
 
 
-def _scores(study: Study, variant: str, split: str) -> Doubles:
+def _scores(study: Study, variant: str, split: SplitName) -> Doubles:
     found = [evaluation(study, variant, seed, split) for seed in study.seeds]
     return np.asarray([f["scores"]["final_score"] for f in found])
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from kit.files import read_json
+from kit.config import Config
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.stages.evaluate import evaluate_stage, read_evaluation
 from kit.reproduce.study import Study
+from kit.split_names import SplitName
 
 FULL = "full"
-SPLITS = ("val", "test")
-COMMANDS = (
-    ("train", "all"),
-    ("evaluate", "--split", "val"),
-    ("submit", "--dry-run"),
-    ("evaluate", "--split", "test"),
-)
+SPLITS: tuple[SplitName, ...] = ("val", "test")
 
 
 def run_full(study: Study) -> None:
@@ -23,8 +21,16 @@ def run_full(study: Study) -> None:
     The detectors' source weights are trained once for all seeds.
     """
     given = source_changes(study)
-    jobs = [study.job(FULL, seed, given, COMMANDS, own_schedule=True) for seed in study.seeds]
+    stages = whole_job(study.config)
+    jobs = [study.job(FULL, seed, given, stages, own_schedule=True) for seed in study.seeds]
     study.run_all(jobs, "the whole pipeline")
+
+
+def whole_job(config: Config) -> list[str]:
+    """The stages of the whole job: all that trains, the scores of both splits, the submission."""
+    scored = [evaluate_stage(config, split, config.relation.combine) for split in SPLITS]
+    pipeline = Pipeline(Run(config))
+    return [*(n for n in pipeline.training if not n.startswith("source-")), *scored, "submission"]
 
 
 def source_changes(study: Study) -> dict[str, Any]:
@@ -33,7 +39,6 @@ def source_changes(study: Study) -> dict[str, Any]:
     return {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
 
 
-def evaluation(study: Study, variant: str, seed: int, split: str) -> dict[str, Any]:
-    """What `kit evaluate` found for a variant and seed."""
-    path = study.folder / f"{variant}-{seed}" / f"evaluate-{split}" / "metrics.json"
-    return read_json(path, dict)
+def evaluation(study: Study, variant: str, seed: int, split: SplitName) -> dict[str, Any]:
+    """What `kit evaluate` found for a variant and seed; the scorer is that of the variant's config."""
+    return read_evaluation(study.path(variant, seed) / f"evaluate-{split}")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from kit.detector.sampling import image_counts
+from kit.pipeline.splits import CLASSES, split_boxes
 from kit.reproduce.study import Claim, Doubles, Study, draw_curves, spread
-from kit.stages.splits import CLASSES, split_boxes
 
 LIMITS = (10, 30, 100, None)  # N; None is the plain distribution
 THIRDS = ("rare", "middle", "frequent")
@@ -20,13 +20,15 @@ def run_sampling(study: Study, limits: tuple[int | None, ...] = LIMITS) -> dict[
     weights = study.sources([name])[name]
     model = {**study.config.detector.models[name].model_dump(mode="json"), "weights": str(weights)}
     view = study.config.detector.inference.views[0].model_dump(mode="json")
-    changes: dict[str, Any] = {"detector.models": {name: model}, "detector.inference.views": [view]}
-    commands = [["train", "detector"]]
-    for split in ("val", "stack"):
-        steps = (["detect"], ["fuse"], ["evaluate", "--detections"])
-        commands += [[*words, "--split", split] for words in steps]
+    changes: dict[str, Any] = {
+        "detector.models": {name: model},
+        "detector.inference.views": [view],
+        "attribute.models": [],
+        "relation.visual": None,
+    }
+    stages = [f"detector-{name}", "evaluate-val-detections", "evaluate-stack-detections"]
     jobs = [
-        study.job(_variant(limit), seed, {**changes, "detector.sampling_limit": limit}, commands)
+        study.job(_variant(limit), seed, {**changes, "detector.sampling_limit": limit}, stages)
         for seed in study.seeds
         for limit in limits
     ]

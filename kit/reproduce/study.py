@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from kit.config import Config
 from kit.errors import KitError
 from kit.files import read_json, write_text
-from kit.jobs import Job, run_jobs
-from kit.run import Run
+from kit.pipeline.jobs import Job, run_jobs
+from kit.pipeline.stages.evaluate_detections import read_table
 
 Doubles = NDArray[np.float64]
 POINTS = 6  # of a curve, after its start
@@ -49,9 +49,9 @@ class Study:
         """Jobs at a time."""
         return self.jobs or os.cpu_count() or 1
 
-    def run(self, variant: str, seed: int) -> Run:
-        """The run of a variant and a seed."""
-        return Run(self.config, self.folder / f"{variant}-{seed}")
+    def path(self, variant: str, seed: int) -> Path:
+        """The folder of the run of a variant and a seed."""
+        return self.folder / f"{variant}-{seed}"
 
     def detectors(self) -> list[str]:
         """The names of the config's detectors. Raises KitError where there is none."""
@@ -64,11 +64,13 @@ class Study:
         given = {name: self.config.detector.models[name].weights for name in names}
         folder = self.folder / "source"
         wanted = [name for name, path in given.items() if path is None]
-        file = self._write_config("source", {})
+        file = self._write_config("source", {"detector.start": "pwt"})
         jobs = [
             Job(
                 f"source {name}",
-                [["train", "detector", name, "--only-source", "-c", str(file), "--run", str(folder)]],
+                file,
+                folder,
+                [f"source-{name}"],
                 self.folder / "logs" / f"source-{name}.txt",
             )
             for name in wanted
@@ -82,11 +84,11 @@ class Study:
         variant: str,
         seed: int,
         changes: dict[str, Any],
-        commands: Sequence[Sequence[str]],
+        stages: Sequence[str],
         *,
         own_schedule: bool = False,
     ) -> Job:
-        """Commands with a variant's settings (dotted keys) and a seed, in its own run folder.
+        """Stages with a variant's settings (dotted keys) and a seed, in its own run folder.
 
         own_schedule: validate as the config says, not so often and so thoroughly as curves need.
         """
@@ -97,8 +99,7 @@ class Study:
         }
         schedule = {} if own_schedule else schedule
         file = self._write_config(name, {**schedule, **changes, "seed": seed})
-        options = ["-c", str(file), "--run", str(self.folder / name)]
-        return Job(name, [[*words, *options] for words in commands], self.folder / "logs" / f"{name}.txt")
+        return Job(name, file, self.path(variant, seed), stages, self.folder / "logs" / f"{name}.txt")
 
     def run_all(self, jobs: Sequence[Job], text: str) -> None:
         """Run jobs; what is finished from an earlier time is not done again."""
@@ -108,16 +109,14 @@ class Study:
         """Iterations (points,) and validation mAP, shape (seeds, points), of a variant's detector."""
         rows = []
         for seed in self.seeds:
-            path = self.folder / f"{variant}-{seed}" / stage / "curve.json"
+            path = self.path(variant, seed) / stage / "curve.json"
             rows.append(read_json(path, list))
         iterations = np.asarray([point["iteration"] for point in rows[0]], np.float64)
         return iterations, np.asarray([[point["mAP"] for point in row] for row in rows])
 
     def table1(self, variant: str, split: str) -> list[list[dict[str, Any]]]:
         """For every seed the rows of the detectors' evaluation."""
-        stage = f"evaluate-{split}-detections"
-        paths = [self.folder / f"{variant}-{seed}" / stage / "table1.json" for seed in self.seeds]
-        return [read_json(path, list) for path in paths]
+        return [read_table(self.path(variant, seed) / f"evaluate-{split}-detections") for seed in self.seeds]
 
     def _write_config(self, name: str, changes: dict[str, Any]) -> Path:
         values = self.config.model_dump(mode="json")

@@ -18,13 +18,12 @@ def run_table1(study: Study) -> dict[str, Any]:
     given = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
     jobs = []
     for seed in study.seeds:
-        after = [[verb, "--split", split] for split in ("val", "stack") for verb in ("detect", "fuse")]
-        after += [["evaluate", "--detections", "--split", split] for split in ("val", "stack")]
-        whole = [["train", "detector"], *after]
-        jobs.append(study.job("pwt", seed, {**given, "detector.start": "pwt"}, whole))
+        stages = [f"detector-{name}" for name in names]
+        stages += [f"evaluate-{split}-detections" for split in ("val", "stack")]
+        jobs.append(study.job("pwt", seed, {**given, "detector.start": "pwt"}, stages))
         for start in ("new-heads", "scratch"):
             changes = {**given, "detector.start": start}
-            jobs.append(study.job(start, seed, changes, [["train", "detector", first]]))
+            jobs.append(study.job(start, seed, changes, [f"detector-{first}"]))
     study.run_all(jobs, "table 1")
     curves = {title: study.curves(start, f"detector-{first}") for start, title in STARTS.items()}
     draw_curves(study.folder / "table1.png", f"Cascade R-CNN ({first}): where the weights start", curves)

@@ -9,16 +9,14 @@ import numpy as np
 from kit.data.splits import load_split
 from kit.files import read_json
 from kit.metric.relations import evaluate
-from kit.relation.ensemble import ScorerName
 from kit.relation.final import Confidence
-from kit.relation.scored import ScoredPairs
+from kit.relation.scored import scored_pairs
 from kit.reproduce.pipeline import FULL, SPLITS, run_full
 from kit.reproduce.study import Claim, Doubles, Study, spread
-from kit.stages.fusion import SHARDS
-from kit.tables.shards import read_shards
+from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS, PREDICATES
 
-SCORERS: tuple[ScorerName, ...] = ("prior", "spatial", "visual", "average", "stack")
+SCORERS: tuple[str, ...] = ("prior", "spatial", "visual", "average", "stack")
 SINGLE = ("spatial", "visual")
 ENOUGH = 30  # true relations of a predicate, both splits together, for a claim about it
 NAMES = [name for p, name in enumerate(PREDICATES) if p != IS]
@@ -69,10 +67,11 @@ def claims(ap: Doubles, counts: Doubles) -> list[Claim]:
 
 def _ap(study: Study, seed: int, split: str) -> Doubles:
     """AP of every scorer and predicate, (scorers, predicates), with the exponent that was chosen."""
-    folder = study.folder / f"{FULL}-{seed}"
+    folder = study.path(FULL, seed)
     chosen = Confidence.of_dict(read_json(folder / "final" / "final.json", dict))
     confidence = Confidence(chosen.exponent, chosen.is_exponent)
-    pairs = ScoredPairs.concat(list(read_shards(folder / f"pairs-{split}" / SHARDS, ScoredPairs)))
+    shards = read_shards(folder / f"scored-candidates-{split}" / SHARDS, scored_pairs())
+    pairs = scored_pairs().concat(list(shards))
     pairs = pairs.take(pairs.predicate != IS)
     tables = load_split(getattr(study.config.data, split), split)
     out = []

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from kit.files import read_json
-from kit.jobs import Job
-from kit.reproduce.pipeline import FULL, SPLITS, run_full
+from kit.pipeline.stages.evaluate_attributes import read_table
+from kit.reproduce.pipeline import FULL, SPLITS, run_full, source_changes
 from kit.reproduce.study import Claim, Study, spread
+from kit.split_names import SplitName
 
 
 def run_table4(study: Study) -> dict[str, Any]:
     """AP by attribute, validation and test, and which class was best and worst most often."""
     run_full(study)
-    study.run_all([_job(study, seed) for seed in study.seeds], "attributes")
+    given, stages = source_changes(study), [_stage(split) for split in SPLITS]
+    jobs = [study.job(FULL, seed, given, stages, own_schedule=True) for seed in study.seeds]
+    study.run_all(jobs, "attributes")
     tables = [[_rows(study, seed, split) for split in SPLITS] for seed in study.seeds]
     names = list(dict.fromkeys(name for own in tables for table in own for name in table))
     rows = []
@@ -33,16 +35,12 @@ def run_table4(study: Study) -> dict[str, Any]:
     return {"rows": rows, "claims": [claim.as_dict()]}
 
 
-def _job(study: Study, seed: int) -> Job:
-    folder = study.folder / f"{FULL}-{seed}"
-    options = ["-c", str(study.folder / "configs" / f"{FULL}-{seed}.yaml"), "--run", str(folder)]
-    commands = [["evaluate", "--attributes", "--split", split, *options] for split in SPLITS]
-    return Job(f"attributes {seed}", commands, study.folder / "logs" / f"attributes-{seed}.txt")
+def _stage(split: SplitName) -> str:
+    return f"evaluate-{split}-attributes"
 
 
-def _rows(study: Study, seed: int, split: str) -> dict[str, dict[str, Any]]:
-    path = study.folder / f"{FULL}-{seed}" / f"evaluate-{split}-is" / "table4.json"
-    return {row["attribute"]: row for row in read_json(path, list)}
+def _rows(study: Study, seed: int, split: SplitName) -> dict[str, dict[str, Any]]:
+    return {row["attribute"]: row for row in read_table(study.path(FULL, seed) / _stage(split))}
 
 
 def _often(names: list[str]) -> str:

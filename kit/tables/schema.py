@@ -89,7 +89,7 @@ class Table:
         for name, kind in self.COLUMNS.items():
             values = getattr(self, name)
             if kind is BOX:
-                columns |= {_corner(name, c): values[:, i] for i, c in enumerate(CORNERS)}
+                columns |= {corner: values[:, i] for i, corner in enumerate(box_columns(name))}
             else:
                 columns[name] = values
         return pa.table(columns)
@@ -109,7 +109,7 @@ class Table:
             raise TypeError(f"image_id: expected texts, given {ids.type.value_type}")
         columns = {}
         for name, kind in cls.COLUMNS.items():
-            names = [_corner(name, c) for c in CORNERS] if kind is BOX else [name]
+            names = box_columns(name) if kind is BOX else (name,)
             values = [table.column(n).to_numpy() for n in names]
             columns[name] = np.stack(values, 1) if kind is BOX else values[0]
         return cls(images=tuple(ids.dictionary.to_pylist()), image=ids.indices.to_numpy(), **columns)
@@ -184,8 +184,9 @@ class Predictions(Relations):
     COLUMNS: ClassVar[dict[str, Any]] = {**Relations.COLUMNS, "score": np.float64}
 
 
-def _corner(name: str, corner: str) -> str:
-    return corner if name == BOX else f"{name.removesuffix('_box')}_{corner}"
+def box_columns(name: str) -> tuple[str, ...]:
+    """The names of a box column's four corners where each stands alone: x1 or subject_x1."""
+    return CORNERS if name == BOX else tuple(f"{name.removesuffix('_box')}_{corner}" for corner in CORNERS)
 
 
 def _as_type(column: NDArray[Any], dtype: np.dtype[Any], place: str) -> NDArray[Any]:

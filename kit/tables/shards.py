@@ -13,6 +13,7 @@ from kit.files import reading, whole
 from kit.tables.schema import Table
 
 T = TypeVar("T", bound=Table)
+SHARDS = "shards"  # the folder of a stage's table
 AGAIN = "do the stage that wrote it again (--force)"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from kit.run import Run
+from kit.stages.relation import prior_stage, spatial_stage
+
 from kit.config import load_config
 from kit.relation.spatial import SpatialScorer
 from kit.relation.statistics import Statistics
-from kit.run import Run
-from kit.stages.relation import prior_stage, spatial_stage
 
 Prepare = Callable[[Path], list[bytes]]
 

@@ -1,0 +1,89 @@
+"""The two tasks of the detectors: the 57 classes of objects, and the 42 (object, attribute) classes of "is"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kit.config import Config, DetectorModel
+from kit.data.splits import load_split
+from kit.detector.composite import composite_boxes, composite_labels, composite_names
+from kit.errors import KitError
+from kit.pipeline.splits import CLASSES, box_inputs, split_boxes, split_inputs, split_of
+from kit.pipeline.stage import FileInput
+from kit.split_names import SplitName
+from kit.tables.official import read_image_labels
+from kit.tables.schema import Boxes, ImageLabels
+
+GroundTruth = tuple[Boxes, ImageLabels | None]
+
+
+@dataclass(frozen=True)
+class DetectorTask:
+    """What detectors are trained to find. prefix: of its stages' names; option: of the commands.
+
+    models: names of its detectors; ground_truth: of a split, with the verified labels; inputs: its files.
+    """
+
+    prefix: str
+    option: str
+    classes: tuple[str, ...]
+    models: Callable[[Config], list[str]]
+    ground_truth: Callable[[Config, SplitName], GroundTruth]
+    inputs: Callable[[Config, SplitName], tuple[FileInput, ...]]
+
+    def detector(self, model: str) -> str:
+        """The stage that trains a detector."""
+        return f"{self.prefix}detector-{model}"
+
+    def detect(self, split: SplitName, model: str) -> str:
+        """The stage of a detector's detections on a split."""
+        return f"{self.prefix}detect-{split}-{model}"
+
+    @property
+    def weights(self) -> str:
+        """The stage that chooses the models' weights in the fusion."""
+        return f"{self.prefix}fusion-weights"
+
+    def fuse(self, split: SplitName) -> str:
+        """The stage of a split's fused detections."""
+        return f"{self.prefix}fuse-{split}"
+
+
+def _object_truth(config: Config, split: SplitName) -> GroundTruth:
+    files = split_of(config, split)
+    labels = read_image_labels(files.labels, others=True) if files.labels else None
+    return split_boxes(files, split), labels
+
+
+def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
+    labels = [g for g in split_inputs(config, split) if ".labels" in g.setting]
+    return (*box_inputs(config, split), *labels)
+
+
+def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
+    tables = load_split(split_of(config, split), split)
+    return composite_boxes(tables.relations), composite_labels(tables.objects.images, tables.verified())
+
+
+OBJECTS = DetectorTask(
+    "", "", CLASSES, lambda config: list(config.detector.models), _object_truth, _object_inputs
+)
+ATTRIBUTES = DetectorTask(
+    "attribute-",
+    " --attributes",
+    composite_names(),
+    lambda config: list(config.attribute.models),
+    _attribute_truth,
+    split_inputs,
+)
+TASKS = (OBJECTS, ATTRIBUTES)
+
+
+def detector_model(config: Config, name: str) -> DetectorModel:
+    """A detector of the config. Raises KitError where it has none of that name."""
+    models = config.detector.models
+    if name not in models:
+        known = ", ".join(models) or "none"
+        raise KitError(f"detector.models has no {name}", f"it has: {known}")
+    return models[name]

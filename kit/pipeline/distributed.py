@@ -1,0 +1,44 @@
+"""Stages that all processes of a training (torchrun) do together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kit.detector.processes import is_first, launched
+from kit.pipeline.run import Attempt, Run
+from kit.pipeline.stage import Stage
+
+
+@contextmanager
+def shared_attempt(
+    run: Run, stage: Stage, fingerprint: dict[str, Any], *, force: bool
+) -> Iterator[Attempt | None]:
+    """`Run.working` for all processes: the first one opens and ends it, all get the folder, or None where done."""
+    timing = stage.timing_files
+    if not launched():
+        with run.working(stage.name, fingerprint, force=force, timing_files=timing) as attempt:
+            yield attempt
+        return
+    from mmengine.dist import barrier
+
+    join_all(run)
+    if is_first():
+        with run.working(stage.name, fingerprint, force=force, timing_files=timing) as attempt:
+            barrier()
+            yield attempt
+    elif stage.distributed:
+        barrier()
+        yield Attempt(run.part_of(stage.name))
+    else:
+        barrier()
+        yield None
+    barrier()
+
+
+def join_all(run: Run) -> None:
+    """Meet the other processes of a torchrun."""
+    from kit.detector.processes import join
+
+    join(run.config.detector)

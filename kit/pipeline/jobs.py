@@ -1,0 +1,187 @@
+"""Several processes side by side: every job makes stages of a run, its output goes to a log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from kit.errors import KitError
+from kit.files import writing
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.worker import Mode
+from kit.progress import notice, track
+from kit.stopping import PARENT, PATIENCE
+
+
+@dataclass(frozen=True)
+class Job:
+    """Stages of a run for one process. config: a YAML file; log: where the output goes.
+
+    mode: make the stages and what they need, do just these, or redo just these though they are fresh.
+    """
+
+    name: str
+    config: Path
+    run: Path
+    stages: Sequence[str]
+    log: Path
+    mode: Mode = "make"
+
+
+class Crew:
+    """The processes at work; on leaving the context by an error they are ended, and none is started after.
+
+    Each is in a process group of its own, so that a Ctrl-C reaches the parent alone, and ends by itself soon
+    after a parent that was killed.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """threads: of each process."""
+        self.environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "PYTHONIOENCODING": "utf-8:backslashreplace",
+            PARENT: str(os.getpid()),
+        }
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._over = False
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.end()
+
+    def end(self) -> None:
+        """SIGTERM to all, SIGKILL to those that are there after a while."""
+        with self._lock:
+            self._over = True
+            left = list(self._running)
+        for process in left:
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in left:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            process.kill()
+
+    def work(self, job: Job, aloud: bool = False) -> str | None:
+        """Do a job; what went wrong, if something did. aloud: pass the lines on to the user."""
+        words = [sys.executable, "-m", "kit.pipeline.worker", job.mode, str(job.config), str(job.run)]
+        words += job.stages
+        with writing(job.log):
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            with job.log.open("w", encoding="utf-8") as log:
+                process = self._start(words)
+                if process is None:
+                    return f"{job.name}: stopped"
+                last = ""
+                with process:
+                    try:
+                        for line in process.stdout or ():
+                            last = line.strip() or last
+                            if aloud and not self._over:
+                                notice(line.rstrip())
+                            log.write(line)
+                            log.flush()
+                    except BaseException:
+                        process.terminate()
+                        raise
+                self._running.discard(process)
+                return _failure(job, process.returncode, last) if process.returncode else None
+
+    def _start(self, words: Sequence[str]) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self._over:
+                return None
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                encoding="utf-8",
+                errors="backslashreplace",
+                process_group=0,
+            )
+            self._running.add(process)
+        return process
+
+
+def _failure(job: Job, code: int, last: str) -> str:
+    if code == -9:
+        return f"{job.name} failed: killed (out of memory?) (see {job.log})"
+    return f"{job.name} failed: {last.removeprefix('kit: ') or f'exit code {code}'} (see {job.log})"
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:
+    """Run the jobs, `workers` at a time, the processors shared out among them.
+
+    Raises KitError, after all have ended, where one failed: its name, its last line, its log.
+    """
+    failed: dict[str, str] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool, Crew(_share(max(1, min(workers, len(jobs))))) as crew:
+        at_work = {pool.submit(crew.work, job): job.name for job in jobs}
+        for future in track(as_completed(at_work), len(jobs), text):
+            fault = future.result()
+            if fault is not None:
+                failed[at_work[future]] = fault
+    for job in jobs:
+        if job.name in failed:
+            raise KitError(failed[job.name])
+
+
+def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Collection[str] = ()) -> None:
+    """Make stages that are not fresh, in order, or `workers` at a time, each in a process of its own.
+
+    A stage begins once all that it needs is made. Raises KitError where one failed; what runs by then is ended
+    first, nothing else is started.
+    """
+    pipeline.require(names)
+    if workers == 1:
+        for name in names:
+            pipeline.do(name, force=name in force)
+        return
+    run = pipeline.run
+    run.write_config()
+    left, running = list(names), dict[Future[str | None], str]()
+    failed: str | None = None
+    threads = run.config.cpu_threads or _share(workers)
+    with ThreadPoolExecutor(workers) as pool, Crew(threads) as crew:
+        while left or running:
+            waiting = {*left, *running.values()}
+            ready = [n for n in left if not waiting & set(pipeline.stages[n].needs)] if failed is None else []
+            for name in ready[: workers - len(running)]:
+                left.remove(name)
+                if name not in force and pipeline.is_fresh(name):
+                    break
+                mode: Mode = "redo" if name in force else "do"
+                job = Job(
+                    name, run.path / "config.yaml", run.path, (name,), run.path / "logs" / f"{name}.txt", mode
+                )
+                running[pool.submit(crew.work, job, True)] = name
+            else:
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    failed = failed or future.result()
+    if failed:
+        raise KitError(failed)
+
+
+def _share(workers: int) -> int:
+    return max(1, (os.cpu_count() or 1) // workers)

@@ -1,0 +1,108 @@
+"""The trained relation models of a run, ready to score a split's objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.config import SCORERS, Config
+from kit.errors import KitError
+from kit.pipeline.splits import image_folder, relation_images
+from kit.pipeline.stage import ImagesInput, StageContext
+from kit.progress import notice
+from kit.relation.scorers import Ensemble, empty_ensemble, in_order, load_ensemble, stages_of, visual_is_there
+from kit.split_names import SplitName
+
+if TYPE_CHECKING:
+    from kit.relation.visual import VisualScorer
+
+SKIPPED_NOTE = "their pairs keep the prior's score"
+
+
+class SplitModels:
+    """What a stage has declared of the trained models, over the images of a split."""
+
+    def __init__(self, context: StageContext, split: SplitName, scorer: str) -> None:
+        """Load a scorer and all that it uses. Raises KitError where one is damaged."""
+        self.config, self._context, self._split = context.config, context, split
+        self.ensemble: Ensemble = empty_ensemble(scorer, context.result("prior"))
+        load_ensemble(self.config, scorer, self)
+
+    def folder(self, stage: str) -> Path:
+        """The folder of a training stage's results."""
+        return self._context.result(stage)
+
+    def visual(self) -> VisualScorer:
+        """The visual model over the images of the split."""
+        from kit.relation.spatial import SpatialScorer
+        from kit.relation.visual import load_visual
+
+        spatial = self.ensemble.spatial or SpatialScorer.load(self.folder("spatial"))
+        folder = image_folder(self.config, self._split)
+        device, decoding = self.config.detector.device, self.config.data.decoding()
+        return load_visual(self.folder("visual"), spatial, folder, device, decoding)
+
+
+def split_ensemble(context: StageContext, split: SplitName, scorer: str) -> Ensemble:
+    """A scorer and all that it uses, over the images of a split."""
+    return SplitModels(context, split, scorer).ensemble
+
+
+def usable_scorers(config: Config) -> list[str]:
+    """The scorers whose models the config has."""
+    return [name for name in SCORERS.names if _unusable(config, name) is None]
+
+
+def check_scorer(config: Config, name: str) -> str:
+    """The scorer's name. Raises KitError where there is none of this name, or the config lacks its models."""
+    SCORERS[name]
+    if (why := _unusable(config, name)) is not None:
+        raise KitError(why, f"take another scorer: {', '.join(usable_scorers(config))}")
+    return name
+
+
+def _unusable(config: Config, name: str) -> str | None:
+    if "visual" in in_order(config, name) and not visual_is_there(config):
+        empty = "detector.models is empty" if config.relation.visual else "relation.visual is null"
+        return f"the scorer {name} needs the visual model, but {empty}"
+    return None
+
+
+def scorer_stages(config: Config, name: str) -> tuple[str, ...]:
+    """The training stages that a scorer's models come from."""
+    return stages_of(config, name)
+
+
+def scorer_images(config: Config, name: str, split: SplitName) -> tuple[ImagesInput, ...]:
+    """The images of a split, where the scorer's models look at them."""
+    return (relation_images(config, split),) if "visual" in in_order(config, name) else ()
+
+
+def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
+    """Write down the images that the visual model could not see so far."""
+    from kit.detector.pictures import SKIPPED, record_skipped
+
+    for name in list(scorer.skipped if scorer else ()):
+        if scorer and (why := scorer.skipped.pop(name, None)):  # else another thread has written it down
+            record_skipped(folder / SKIPPED, name, why)
+
+
+def say_unseen(stage: str, folder: Path, images: int) -> None:
+    """One notice of the images that were written down."""
+    from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
+
+    skipped = tidy_skipped(folder / SKIPPED)
+    if skipped:
+        notice(f"{stage}: {left_out(skipped, images)}: {SKIPPED_NOTE}; see {SKIPPED}")
+
+
+def named_reasons(what: str, reasons: dict[str, str]) -> None:
+    """One notice of the predicates that stay with what they start from, and why."""
+    if reasons:
+        notice(f"{what} {', '.join(f'{name} ({why})' for name, why in reasons.items())}")
+
+
+def boosting_settings(settings: Any) -> dict[str, Any]:
+    """The settings of boosting that its result depends on."""
+    own: dict[str, Any] = settings.model_dump(exclude={"threads", "workers"})
+    return own

@@ -1,0 +1,259 @@
+"""The stages of a run in order: which are fresh, which are stale and why, and making them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, Literal
+
+from kit.errors import KitError
+from kit.pipeline.changes import differences
+from kit.pipeline.distributed import shared_attempt
+from kit.pipeline.images import images_key, listed_once
+from kit.pipeline.registry import declared_stages
+from kit.pipeline.run import Run
+from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
+from kit.progress import notice_once
+
+Fingerprint = dict[str, Any]
+State = Literal["finished", "started", "stale", "to do"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A stage's state. reasons: why it is stale; missing: inputs that are not there, each with its cure."""
+
+    stage: Stage
+    state: State
+    reasons: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Pipeline:
+    """The stages that a run's config asks for, each after all that it needs.
+
+    Raises KitError, one line, for a need that no stage has, a name that two have, and a cycle.
+    """
+
+    def __init__(self, run: Run, stages: Iterable[Stage] | None = None) -> None:
+        """stages: default all that are registered."""
+        self.run = run
+        self.stages = _in_order(list(declared_stages(run.config) if stages is None else stages))
+
+    @cached_property
+    def training(self) -> list[str]:
+        """The names of the stages that `kit train all` makes: those that train, and all that these need."""
+        return self.closure([name for name, stage in self.stages.items() if stage.trains])
+
+    def stage(self, name: str) -> Stage:
+        """A stage by its name. Raises KitError where there is none."""
+        if name not in self.stages:
+            raise KitError(f"no stage {name}", f"stages: {', '.join(self.training)}")
+        return self.stages[name]
+
+    def closure(self, names: Iterable[str]) -> list[str]:
+        """The stages and all that they need, in order."""
+        wanted, todo = set[str](), list(names)
+        while todo:
+            name = todo.pop()
+            if name not in wanted:
+                wanted.add(name)
+                todo += self.stage(name).needs
+        return [name for name in self.stages if name in wanted]
+
+    def descendants(self, name: str, among: Collection[str]) -> list[str]:
+        """A stage and those among some that need it, directly or not, in order."""
+        found = {self.stage(name).name}
+        for other in self.stages:
+            if other in among and found & set(self.stages[other].needs):
+                found.add(other)
+        return [other for other in self.stages if other in found]
+
+    def folder(self, name: str) -> Path:
+        """The folder of a finished stage. Raises KitError, with the command that makes it, where it is not."""
+        return self.run.folder(name, self.stage(name).command)
+
+    def fingerprint(self, stage: Stage) -> Fingerprint:
+        """What a stage is made from: settings, version, inputs by content, needs by the content of their results.
+
+        No path, no time and no release of kit is in it. Raises KitError where an input is missing.
+        """
+        settings = json.loads(json.dumps(dict(stage.settings), default=str))
+        return {
+            "version": stage.version,
+            "settings": settings,
+            "inputs": {given.setting: self._content(given) for given in stage.inputs},
+            "needs": {name: (self.run.record(name) or {}).get("id") for name in stage.needs},
+        }
+
+    def _content(self, given: Input) -> Any:
+        if missing := given.missing():
+            problem, _, hint = missing.partition("; ")
+            raise KitError(problem, hint)
+        if isinstance(given, FileInput):
+            return self.run.hashes.of(_path(given.path))
+        assert isinstance(given, ImagesInput)
+        named = "\n".join([given.choice, *map(self.run.hashes.of, given.named_by)])
+        return images_key(self.run, _path(given.folder), named, given.wanted)
+
+    @listed_once()
+    def status(self, names: Iterable[str], again: Collection[str] = ()) -> list[Status]:
+        """The state of stages and of all that they need, without doing anything; again: stages to be redone."""
+        found: dict[str, Status] = {}
+        for name in self.closure(names):
+            waits = [need for need in self.stages[name].needs if found[need].state != "finished"]
+            found[name] = self._status(self.stages[name], waits, name in again)
+        return list(found.values())
+
+    def _status(self, stage: Stage, waits: Sequence[str], again: bool) -> Status:
+        record = self.run.record(stage.name)
+        if record and not waits and not again:
+            reasons = self._reasons(stage, record)
+            if not reasons:
+                return Status(stage, "finished")
+        else:
+            reasons = tuple(f"after {name}" for name in waits)
+        missing = tuple(text for given in stage.inputs if (text := given.missing()))
+        if record:
+            return Status(stage, "stale", ("asked for",) if again else reasons, missing)
+        return Status(stage, "started" if self.run.begun(stage.name) else "to do", (), missing)
+
+    def _reasons(self, stage: Stage, record: dict[str, Any]) -> tuple[str, ...]:
+        try:
+            return differences(record["fingerprint"], self.fingerprint(stage))
+        except KitError as error:
+            return (str(error),)
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether a stage is finished and was made from what is there now."""
+        record = self.run.record(name)
+        return record is not None and not self._reasons(self.stage(name), record)
+
+    def make(self, names: Sequence[str], *, force: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+        """Bring stages up to date, and what they need as far as that is implicit; their records, by name.
+
+        force: stages to do again though they are fresh. Raises KitError, before any work, for a need that the
+        user has to ask for first.
+        """
+        plan = self.closure(names)
+        todo = [name for name in plan if name in names or self.stages[name].implicit]
+        todo = self._needed(todo, names)
+        self.require(todo)
+        for name in todo:
+            self.do(name, force=name in force)
+        return {name: self.run.record(name) or {} for name in names}
+
+    def _needed(self, todo: Sequence[str], names: Sequence[str]) -> list[str]:
+        """The stages to bring up to date: those named, and implicit ones on the way to them."""
+        wanted = set(names)
+        for name in reversed(todo):
+            if name in wanted:
+                wanted |= {need for need in self.stages[name].needs if self.stages[need].implicit}
+        return [name for name in todo if name in wanted]
+
+    def require(self, todo: Sequence[str]) -> None:
+        """Raise KitError where stages to do need one that is neither among them nor finished."""
+        for name in todo:
+            for need in self.stages[name].needs:
+                if need not in todo:
+                    self.folder(need)
+                    self._say_stale(need)
+
+    def _say_stale(self, name: str) -> None:
+        reasons = self._reasons(self.stages[name], self.run.record(name) or {"fingerprint": {}})
+        if reasons:
+            command = self.stages[name].command
+            notice_once(f"note: {name} is stale ({reasons[0]}); `kit {command}` would make it again")
+
+    def do(self, name: str, *, force: bool = False) -> dict[str, Any]:
+        """Do one stage unless it is fresh; its record. Raises KitError where a need is not finished."""
+        stage = self.stage(name)
+        for need in stage.needs:
+            self.folder(need)
+        record = self.run.record(name)
+        if record and not force and (gone := self._images_gone(stage)):
+            notice_once(f"note: {gone}: the finished {name} is taken as it is")
+            return record
+        fingerprint = self.fingerprint(stage)
+        if force or record is None or record["fingerprint"] != fingerprint:
+            with shared_attempt(self.run, stage, fingerprint, force=force) as attempt:
+                if attempt:
+                    context = StageContext(stage, self.run, attempt.path)
+                    attempt.metrics = stage.work(context)
+        return self.run.record(name) or {}
+
+    def _images_gone(self, stage: Stage) -> str | None:
+        """The folder of images of a stage that is there no more."""
+        folders = [i.folder for i in stage.inputs if isinstance(i, ImagesInput) and i.folder]
+        return next((f"{f}: no such folder of images" for f in folders if not f.is_dir()), None)
+
+    def seconds(self, name: str) -> float | None:
+        """How long a stage took, here or in the newest run folder beside this one; None where it never ran."""
+        record = self.run.record(name) or _sibling_record(self.run, name)
+        return record.get("seconds")
+
+    def headline(self, name: str) -> str:
+        """A finished stage's main metric with its name."""
+        stage = self.stages[name]
+        value = (self.run.record(name) or {}).get("metrics", {}).get(stage.headline)
+        if value is None:
+            return ""
+        return f"{stage.headline} {round(value, 4) if isinstance(value, float) else value}"
+
+
+def _in_order(stages: Sequence[Stage]) -> dict[str, Stage]:
+    """The stages by name, each after all that it needs, otherwise as given."""
+    by_name: dict[str, Stage] = {}
+    for stage in stages:
+        if stage.name in by_name:
+            raise KitError(f"two stages are called {stage.name}")
+        by_name[stage.name] = stage
+    for stage in stages:
+        for need in stage.needs:
+            if need not in by_name:
+                raise KitError(f"stage {stage.name} needs {need}, which no stage of this config is")
+    sorter = TopologicalSorter({stage.name: stage.needs for stage in stages})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise KitError(f"stages need each other in a circle: {' -> '.join(error.args[1])}") from None
+    ordered: dict[str, Stage] = {}
+    rank = {name: i for i, name in enumerate(by_name)}
+    ready: list[str] = []
+    while sorter.is_active():
+        ready = sorted([*ready, *sorter.get_ready()], key=rank.__getitem__)
+        first = ready.pop(0)
+        ordered[first] = by_name[first]
+        sorter.done(first)
+    return ordered
+
+
+def _sibling_record(run: Run, name: str) -> dict[str, Any]:
+    """The record of the stage in the newest run folder beside this one."""
+    from kit.files import read_json
+
+    files = run.path.absolute().parent.glob(f"*/{name}/stage.json")
+    for path in sorted(files, key=_changed, reverse=True):
+        with suppress(KitError):
+            record = read_json(path, dict)
+            if isinstance(record.get("seconds"), (int, float)):
+                return record
+    return {}
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed; 0 where it is gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _path(path: Path | None) -> Path:
+    assert path is not None  # `missing` has told
+    return path

@@ -1,0 +1,239 @@
+"""A run lives in one folder: the resolved config, a manifest, one folder a stage.
+
+A stage's folder appears by one rename when the stage is finished, with a `stage.json` that holds its
+fingerprint: what it was made from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from kit import __version__, stopping
+from kit.config import Config
+from kit.errors import KitError
+from kit.files import read_json, sync, sync_below, write_json, write_text, writing
+from kit.hashes import FileHashes
+from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
+from kit.progress import notice
+from kit.threads import machine, use_threads
+
+PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
+
+
+@dataclass
+class Attempt:
+    """A stage at work: results go below `path`, `metrics` into its record."""
+
+    path: Path
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Run:
+    """A run's folder."""
+
+    def __init__(self, config: Config, path: Path | None = None) -> None:
+        """Open or make the folder and write the resolved config into it."""
+        self.config = config
+        self.path = path or config.run
+        if self.path.exists() and not self.path.is_dir():
+            raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
+        self.hashes = FileHashes(self.path / "hashes.json")
+        self._end_swaps()
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """What `stage.json` of a finished stage says; None where it is not finished or damaged."""
+        try:
+            return read_record(self.path / name)
+        except KitError:
+            return None
+
+    def fault(self, name: str) -> str | None:
+        """What is wrong with the folder of a stage; None where nothing is, or there is none."""
+        if not (self.path / name).exists():
+            return None
+        try:
+            read_record(self.path / name)
+        except KitError as error:
+            return error.message
+        return None
+
+    def begun(self, name: str) -> bool:
+        """Whether an interrupted try of a stage left something to go on from."""
+        return self.part_of(name).exists()
+
+    def folder(self, name: str, command: str = "train all") -> Path:
+        """The folder of a finished stage. Raises KitError where it is not finished, or damaged.
+
+        command: the words after `kit` that make it.
+        """
+        fault = self.fault(name)
+        if fault is not None:
+            raise KitError(fault, f"run `kit {command}` to do stage {name} again")
+        if self.record(name) is None:
+            raise KitError(f"{self.path}: stage {name} is not there", f"run `kit {command}` first")
+        return self.path / name
+
+    @contextmanager
+    def working(
+        self,
+        name: str,
+        fingerprint: dict[str, Any],
+        *,
+        force: bool = False,
+        timing_files: Sequence[str] = (),
+    ) -> Iterator[Attempt]:
+        """Give a folder to make a stage's results in; they take the stage's place only after a clean end."""
+        with self._locked(name), stopping.keeping(f"stage {name} goes on from what it has in {self.path}"):
+            fault = self.fault(name)
+            if fault is not None:
+                notice(f"{fault}; stage {name} is done again")
+            part = self._part(name, fingerprint, force)
+            self.write_config()
+            attempt = Attempt(part)
+            use_threads(self.config.cpu_threads)
+            start, clock = datetime.now(UTC), time.monotonic()
+            yield attempt
+            record = {
+                "id": content_id(part, timing_files),
+                "started": start.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - clock, 2),
+                "machine": machine(),
+                "metrics": attempt.metrics,
+                "fingerprint": fingerprint,
+                "files": sizes_below(part),
+            }
+            with writing(part):
+                sync_below(part)
+            write_json(part / RECORD, record)
+            self._end_swap(name)
+
+    def _part(self, name: str, fingerprint: dict[str, Any], force: bool) -> Path:
+        """The folder to work in: what an interrupted try of the same stage left there whole is kept."""
+        part, fingerprint_file = self.part_of(name), self.path / f".{name}.json"
+        with writing(part):
+            same = False
+            if part.exists() and not force:
+                try:
+                    same = read_json(fingerprint_file, object) == fingerprint
+                except KitError as error:
+                    notice(f"{error.message}; what an interrupted {name} left is thrown away")
+            if same:
+                tidy_part(part)
+            else:
+                fingerprint_file.unlink(missing_ok=True)
+                shutil.rmtree(part, ignore_errors=True)
+                write_json(fingerprint_file, fingerprint)
+                part.mkdir(exist_ok=True)
+        return part
+
+    def part_of(self, name: str) -> Path:
+        """The folder that a stage is made in."""
+        return self.path / f".{name}.part"
+
+    def _end_swaps(self) -> None:
+        """Bring to its end what a kill between a stage's last write and its renames left."""
+        names = {path.parent.name[1:-5] for path in self.path.glob(f".*.part/{RECORD}")}
+        names |= {path.name[1:-4] for path in self.path.glob(".*.old")}
+        begun = {path.name[1:-5] for path in self.path.glob(".*.json")}
+        names |= {name for name in begun if not self.part_of(name).exists()}
+        for name in sorted(names):
+            with suppress(KitError), self._locked(name):  # at work elsewhere, or nothing can be written
+                self._end_swap(name)
+
+    def _end_swap(self, name: str) -> None:
+        """Put a part with a whole record into its place; the stage that was there goes only then.
+
+        Wherever this is cut off, the next call ends it.
+        """
+        part, place, old = self.part_of(name), self.path / name, self.path / f".{name}.old"
+        with writing(place):
+            if is_done(part):
+                if place.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                    place.rename(old)
+                part.rename(place)
+                sync(self.path)
+            elif old.exists() and not place.exists():
+                old.rename(place)
+            shutil.rmtree(old, ignore_errors=True)
+        with self._locked("manifest", wait=True):
+            self._write_manifest()
+        if not part.exists():
+            with writing(place):
+                (self.path / f".{name}.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self, name: str, wait: bool = False) -> Iterator[None]:
+        """Keep other processes out of a stage; different stages of one run may be at work at once."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / f".{name}.lock").open("w")
+        except OSError as error:
+            what = f"{name} would have to be written, but the folder cannot be ({error.strerror})"
+            raise KitError(f"{self.path}: {what}") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise KitError(
+                    f"{self.path}: another kit is at work on {name}", "wait, or give --run"
+                ) from None
+            yield
+
+    def write_config(self) -> None:
+        """Write the resolved configuration into the folder, where it is another one."""
+        import yaml
+
+        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        path = self.path / "config.yaml"
+        with suppress(OSError, ValueError):
+            if path.read_text(encoding="utf-8") == text:
+                return
+        write_text(path, text)
+
+    def _write_manifest(self) -> None:
+        stages = {}
+        for folder in sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            record = self.record(folder.name)
+            if record:
+                stages[folder.name] = record
+        write_json(
+            self.path / "manifest.json",
+            {
+                "kit": __version__,
+                "git": _git_state(),
+                "python": platform.python_version(),
+                "machine": platform.platform(),
+                "packages": {name: _version(name) for name in PACKAGES},
+                "seed": self.config.seed,
+                "stages": stages,
+            },
+        )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state() -> str | None:
+    """Commit of the source tree, with -dirty where it is changed; None outside a checkout."""
+    place = str(Path(__file__).parent)  # no lock: a git that is killed would leave it behind
+    command = ["git", "--no-optional-locks", "-C", place, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

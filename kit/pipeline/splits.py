@@ -1,0 +1,114 @@
+"""What the stages read of a split: its files and images as inputs, its ids, its ground-truth boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kit.config import Config, Split
+from kit.data.objects import objects_of
+from kit.data.splits import load_split
+from kit.errors import KitError
+from kit.pipeline.stage import FileInput, ImagesInput
+from kit.split_names import SplitName
+from kit.tables.official import read_boxes, read_image_ids, read_relations
+from kit.tables.schema import Boxes
+from kit.vocabulary import vocabulary
+
+CLASSES = vocabulary().names[: vocabulary().classes]
+
+
+def split_of(config: Config, split: SplitName) -> Split:
+    """The files of a split."""
+    own: Split = getattr(config.data, split)
+    return own
+
+
+def file_inputs(setting: str, files: Sequence[Path], hint: str = "") -> tuple[FileInput, ...]:
+    """The files of a setting; one that is missing where there is none."""
+    if len(files) < 2:
+        return (FileInput(setting, files[0] if files else None, hint),)
+    return tuple(FileInput(f"{setting}[{i}]", path, hint) for i, path in enumerate(files))
+
+
+def split_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
+    """The annotations of a split: its relations, and its boxes and labels where they are set."""
+    own, key = split_of(config, split), f"data.{split}"
+    more = [(name, files) for name, files in (("boxes", own.boxes), ("labels", own.labels)) if files]
+    inputs = file_inputs(f"{key}.relations", own.relations)
+    return (*inputs, *(given for name, files in more for given in file_inputs(f"{key}.{name}", files)))
+
+
+def box_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
+    """The files that a split's ground-truth boxes come from."""
+    own, key = split_of(config, split), f"data.{split}"
+    if own.boxes or not own.relations:
+        return file_inputs(f"{key}.boxes", own.boxes)
+    return file_inputs(f"{key}.relations", own.relations)
+
+
+def id_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
+    """The files that say which images a split has."""
+    if split == "test":
+        hint = "give the sample submission with --set data.test.ids=FILE"
+        return (FileInput("data.test.ids", config.data.test.ids, hint if not config.data.test.ids else ""),)
+    return box_inputs(config, split)
+
+
+def images_input(
+    config: Config,
+    split: SplitName,
+    named_by: Sequence[FileInput],
+    wanted: Callable[[], Sequence[str]],
+    choice: str = "",
+) -> ImagesInput:
+    """The images of a split that some files name."""
+    files = tuple(given.path for given in named_by if given.path)
+    return ImagesInput(f"data.{split}.images", split_of(config, split).images, files, wanted, choice)
+
+
+def relation_images(config: Config, split: SplitName) -> ImagesInput:
+    """The images of a split that a model of pairs looks at: those with relations or boxes, or the test set's."""
+    if split == "test" and not split_of(config, split).relations:
+        return images_input(config, split, id_inputs(config, split), lambda: split_ids(config, split))
+    return images_input(
+        config,
+        split,
+        split_inputs(config, split),
+        lambda: load_split(split_of(config, split), split).objects.images,
+    )
+
+
+def split_boxes(split: Split, name: str) -> Boxes:
+    """The ground-truth boxes of a split, or of its relations where it has no boxes file."""
+    if split.boxes:
+        return read_boxes(split.boxes)
+    if not split.relations:
+        raise KitError(f"data.{name}.boxes is not set", f"give it with --set data.{name}.boxes=FILE")
+    return objects_of(read_relations(split.relations, others=True))
+
+
+def split_ids(config: Config, split: SplitName) -> tuple[str, ...]:
+    """The images of a split: the test's by the sample submission, the others' by their annotations."""
+    if split == "test":
+        return read_image_ids(ids_file(config))
+    return split_boxes(split_of(config, split), split).images
+
+
+def ids_file(config: Config) -> Path:
+    """The sample submission. Raises KitError where it is not set."""
+    if config.data.test.ids is None:
+        raise KitError("data.test.ids is not set", "give the sample submission with --set data.test.ids=FILE")
+    return config.data.test.ids
+
+
+def image_folder(config: Config, split: SplitName) -> Path:
+    """Where a split's images are. Raises KitError where that is not set or not there."""
+    folder: Path | None = split_of(config, split).images
+    if folder is None:
+        raise KitError(f"data.{split}.images is not set", f"give it with --set data.{split}.images=FOLDER")
+    if not folder.is_dir():
+        raise KitError(
+            f"{folder}: no such folder of images", f"run `kit download`, or set data.{split}.images"
+        )
+    return folder

@@ -1,0 +1,114 @@
+"""What a stage is: a frozen declaration of its work and of everything that its result is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.errors import KitError
+
+if TYPE_CHECKING:
+    from kit.config import Config
+    from kit.pipeline.run import Run
+    from kit.tables.schema import Table
+
+Metrics = dict[str, Any]
+GIVE = "give it with --set {}=FILE"
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A file that a stage reads; it counts by its content, not by its path.
+
+    setting: the key of the config that names it; path: None where that is not set.
+    """
+
+    setting: str
+    path: Path | None
+    hint: str = ""
+
+    def missing(self) -> str | None:
+        """What is missing, and how it is given; None where the file is there."""
+        if self.path is None:
+            return f"{self.setting} is not set; {self.hint or GIVE.format(self.setting)}"
+        if not self.path.exists():
+            return f"{self.path}: no such file; {self.hint or f'run `kit download`, or set {self.setting}'}"
+        return None
+
+
+@dataclass(frozen=True)
+class ImagesInput:
+    """Images that a stage reads; they count by their names and sizes, wherever they lie.
+
+    named_by: the files that say which images are wanted; wanted: their ids, asked for only where the folder or
+    these files have changed; choice: tells two choices of images by the same files apart.
+    """
+
+    setting: str
+    folder: Path | None
+    named_by: tuple[Path, ...]
+    wanted: Callable[[], Sequence[str]]
+    choice: str = ""
+
+    def missing(self) -> str | None:
+        """What is missing, and how it is given; None where the folder is there."""
+        if self.folder is None:
+            return f"{self.setting} is not set; give it with --set {self.setting}=FOLDER"
+        if not self.folder.is_dir():
+            return f"{self.folder}: no such folder of images; run `kit download`, or set {self.setting}"
+        return None
+
+
+Input = FileInput | ImagesInput
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run, declared.
+
+    work: writes results below `context.path` and returns the stage's metrics; needs: names of the stages whose
+    results it reads; settings: those of the config that its result depends on; version: raised by hand when its
+    code changes the result; command: the words after `kit` that make it; headline: the metric that tables show;
+    trains: `kit train all` makes it; implicit: it is made whenever a later stage needs it (otherwise the user is
+    asked for it first); timing_files: outputs that hold times and do not count as results; distributed: all
+    processes of a torchrun do it together; table: the kind of rows in its shards, where it makes some.
+    """
+
+    name: str
+    work: Callable[[StageContext], Metrics]
+    needs: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    command: str = "train all"
+    headline: str = ""
+    trains: bool = False
+    implicit: bool = True
+    timing_files: tuple[str, ...] = ()
+    distributed: bool = False
+    table: Callable[[], type[Table]] | None = None
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """A stage at work: where it writes, and the results of the stages that it declared.
+
+    After an interruption `path` still holds the files that were whole; the work may go on from them.
+    """
+
+    stage: Stage
+    run: Run
+    path: Path
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the run."""
+        return self.run.config
+
+    def result(self, name: str) -> Path:
+        """The folder of a needed stage's results. Raises KitError for one that was not declared."""
+        if name not in self.stage.needs:
+            raise KitError(f"stage {self.stage.name} reads {name}, which is not among its needs")
+        return self.run.folder(name)

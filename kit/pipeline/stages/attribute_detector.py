@@ -1,0 +1,99 @@
+"""Stage `attribute-detector-NAME` (paper 3.1): 42 (object, attribute) classes, from a base detector's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kit.config import Architecture, Config
+from kit.data.splits import load_split
+from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_of
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.detector import CURVE
+from kit.progress import notice
+from kit.tables.schema import Boxes
+
+if TYPE_CHECKING:
+    from kit.detector.checkpoint import State
+
+
+@register_stages
+def attribute_detector_stages(config: Config) -> Iterator[Stage]:
+    """An "is" detector for every model in `attribute.models`, after the detector of that name."""
+    settings = config.attribute
+    for name in settings.models:
+        detector_model(config, name)
+        files = split_inputs(config, "train")
+        images = images_input(config, "train", files, lambda: _shown(config).images, "is")
+        yield Stage(
+            ATTRIBUTES.detector(name),
+            partial(_train, name=name),
+            needs=(OBJECTS.detector(name),),
+            inputs=(*files, images),
+            settings={
+                "training": settings.training.weights_key(),
+                "sampling_limit": settings.sampling_limit,
+                "seed": config.seed,
+            },
+            command=f"train attribute {name}",
+            headline="mAP",
+            trains=True,
+            implicit=False,
+            timing_files=(CURVE,),
+            distributed=True,
+        )
+
+
+def _train(context: StageContext, name: str) -> Metrics:
+    from kit.detector.pictures import labelled_pictures
+    from kit.pipeline.training import split_validation, task_of, train_stage
+
+    config, settings = context.config, context.config.attribute
+    model = detector_model(config, name)
+    pictures = labelled_pictures(image_folder(config, "train"), _shown(config), ATTRIBUTES.classes)
+    base = context.result(OBJECTS.detector(name)) / "weights.pth"
+    start = composite_weights(model.architecture, base, config.seed, context.path)
+    validate = split_validation(config, ATTRIBUTES, settings.training)
+    task = task_of(
+        config,
+        context.stage.name,
+        model,
+        pictures,
+        settings.training,
+        "attribute.training",
+        settings.sampling_limit,
+    )
+    return train_stage(task, context.path, start, validate)
+
+
+def _shown(config: Config) -> Boxes:
+    """The boxes of "is" relations, of the images that have some."""
+    from kit.detector.composite import composite_boxes
+
+    boxes = composite_boxes(load_split(split_of(config, "train"), "train").relations)
+    return boxes.of_images([boxes.images[i] for i in np.unique(boxes.image)])
+
+
+def composite_weights(architecture: Architecture, base: Path, seed: int, folder: Path) -> State:
+    """Weights of the 42 classes, each with its object's rows of the base detector (paper 3.1)."""
+    from kit.detector.checkpoint import read_state
+    from kit.detector.composite import composites
+    from kit.detector.processes import is_first
+    from kit.detector.transfer import transfer_weights
+    from kit.files import write_json
+    from kit.pipeline.training import fresh_weights
+
+    target = fresh_weights(architecture, len(composites()), seed)
+    state, report = transfer_weights(read_state(base), target, composites()[:, 0])
+    write_json(folder / "transfer.json", report.as_dict())
+    if is_first():
+        notice(
+            f"{len(composites())} (object, attribute) classes take their objects' weights of {len(CLASSES)}"
+        )
+    return state

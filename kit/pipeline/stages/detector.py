@@ -1,0 +1,179 @@
+"""Stages `source-NAME` and `detector-NAME`: weights of the source set, then the 57 classes by PWT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kit.config import Config, DetectorModel
+from kit.errors import FileFault
+from kit.pipeline.detector_task import OBJECTS, detector_model
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes, split_of
+from kit.pipeline.stage import FileInput, ImagesInput, Metrics, Stage, StageContext
+from kit.progress import notice
+
+if TYPE_CHECKING:
+    from kit.detector.checkpoint import State
+
+CURVE = "curve.json"
+
+
+@register_stages
+def detector_stages(config: Config) -> Iterator[Stage]:
+    """A detector a model of the config, and its source weights where it needs some."""
+    for name, model in config.detector.models.items():
+        own_source = config.detector.start != "scratch" and model.weights is None
+        if own_source:
+            yield _source(config, name, model)
+        truth = box_inputs(config, "train")
+        images = images_input(
+            config, "train", truth, lambda: split_boxes(split_of(config, "train"), "train").images
+        )
+        settings = config.detector
+        files = {
+            f"detector.models.{name}.weights": model.weights,
+            "detector.class_map": settings.class_map,
+            f"detector.models.{name}.classes": model.classes if isinstance(model.classes, Path) else None,
+        }
+        yield Stage(
+            OBJECTS.detector(name),
+            partial(_train_detector, name=name),
+            needs=(f"source-{name}",) if own_source else (),
+            inputs=(*truth, images, *(FileInput(key, path) for key, path in files.items() if path)),
+            settings={
+                "architecture": model.architecture,
+                "training": settings.training.weights_key(),
+                "start": settings.start,
+                "sampling_limit": settings.sampling_limit,
+                "seed": config.seed,
+                **({"classes": "coco"} if model.classes == "coco" else {}),
+            },
+            command=f"train detector {name}",
+            headline="mAP",
+            trains=True,
+            implicit=False,
+            timing_files=(CURVE,),
+            distributed=True,
+        )
+
+
+def _source(config: Config, name: str, model: DetectorModel) -> Stage:
+    source = config.detector.source
+    hint = f"give a checkpoint with detector.models.{name}.weights, or a set to train one on"
+    annotations = FileInput(
+        "detector.source.annotations", source.annotations, "" if source.annotations else hint
+    )
+    val = FileInput("detector.source.val_annotations", source.val_annotations)
+    named_by = (source.annotations,) if source.annotations else ()
+    images = ImagesInput(
+        "detector.source.images", source.images, named_by, lambda: _source_images(source.annotations)
+    )
+    return Stage(
+        f"source-{name}",
+        partial(_train_source, name=name),
+        inputs=(annotations, *([val] if source.val_annotations else []), images),
+        settings={
+            "architecture": model.architecture,
+            "training": source.training.weights_key(),
+            "seed": config.seed,
+        },
+        command=f"train detector {name} --only-source",
+        headline="mAP",
+        timing_files=(CURVE,),
+        distributed=True,
+    )
+
+
+def _source_images(annotations: Path | None) -> tuple[str, ...]:
+    from kit.tables.coco import read_instances
+
+    return read_instances(annotations)[0].images if annotations else ()
+
+
+def _train_source(context: StageContext, name: str) -> Metrics:
+    from kit.detector.pictures import labelled_pictures
+    from kit.pipeline.training import task_of, train_stage, validation
+    from kit.tables.coco import read_instances
+
+    config, source = context.config, context.config.detector.source
+    assert source.annotations is not None
+    assert source.images is not None
+    boxes, classes = read_instances(source.annotations)
+    pictures = labelled_pictures(source.images, boxes, classes)
+    validate = None
+    if source.val_annotations and source.val_images:
+        val_boxes, val_classes = read_instances(source.val_annotations)
+        if val_classes != classes:
+            raise FileFault(source.val_annotations, f"its classes are not those of {source.annotations}")
+        val = labelled_pictures(source.val_images, val_boxes, classes)
+        validate = validation(config, val, None, source.training)
+    model = detector_model(config, name)
+    task = task_of(config, context.stage.name, model, pictures, source.training, "detector.source.training")
+    return train_stage(task, context.path, None, validate)
+
+
+def _train_detector(context: StageContext, name: str) -> Metrics:
+    from kit.detector.pictures import labelled_pictures
+    from kit.pipeline.training import split_validation, task_of, train_stage
+
+    config, settings = context.config, context.config.detector
+    model = detector_model(config, name)
+    boxes = split_boxes(split_of(config, "train"), "train")
+    pictures = labelled_pictures(image_folder(config, "train"), boxes, CLASSES)
+    weights = model.weights
+    if weights is None and settings.start != "scratch":
+        weights = context.result(f"source-{name}") / "weights.pth"
+    start = starting_weights(config, name, weights, context.path)
+    validate = split_validation(config, OBJECTS, settings.training)
+    task = task_of(
+        config,
+        context.stage.name,
+        model,
+        pictures,
+        settings.training,
+        "detector.training",
+        settings.sampling_limit,
+    )
+    return train_stage(task, context.path, start, validate)
+
+
+def starting_weights(config: Config, name: str, weights: Path | None, folder: Path) -> State | None:
+    """The weights that a detector's training begins with, by `detector.start`; the report goes to `folder`.
+
+    weights: the checkpoint that they come from; None starts from scratch.
+    """
+    from kit.detector.classmap import build_class_map, class_indices, read_class_map
+    from kit.detector.processes import is_first
+    from kit.detector.trained import read_trained
+    from kit.files import write_json
+    from kit.pipeline.training import fresh_weights
+
+    settings, model = config.detector, detector_model(config, name)
+    if settings.start == "scratch" or weights is None:
+        return None
+    trained = read_trained(weights, model.classes, named=settings.start == "pwt")
+    target = fresh_weights(model.architecture, len(CLASSES), config.seed)
+    bases: dict[str, str] = {}
+    if settings.start == "new-heads":
+        chosen = np.full(len(CLASSES), -1)
+    elif settings.class_map:
+        chosen = read_class_map(settings.class_map, trained.names)
+    else:
+        chosen = class_indices(trained.names, model.classes or weights)
+        bases = {m.name: m.basis for m in build_class_map(trained.names)}
+    state, report = trained.transferred(target, chosen)
+    if settings.start == "new-heads":
+        heads = [n for n in state if n.split(".")[-2:-1] in (["fc_cls"], ["fc_reg"])]
+        state |= {n: target[n] for n in heads}
+        report.rows = {n: (0, target[n].shape[0]) for n in heads}
+    matched = int((chosen >= 0).sum())
+    content: dict[str, Any] = {"matched": matched, "basis": bases, **report.as_dict()}
+    write_json(folder / "transfer.json", content)
+    if settings.start == "pwt" and is_first():
+        notice(f"detector-{name}: {matched} of {len(CLASSES)} classes take their weights from {weights}")
+    return state

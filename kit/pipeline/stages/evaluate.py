@@ -1,0 +1,163 @@
+"""Stages `evaluate-SPLIT` and `evaluate-SPLIT-gt-SCORER`: the official score, and where it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kit.config import Config
+from kit.data.splits import load_split
+from kit.files import read_json, reading, write_json
+from kit.metric.analysis import analyse
+from kit.metric.detection_tables import detection_scores
+from kit.metric.judgement import judge
+from kit.metric.relations import Scores, evaluate, score
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.models import (
+    note_unseen,
+    say_unseen,
+    scorer_images,
+    scorer_stages,
+    split_ensemble,
+    usable_scorers,
+)
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import CLASSES, file_inputs, id_inputs, split_inputs, split_of
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.fuse import fused_detections
+from kit.pipeline.stages.predict import predict_stage
+from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections, read_given
+from kit.relation.features import signature
+from kit.relation.recall import pair_recall
+from kit.relation.scored import scored_pairs
+from kit.relation.scoring import predict_relations
+from kit.split_names import SPLITS, SplitName
+from kit.tables.schema import Predictions
+from kit.tables.shards import SHARDS, read_shards, write_shard
+
+RESAMPLES = 500
+METRICS = "metrics.json"
+
+
+@register_stages
+def evaluate_stages(config: Config) -> Iterator[Stage]:
+    """The score of every split whose truth is known, by every scorer: of the pipeline, and on true boxes alone."""
+    for split in SPLITS:
+        for scorer in usable_scorers(config) if split_of(config, split).relations else ():
+            yield _gt_stage(config, split, scorer)
+            if OBJECTS.models(config) or given_detections(config, split):
+                yield _stage(config, split, scorer)
+
+
+def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
+    given = given_detections(config, split)
+    fused = () if given else (OBJECTS.fuse(split),)
+    candidates = candidates_stage(config, split, scorer)
+    return Stage(
+        evaluate_stage(config, split, scorer),
+        partial(_evaluate, split=split, scorer=scorer),
+        needs=(
+            predict_stage(config, split, scorer),
+            candidates,
+            gt_stage(split, scorer),
+            *fused,
+        ),
+        inputs=(
+            *split_inputs(config, split),
+            *(file_inputs("data.test.detections", given) if given else ()),
+            *(id_inputs(config, split) if given else ()),
+        ),
+        settings={"resamples": RESAMPLES, "seed": config.seed},
+        command=f"evaluate --split {split}",
+        headline="final_score",
+    )
+
+
+def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
+    return Stage(
+        gt_stage(split, scorer),
+        partial(_evaluate_truth, split=split, scorer=scorer),
+        needs=scorer_stages(config, scorer),
+        inputs=(*split_inputs(config, split), *scorer_images(config, scorer, split)),
+        settings={"scorer": scorer, **signature()},
+        command=f"evaluate --split {split} --gt-boxes --scorer {scorer}",
+        headline="final_score",
+    )
+
+
+def evaluate_stage(config: Config, split: SplitName, scorer: str) -> str:
+    """The stage of a split's score by a scorer."""
+    return f"evaluate-{split}{'' if scorer == config.relation.combine else f'-{scorer}'}"
+
+
+def gt_stage(split: SplitName, scorer: str) -> str:
+    """The stage of a split's score on its ground-truth boxes."""
+    return f"evaluate-{split}-gt-{scorer}"
+
+
+def _evaluate_truth(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    tables = load_split(split_of(context.config, split), split)
+    ensemble = split_ensemble(context, split, scorer)
+    predictions = predict_relations(ensemble, tables.objects)
+    note_unseen(ensemble.visual, context.path)
+    say_unseen(context.stage.name, context.path, len(tables.objects.images))
+    scores = evaluate(tables.relations, predictions, tables.labels)
+    write_shard(context.path / SHARDS, 0, predictions)
+    write_json(context.path / METRICS, scores.as_dict())
+    return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
+
+
+def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    """The official score, 95% intervals over images, the score on ground-truth boxes beside it, detection mAP,
+    and the recall of pairs.
+    """
+    config = context.config
+    tables = load_split(split_of(config, split), split)
+    folder = context.result(predict_stage(config, split, scorer)) / SHARDS
+    found = Predictions.concat(list(read_shards(folder, Predictions)))
+    judged = judge(tables.relations, found, tables.labels)
+    analysis = analyse(judged, tables.relations, found, resamples=RESAMPLES, seed=config.seed)
+    scores = score(judged)
+    result: dict[str, Any] = {
+        "split": split,
+        "scorer": scorer,
+        "scores": scores.as_dict(),
+        "ground_truth_boxes": read_json(context.result(gt_stage(split, scorer)) / METRICS, dict),
+        "bootstrap": analysis["bootstrap"],
+        "without": analysis["without"],
+        "errors": analysis["errors"],
+    }
+    given = given_detections(config, split)
+    fused = read_given(config) if given else fused_detections(context.result(OBJECTS.fuse(split)))
+    candidates = context.result(candidates_stage(config, split, scorer)) / SHARDS
+    pairs = scored_pairs().concat(list(read_shards(candidates, scored_pairs())))
+    boxes, labels = OBJECTS.ground_truth(config, split)
+    result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES).mean_ap
+    result["pair_recall"] = pair_recall(tables.relations, fused, pairs)
+    write_json(context.path / METRICS, result)
+    return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """What `evaluate-SPLIT` found, NaN where JSON has null."""
+    values: dict[str, Any] = _numbers(read_json(folder / METRICS, dict, "give --force"))
+    return values
+
+
+def read_scores(folder: Path) -> Scores:
+    """What `evaluate-SPLIT-gt-SCORER` found."""
+    path = folder / METRICS
+    with reading(path, "the scores of this version", "give --force"):
+        values = _numbers(read_json(path, dict))
+        return Scores(values["final_score"], values["relationships"], values["phrases"], values["counts"])
+
+
+def _numbers(value: Any) -> Any:
+    """JSON's nulls back as NaN."""
+    if isinstance(value, dict):
+        return {key: _numbers(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    return float("nan") if value is None else value

@@ -1,0 +1,104 @@
+"""Stages `evaluate-SPLIT-attributes` (paper, table 4): "is" by attribute, with its best and its worst class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kit.config import Config
+from kit.data.splits import SplitTables, load_split
+from kit.files import read_json, write_json
+from kit.metric.relations import evaluate
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.models import usable_scorers
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import split_inputs, split_of
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.predict import predict_stage
+from kit.pipeline.stages.scored_candidates import given_detections
+from kit.split_names import SPLITS, SplitName
+from kit.tables.schema import ImageLabels, Predictions, Relations
+from kit.tables.shards import SHARDS, read_shards
+from kit.vocabulary import IS, vocabulary
+
+TABLE = "table4.json"
+
+
+@register_stages
+def evaluate_attributes_stages(config: Config) -> Iterator[Stage]:
+    """The attributes of every split whose truth is known, by every scorer."""
+    for split in SPLITS:
+        if not (OBJECTS.models(config) or given_detections(config, split)):
+            continue
+        for scorer in usable_scorers(config) if split_of(config, split).relations else ():
+            yield Stage(
+                attributes_stage(config, split, scorer),
+                partial(_evaluate, split=split, scorer=scorer),
+                needs=(predict_stage(config, split, scorer),),
+                inputs=split_inputs(config, split),
+                command=f"evaluate --attributes --split {split}",
+            )
+
+
+def attributes_stage(config: Config, split: SplitName, scorer: str) -> str:
+    """The stage of a split's attributes by a scorer."""
+    return f"evaluate-{split}-attributes{'' if scorer == config.relation.combine else f'-{scorer}'}"
+
+
+def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    config = context.config
+    shards = read_shards(context.result(predict_stage(config, split, scorer)) / SHARDS, Predictions)
+    found = Predictions.concat([t.take(t.predicate == IS) for t in shards])
+    rows = table4(load_split(split_of(config, split), split), found)
+    write_json(context.path / TABLE, rows)
+    return {row["attribute"]: row["AP"] for row in rows}
+
+
+def read_table(folder: Path) -> list[dict[str, Any]]:
+    """A row an attribute."""
+    rows: list[dict[str, Any]] = read_json(folder / TABLE, list, "give --force")
+    return rows
+
+
+def table4(tables: SplitTables, found: Predictions) -> list[dict[str, Any]]:
+    """A row an attribute: attribute, n, AP, best class and AP, worst class and AP; AP of relationships."""
+    names, verified = vocabulary().names, tables.verified()
+    labels = ImageLabels(tables.objects.images, *np.nonzero(verified))
+    truth = tables.relations.take(tables.relations.predicate == IS)
+    rows = []
+    for attribute in range(vocabulary().classes, vocabulary().labels):
+        own, guess = truth.object == attribute, found.object == attribute
+        if not own.any():
+            continue
+        classes = {
+            names[c]: _ap(truth, found, labels, own & (truth.subject == c), guess & (found.subject == c))
+            for c in np.unique(truth.subject[own])
+        }
+        best, worst = max(classes, key=lambda c: classes[c]), min(classes, key=lambda c: classes[c])
+        rows.append(
+            {
+                "attribute": names[attribute],
+                "n": int(own.sum()),
+                "AP": _ap(truth, found, labels, own, guess),
+                "best": best,
+                "best AP": classes[best],
+                "worst": worst,
+                "worst AP": classes[worst],
+            }
+        )
+    return rows
+
+
+def _ap(
+    truth: Relations,
+    found: Predictions,
+    labels: ImageLabels,
+    own: NDArray[np.bool_],
+    guess: NDArray[np.bool_],
+) -> float:
+    return float(evaluate(truth.take(own), found.take(guess), labels).relationships["mAP"])

@@ -1,0 +1,67 @@
+"""Stages `evaluate-SPLIT-detections` (paper, table 1): detection mAP per model, fused, with views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kit.config import Config
+from kit.files import read_json, write_json
+from kit.metric.detection_tables import detection_scores
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import split_of
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.fuse import all_detections, chosen_weights, fuse_views
+from kit.split_names import SPLITS, SplitName
+
+TABLE = "table1.json"
+
+
+@register_stages
+def evaluate_detections_stages(config: Config) -> Iterator[Stage]:
+    """The detectors of every split whose boxes are known."""
+    models = OBJECTS.models(config)
+    for split in SPLITS if models else ():
+        files = split_of(config, split)
+        if files.boxes or files.relations:
+            yield Stage(
+                f"evaluate-{split}-detections",
+                partial(_evaluate, split=split),
+                needs=(*(OBJECTS.detect(split, name) for name in models), OBJECTS.weights),
+                inputs=OBJECTS.inputs(config, split),
+                settings=config.detector.fusion.model_dump(exclude={"weights", "rounds"}),
+                command=f"evaluate --detections --split {split}",
+            )
+
+
+def _evaluate(context: StageContext, split: SplitName) -> Metrics:
+    rows = list(_rows(context, split))
+    write_json(context.path / TABLE, rows)
+    return {row["detector"]: round(row["mAP"], 4) for row in rows}
+
+
+def read_table(folder: Path) -> list[dict[str, Any]]:
+    """A row a detector and a blend: its name, mAP, and AP by class."""
+    rows: list[dict[str, Any]] = read_json(folder / TABLE, list, "give --force")
+    return rows
+
+
+def _rows(context: StageContext, split: SplitName) -> Iterator[dict[str, Any]]:
+    config = context.config
+    names = OBJECTS.models(config)
+    truth, labels = OBJECTS.ground_truth(config, split)
+    views = [view.name for view in config.detector.inference.views]
+    weights = chosen_weights(context, OBJECTS)
+    tables = {name: all_detections(context, OBJECTS, split, name) for name in names}
+    single = [(name, [name]) for name in names]
+    blends = [("blend", names)] if len(names) > 1 else []
+    for title, chosen in [*single, *blends]:
+        for shown, several in ((views[:1], ""), (views, f" + {len(views)} views")):
+            if several and len(views) == 1:
+                continue
+            fused = fuse_views({n: tables[n] for n in chosen}, shown, weights, config.detector.fusion)
+            scores = detection_scores(truth, labels, fused, OBJECTS.classes)
+            yield {"detector": title + several, "mAP": scores.mean_ap, "AP": scores.ap}

@@ -1,0 +1,99 @@
+"""Stage `final`: the detection scores' exponents and the calibration, chosen on the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from kit.config import Config
+from kit.data.splits import load_split
+from kit.files import read_json, reading, write_json
+from kit.metric.judgement import judge
+from kit.metric.relations import evaluate, score
+from kit.pipeline.models import usable_scorers
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import split_inputs
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.scored_candidates import candidates_stage
+from kit.relation.final import Confidence, calibration, choose_exponents
+from kit.relation.scored import ScoredPairs, scored_pairs
+from kit.tables.shards import SHARDS, read_shards
+from kit.vocabulary import IS
+
+FINAL = "final.json"
+
+
+@register_stages
+def final_stages(config: Config) -> Iterator[Stage]:
+    """The final confidence of every scorer, where there are detectors and a validation split to choose it on."""
+    if not has_final(config):
+        return
+    for scorer in usable_scorers(config):
+        yield Stage(
+            final_stage(config, scorer),
+            partial(_choose_stage, scorer=scorer),
+            needs=(candidates_stage(config, "val", scorer),),
+            inputs=split_inputs(config, "val"),
+            settings={"scorer": scorer, **config.relation.final.model_dump()},
+            command=f"train all --only {final_stage(config, scorer)}",
+            headline="Recall@50",
+            trains=scorer == config.relation.combine,
+        )
+
+
+def has_final(config: Config) -> bool:
+    """Whether the final confidence can be chosen: detectors, and images of the validation split."""
+    return bool(config.detector.models) and config.data.val.images is not None
+
+
+def final_stage(config: Config, scorer: str) -> str:
+    """The stage of a scorer's final confidence."""
+    return "final" if scorer == config.relation.combine else f"final-{scorer}"
+
+
+def _choose_stage(context: StageContext, scorer: str) -> Metrics:
+    folder = context.result(candidates_stage(context.config, "val", scorer))
+    pairs = scored_pairs().concat(list(read_shards(folder / SHARDS, scored_pairs())))
+    confidence, record = choose(context.config, pairs, scorer)
+    write_json(context.path / FINAL, {**confidence.as_dict(), **record})
+    metrics = {key: record[key] for key in ("Recall@50", "Recall@50 uncalibrated")}
+    return {**metrics, "exponent": confidence.exponent, "is_exponent": confidence.is_exponent}
+
+
+def read_confidence(context: StageContext, scorer: str) -> Confidence:
+    """The final confidence that was chosen for a scorer."""
+    name = final_stage(context.config, scorer)
+    path, again = context.result(name) / FINAL, f"run `kit train all --from {name}`"
+    with reading(path, "a final confidence", again):
+        return Confidence.of_dict(read_json(path, dict, again))
+
+
+def choose(config: Config, pairs: ScoredPairs, scorer: str) -> tuple[Confidence, dict[str, Any]]:
+    """The best confidence on the validation split, with the table of tries."""
+    tables = load_split(config.data.val, "val")
+    parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}
+    truths = {
+        True: tables.relations.take(tables.relations.predicate == IS),
+        False: tables.relations.take(tables.relations.predicate != IS),
+    }
+
+    def value(confidence: Confidence, attribute: bool) -> float:
+        found = confidence.predictions(parts[attribute], scorer)
+        own = evaluate(truths[attribute], found, tables.labels)
+        return float(own.relationships["mAP"] + own.phrases["mAP"]) / 2
+
+    settings = config.relation.final
+    confidence, tries = choose_exponents(settings.exponents, value)
+    plain = confidence.predictions(pairs, scorer)
+    judged = judge(tables.relations, plain, tables.labels)
+    before = score(judged).relationships["Recall@50"]
+    record = {"tries": tries, "Recall@50": before, "Recall@50 uncalibrated": before}
+    if settings.calibrate:
+        line = calibration(judged.score, judged.predicate, judged.hit["relationships"])
+        calibrated = Confidence(confidence.exponent, confidence.is_exponent, line)
+        found = evaluate(tables.relations, calibrated.predictions(pairs, scorer), tables.labels)
+        record["Recall@50 calibrated"] = found.relationships["Recall@50"]
+        if found.relationships["Recall@50"] >= before:
+            confidence, record["Recall@50"] = calibrated, found.relationships["Recall@50"]
+    return confidence, record

@@ -1,0 +1,176 @@
+"""Stages `fusion-weights` and `fuse-SPLIT` (paper 3.1): the search for the models' weights, then every shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kit.config import Config, Fusion
+from kit.errors import KitError
+from kit.files import read_json, reading, write_json
+from kit.metric.detection_tables import detection_scores
+from kit.parallel import ordered_map
+from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
+from kit.pipeline.registry import register_stages
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.progress import Progress, silent, track
+from kit.split_names import SPLITS, SplitName
+from kit.tables.schema import Detections, ViewDetections
+from kit.tables.shards import (
+    SHARDS,
+    count_rows,
+    read_shard,
+    read_shards,
+    shard_path,
+    shard_paths,
+    write_shard,
+)
+
+WORKERS = 2
+Tables = dict[str, ViewDetections]
+
+
+@register_stages
+def fusion_stages(config: Config) -> Iterator[Stage]:
+    """For both tasks: the weights of its models, by validation mAP, and the fusion of every split."""
+    fusion = config.detector.fusion
+    views = [view.model_dump() for view in config.detector.inference.views]
+    for task in TASKS:
+        names = task.models(config)
+        if not names:
+            continue
+        yield Stage(
+            task.weights,
+            partial(_choose_weights, task=task),
+            needs=tuple(task.detect("val", name) for name in names),
+            inputs=task.inputs(config, "val"),
+            settings={**fusion.model_dump(), "views": views},
+            command=f"fuse --split val{task.option}",
+            headline="mAP",
+        )
+        for split in SPLITS:
+            yield Stage(
+                task.fuse(split),
+                partial(_fuse, task=task, split=split),
+                needs=(*(task.detect(split, name) for name in names), task.weights),
+                settings={**fusion.model_dump(exclude={"weights", "rounds"}), "views": views},
+                command=f"fuse --split {split}{task.option}",
+                headline="fused",
+                trains=split == "val",
+                table=lambda: Detections,
+            )
+
+
+def _choose_weights(context: StageContext, task: DetectorTask) -> Metrics:
+    config = context.config
+    tables = {name: all_detections(context, task, "val", name) for name in task.models(config)}
+    weights, tries = search_weights(config, tables, task)
+    write_json(context.path / "weights.json", weights)
+    write_json(context.path / "tries.json", tries)
+    return {"weights": weights, "mAP": round(max(t["mAP"] for t in tries), 4)}
+
+
+def chosen_weights(context: StageContext, task: DetectorTask) -> dict[str, float]:
+    """The fusion weight of every model."""
+    path = context.result(task.weights) / "weights.json"
+    again = f"remove {path.parent}, the weights are searched again"
+    with reading(path, "fusion weights", again):
+        chosen = read_json(path, dict, again)
+        return {name: float(chosen[name]) for name in task.models(context.config)}
+
+
+def search_weights(
+    config: Config, tables: Tables, task: DetectorTask = OBJECTS
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """The best weights and every try, in order."""
+    truth, labels = task.ground_truth(config, "val")
+    views = [view.name for view in config.detector.inference.views]
+    settings = config.detector.fusion
+    known: dict[tuple[float, ...], float] = {}
+
+    def value(weights: dict[str, float]) -> float:
+        top = max(weights.values())
+        key = tuple(w / top for w in weights.values())
+        if key not in known:
+            fused = fuse_views(tables, views, weights, settings)
+            known[key] = detection_scores(truth, labels, fused, task.classes).mean_ap
+            tries.append({**weights, "mAP": known[key]})
+        return known[key]
+
+    tries: list[dict[str, Any]] = []
+    best = dict.fromkeys(tables, 1.0)
+    value(best)
+    for _ in range(settings.rounds if len(tables) > 1 else 0):
+        before = dict(best)
+        for name in tables:
+            options = [{**best, name: w} for w in settings.weights]
+            best = max([best, *options], key=value)
+        if best == before:
+            break
+    return best, tries
+
+
+def fuse_views(
+    tables: Tables, views: Sequence[str], weights: dict[str, float], settings: Fusion
+) -> Detections:
+    """Fuse the given views of every model; a view has its model's weight."""
+    sources = [table.of_source(name, view) for name, table in tables.items() for view in views]
+    own = [weights[name] for name in tables for _ in views]
+    if settings.method == "wbf":
+        from kit.fusion.wbf import fuse_detections
+
+        return fuse_detections(
+            sources, own, iou=settings.iou, lowest=settings.lowest, conf_type=settings.conf_type
+        )
+    from kit.fusion.published import combine
+
+    return combine(sources, own, settings.method, iou=settings.iou, lowest=settings.lowest)
+
+
+def fuse_shards(
+    folders: dict[str, Path], out: Path, fuse: Callable[[Tables], Detections], progress: Progress = silent
+) -> None:
+    """Fuse shard i of every model into shard i of `out`; what is there already is left as it is.
+
+    folders: of every model; two shards at a time are in memory. Raises KitError where the models have
+    different shards.
+    """
+    paths = {name: shard_paths(folder) for name, folder in folders.items()}
+    counts = {name: len(own) for name, own in paths.items()}
+    total = max(counts.values())
+    if min(counts.values()) != total:
+        raise KitError(f"the models have different numbers of shards: {counts}", "detect again with --force")
+
+    def one(i: int) -> None:
+        tables = {name: read_shard(own[i], ViewDetections) for name, own in paths.items()}
+        write_shard(out, i, fuse(tables))
+
+    todo = [i for i in range(total) if not shard_path(out, i).exists()]
+    for _ in progress(ordered_map(one, todo, WORKERS), len(todo), "fuse"):
+        pass
+
+
+def _fuse(context: StageContext, task: DetectorTask, split: SplitName) -> Metrics:
+    config, weights = context.config, chosen_weights(context, task)
+    folders = {name: context.result(task.detect(split, name)) / SHARDS for name in task.models(config)}
+    views = [view.name for view in config.detector.inference.views]
+    fuse = partial(fuse_views, views=views, weights=weights, settings=config.detector.fusion)
+    fuse_shards(folders, context.path / SHARDS, fuse, track)
+    return {
+        "boxes": sum(map(count_rows, folders.values())),
+        "fused": count_rows(context.path / SHARDS),
+        "weights": weights,
+    }
+
+
+def fused_detections(folder: Path) -> Detections:
+    """The fused detections in a stage's folder, all in memory."""
+    return Detections.concat(list(read_shards(folder / SHARDS, Detections)))
+
+
+def all_detections(context: StageContext, task: DetectorTask, split: SplitName, model: str) -> ViewDetections:
+    """All detections of one model on a split, in memory."""
+    folder = context.result(task.detect(split, model)) / SHARDS
+    return ViewDetections.concat(list(read_shards(folder, ViewDetections)))

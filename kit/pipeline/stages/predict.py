@@ -1,0 +1,72 @@
+"""Stages `predict-SPLIT`: the predictions of a split with their final confidence, in shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from kit.config import Config
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.models import usable_scorers
+from kit.pipeline.registry import register_stages
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.final import final_stage, has_final, read_confidence
+from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
+from kit.progress import notice
+from kit.relation.final import Confidence
+from kit.relation.scored import scored_pairs
+from kit.split_names import SPLITS, SplitName
+from kit.tables.schema import Predictions
+from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
+from kit.vocabulary import IS
+
+
+@register_stages
+def predict_stages(config: Config) -> Iterator[Stage]:
+    """The predictions of every split by every scorer.
+
+    Exponents are 1 and nothing is calibrated for detections that were given, and where nothing could be chosen.
+    """
+    for split in SPLITS:
+        if not OBJECTS.models(config) and not given_detections(config, split):
+            continue
+        for scorer in usable_scorers(config):
+            chosen = [final_stage(config, scorer)] if _is_chosen(config, split) else []
+            yield Stage(
+                predict_stage(config, split, scorer),
+                partial(_predict, split=split, scorer=scorer),
+                needs=(candidates_stage(config, split, scorer), *chosen),
+                settings={"scorer": scorer, "attributes": config.relation.attributes},
+                command=f"predict --split {split}{_option(config, scorer)}",
+                headline="predictions",
+                table=lambda: Predictions,
+            )
+
+
+def predict_stage(config: Config, split: SplitName, scorer: str) -> str:
+    """The stage of a split's predictions by a scorer."""
+    return f"predict-{split}{'' if scorer == config.relation.combine else f'-{scorer}'}"
+
+
+def _option(config: Config, scorer: str) -> str:
+    return "" if scorer == config.relation.combine else f" --scorer {scorer}"
+
+
+def _is_chosen(config: Config, split: SplitName) -> bool:
+    return has_final(config) and not given_detections(config, split)
+
+
+def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    config, out = context.config, context.path / SHARDS
+    if _is_chosen(config, split):
+        confidence = read_confidence(context, scorer)
+    else:
+        confidence = Confidence()
+        notice("note: no validation detections: detection scores count as they are, nothing is calibrated")
+    images = 0
+    for i, path in enumerate(shard_paths(context.result(candidates_stage(config, split, scorer)) / SHARDS)):
+        pairs = read_shard(path, scored_pairs())
+        pairs = pairs if config.relation.attributes else pairs.take(pairs.predicate != IS)
+        write_shard(out, i, confidence.predictions(pairs, scorer))
+        images += len(pairs.images)
+    return {"images": images, "predictions": count_rows(out), "scorer": scorer}

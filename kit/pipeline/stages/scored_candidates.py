@@ -1,0 +1,147 @@
+"""Stages `scored-candidates-SPLIT`: the likely pairs of a split's detections, with every scorer's score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from kit.boxes import area
+from kit.config import SCORERS, Config
+from kit.data.objects import Objects
+from kit.errors import KitError
+from kit.parallel import ordered_map
+from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
+from kit.pipeline.models import (
+    note_unseen,
+    say_unseen,
+    scorer_images,
+    scorer_stages,
+    split_ensemble,
+    usable_scorers,
+)
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import file_inputs, id_inputs, ids_file, split_ids
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.progress import notice, track
+from kit.relation.features import signature
+from kit.relation.scored import score_objects, scored_pairs
+from kit.relation.scorers import in_order
+from kit.relation.scoring import shards
+from kit.split_names import SPLITS, SplitName
+from kit.tables.image_ids import images_of, unmatched
+from kit.tables.official import read_detections
+from kit.tables.schema import Detections
+from kit.tables.shards import (
+    SHARDS,
+    count_rows,
+    read_shard,
+    read_shards,
+    shard_path,
+    shard_paths,
+    write_shard,
+)
+
+WORKERS = 2
+
+
+@register_stages
+def scored_candidates_stages(config: Config) -> Iterator[Stage]:
+    """The candidates of every split, scored by the config's scorer and all that it uses.
+
+    Another scorer whose scores are not among these has a stage of its own.
+    """
+    for split in SPLITS:
+        for scorer in _scorers(config):
+            name = candidates_stage(config, split, scorer)
+            given = given_detections(config, split)
+            attributes = bool(ATTRIBUTES.models(config)) and not given
+            detected = (
+                () if given else (OBJECTS.fuse(split), *([ATTRIBUTES.fuse(split)] if attributes else []))
+            )
+            if not given and not OBJECTS.models(config):
+                continue
+            yield Stage(
+                name,
+                partial(_score, split=split, scorer=scorer),
+                needs=(*scorer_stages(config, scorer), *detected),
+                inputs=(
+                    *(file_inputs("data.test.detections", given) if given else ()),
+                    *(id_inputs(config, split) if given else ()),
+                    *scorer_images(config, scorer, split),
+                ),
+                settings={
+                    "scorers": list(in_order(config, scorer)),
+                    "columns": list(SCORERS.names),
+                    "budget": config.relation.budget.model_dump(),
+                    **signature(),
+                },
+                command=f"predict --split {split}",
+                headline="pairs",
+                table=scored_pairs,
+            )
+
+
+def _scorers(config: Config) -> list[str]:
+    """The config's scorer, and those that need candidates of their own."""
+    usual = config.relation.combine
+    return [usual, *(s for s in usable_scorers(config) if s not in in_order(config, usual))]
+
+
+def candidates_stage(config: Config, split: SplitName, scorer: str) -> str:
+    """The stage whose scored candidates have a scorer's column."""
+    own = scorer not in in_order(config, config.relation.combine)
+    return f"scored-candidates-{split}{f'-{scorer}' if own else ''}"
+
+
+def given_detections(config: Config, split: SplitName) -> Sequence[Path]:
+    """Files of another detector's detections, which the test set may have."""
+    return config.data.test.detections if split == "test" else []
+
+
+def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    config, out = context.config, context.path / SHARDS
+    ensemble = split_ensemble(context, split, scorer)
+    total, objects = _objects(context, split)
+    attributes = None
+    if ATTRIBUTES.fuse(split) in context.stage.needs:
+        attributes = shard_paths(context.result(ATTRIBUTES.fuse(split)) / SHARDS)
+
+    def work(numbered: tuple[int, Objects]) -> int:
+        i, rows = numbered
+        found = read_shard(attributes[i], Detections) if attributes else None
+        scored = score_objects(ensemble, rows, config.relation.budget, found)
+        note_unseen(ensemble.visual, context.path)
+        return write_shard(out, i, scored)
+
+    todo = ((i, rows) for i, rows in enumerate(objects) if not shard_path(out, i).exists())
+    for _ in track(ordered_map(work, todo, WORKERS), total, f"score candidates {split}"):
+        pass
+    say_unseen(context.stage.name, context.path, len(split_ids(config, split)))
+    return {"pairs": count_rows(out), "scorer": scorer}
+
+
+def _objects(context: StageContext, split: SplitName) -> tuple[int, Iterator[Objects]]:
+    """The number of shards of a split's detections, and the shards."""
+    files = given_detections(context.config, split)
+    if files:
+        parts = list(shards(read_given(context.config)))
+        return len(parts), iter(parts)
+    folder = context.result(OBJECTS.fuse(split)) / SHARDS
+    return len(shard_paths(folder)), read_shards(folder, Detections)
+
+
+def read_given(config: Config) -> Detections:
+    """The files of `data.test.detections`, over the test set's images. Raises KitError where none is of them."""
+    files, ids = config.data.test.detections, split_ids(config, "test")
+    detections = read_detections(files)
+    named = ", ".join(map(str, files))
+    strange = unmatched(images_of(detections), set(ids))
+    if strange:
+        where = f"not in {ids_file(config)}"
+        text = f"{named}: {strange.say('images with detections', where)}"
+        if strange.none_match:
+            raise KitError(text, "data.test.detections and data.test.ids must be of the same images")
+        notice(f"{text}; left out")
+    detections = detections.take(area(detections.box) > 0)  # the reader has told of those without
+    return detections.of_images(ids)

@@ -1,0 +1,52 @@
+"""Stage `spatial` (paper 2.2): XGBoost on spatial and semantic features of pairs, a model a predicate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kit.config import Config
+from kit.pipeline.models import boosting_settings, named_reasons
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import split_inputs
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.progress import track
+from kit.relation.features import signature
+from kit.relation.statistics import Statistics
+
+
+@register_stages
+def spatial_stages(config: Config) -> Iterator[Stage]:
+    """The spatio-semantic model, after the prior."""
+    yield Stage(
+        "spatial",
+        _train,
+        needs=("prior", *box_needs(config, "train")),
+        inputs=split_inputs(config, "train"),
+        settings={
+            **boosting_settings(config.relation.spatial),
+            **signature(),
+            "seed": config.seed,
+            **box_settings(config),
+        },
+        command="train spatial",
+        headline="trees",
+        trains=True,
+        implicit=False,
+    )
+
+
+def _train(context: StageContext) -> Metrics:
+    from kit.relation.spatial import train_spatial
+
+    config = context.config
+    split = training_tables(context, "train")
+    statistics = Statistics.load(context.result("prior") / "statistics.npz")
+    scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, context.path, track)
+    scorer.save(context.path)
+    named_reasons("spatial: the prior stands for", scorer.standing)
+    return {
+        "trees": sum(scorer.rounds.values()),
+        "rounds": scorer.rounds,
+        "prior_stands": scorer.standing,
+    }

@@ -1,0 +1,126 @@
+"""Stage `stack` (paper 2.3): XGBoost over both scores and the pair features, trained on the stack split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kit.config import Config
+from kit.data.splits import load_split
+from kit.files import write_json
+from kit.metric.relations import evaluate
+from kit.pipeline.models import SplitModels, boosting_settings, named_reasons, note_unseen, say_unseen
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import relation_images, split_inputs
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.relation.candidates import pair_candidates, to_predictions
+from kit.relation.features import signature
+from kit.relation.prior import pair_examples
+from kit.relation.scorers import visual_is_there
+from kit.relation.statistics import folds
+from kit.split_names import SplitName
+from kit.vocabulary import vocabulary
+
+if TYPE_CHECKING:
+    from kit.tables.schema import Floats
+
+
+@register_stages
+def stack_stages(config: Config) -> Iterator[Stage]:
+    """The third stage, over the spatial and the visual score; without a visual model, over the spatial one."""
+    visual = visual_is_there(config)
+    splits: tuple[SplitName, ...] = ("stack", "val") if _chooses_weights(config) else ("stack",)
+    yield Stage(
+        "stack",
+        _train,
+        needs=("prior", "spatial", *(["visual"] if visual else []), *box_needs(config, "stack")),
+        inputs=(
+            *(given for split in splits for given in split_inputs(config, split)),
+            *(relation_images(config, split) for split in splits if visual),
+        ),
+        settings={
+            **boosting_settings(config.relation.stack),
+            **signature(),
+            "seed": config.seed,
+            **box_settings(config),
+        },
+        command="train stack",
+        headline="fallbacks",
+        trains=True,
+        implicit=False,
+    )
+
+
+def _chooses_weights(config: Config) -> bool:
+    """Whether there is a validation split to choose the average's weights on."""
+    return visual_is_there(config) and bool(config.data.val.relations and config.data.val.images)
+
+
+def _train(context: StageContext) -> Metrics:
+    from kit.relation.spatial import SpatialScorer
+    from kit.relation.stack import train_stack
+
+    config = context.config
+    split = training_tables(context, "stack")
+    examples = pair_examples(split)
+    visual = visual_is_there(config)
+    scorer = "visual" if visual else "spatial"
+    ensemble = SplitModels(context, "stack", scorer).ensemble
+    spatial = ensemble.spatial
+    assert isinstance(spatial, SpatialScorer)
+    weights, table = average_weights(context)
+    write_json(context.path / "average.json", table)
+    scores = ensemble.scores(split.objects, examples.candidates)
+    note_unseen(ensemble.visual, context.path)
+    if visual:
+        say_unseen("stack", context.path, len(split.objects.images))
+    stacker = train_stack(
+        examples,
+        split.objects,
+        folds(split.objects.images)[examples.candidates.image],
+        scores,
+        weights,
+        spatial.statistics,
+        config.relation.stack,
+        config.seed,
+    )
+    stacker.save(context.path)
+    fallbacks = {name: model.fallback for name, model in stacker.models.items() if model.fallback}
+    named_reasons("stack: the average stands for", fallbacks)
+    return {"fallbacks": len(fallbacks), "models": stacker.figures()}
+
+
+def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]]:
+    """Per predicate the weight of the visual score in the average (paper, table 3), and the tries.
+
+    By AP on the validation split's ground-truth boxes; a half where there are none or nothing to choose.
+    """
+    from kit.relation.stack import WEIGHTS, choose_weights
+
+    names = vocabulary().predicates
+    half = np.full(len(names), 0.5, np.float32)
+    if not _chooses_weights(context.config):
+        return half, []
+    tables = load_split(context.config.data.val, "val")
+    ensemble = SplitModels(context, "val", "visual").ensemble
+    pairs = pair_candidates(tables.objects)
+    label = tables.objects.label
+    allowed = vocabulary().allowed[:, label[pairs.subject], label[pairs.object]]
+    predicate, row = np.nonzero(allowed)
+    scores, chosen = ensemble.scores(tables.objects, pairs), pairs.take(row)
+
+    def ap(score: Floats) -> np.ndarray:
+        rows = score[row, predicate].astype(np.float64)
+        predictions = to_predictions(chosen, tables.objects, predicate, rows)
+        found = evaluate(tables.relations, predictions, tables.labels)
+        return np.asarray([found.relationships["AP"].get(name, np.nan) for name in names])
+
+    weights, tried = choose_weights(scores, ap)
+    table = [
+        {"weight": w, **{n: float(v) for n, v in zip(names, row_, strict=True) if not np.isnan(v)}}
+        for w, row_ in zip(WEIGHTS, tried, strict=True)
+    ]
+    return weights, table

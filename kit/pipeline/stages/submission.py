@@ -1,0 +1,59 @@
+"""Stage `submission`: the file for Kaggle, from the test set's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from kit.config import Config
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.models import usable_scorers
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import id_inputs, split_ids
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stages.predict import predict_stage
+from kit.pipeline.stages.scored_candidates import given_detections
+from kit.progress import track
+from kit.tables.schema import Predictions
+from kit.tables.shards import SHARDS, read_shards, shard_paths
+from kit.tables.submission_writer import write_submission
+
+
+@register_stages
+def submission_stages(config: Config) -> Iterator[Stage]:
+    """The submission by every scorer."""
+    if not OBJECTS.models(config) and not given_detections(config, "test"):
+        return
+    for scorer in usable_scorers(config):
+        yield Stage(
+            submission_stage(config, scorer),
+            partial(_write, scorer=scorer),
+            needs=(predict_stage(config, "test", scorer),),
+            inputs=id_inputs(config, "test"),
+            settings=config.submission.model_dump(),
+            command="submit --dry-run",
+            headline="predictions",
+        )
+
+
+def submission_stage(config: Config, scorer: str) -> str:
+    """The stage of the submission by a scorer."""
+    return "submission" if scorer == config.relation.combine else f"submission-{scorer}"
+
+
+def file_name(config: Config) -> str:
+    """The name of the submission file."""
+    return f"submission.{config.submission.packing}"
+
+
+def _write(context: StageContext, scorer: str) -> Metrics:
+    config = context.config
+    folder = context.result(predict_stage(config, "test", scorer)) / SHARDS
+    written = write_submission(
+        context.path / file_name(config),
+        split_ids(config, "test"),
+        track(read_shards(folder, Predictions), len(shard_paths(folder)), "write submission"),
+        top=config.submission.top,
+        digits=config.submission.digits,
+    )
+    return {"bytes": written.bytes, "predictions": written.predictions, "scorer": scorer}

@@ -1,0 +1,83 @@
+"""Stage `visual` (paper 2.2, 3.1): a CNN on the masked union crops, from a detector's backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from kit.config import Config
+from kit.data.photos import list_photos
+from kit.errors import KitError
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.models import boosting_settings
+from kit.pipeline.registry import register_stages
+from kit.pipeline.splits import image_folder, relation_images, split_inputs
+from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.progress import notice
+from kit.relation.prior import pair_examples
+from kit.relation.scorers import visual_is_there
+
+
+@register_stages
+def visual_stages(config: Config) -> Iterator[Stage]:
+    """The visual model, where the config has settings for it and a detector to start from."""
+    if not visual_is_there(config):
+        return
+    yield Stage(
+        "visual",
+        _train,
+        needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "train")),
+        inputs=(*split_inputs(config, "train"), relation_images(config, "train")),
+        settings={
+            **boosting_settings(config.relation.visual),
+            "seed": config.seed,
+            **box_settings(config),
+        },
+        command="train visual",
+        headline="loss",
+        trains=True,
+        implicit=False,
+    )
+
+
+def base_detector(config: Config) -> str:
+    """The detector that the visual model starts from. Raises KitError where there is none."""
+    settings = config.relation.visual
+    name = (settings.model if settings else None) or next(iter(config.detector.models), None)
+    if name is None or name not in config.detector.models:
+        raise KitError(
+            f"relation.visual.model: there is no detector {name or ''}".rstrip(), "set detector.models"
+        )
+    return name
+
+
+def _train(context: StageContext) -> Metrics:
+    from kit.detector.checkpoint import read_state
+    from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
+    from kit.relation.visual_data import pair_rows
+    from kit.relation.visual_training import train_visual
+
+    config, settings = context.config, context.config.relation.visual
+    assert settings is not None
+    name, folder = base_detector(config), image_folder(config, "train")
+    split = training_tables(context, "train")
+    examples, photos = pair_examples(split), list_photos(folder)
+    shown = [split.objects.images[i] for i in np.unique(examples.candidates.image)]
+    networks = train_visual(
+        pair_rows(examples, split.objects, folder),
+        config.detector.models[name].architecture,
+        read_state(context.result(OBJECTS.detector(name)) / "weights.pth"),
+        settings,
+        config.seed,
+        context.path,
+        config.detector.device,
+        config.data.decoding(),
+    )
+    skipped = tidy_skipped(context.path / SKIPPED, [image for image in shown if image not in photos])
+    if skipped:
+        notice(f"visual: {left_out(skipped, len(shown))}; see {SKIPPED}")
+    losses = [figures["loss"] for figures in networks.values()]
+    mean = round(sum(losses) / len(losses), 4) if losses else None
+    return {"loss": mean, "networks": networks, "left_out": len(skipped)}

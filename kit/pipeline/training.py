@@ -1,0 +1,91 @@
+"""What the training stages of all detectors share: the task, validation by mAP, what was left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kit.config import Architecture, Config, DetectorModel, Training, View
+from kit.data.photos import list_photos
+from kit.detector.architecture import build, model_config, prepare
+from kit.detector.checkpoint import State
+from kit.detector.inference import detect
+from kit.detector.pictures import SKIPPED, LabelledPictures, labelled_pictures, left_out, tidy_skipped
+from kit.detector.processes import is_first
+from kit.detector.task import Task
+from kit.detector.training import Validate, train_detector
+from kit.metric.detection_tables import detection_scores
+from kit.pipeline.detector_task import DetectorTask
+from kit.progress import notice
+from kit.tables.schema import ImageLabels
+
+
+def task_of(
+    config: Config,
+    stage: str,
+    model: DetectorModel,
+    pictures: LabelledPictures,
+    training: Training,
+    settings: str,
+    limit: int | None = None,
+) -> Task:
+    """The training task of a stage. settings: the key of `training`; limit: N of balanced sampling."""
+    detector = config.detector
+    return Task(
+        stage,
+        model.architecture,
+        pictures,
+        training,
+        detector.inference,
+        limit,
+        config.seed,
+        detector.device,
+        config.data.decoding(),
+        settings,
+    )
+
+
+def train_stage(task: Task, folder: Path, start: State | None, validate: Validate | None) -> dict[str, Any]:
+    """Train below the stage's folder; the figures, with the number of pictures and of those left out."""
+    figures = train_detector(task, folder, start, validate)
+    if not is_first():
+        return figures
+    skipped = tidy_skipped(folder / SKIPPED, task.pictures.missing)
+    if skipped:
+        total = len(task.pictures.boxes.images) + len(task.pictures.missing)
+        notice(f"{task.name}: {left_out(skipped, total)}; see {SKIPPED}")
+    return {**figures, "pictures": len(task.pictures.boxes.images), "left_out": len(skipped)}
+
+
+def split_validation(config: Config, task: DetectorTask, training: Training) -> Validate | None:
+    """MAP on the validation split's pictures; None where there are none."""
+    if config.data.val.images is None:
+        return None
+    boxes, labels = task.ground_truth(config, "val")
+    pictures = labelled_pictures(config.data.val.images, boxes, task.classes)
+    return validation(config, pictures, labels, training)
+
+
+def validation(
+    config: Config, pictures: LabelledPictures, labels: ImageLabels | None, training: Training
+) -> Validate:
+    """MAP of one view over the first pictures of a set."""
+    ids = pictures.boxes.images[: training.validate_pictures or None]
+    truth = pictures.boxes.of_images(ids)
+    view, photos, decoding = View(size=training.size), list_photos(pictures.folder), config.data.decoding()
+
+    def validate(model: nn.Module) -> float:
+        found = detect(model, photos, ids, [view], config.detector.inference, decoding=decoding)
+        return float(detection_scores(truth, labels, found.views[0], pictures.classes).mean_ap)
+
+    return validate
+
+
+def fresh_weights(architecture: Architecture, classes: int, seed: int) -> State:
+    """Freshly initialised weights of a detector, the same for the same seed."""
+    prepare()
+    torch.manual_seed(seed)
+    return build(model_config(architecture, classes, 1e-4, 100)).state_dict()

@@ -1,0 +1,38 @@
+"""What the relation models learn from: a split's ground truth, or its relations on detected boxes (paper 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.config import Config
+from kit.data.splits import SplitTables, load_split
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.splits import split_of
+from kit.pipeline.stage import StageContext
+from kit.pipeline.stages.fuse import fused_detections
+from kit.split_names import SplitName
+
+
+def training_tables(context: StageContext, split: SplitName) -> SplitTables:
+    """A split as the relation models learn from it: its ground-truth boxes, or detections matched to them."""
+    config = context.config
+    tables = load_split(split_of(config, split), split)
+    if config.relation.train_boxes == "truth":
+        return tables
+    from kit.relation.predicted import on_detections
+
+    found = fused_detections(context.result(OBJECTS.fuse(split)))
+    return on_detections(tables, found, config.relation.budget.boxes)
+
+
+def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:
+    """The stage that the training boxes come from, where they are predicted ones."""
+    return (OBJECTS.fuse(split),) if config.relation.train_boxes == "predicted" else ()
+
+
+def box_settings(config: Config) -> dict[str, Any]:
+    """The settings that the training boxes depend on."""
+    relation = config.relation
+    if relation.train_boxes == "truth":
+        return {}
+    return {"train_boxes": relation.train_boxes, "boxes": relation.budget.boxes}

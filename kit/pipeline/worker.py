@@ -1,0 +1,35 @@
+"""A process that makes stages of a run: `python -m kit.pipeline.worker MODE CONFIG RUN STAGE...`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from kit.process import run_as_process
+
+Mode = Literal["make", "do", "redo"]
+
+
+def work(words: Sequence[str]) -> int:
+    """Make the stages and what they need, or just these; 0. Raises KitError."""
+    from kit.config import load_config
+    from kit.pipeline.pipeline import Pipeline
+    from kit.pipeline.run import Run
+    from kit.threads import use_threads
+
+    mode, config, folder, *stages = words
+    run = Run(load_config(config), Path(folder))
+    use_threads(run.config.cpu_threads)
+    pipeline = Pipeline(run)
+    if mode == "make":
+        pipeline.make(stages)
+    else:
+        for name in stages:
+            pipeline.do(name, force=mode == "redo")
+    return 0
+
+
+if __name__ == "__main__":
+    run_as_process(work, sys.argv[1:])

@@ -1,0 +1,159 @@
+"""A run, opened: the same object serves the command line and a notebook.
+
+    import kit
+    run = kit.open_run("mini")
+    run.make("spatial")
+    run.metrics()
+
+Heavy libraries are imported by the method that needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.split_names import SplitName
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from kit.config import Config
+    from kit.metric.relations import Scores
+    from kit.pipeline.pipeline import Pipeline
+    from kit.pipeline.run import Run
+    from kit.tables.schema import Table
+
+
+def open_run(
+    config: str = "mini", overrides: Sequence[str] = (), folder: Path | str | None = None
+) -> Session:
+    """Open the run of a configuration.
+
+    config: a YAML file or the name of one that comes with kit; overrides: texts `a.b=value`; folder: of the run,
+    default that of the config. Raises KitError, one line, where the configuration is wrong.
+    """
+    from kit.config import load_config
+
+    return Session(load_config(config, overrides), None if folder is None else Path(folder))
+
+
+class Session:
+    """A run and its stages."""
+
+    def __init__(self, config: Config, folder: Path | None = None) -> None:
+        """folder: of the run, default that of the config."""
+        from kit.pipeline.run import Run
+        from kit.threads import use_threads
+
+        self.run: Run = Run(config, folder)
+        use_threads(config.cpu_threads)
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.run.config
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.path
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The stages of the run."""
+        from kit.pipeline.pipeline import Pipeline
+
+        return Pipeline(self.run)
+
+    def make(self, *names: str, force: bool = False) -> dict[str, dict[str, Any]]:
+        """Bring stages up to date, and what they need as far as that is implicit; their records by name.
+
+        force: make the named ones again though they are fresh. Raises KitError.
+        """
+        return self.pipeline.make(names, force=names if force else ())
+
+    def folder(self, name: str) -> Path:
+        """The folder of a finished stage. Raises KitError where it is not."""
+        return self.pipeline.folder(name)
+
+    def stages(self) -> DataFrame:
+        """A row a stage of `kit train all`: stage, state, seconds, headline metric."""
+        import pandas as pd
+
+        return pd.DataFrame(status_rows(self.pipeline))
+
+    def metrics(self) -> DataFrame:
+        """A row a metric of a finished stage: stage, metric, value."""
+        import pandas as pd
+
+        rows = [
+            {"stage": name, "metric": metric, "value": value}
+            for name in self.pipeline.stages
+            for metric, value in (self.run.record(name) or {}).get("metrics", {}).items()
+        ]
+        return pd.DataFrame(rows, columns=["stage", "metric", "value"])
+
+    def runs(self) -> DataFrame:
+        """A row a run folder beside this one that has a final score: run, split, final score."""
+        import pandas as pd
+
+        from kit.pipeline.record import read_record
+
+        rows = []
+        for path in sorted(self.path.absolute().parent.glob("*/evaluate-*/stage.json")):
+            metrics = read_record(path.parent)["metrics"]
+            if "final_score" in metrics:
+                run = path.parents[1].name
+                rows.append({"run": run, "stage": path.parent.name, "final_score": metrics["final_score"]})
+        return pd.DataFrame(rows, columns=["run", "stage", "final_score"])
+
+    def table(self, name: str) -> DataFrame:
+        """The rows that a finished stage made: detections, scored candidates or predictions.
+
+        Raises KitError where the stage is not finished or makes no table.
+        """
+        from kit.tables.frames import to_frame
+
+        return to_frame(self.read(name))
+
+    def read(self, name: str) -> Table:
+        """The table that a finished stage made. Raises KitError where it is not finished or makes none."""
+        from kit.errors import KitError
+        from kit.tables.shards import SHARDS, read_shards
+
+        stage = self.pipeline.stage(name)
+        if stage.table is None:
+            raise KitError(f"stage {name} makes no table")
+        kind = stage.table()
+        return kind.concat(list(read_shards(self.folder(name) / SHARDS, kind)))
+
+    def score(self, predictions: DataFrame, split: SplitName = "val") -> Scores:
+        """The official score of predictions on a split whose truth is known."""
+        from kit.data.splits import load_split
+        from kit.metric.relations import evaluate
+        from kit.tables.frames import from_frame
+        from kit.tables.schema import Predictions
+
+        tables = load_split(getattr(self.config.data, split), split)
+        return evaluate(tables.relations, from_frame(Predictions, predictions), tables.labels)
+
+
+def status_rows(
+    pipeline: Pipeline, names: Sequence[str] = (), again: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """A row a stage: stage, state, why it is stale, missing inputs, seconds, headline metric.
+
+    names: default all of `kit train all`; again: stages that are to be made again.
+    """
+    rows = []
+    for status in pipeline.status(names or pipeline.training, again):
+        name, finished = status.stage.name, status.state == "finished"
+        row: dict[str, Any] = {"stage": name, "state": status.state, "seconds": pipeline.seconds(name)}
+        row["headline"] = pipeline.headline(name) if finished else ""
+        row["why"] = list(status.reasons)
+        row["missing"] = [] if finished else list(status.missing)
+        rows.append(row)
+    return rows

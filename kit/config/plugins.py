@@ -10,6 +10,8 @@ from typing import Any
 
 from kit.errors import FileFault, first_line
 
+PREFIX = "kit_plugin_"
+
 
 def load_plugins(files: Any) -> None:
     """Import the files, each once. Raises FileFault where one is not there or fails; wrong types are let pass."""
@@ -18,8 +20,13 @@ def load_plugins(files: Any) -> None:
             _load(Path(file).expanduser())
 
 
+def plugin_module(path: Path) -> str:
+    """The name of the module that a plugin's file becomes."""
+    return f"{PREFIX}{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+
+
 def _load(path: Path) -> None:
-    name = f"kit_plugin_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = plugin_module(path)
     if name in sys.modules:
         return
     if not path.is_file():

@@ -27,7 +27,7 @@ def images_key(run: Run, folder: Path, named: str, wanted: Callable[[], Sequence
     """How many images are wanted and there, and a digest of the names and sizes of those; and how they are read.
 
     named: tells one set of wanted images from another (hashes of the files that name them); wanted: their ids,
-    asked for only where the folder or `named` has changed since the last time. Raises KitError where the folder has none.
+    asked for only where the folder or `named` has changed. Raises KitError where the folder has none.
     """
     sizes, stamp = _listing(folder)
     place = f"{folder.resolve()} {named}"

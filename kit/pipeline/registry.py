@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from kit.config import Config
+from kit.config.plugins import PREFIX, plugin_module
 from kit.pipeline.stage import Stage
 
 Declare = Callable[[Config], Iterable[Stage]]
@@ -24,8 +25,8 @@ def declared_stages(config: Config) -> list[Stage]:
 
     for module in MODULES:
         import_module(f"kit.pipeline.stages.{module}")
-    own = [name for name in _declared if name.startswith("kit.pipeline.stages.")]
     rank = {f"kit.pipeline.stages.{module}": i for i, module in enumerate(MODULES)}
-    own.sort(key=lambda name: rank[name.rpartition(".")[0]])
-    names = [*own, *(name for name in _declared if name not in own)]
-    return [stage for name in names for stage in _declared[name](config)]
+    plugins = {plugin_module(path) for path in config.plugins}
+    wanted = [d for d in _declared.values() if not d.__module__.startswith(PREFIX) or d.__module__ in plugins]
+    wanted.sort(key=lambda declare: rank.get(declare.__module__, len(rank)))
+    return [stage for declare in wanted for stage in declare(config)]

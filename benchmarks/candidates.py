@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.measure import table
 from benchmarks.synthetic import detections
+from kit.base.parallel import ordered_map
 from kit.data.objects import Objects
-from kit.parallel import ordered_map
 from kit.relation.candidates import pair_candidates
 from kit.relation.features import beside, features_of_pairs
 from kit.relation.scoring import shards

@@ -83,8 +83,8 @@ def kit(url: str, out: str) -> None:
     """Get them by kit."""
     import asyncio
 
+    from kit.base.retry import Patience
     from kit.download.photos import Album, fetch_photos
-    from kit.patience import Patience
 
     tally = asyncio.run(fetch_photos(Album(url, Path(out)), names(), AT_ONCE, Patience()))
     sys.stdout.write(f"{tally.got}\n")

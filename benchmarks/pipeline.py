@@ -15,11 +15,11 @@ from kit.relation.ensemble import Ensemble
 
 from benchmarks.measure import run, table
 from benchmarks.synthetic import detections, image_ids
+from kit.base.files import write_json
+from kit.base.parallel import ordered_map
 from kit.config import Budget, Stack, load_config
 from kit.data.splits import SplitTables
 from kit.data.world import draw_world
-from kit.files import write_json
-from kit.parallel import ordered_map
 from kit.relation.final import Confidence
 from kit.relation.prior import PriorScorer, pair_examples, train_prior
 from kit.relation.scored import ScoredPairs, score_objects

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.split_names import SplitName
+from kit.base.split_names import SplitName
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -45,8 +45,8 @@ class Session:
 
     def __init__(self, config: Config, folder: Path | None = None) -> None:
         """folder: of the run, default that of the config."""
+        from kit.base.threads import use_threads
         from kit.pipeline.run import Run
-        from kit.threads import use_threads
 
         self.run: Run = Run(config, folder)
         use_threads(config.cpu_threads)
@@ -121,7 +121,7 @@ class Session:
 
     def read(self, name: str) -> Table:
         """The table that a finished stage made. Raises KitError where it is not finished or makes none."""
-        from kit.errors import KitError
+        from kit.base.errors import KitError
         from kit.tables.shards import SHARDS, read_shards
 
         stage = self.pipeline.stage(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit import cli
+from kit.base.process import TRACEBACK
 from kit.config import Config, load_config
 from kit.data.mini import build_mini
 from kit.download.plan import wanted_files
@@ -17,7 +18,6 @@ from kit.download.registry import registry
 from kit.kaggle.client import Client
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.process import TRACEBACK
 from kit.tables.official import read_boxes
 from kit.tables.official_writer import write_detections
 from tests.badserver import Answers, serving
@@ -49,7 +49,7 @@ FEW = (
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test hears what a new process would say."""
-    monkeypatch.setattr("kit.progress._said", set())
+    monkeypatch.setattr("kit.base.progress._said", set())
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from kit.patience import Patience
+from kit.base.retry import Patience
 from tests.badserver import Server
 
 HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.01)

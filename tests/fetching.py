@@ -4,10 +4,10 @@ import asyncio
 
 import numpy as np
 
+from kit.base.retry import Patience
 from kit.download.fetch import fetch
 from kit.download.registry import Remote
 from kit.download.web import open_web
-from kit.patience import Patience
 
 DATA = np.random.default_rng(0).bytes(300_000)
 HASTY = Patience(connect=1, read=0.5, tries=4, wait=0.01)

@@ -1,7 +1,7 @@
 import pytest
 
-from kit.address import below, is_address, redacted, shown
-from kit.errors import KitError
+from kit.base.address import below, is_address, redacted, shown
+from kit.base.errors import KitError
 
 
 @pytest.mark.parametrize(

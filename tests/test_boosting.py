@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kit.base.errors import KitError
 from kit.config import Boosting
-from kit.errors import KitError
 from kit.relation.boosting import Rows, fit, load, log_odds, save
 from kit.relation.features import Features
 from kit.relation.held_out import log_loss
@@ -287,7 +287,7 @@ def test_a_fixed_number_of_threads_gives_one_model(classes):
 
 @pytest.mark.parametrize(("own", "used"), [(0, "1"), (2, "2")])
 def test_a_model_read_computes_with_the_threads_of_the_config(own, used, tmp_path, monkeypatch):
-    monkeypatch.setattr("kit.threads._used", 1)
+    monkeypatch.setattr("kit.base.threads._used", 1)
     data = rows()
     save(fit(data, Boosting(**SMALL), 0).model, tmp_path / "m.ubj")
     booster = load(tmp_path / "m.ubj", data.features.names, own).booster

@@ -13,9 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit.base.errors import FileFault, KitError
 from kit.detector.checkpoint import names_in, read_checkpoint, read_state, write_state
 from kit.detector.ops import install_ops
-from kit.errors import FileFault, KitError
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(4)}
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from kit.base.errors import KitError
 from kit.detector.classmap import (
     build_class_map,
     class_indices,
@@ -12,7 +13,6 @@ from kit.detector.classmap import (
     source_names,
     write_class_map,
 )
-from kit.errors import KitError
 from kit.vocabulary import vocabulary
 from tests.paths import OPENIMAGES, needs_openimages
 

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.tables.coco import read_instances
 
 GOOD = {

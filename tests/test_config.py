@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from kit.base.errors import KitError
 from kit.config import Config, load_config
-from kit.errors import KitError
 
 
 @pytest.mark.parametrize("name", ["mini", "layer6", "relations"])

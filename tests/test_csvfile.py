@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.tables import csvfile, csvlines, unpack
 from kit.tables.arrow import Codes
 from kit.tables.csvfile import NUMBER, Column, CsvFile

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.metric.detection import MOST_PER_CLASS, Objects, evaluate
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy

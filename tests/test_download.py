@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from kit.run import Run
 
+from kit.base.errors import KitError
 from kit.config import load_config
 from kit.data.photos import photo_names
 from kit.download.plan import Choice, wanted_files, wanted_photos, wanted_splits
-from kit.errors import KitError
 from kit.tables.official import read_relations
 from kit.vocabulary import vocabulary
 from tests.conftest import SAMPLE

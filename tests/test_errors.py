@@ -1,6 +1,6 @@
 import pickle
 
-from kit.errors import FileFault, KitError
+from kit.base.errors import FileFault, KitError
 
 
 def test_message_and_hint_are_one_line():

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from kit.base.retry import Patience
 from kit.download.fault import FetchError
 from kit.download.fetch import is_whole
 from kit.download.registry import Remote
-from kit.patience import Patience
 from tests.badserver import serving
 from tests.fetching import DATA, ONCE, get, left
 

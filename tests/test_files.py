@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from kit.errors import KitError
-from kit.files import json_text, packed, whole, write_json, write_text
+from kit.base.errors import KitError
+from kit.base.files import json_text, packed, whole, write_json, write_text
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):

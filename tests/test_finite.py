@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from kit.base.errors import KitError
 from kit.config import Detector, DetectorModel, Inference, View
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import write_state
 from kit.detector.finite import Watch, broken_weight, watched
 from kit.detector.inference import detect, load_detector
-from kit.errors import KitError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 VIEWS = [View(size=(64, 64))]

@@ -13,8 +13,8 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from pathlib import Path
 import numpy as np
-from kit.errors import KitError
-from kit.files import packed, whole, write_json
+from kit.base.errors import KitError
+from kit.base.files import packed, whole, write_json
 noise = np.random.default_rng(0).integers(0, 255, 300_000).astype(np.uint8)
 
 def text(part): part.write_bytes(bytes(noise))
@@ -110,8 +110,8 @@ def test_a_stdout_that_is_full_closed_or_narrow(files):
 
 
 def test_a_device_is_written_and_not_replaced(tmp_path):
-    from kit.errors import KitError
-    from kit.files import whole, write_json
+    from kit.base.errors import KitError
+    from kit.base.files import whole, write_json
 
     with whole("/dev/null") as part:
         assert part == Path("/dev/null")
@@ -144,7 +144,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from pathlib import Path
 from kit.config import Mini
 from kit.data.mini import _paint_source
-from kit.errors import KitError
+from kit.base.errors import KitError
 try:
     _paint_source(Path(sys.argv[1]), Mini(), "val2017", [1])
 except KitError as error:

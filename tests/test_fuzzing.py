@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from tests.fuzzing.mutation import damaged
 from tests.fuzzing.runner import run_target
 from tests.fuzzing.targets import TARGETS, Target

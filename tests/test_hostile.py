@@ -5,9 +5,9 @@ import gzip
 
 import pytest
 
+from kit.base.retry import Patience
 from kit.download.fault import FetchError
 from kit.download.photos import Album, fetch_photos
-from kit.patience import Patience
 from tests.fetching import get, left
 from tests.rawserver import endless, raw, saying
 

@@ -8,8 +8,8 @@ import pytest
 from kit.run import Run
 from kit.stages.images import MEMORY, files_hash, images_key, listed_once, say_left_out
 
+from kit.base.errors import KitError
 from kit.config import load_config
-from kit.errors import KitError
 
 IDS = ("ab01", "ab02", "cd01", "ef01")
 

@@ -1,7 +1,7 @@
 import pytest
 from kit.jobs import Job, run_jobs
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 
 
 def test_jobs_run_and_log(tmp_path):

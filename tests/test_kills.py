@@ -7,8 +7,8 @@ import sys
 import pytest
 from kit.run import Run
 
+from kit.base.errors import KitError
 from kit.config import Config
-from kit.errors import KitError
 
 EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 

@@ -2,8 +2,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kit.base.errors import KitError
 from kit.download.known import Known, known, note
-from kit.errors import KitError
 
 
 def test_what_was_got_is_remembered_by_its_place_below_the_root(tmp_path):

@@ -2,12 +2,12 @@ import hashlib
 
 import pytest
 
+from kit.base.errors import KitError
 from kit.config import Mini, Split
 from kit.data.mini import STEMS, build_mini, is_built
 from kit.data.splits import load_split
 from kit.data.world import draw_world
 from kit.detector.classmap import source_names
-from kit.errors import KitError
 from kit.tables.coco import read_instances
 from kit.tables.official import read_image_ids, read_relations
 from kit.vocabulary import vocabulary

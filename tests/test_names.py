@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit.base.errors import FileFault, KitError
 from kit.detector.names import background, is_checkpoint, read_names
-from kit.errors import FileFault, KitError
 
 NAMES = ("person", "traffic light", "Formula 1")
 PLAIN = "\n".join(NAMES)

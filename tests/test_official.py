@@ -3,7 +3,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.tables import official
 from kit.tables.official_writer import (
     write_boxes,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from kit.base.errors import KitError
 from kit.detector.ops import NAME, install_ops
-from kit.errors import KitError
 
 
 @pytest.fixture(scope="module")

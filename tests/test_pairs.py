@@ -4,8 +4,8 @@ import pytest
 from kit.run import Run
 from kit.stages.pairs import _objects
 
+from kit.base.errors import KitError
 from kit.config import load_config
-from kit.errors import KitError
 
 HEAD = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
 ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"

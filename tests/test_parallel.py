@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from kit.parallel import ordered_map
+from kit.base.parallel import ordered_map
 
 
 def test_results_in_order_and_few_items_in_flight():

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from kit.base.errors import KitError
 from kit.data.photos import list_photos, photo_names, photo_path, photo_place
-from kit.errors import KitError
 from kit.tables.image_name import is_image_name
 
 FILES = {

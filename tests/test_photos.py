@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from PIL import Image
 
+from kit.base.errors import KitError
+from kit.base.retry import Patience
 from kit.data.photos import photo_place
 from kit.download.missing import read_missing
 from kit.download.photos import DOUBTFUL, Album, fetch_photos
-from kit.errors import KitError
-from kit.patience import Patience
 from tests.badserver import serving
 from tests.jpegs import jpeg
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kit.base.errors import KitError
 from kit.data.photos import GONE
 from kit.detector.pictures import (
     labelled_pictures,
@@ -11,7 +12,6 @@ from kit.detector.pictures import (
     tidy_skipped,
     write_annotations,
 )
-from kit.errors import KitError
 from kit.tables.schema import Boxes
 
 BOXES = Boxes(

@@ -3,8 +3,8 @@ from kit.jobs import run_steps
 from kit.run import Run
 from kit.stages.plan import Step, chosen, states, training_steps
 
+from kit.base.errors import KitError
 from kit.config import load_config
-from kit.errors import KitError
 
 NO_PICTURES = ("detector.models={}", "attribute.models=[]")
 

@@ -1,7 +1,7 @@
 from contextlib import suppress
 
-from kit import progress
-from kit.progress import notice, notice_once, silent, track
+from kit.base import progress
+from kit.base.progress import notice, notice_once, silent, track
 
 
 def test_steps_pass_through_and_lines_go_to_stderr(capsys, monkeypatch):

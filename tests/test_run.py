@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from kit.run import Run
 
+from kit.base.errors import KitError
 from kit.config import Config
-from kit.errors import KitError
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_nothing_is_written_where_everything_is_fresh(a_run, tmp_path):
 def test_a_read_only_mount(a_run, tmp_path):
     do(a_run)
     code = (
-        "from pathlib import Path\nfrom kit.config import Config\nfrom kit.errors import KitError\n"
+        "from pathlib import Path\nfrom kit.config import Config\nfrom kit.base.errors import KitError\n"
         "from kit.run import Run\n"
         f"run = Run(Config(), Path({str(a_run.path)!r}))\n"
         "assert run.folder('s')\n"

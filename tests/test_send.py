@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.kaggle.books import NOT_LISTED, listing, sent_before, settle
 from kit.kaggle.faults import KaggleError
 from kit.kaggle.records import OccupiedError, alone, new_record, read_records

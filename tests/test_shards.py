@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.tables.schema import Boxes, Predictions
 from kit.tables.shards import count_rows, read_shard, read_shards, write_shard
 from tests.test_submission import predictions

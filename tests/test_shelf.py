@@ -3,10 +3,10 @@ import io
 import pytest
 from PIL import Image
 
+from kit.base.errors import KitError
 from kit.data.photos import photo_names, photo_path, photo_place
 from kit.download.missing import note_missing, read_missing, tidy_missing
 from kit.download.shelf import damaged, put
-from kit.errors import KitError
 from tests.jpegs import jpeg
 
 NAMES = ["ab01", "ab02", "cd01"]

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from kit.base.errors import KitError
 from kit.config import Prior, Spatial
 from kit.data.splits import SplitTables
 from kit.data.world import draw_world
-from kit.errors import KitError
 from kit.metric.relations import evaluate
 from kit.relation.candidates import attribute_candidates, pair_candidates
 from kit.relation.prior import PriorScorer, attribute_examples, pair_examples, train_prior

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from kit.relation.ensemble import NEEDS, Ensemble
 
+from kit.base.errors import KitError
 from kit.config import Prior, Stack
-from kit.errors import KitError
 from kit.relation.prior import PriorScorer, pair_examples
 from kit.relation.stack import WEIGHTS, Stacker, average, choose_weights, train_stack
 from kit.relation.statistics import folds

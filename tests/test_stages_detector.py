@@ -21,10 +21,10 @@ from kit.stages.relation import prior_stage
 from kit.stages.splits import CLASSES, split_boxes
 from kit.stages.table1 import table1_stage
 
+from kit.base.errors import KitError
 from kit.config import load_config
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.detector.pictures import read_skipped
-from kit.errors import KitError
 from kit.metric.detection_tables import detection_scores
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards

@@ -15,9 +15,9 @@ from kit.stages.plan import training_steps
 from kit.stages.relation import spatial_stage, stack_stage, visual_stage
 from kit.stages.splits import CLASSES
 
+from kit.base.errors import KitError
 from kit.detector.checkpoint import read_state
 from kit.detector.composite import composite_names, composites
-from kit.errors import KitError
 from kit.metric.relations import evaluate
 from kit.relation.final import Confidence
 from kit.relation.scored import ScoredPairs

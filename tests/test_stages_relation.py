@@ -7,9 +7,9 @@ from kit.stages.fusion import SHARDS
 from kit.stages.predict import predict_stage, submission_stage
 from kit.stages.relation import prior_stage, spatial_stage
 
+from kit.base.errors import KitError
 from kit.cli import show
 from kit.config import load_config
-from kit.errors import KitError
 from kit.metric.relations import evaluate
 from kit.relation import boosting, scoring
 from kit.stages import pairs as pairs_module

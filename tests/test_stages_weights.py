@@ -7,10 +7,10 @@ from kit.run import Run
 from kit.stages.detector import detector_stage, starting_weights
 from kit.stages.training import fresh_weights
 
+from kit.base.errors import KitError
 from kit.detector.checkpoint import write_state
 from kit.detector.classmap import source_names
 from kit.detector.inference import load_detector
-from kit.errors import KitError
 from kit.vocabulary import vocabulary
 from tests.conftest import config
 

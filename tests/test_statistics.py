@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.relation.statistics import FOLDS, Statistics, feature_names, folds, without_own_fold
 from kit.vocabulary import vocabulary
 

@@ -10,22 +10,24 @@ from contextlib import suppress
 
 import pytest
 
-from kit import stopping
+from kit.base import stopping
 
 PARENT = """
 import os, subprocess, sys, time
-from kit import stopping
+from kit.base import stopping
 stopping.install()
 child = subprocess.Popen([sys.executable, "-c", os.environ["CHILD"]],
                          env={**os.environ, stopping.PARENT: str(os.getpid())}, process_group=0)
 print(child.pid, flush=True)
 child.wait()
 """
-SLEEPS = "from kit import stopping; stopping.install(); import time; print(1, flush=True); time.sleep(60)"
+SLEEPS = (
+    "from kit.base import stopping; stopping.install(); import time; print(1, flush=True); time.sleep(60)"
+)
 DEAF = SLEEPS.replace("import time;", "import time, signal; signal.signal(15, lambda *_: None);")
 WORKS = """
 import asyncio, sys, threading, time, kit.cli, kit.cli.app
-from kit.parallel import ordered_map
+from kit.base.parallel import ordered_map
 def call(words):
     print("at work", flush=True)
     {work}
@@ -110,7 +112,7 @@ def test_a_child_does_not_outlive_its_parent(signum, child):
 
 def test_a_forked_worker_goes_with_its_parent():
     code = (
-        "import os, time; from kit import stopping; stopping.install()\n"
+        "import os, time; from kit.base import stopping; stopping.install()\n"
         "pid = os.fork()\n"
         "if pid: print(pid, flush=True)\n"
         "time.sleep(60)"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.metric.relations import evaluate
 from kit.tables.official import prediction_fault, read_image_ids, read_predictions
 from kit.tables.schema import Predictions, Relations

@@ -1,10 +1,10 @@
 import pytest
 
+from kit.base.errors import KitError
 from kit.config import Inference, Training
 from kit.detector import task as tasks
 from kit.detector.pictures import LabelledPictures
 from kit.detector.task import Task, runner_config
-from kit.errors import KitError
 from kit.tables.schema import Boxes
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from kit.run import Run
 
-from kit import threads
+from kit.base import threads
 from kit.config import load_config
 from kit.relation.boosting import _params
 
@@ -41,7 +41,7 @@ def test_zero_leaves_it_to_the_libraries():
 
 
 def test_torch_is_not_imported_for_it():
-    code = "import sys; from kit.threads import use_threads, machine; use_threads(2); machine(); "
+    code = "import sys; from kit.base.threads import use_threads, machine; use_threads(2); machine(); "
     subprocess.run([sys.executable, "-c", f"{code} assert 'torch' not in sys.modules"], check=True)
 
 

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.base.errors import KitError
 from kit.detector.checkpoint import read_state, write_state
 from kit.detector.classmap import source_names
 from kit.detector.trained import own_names, read_trained
 from kit.detector.transfer import head_classes, resized, transfer_weights
-from kit.errors import KitError
 from tests.heads import small, without
 
 COCO = source_names("coco")

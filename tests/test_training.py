@@ -221,7 +221,7 @@ def test_a_healthy_training_shows_its_loss_from_the_start(photos, tmp_path, monk
 ALONE = """
 import sys
 from pathlib import Path
-from kit.threads import use_threads
+from kit.base.threads import use_threads
 use_threads(int(sys.argv[3]))
 from tests.test_training import learn
 learn(Path(sys.argv[2]), Path(sys.argv[1]), iterations=2)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from kit.base.errors import KitError
 from kit.detector.checkpoint import read_state, write_state
 from kit.detector.classmap import class_indices, source_names
 from kit.detector.ops import install_ops
 from kit.detector.transfer import resized, transfer_weights
-from kit.errors import KitError
 from kit.vocabulary import vocabulary
 from tests.heads import small, without
 

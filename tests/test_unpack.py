@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.unpack import open_unpacked
 

@@ -5,10 +5,10 @@ import asyncio
 import aiohttp
 import pytest
 
+from kit.base.retry import Patience
 from kit.download import web
 from kit.download.fault import FetchError
 from kit.download.web import Pace, patiently
-from kit.patience import Patience
 
 HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.001)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from kit.process import guarded, run_as_process
+from kit.base.process import guarded, run_as_process
 
 
 def main() -> NoReturn:

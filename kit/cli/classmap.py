@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kit.base.errors import printable
 from kit.cli.options import Json
-from kit.errors import printable
 
 
 def classmap(
@@ -20,10 +20,10 @@ def classmap(
     json: Json = False,
 ) -> None:
     """Match the 57 classes to a source's by name, synonym and the Open Images hierarchy."""
+    from kit.base.files import json_text
     from kit.cli import show
     from kit.cli.target import check_target
     from kit.detector.classmap import matched, source_names, write_class_map
-    from kit.files import json_text
 
     if out is not None:
         check_target(out, source)

@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from kit.errors import KitError, printable
-from kit.files import json_text
+from kit.base.errors import KitError, printable
+from kit.base.files import json_text
 
 FIGURES = (".png", ".pdf", ".svg")
 

@@ -25,8 +25,8 @@ def detect(
 
     Example: kit detect resnext --split val
     """
+    from kit.base.errors import KitError
     from kit.cli.common import report_stage
-    from kit.errors import KitError
     from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
     from kit.pipeline.images import say_left_out
 

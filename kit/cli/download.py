@@ -80,10 +80,10 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
 
 
 def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
+    from kit.base.errors import printable
+    from kit.base.files import json_text
+    from kit.base.progress import notice, track
     from kit.data.mini import build_mini, is_built
-    from kit.errors import printable
-    from kit.files import json_text
-    from kit.progress import notice, track
 
     data = config.data
     built = is_built(data.root, data.mini) and not force
@@ -100,9 +100,9 @@ def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
 
 
 def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
+    from kit.base.files import json_text
     from kit.cli import show
     from kit.download.preview import free_bytes, preview
-    from kit.files import json_text
 
     rows = preview(config, what, choice)
     if json:
@@ -120,10 +120,10 @@ def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
 
 
 def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, json: bool) -> None:
+    from kit.base.errors import printable
+    from kit.base.files import json_text
+    from kit.base.progress import notice
     from kit.download import job
-    from kit.errors import printable
-    from kit.files import json_text
-    from kit.progress import notice
 
     outcome = job.download(config, what, choice, ask_again, verify)
     for name in outcome.damaged:

@@ -10,7 +10,7 @@ import typer
 from kit.cli.options import RunOptions, Scorer, Split, run_command
 
 if TYPE_CHECKING:
-    from kit.split_names import SplitName
+    from kit.base.split_names import SplitName
 
 
 @run_command
@@ -36,7 +36,7 @@ def evaluate(
 
     Example: kit evaluate --split val
     """
-    from kit.errors import KitError
+    from kit.base.errors import KitError
     from kit.pipeline.models import check_scorer
 
     if gt_boxes + detections + attributes > 1:
@@ -96,7 +96,7 @@ def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
 
 def _made(options: RunOptions, stage: str) -> Path:
     """The folder of a stage, made where it is not fresh; images that detection could not see are told."""
-    from kit.errors import KitError
+    from kit.base.errors import KitError
     from kit.pipeline.images import say_left_out
 
     session = options.session
@@ -108,8 +108,8 @@ def _made(options: RunOptions, stage: str) -> Path:
 
 
 def _say(result: Any, json: bool, folder: Path) -> None:
-    from kit.files import json_text
-    from kit.progress import notice
+    from kit.base.files import json_text
+    from kit.base.progress import notice
 
     typer.echo(json_text(result) if json else result, nl=json)
     notice(f"saved in {folder}")

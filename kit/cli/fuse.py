@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.base.errors import KitError, printable
+from kit.base.split_names import SplitName
 from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
-from kit.errors import KitError, printable
 from kit.session import Session, open_run
-from kit.split_names import SplitName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def _fuse_files(
     conf_type: ConfType,
     json: bool,
 ) -> None:
-    from kit.files import json_text
+    from kit.base.files import json_text
     from kit.fusion.wbf import check_settings, fuse_detections, weights_of
     from kit.tables.official import read_detections
     from kit.tables.official_writer import write_detections
@@ -136,7 +136,7 @@ def _fuse_files(
 
 def _check_paths(files: list[Path], out: Path) -> None:
     """The output replaces no input; a file that is given twice is told, for it counts twice."""
-    from kit.progress import notice
+    from kit.base.progress import notice
 
     for i, file in enumerate(files):
         if _same(file, out):
@@ -157,7 +157,7 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
 
     Raises KitError where a file shares no image with any other.
     """
-    from kit.progress import notice
+    from kit.base.progress import notice
     from kit.tables.image_ids import images_of, share, shown, unmatched
 
     own = [dict.fromkeys(images_of(source)) for source in sources]

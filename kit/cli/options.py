@@ -11,8 +11,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from kit.base.split_names import SplitName
 from kit.session import Session, open_run
-from kit.split_names import SplitName
 
 ConfigName = Annotated[
     str,

@@ -30,11 +30,11 @@ def sampling(
     json: Json = False,
 ) -> None:
     """Class probabilities of balanced sampling on the training split (the paper's figure 4)."""
+    from kit.base.files import json_text
     from kit.cli.common import figure_path
     from kit.config import load_config
     from kit.data.splits import load_split
     from kit.detector.sampling import PLAIN, image_counts
-    from kit.files import json_text
     from kit.report.sampling import curves, draw
 
     figure_path(out)

@@ -37,9 +37,9 @@ def _command(name: str, folder: str) -> Callable[..., None]:
     ) -> None:
         from importlib import import_module
 
+        from kit.base.files import json_text, write_json
+        from kit.base.progress import notice
         from kit.config import load_config
-        from kit.files import json_text, write_json
-        from kit.progress import notice
         from kit.reproduce.study import Study
 
         loaded = load_config(config, set_ or ())

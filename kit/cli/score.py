@@ -34,12 +34,12 @@ def relations(
     json: Json = False,
 ) -> None:
     """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
+    from kit.base.files import json_text
+    from kit.base.progress import notice, track
     from kit.boxes import outside
     from kit.cli import show
-    from kit.files import json_text
     from kit.metric.judgement import InvertedBox, judge
     from kit.metric.relations import score
-    from kit.progress import notice, track
     from kit.tables.image_ids import NEITHER, images_of, share, tell_strange_labels, unmatched
     from kit.tables.official import (
         prediction_fault,
@@ -93,7 +93,7 @@ def relations(
 
 def _refuse_twice(files: list[Path]) -> None:
     """The rows of a truth file that is given twice would count twice."""
-    from kit.errors import KitError
+    from kit.base.errors import KitError
 
     for i, file in enumerate(files):
         if file.resolve() in [earlier.resolve() for earlier in files[:i]]:
@@ -111,8 +111,8 @@ def detections(
     json: Json = False,
 ) -> None:
     """Open Images detection mAP at IoU 0.5."""
+    from kit.base.files import json_text
     from kit.cli import show
-    from kit.files import json_text
     from kit.metric.detection_files import score_detection_files
     from kit.metric.hierarchy import read_hierarchy
     from kit.vocabulary import vocabulary

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from kit.errors import printable
+from kit.base.errors import printable
 from kit.kaggle.board import expected_place
 from kit.kaggle.client import Answer
 from kit.kaggle.records import Record

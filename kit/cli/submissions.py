@@ -23,13 +23,13 @@ def submissions(
     json: Json = False,
 ) -> None:
     """All submissions with their state, the open ones brought up to date by what Kaggle says."""
-    from kit.address import redacted
+    from kit.base.address import redacted
+    from kit.base.files import json_text
+    from kit.base.progress import notice
     from kit.cli import show
     from kit.cli.common import figure_path
     from kit.config import load_config
-    from kit.files import json_text
     from kit.kaggle.records import OPEN, read_records
-    from kit.progress import notice
 
     loaded = load_config(config, set_ or ())
     figure = figure_path(plot) if plot else None
@@ -51,12 +51,12 @@ def submissions(
 
 def _refresh(config: Config) -> bool:
     """Ask Kaggle where there is something to ask; False where that failed (the records stand as they were)."""
-    from kit.errors import KitError
+    from kit.base.errors import KitError
+    from kit.base.progress import notice
     from kit.kaggle.books import settle
     from kit.kaggle.client import Client
     from kit.kaggle.records import OPEN, alone, read_records
     from kit.kaggle.send import look
-    from kit.progress import notice
 
     folder = config.kaggle.records
     if not any(r.state in (*OPEN, "uploading") for r in read_records(folder)):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.base.errors import KitError, printable
 from kit.cli.options import Force, Json, Overrides, RunFolder, Scorer
-from kit.errors import KitError, printable
 from kit.session import Session, open_run
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def submit(
     """
     from json import dumps
 
+    from kit.base.files import json_text
     from kit.cli import show
-    from kit.files import json_text
 
     if check is not None and file is not None:
         raise KitError("give a FILE to send or a file to --check, not both")
@@ -86,7 +86,7 @@ def submit(
 
 def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
     """Faults stop the sending, but for those that the metric takes where the user says so."""
-    from kit.progress import notice
+    from kit.base.progress import notice
 
     count = len(report.faults)
     text = f"{path}: {count} {'kind' if count == 1 else 'kinds'} of faults"
@@ -116,9 +116,9 @@ def _can_send(config: Config) -> None:
     """What stands in the way of sending, told before hours of prediction. Raises KitError."""
     from importlib.util import find_spec
 
+    from kit.base.progress import notice
     from kit.kaggle.credentials import open_to_others, sources
     from kit.kaggle.faults import no_credentials
-    from kit.progress import notice
 
     if config.data.source == "mini":
         raise KitError("Kaggle does not score the mini challenge", "give --dry-run, or --config layer6")
@@ -159,12 +159,12 @@ def _ids(config: Config) -> Sequence[str]:
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
+    from kit.base.progress import notice
     from kit.kaggle.books import listing, sent_before, settle, update
     from kit.kaggle.client import Client
     from kit.kaggle.records import OPEN, alone, new_record, read_records
     from kit.kaggle.send import send
     from kit.pipeline.sending import local_score, run_of, scorer_of
-    from kit.progress import notice
 
     settings = run.config.kaggle
     own = run_of(path)
@@ -202,8 +202,8 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
 
 def _wait(client: Client, record: Record, folder: Path, longest: float) -> None:
     """Wait for the score; the submission is sent, whatever happens here."""
+    from kit.base.progress import notice
     from kit.kaggle.send import wait_for_score
-    from kit.progress import notice
 
     notice("waiting for the score; stopping does no harm, `kit submissions` shows it later")
     try:

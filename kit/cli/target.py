@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 
 
 def check_target(out: Path, *inputs: str | Path | None) -> None:

@@ -53,7 +53,7 @@ def all_(
 
 def _chosen(pipeline: Pipeline, only: Sequence[str], first: str | None) -> tuple[list[str], list[str]]:
     """The stages to make, and those of them that are made again though they are fresh. Raises KitError."""
-    from kit.errors import KitError
+    from kit.base.errors import KitError
 
     if only and first:
         raise KitError("--only and --from exclude each other", "give one of them")
@@ -69,9 +69,9 @@ def _chosen(pipeline: Pipeline, only: Sequence[str], first: str | None) -> tuple
 
 def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: bool) -> int:
     """Print the stages' states; 1 where an input is missing."""
+    from kit.base.files import json_text
+    from kit.base.progress import notice
     from kit.cli import show
-    from kit.files import json_text
-    from kit.progress import notice
     from kit.session import status_rows
 
     rows = [row for row in status_rows(pipeline, names, again) if row["stage"] in names]
@@ -155,7 +155,7 @@ def detector(
 
     Example: kit train detector resnext
     """
-    from kit.errors import KitError
+    from kit.base.errors import KitError
     from kit.pipeline.detector_task import OBJECTS, detector_model
 
     config = options.session.config
@@ -177,7 +177,7 @@ def attribute(options: RunOptions, *, name: Model = None) -> None:
 
     Example: kit train attribute
     """
-    from kit.errors import KitError
+    from kit.base.errors import KitError
     from kit.pipeline.detector_task import ATTRIBUTES
 
     models = ATTRIBUTES.models(options.session.config)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kit.base.errors import printable
 from kit.cli.options import Json
-from kit.errors import printable
 
 
 def transfer(
@@ -25,12 +25,12 @@ def transfer(
     json: Json = False,
 ) -> None:
     """Partial weight transfer: each class takes the head rows of its source class; the rest is copied."""
+    from kit.base.files import json_text
     from kit.cli.target import check_target
     from kit.detector.checkpoint import write_state
     from kit.detector.classmap import class_indices, read_class_map
     from kit.detector.trained import read_trained
     from kit.detector.transfer import resized
-    from kit.files import json_text
     from kit.vocabulary import vocabulary
 
     check_target(out, checkpoint, classes, map_)

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import Field, field_serializer, field_validator
 
-from kit.address import MARK, is_address, shown
-from kit.config.base import Files, Model, Seed
-from kit.errors import KitError
-from kit.patience import Patience
+from kit.base.address import MARK, is_address, shown
+from kit.base.errors import KitError
+from kit.base.retry import Patience
+from kit.config.model import Files, Model, Seed
 
 MIRROR = "KIT_MIRROR"  # of the environment
 MAX_PIXELS = 100_000_000  # of a picture; decoded it takes three bytes a pixel

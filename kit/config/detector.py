@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kit.config.base import Model, Name
-from kit.registry import Registry
+from kit.base.registry import Registry
+from kit.config.model import Model, Name
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(

@@ -9,13 +9,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, JsonValue, ValidationError
 
-from kit.config.base import Files, Model, Seed
+from kit.base.errors import FileFault, KitError, printable
+from kit.base.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
 from kit.config.data import Data
 from kit.config.detector import Attribute, Detector
+from kit.config.model import Files, Model, Seed
 from kit.config.plugins import load_plugins
 from kit.config.relation import Relation
-from kit.errors import FileFault, KitError, printable
-from kit.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
 
 
 class Submission(Model):

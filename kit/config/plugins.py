@@ -8,7 +8,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from kit.errors import FileFault, first_line
+from kit.base.errors import FileFault, first_line
 
 PREFIX = "kit_plugin_"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from kit.config.base import Model, Share
-from kit.registry import Registry
+from kit.base.registry import Registry
+from kit.config.model import Model, Share
 
 if TYPE_CHECKING:
     from kit.relation.scorers import Scorer

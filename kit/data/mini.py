@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.files import write_json, write_text, writing
+from kit.base.progress import Progress, silent
+from kit.base.stopping import pool_worker, stopped_by
 from kit.config import Mini
 from kit.data.world import Scene, World, draw_world
-from kit.files import write_json, write_text, writing
-from kit.progress import Progress, silent
-from kit.stopping import pool_worker, stopped_by
 from kit.tables.official_writer import (
     write_boxes,
     write_image_labels,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.tables.image_name import is_image_name
 
 GONE = "not there"  # why a photo is left out

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.errors import KitError
 from kit.config import Split
 from kit.data.objects import objects_of
-from kit.errors import KitError
 from kit.relation.candidates import Candidates
 from kit.tables.official import read_boxes, read_image_labels, read_relations
 from kit.tables.schema import Boxes, ImageLabels, Labels, Relations

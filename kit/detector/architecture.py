@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from kit.base.threads import limit_torch
 from kit.config import ARCHITECTURES, Architecture
 from kit.detector.ops import install_ops
-from kit.threads import limit_torch
 
 PUBLISHED = {
     "resnext101-64x4d": "cascade_rcnn/cascade-rcnn_x101_64x4d_fpn_20e_coco.py",

@@ -13,11 +13,11 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from kit.base.errors import FileFault
+from kit.base.files import whole
 from kit.detector.allowed import allowed, overlong_name
 from kit.detector.finite import broken_weight
 from kit.detector.names import PICKLE, ZIP
-from kit.errors import FileFault
-from kit.files import whole
 
 State = dict[str, Tensor]
 

@@ -20,11 +20,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from kit.base.errors import FileFault, KitError
+from kit.base.files import read_text, write_text
+from kit.base.yamlfile import NAMES, compose_names, entries, is_null, line_of
 from kit.detector.names import is_checkpoint, read_names
-from kit.errors import FileFault, KitError
-from kit.files import read_text, write_text
 from kit.vocabulary import vocabulary
-from kit.yamlfile import NAMES, compose_names, entries, is_null, line_of
 
 COCO = "coco"
 NOTHING = "no counterpart"

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kit.base.errors import KitError
 from kit.detector.finite import broken_weight
-from kit.errors import KitError
 
 SHOWN = 16  # image ids of a batch in the message
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 
 HEADS = ("rpn_head", "bbox_head")  # modules whose outputs become boxes and scores
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from kit.base.errors import FileFault, KitError
 from kit.config import Decoding, Detector, Inference, Precision, View
 from kit.data.decode import UnreadableError, read_picture, resized
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
 from kit.detector.finite import not_finite, watched
-from kit.errors import FileFault, KitError
 from kit.tables.schema import Detections
 
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}

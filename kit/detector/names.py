@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kit.errors import FileFault
-from kit.files import read_text
-from kit.yamlfile import compose_names, words
+from kit.base.errors import FileFault
+from kit.base.files import read_text
+from kit.base.yamlfile import compose_names, words
 
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".bin")
 ZIP, PICKLE = b"PK", b"\x80"  # the first bytes of what torch.save writes, today and before

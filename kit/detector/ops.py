@@ -16,7 +16,7 @@ import torch
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 
 NAME = "mmcv._ext"
 

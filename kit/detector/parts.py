@@ -26,13 +26,13 @@ from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from kit.base.errors import KitError
 from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_picture, resized
 from kit.data.photos import list_photos
 from kit.detector.draws import drawn_by, seed_by
 from kit.detector.pictures import read_annotations, record_skipped
 from kit.detector.sampling import BalancedDraws
-from kit.errors import KitError
 
 
 @MODELS.register_module(force=True)

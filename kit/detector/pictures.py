@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.base.errors import KitError
+from kit.base.files import reading, whole
 from kit.data.photos import GONE, list_photos
-from kit.errors import KitError
-from kit.files import reading, whole
 from kit.tables.schema import Boxes
 
 SKIPPED = "skipped.csv"  # in a stage's folder: the pictures that it could not look at

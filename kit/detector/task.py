@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kit.base.errors import KitError
 from kit.config import Architecture, Decoding, Inference, Training
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
 from kit.detector.pictures import SKIPPED, LabelledPictures
 from kit.detector.processes import launched
-from kit.errors import KitError
 
 NARROWEST = 32  # pixels of a side: the smallest square anchor of the full-size detectors
 EVERY = 10  # iterations between lines of mmengine's log

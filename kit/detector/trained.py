@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.errors import FileFault, KitError
+from kit.base.progress import notice
 from kit.detector.checkpoint import State, names_in, read_checkpoint, weights_of
 from kit.detector.classmap import source_names
 from kit.detector.names import background
 from kit.detector.transfer import CLASSIFICATION, Report, head_classes, transfer_weights
-from kit.errors import FileFault, KitError
-from kit.progress import notice
 
 
 @dataclass(frozen=True)

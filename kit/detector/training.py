@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from kit.base.errors import FileFault
+from kit.base.files import write_json
+from kit.base.progress import Line, notice
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
@@ -23,9 +26,6 @@ from kit.detector.inference import device_of
 from kit.detector.pictures import write_annotations
 from kit.detector.processes import is_first, launched
 from kit.detector.task import Task, runner_config
-from kit.errors import FileFault
-from kit.files import write_json
-from kit.progress import Line, notice
 
 WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
 Validate = Callable[[nn.Module], float]  # the model's validation mAP

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kit.base.errors import KitError
 from kit.detector.checkpoint import State
-from kit.errors import KitError
 
 CLASSIFICATION, REGRESSION = "fc_cls", "fc_reg"
 COUNTER = "num_batches_tracked"  # a normalisation layer's count of batches, no weight

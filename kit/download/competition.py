@@ -9,11 +9,11 @@ import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from kit.base.errors import KitError
+from kit.base.retry import Patience
 from kit.download.registry import Remote
-from kit.errors import KitError
 from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
-from kit.patience import Patience
 from kit.tables.official import image_id_array
 
 SCHEME = "kaggle://"

@@ -15,12 +15,12 @@ from typing import IO
 
 import aiohttp
 
-from kit.address import is_address, shown
+from kit.base.address import is_address, shown
+from kit.base.progress import notice
+from kit.base.retry import Patience
 from kit.download.fault import FetchError
 from kit.download.registry import Remote
 from kit.download.web import LEAST, Pace, Web, count, patiently, refuse, remote_size
-from kit.patience import Patience
-from kit.progress import notice
 
 PAGE = "a web page came instead of the file (a log-in page of the network?)"
 TOLD = 1.0  # seconds from which on a wait is told

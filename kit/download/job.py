@@ -12,7 +12,9 @@ from importlib.util import find_spec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kit.address import below, shown
+from kit.base.address import below, shown
+from kit.base.errors import KitError
+from kit.base.progress import Line, track
 from kit.config import Config
 from kit.download.competition import SCHEME, fetch_sample
 from kit.download.fault import FetchError
@@ -23,8 +25,6 @@ from kit.download.plan import Choice, What, tell_empty, texts, wanted_files, wan
 from kit.download.registry import Remote
 from kit.download.shelf import damaged
 from kit.download.web import open_web, remote_size
-from kit.errors import KitError
-from kit.progress import Line, track
 
 
 @dataclass

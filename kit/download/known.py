@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.errors import KitError
-from kit.files import write_json
+from kit.base.errors import KitError
+from kit.base.files import write_json
 
 RECORD = "downloads.json"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from kit.base.errors import KitError
+from kit.base.files import write_text
 from kit.data.photos import photo_path
-from kit.errors import KitError
-from kit.files import write_text
 from kit.tables.image_name import is_image_name
 
 MISSING = "missing.csv"

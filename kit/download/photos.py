@@ -12,16 +12,16 @@ from pathlib import Path
 
 import aiohttp
 
-from kit.address import below, is_address, shown
+from kit.base.address import below, is_address, shown
+from kit.base.errors import KitError
+from kit.base.progress import notice
+from kit.base.retry import Patience
 from kit.data.photos import photo_path
 from kit.download.fault import FetchError
 from kit.download.jpeg import scaled, whole_jpeg
 from kit.download.missing import note_missing, read_missing, tidy_missing
 from kit.download.shelf import put
 from kit.download.web import Pace, Web, open_web, patiently, refuse
-from kit.errors import KitError
-from kit.patience import Patience
-from kit.progress import notice
 from kit.tables.image_name import is_image_name
 
 DOUBTFUL = 200  # photos in a row that are all gone: 0.7% of Open Images are

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kit.base.errors import KitError
+from kit.base.progress import notice
 from kit.config import Config
 from kit.download.photos import Album
 from kit.download.registry import Remote, remotes
-from kit.errors import KitError
-from kit.progress import notice
 from kit.tables.official import distinct_images, image_id_array, read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 

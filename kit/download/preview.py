@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from kit.address import is_address
+from kit.base.address import is_address
+from kit.base.progress import notice
 from kit.config import Config
 from kit.data.photos import photo_names, photo_path
 from kit.download.fault import FetchError
@@ -21,7 +22,6 @@ from kit.download.photos import Album, body
 from kit.download.plan import Choice, What, tell_empty, texts, wanted_files, wanted_photos, wanted_splits
 from kit.download.registry import Remote
 from kit.download.web import Web, open_web, remote_size
-from kit.progress import notice
 
 SAMPLE = 8  # photos at the least that are looked at for a guess of size and rate
 START = 2 << 20  # bytes of a file that are read for a guess of the rate

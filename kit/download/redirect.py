@@ -10,7 +10,7 @@ from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from kit.address import redacted
+from kit.base.address import redacted
 from kit.download.fault import FetchError
 
 MOST = 5  # redirects, one after the other

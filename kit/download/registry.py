@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from kit.address import below
+from kit.base.address import below
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from kit.base.errors import KitError
 from kit.data.photos import photo_path
 from kit.download.jpeg import is_picture
-from kit.errors import KitError
 from kit.tables.image_name import is_image_name
 
 DIGESTS = "digests.csv"  # in every folder of photos: id, digest of what was stored; the last row counts

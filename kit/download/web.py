@@ -14,10 +14,10 @@ from urllib.request import getproxies
 import aiohttp
 from yarl import URL
 
-from kit.address import is_address
+from kit.base.address import is_address
+from kit.base.retry import Patience, retry_after
 from kit.download.fault import FetchError
 from kit.download.redirect import MOST, Guard
-from kit.patience import Patience, retry_after
 
 T = TypeVar("T")
 REDIRECTS = (301, 302, 303, 307, 308)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from kit.base.progress import notice
 from kit.kaggle.client import Answer, Client
 from kit.kaggle.faults import KaggleError
 from kit.kaggle.records import ARRIVED, OPEN, Record, stamp
-from kit.progress import notice
 
 NOT_LISTED = "Kaggle does not list it: it has probably not arrived"
 

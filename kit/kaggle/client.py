@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from kit.errors import printable
+from kit.base.errors import printable
+from kit.base.progress import notice
+from kit.base.retry import Patience
 from kit.kaggle.credentials import sources
 from kit.kaggle.faults import BUSY, KaggleError, fault, no_credentials
 from kit.kaggle.naming import upload_name
 from kit.kaggle.wire import Wire
-from kit.patience import Patience
-from kit.progress import notice
 
 T = TypeVar("T")
 Status = Literal["pending", "complete", "error"]

@@ -7,10 +7,10 @@ import re
 from json import JSONDecodeError
 from typing import Any
 
-from kit.errors import KitError, printable
+from kit.base.errors import KitError, printable
+from kit.base.retry import retry_after
 from kit.kaggle.credentials import HOW, SETTINGS, sources
 from kit.kaggle.wire import Wire
-from kit.patience import retry_after
 
 SITE = "https://www.kaggle.com"
 SKEWED = 300.0  # seconds of difference that signatures and tokens do not survive

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from kit import __version__
-from kit.errors import KitError
-from kit.files import write_json
+from kit.base.errors import KitError
+from kit.base.files import write_json
 
 # uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, and whether it took the
 # submission is not known; failed: surely not submitted; pending, complete, error: submitted, as Kaggle says

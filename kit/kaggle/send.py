@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kit.errors import KitError
+from kit.base.errors import KitError
+from kit.base.progress import Line, notice
 from kit.kaggle.books import news, update
 from kit.kaggle.client import Client
 from kit.kaggle.faults import KaggleError
 from kit.kaggle.records import OPEN, OccupiedError, Record, alone, file_digest, read_records, stamp
-from kit.progress import Line, notice
 
 FIRST_LOOK, LONGEST_LOOK = 5.0, 60.0  # seconds between two looks at the score
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
 
-from kit.patience import Patience, clock_skew
+from kit.base.retry import Patience, clock_skew
 
 
 @dataclass

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.progress import Progress, silent
 from kit.metric.faults import fault_kinds
 from kit.metric.judgement import TASKS, Judgement
 from kit.metric.resample import Resampler, interval, without_each
-from kit.progress import Progress, silent
 from kit.tables.schema import Predictions, Relations
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.errors import KitError
+from kit.base.progress import notice
 from kit.boxes import inverted, outside
-from kit.errors import KitError
 from kit.metric.detection import DetectionScores, Objects, evaluate
 from kit.metric.hierarchy import Hierarchy
-from kit.progress import notice
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched

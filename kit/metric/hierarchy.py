@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.errors import FileFault
-from kit.files import read_text
+from kit.base.errors import FileFault
+from kit.base.files import read_text
 
 LARGEST = 16 << 20  # bytes; that of Open Images has 86,000
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kit.base.errors import KitError
+from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
 from kit.data.splits import load_split
 from kit.detector.composite import composite_boxes, composite_labels, composite_names
-from kit.errors import KitError
 from kit.pipeline.splits import CLASSES, box_inputs, split_boxes, split_inputs, split_of
 from kit.pipeline.stage import FileInput
-from kit.split_names import SplitName
 from kit.tables.official import read_image_labels
 from kit.tables.schema import Boxes, ImageLabels
 

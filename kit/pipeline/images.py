@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.base.errors import KitError
+from kit.base.files import read_json, write_json
+from kit.base.progress import notice_once
 from kit.data.photos import list_photos
-from kit.errors import KitError
-from kit.files import read_json, write_json
 from kit.pipeline.run import Run
-from kit.progress import notice_once
 
 if TYPE_CHECKING:
     from kit.pipeline.pipeline import Pipeline

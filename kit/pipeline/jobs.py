@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from kit.errors import KitError
-from kit.files import writing
+from kit.base.errors import KitError
+from kit.base.files import writing
+from kit.base.progress import notice, track
+from kit.base.stopping import PARENT, PATIENCE
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.worker import Mode
-from kit.progress import notice, track
-from kit.stopping import PARENT, PATIENCE
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.base.errors import KitError
+from kit.base.progress import notice
+from kit.base.split_names import SplitName
 from kit.config import SCORERS, Config
-from kit.errors import KitError
 from kit.pipeline.splits import image_folder, relation_images
 from kit.pipeline.stage import ImagesInput, StageContext
-from kit.progress import notice
 from kit.relation.scorers import Ensemble, empty_ensemble, in_order, load_ensemble, stages_of, visual_is_there
-from kit.split_names import SplitName
 
 if TYPE_CHECKING:
     from kit.relation.visual import VisualScorer

@@ -11,14 +11,14 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-from kit.errors import KitError
+from kit.base.errors import KitError
+from kit.base.progress import notice_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.registry import declared_stages
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
-from kit.progress import notice_once
 
 Fingerprint = dict[str, Any]
 State = Literal["finished", "started", "stale", "to do"]
@@ -235,7 +235,7 @@ def _in_order(stages: Sequence[Stage]) -> dict[str, Stage]:
 
 def _sibling_record(run: Run, name: str) -> dict[str, Any]:
     """The record of the stage in the newest run folder beside this one."""
-    from kit.files import read_json
+    from kit.base.files import read_json
 
     files = run.path.absolute().parent.glob(f"*/{name}/stage.json")
     for path in sorted(files, key=_changed, reverse=True):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.errors import FileFault, KitError
-from kit.files import check, read_json
-from kit.progress import notice
+from kit.base.errors import FileFault, KitError
+from kit.base.files import check, read_json
+from kit.base.progress import notice
 
 RECORD = "stage.json"
 KINDS: dict[str, type | tuple[type, ...]] = {  # of what is in a record

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kit.base.errors import KitError
+from kit.base.split_names import SplitName
 from kit.config import Config, Split
 from kit.data.objects import objects_of
 from kit.data.splits import load_split
-from kit.errors import KitError
 from kit.pipeline.stage import FileInput, ImagesInput
-from kit.split_names import SplitName
 from kit.tables.official import read_boxes, read_image_ids, read_relations
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 
 if TYPE_CHECKING:
     from kit.config import Config

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from kit.base.progress import notice
 from kit.config import Architecture, Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
 from kit.detector.architecture import build, model_config, prepare
@@ -19,7 +20,6 @@ from kit.detector.task import Task
 from kit.detector.training import Validate, train_detector
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import DetectorTask
-from kit.progress import notice
 from kit.tables.schema import ImageLabels
 
 

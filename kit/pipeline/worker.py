@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from kit.process import run_as_process
+from kit.base.process import run_as_process
 
 Mode = Literal["make", "do", "redo"]
 
 
 def work(words: Sequence[str]) -> int:
     """Make the stages and what they need, or just these; 0. Raises KitError."""
+    from kit.base.threads import use_threads
     from kit.config import load_config
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
-    from kit.threads import use_threads
 
     mode, config, folder, *stages = words
     run = Run(load_config(config), Path(folder))

@@ -14,14 +14,14 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from kit.base.errors import FileFault, KitError
+from kit.base.files import reading, whole, write_text
+from kit.base.progress import notice
+from kit.base.threads import threads_used
 from kit.config import Boosting
-from kit.errors import FileFault, KitError
-from kit.files import reading, whole, write_text
-from kit.progress import notice
 from kit.relation.features import Features
 from kit.relation.held_out import FEWEST, LEAST, Mask, Verdict, held_out, images_by_class, judge, log_loss
 from kit.tables.schema import Floats
-from kit.threads import threads_used
 
 AGAIN = "train it again with --force"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.metric.precision import average_precision
 from kit.relation.statistics import FOLDS
 from kit.tables.schema import Floats

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from kit.base.errors import KitError
 from kit.config import SCORERS, Config
 from kit.data.objects import Objects
-from kit.errors import KitError
 from kit.relation.candidates import Candidates
 from kit.relation.prior import PriorScorer
 from kit.relation.statistics import Statistics

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.errors import KitError
+from kit.base.files import read_json, reading, write_json
+from kit.base.progress import Progress, notice, silent
 from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
-from kit.errors import KitError
-from kit.files import read_json, reading, write_json
-from kit.progress import Progress, notice, silent
 from kit.relation import boosting
 from kit.relation.boosting import NO_TREE, Boosted, Fit, Rows, log_odds
 from kit.relation.candidates import Candidates

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.files import read_json, reading, write_json
 from kit.config import Stack
 from kit.data.objects import Objects
-from kit.files import read_json, reading, write_json
 from kit.relation import boosting
 from kit.relation.boosting import Boosted, Rows, log_odds
 from kit.relation.candidates import Candidates

@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.files import reading, whole
+from kit.base.files import reading, whole
 from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from kit.base.errors import KitError
+from kit.base.files import read_json, reading, write_json
 from kit.config import Architecture, Decoding, Visual
 from kit.data.decode import UnreadableError, read_picture
 from kit.data.objects import Objects
@@ -20,8 +22,6 @@ from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.architecture import model_config, prepare
 from kit.detector.checkpoint import State, read_state, write_state
 from kit.detector.inference import device_of, mixed_precision
-from kit.errors import KitError
-from kit.files import read_json, reading, write_json
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
 from kit.relation.spatial import PAIRWISE, SpatialScorer

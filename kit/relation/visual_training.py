@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from kit.base.errors import FileFault
+from kit.base.files import read_json, whole, write_json
+from kit.base.progress import Line, notice
 from kit.config import Architecture, Decoding, Visual
 from kit.detector.checkpoint import State, read_checkpoint, read_state
 from kit.detector.divergence import DivergedError, diverged
@@ -20,9 +23,6 @@ from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
 from kit.detector.pictures import SKIPPED
-from kit.errors import FileFault
-from kit.files import read_json, whole, write_json
-from kit.progress import Line, notice
 from kit.relation.spatial import PAIRWISE
 from kit.relation.visual import SHARED, VisualNet, save_index, save_network
 from kit.relation.visual_data import Batch, Crops, PairRows, collate

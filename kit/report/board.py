@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.files import whole
+from kit.base.files import whole
 from kit.kaggle.board import MARKS, ordinal
 from kit.kaggle.records import Record
 

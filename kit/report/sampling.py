@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.files import whole
 from kit.detector.sampling import PLAIN, class_probabilities
-from kit.files import whole
 
 
 def curves(counts: NDArray[np.int64], limits: Sequence[float]) -> dict[str, NDArray[np.float64]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.split_names import SplitName
 from kit.config import load_config
 from kit.reproduce.pipeline import FULL, SPLITS, evaluation, run_full, source_changes, whole_job
 from kit.reproduce.study import Claim, Doubles, Study, spread
-from kit.split_names import SplitName
 
 
 def variants(study: Study) -> dict[str, dict[str, Any]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stages.evaluate import evaluate_stage, read_evaluation
 from kit.reproduce.study import Study
-from kit.split_names import SplitName
 
 FULL = "full"
 SPLITS: tuple[SplitName, ...] = ("val", "test")

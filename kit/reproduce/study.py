@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from kit.base.errors import KitError
+from kit.base.files import read_json, write_text
 from kit.config import Config
-from kit.errors import KitError
-from kit.files import read_json, write_text
 from kit.pipeline.jobs import Job, run_jobs
 from kit.pipeline.stages.evaluate_detections import read_table
 
@@ -142,7 +142,7 @@ def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles
     """MAP by iteration: the mean of the seeds as a line, their range as a band."""
     from matplotlib.figure import Figure
 
-    from kit.files import whole
+    from kit.base.files import whole
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.files import read_json
 from kit.data.splits import load_split
-from kit.files import read_json
 from kit.metric.relations import evaluate
 from kit.relation.final import Confidence
 from kit.relation.scored import scored_pairs

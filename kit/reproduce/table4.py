@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.split_names import SplitName
 from kit.pipeline.stages.evaluate_attributes import read_table
 from kit.reproduce.pipeline import FULL, SPLITS, run_full, source_changes
 from kit.reproduce.study import Claim, Study, spread
-from kit.split_names import SplitName
 
 
 def run_table4(study: Study) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.errors import FileFault
 from kit.boxes import OVERSHOOT
-from kit.errors import FileFault
 from kit.tables.image_name import is_image_name, why_bad
 from kit.tables.left_out import LeftOut
 from kit.tables.schema import LABEL, Boxes

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from kit.errors import FileFault, first_line
+from kit.base.errors import FileFault, first_line
 from kit.tables.arrow import as_numpy
 from kit.tables.csvlines import BLOCK, OPEN_QUOTE, Lines, WatchedQuotes, over_lines, plain_rows
 from kit.tables.unpack import BROKEN, broken, not_text, open_unpacked

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.tables.unpack import BROKEN, broken
 
 BLOCK = 16 << 20  # bytes of text read at a time

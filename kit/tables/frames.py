@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.tables.schema import BOX, Table, box_columns
 from kit.vocabulary import vocabulary
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.progress import notice
+from kit.base.progress import notice
 from kit.tables.schema import Table
 
 NUMERIC = ("its form of a number", "lost zeros in front")  # what reading ids as numbers does to them

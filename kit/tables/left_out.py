@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.errors import printable
-from kit.progress import notice_once
+from kit.base.errors import printable
+from kit.base.progress import notice_once
 
 SHOWN = 80  # characters of a value from the file
 

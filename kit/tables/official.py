@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kit.base.errors import FileFault
 from kit.boxes import inverted
-from kit.errors import FileFault
 from kit.tables.arrow import Codes, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.left_out import LeftOut, Where, place

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from kit.files import packed, whole, write_text
+from kit.base.files import packed, whole, write_text
 from kit.tables.schema import Boxes, Detections, Floats, ImageLabels, Predictions, Relations, Table
 from kit.tables.submission import HEADER
 from kit.vocabulary import vocabulary

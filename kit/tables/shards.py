@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
-from kit.errors import KitError
-from kit.files import reading, whole
+from kit.base.errors import KitError
+from kit.base.files import reading, whole
 from kit.tables.schema import Table
 
 T = TypeVar("T", bound=Table)

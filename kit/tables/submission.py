@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.tables.arrow import Codes, as_indices, as_numpy
 from kit.tables.csvfile import NUMBER, Column, CsvFile
 from kit.tables.schema import Predictions

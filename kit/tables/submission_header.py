@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.tables.csvfile import CsvFile
 from kit.tables.submission import HEADER
 

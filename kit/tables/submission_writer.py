@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kit.base.errors import KitError
+from kit.base.files import packed, whole
+from kit.base.progress import notice
 from kit.boxes import outside
-from kit.errors import KitError
-from kit.files import packed, whole
-from kit.progress import notice
 from kit.tables.image_ids import share
 from kit.tables.schema import Predictions
 from kit.tables.submission import HEADER

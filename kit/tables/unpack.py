@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-from kit.errors import FileFault, first_line
+from kit.base.errors import FileFault, first_line
 
 BUFFER = 1 << 20  # bytes
 BROKEN = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from tests.fuzzing.mutation import damaged
 from tests.fuzzing.targets import Target
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kit.base.progress import notice
 from kit.config import Architecture, Config
 from kit.data.splits import load_split
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
@@ -16,7 +17,6 @@ from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.detector import CURVE
-from kit.progress import notice
 from kit.tables.schema import Boxes
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ def _shown(config: Config) -> Boxes:
 
 def composite_weights(architecture: Architecture, base: Path, seed: int, folder: Path) -> State:
     """Weights of the 42 classes, each with its object's rows of the base detector (paper 3.1)."""
+    from kit.base.files import write_json
     from kit.detector.checkpoint import read_state
     from kit.detector.composite import composites
     from kit.detector.processes import is_first
     from kit.detector.transfer import transfer_weights
-    from kit.files import write_json
     from kit.pipeline.training import fresh_weights
 
     target = fresh_weights(architecture, len(composites()), seed)

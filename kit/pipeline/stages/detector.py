@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kit.base.errors import FileFault
+from kit.base.progress import notice
 from kit.config import Config, DetectorModel
-from kit.errors import FileFault
 from kit.pipeline.detector_task import OBJECTS, detector_model
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes, split_of
 from kit.pipeline.stage import FileInput, ImagesInput, Metrics, Stage, StageContext
-from kit.progress import notice
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
@@ -147,10 +147,10 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
 
     weights: the checkpoint that they come from; None starts from scratch.
     """
+    from kit.base.files import write_json
     from kit.detector.classmap import build_class_map, class_indices, read_class_map
     from kit.detector.processes import is_first
     from kit.detector.trained import read_trained
-    from kit.files import write_json
     from kit.pipeline.training import fresh_weights
 
     settings, model = config.detector, detector_model(config, name)

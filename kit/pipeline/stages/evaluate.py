@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kit.base.files import read_json, reading, write_json
+from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.splits import load_split
-from kit.files import read_json, reading, write_json
 from kit.metric.analysis import analyse
 from kit.metric.detection_tables import detection_scores
 from kit.metric.judgement import judge
@@ -33,7 +34,6 @@ from kit.relation.features import signature
 from kit.relation.recall import pair_recall
 from kit.relation.scored import scored_pairs
 from kit.relation.scoring import predict_relations
-from kit.split_names import SPLITS, SplitName
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, write_shard
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.files import read_json, write_json
+from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.splits import SplitTables, load_split
-from kit.files import read_json, write_json
 from kit.metric.relations import evaluate
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import usable_scorers
@@ -21,7 +22,6 @@ from kit.pipeline.splits import split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.predict import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
-from kit.split_names import SPLITS, SplitName
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS, vocabulary

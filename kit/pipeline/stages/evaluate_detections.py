@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kit.base.files import read_json, write_json
+from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.files import read_json, write_json
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.fuse import all_detections, chosen_weights, fuse_views
-from kit.split_names import SPLITS, SplitName
 
 TABLE = "table1.json"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from kit.base.files import read_json, reading, write_json
 from kit.config import Config
 from kit.data.splits import load_split
-from kit.files import read_json, reading, write_json
 from kit.metric.judgement import judge
 from kit.metric.relations import evaluate, score
 from kit.pipeline.models import usable_scorers

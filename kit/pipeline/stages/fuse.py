@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kit.base.errors import KitError
+from kit.base.files import read_json, reading, write_json
+from kit.base.parallel import ordered_map
+from kit.base.progress import Progress, silent, track
+from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config, Fusion
-from kit.errors import KitError
-from kit.files import read_json, reading, write_json
 from kit.metric.detection_tables import detection_scores
-from kit.parallel import ordered_map
 from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
 from kit.pipeline.registry import register_stages
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.progress import Progress, silent, track
-from kit.split_names import SPLITS, SplitName
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import (
     SHARDS,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from kit.base.progress import notice
+from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import usable_scorers
@@ -12,10 +14,8 @@ from kit.pipeline.registry import register_stages
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.final import final_stage, has_final, read_confidence
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
-from kit.progress import notice
 from kit.relation.final import Confidence
 from kit.relation.scored import scored_pairs
-from kit.split_names import SPLITS, SplitName
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
 from kit.vocabulary import IS

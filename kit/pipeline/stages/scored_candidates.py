@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from kit.base.errors import KitError
+from kit.base.parallel import ordered_map
+from kit.base.progress import notice, track
+from kit.base.split_names import SPLITS, SplitName
 from kit.boxes import area
 from kit.config import SCORERS, Config
 from kit.data.objects import Objects
-from kit.errors import KitError
-from kit.parallel import ordered_map
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
 from kit.pipeline.models import (
     note_unseen,
@@ -23,12 +25,10 @@ from kit.pipeline.models import (
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import file_inputs, id_inputs, ids_file, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.progress import notice, track
 from kit.relation.features import signature
 from kit.relation.scored import score_objects, scored_pairs
 from kit.relation.scorers import in_order
 from kit.relation.scoring import shards
-from kit.split_names import SPLITS, SplitName
 from kit.tables.image_ids import images_of, unmatched
 from kit.tables.official import read_detections
 from kit.tables.schema import Detections

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kit.base.files import write_json
+from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.data.splits import load_split
-from kit.files import write_json
 from kit.metric.relations import evaluate
 from kit.pipeline.models import SplitModels, boosting_settings, named_reasons, note_unseen, say_unseen
 from kit.pipeline.registry import register_stages
@@ -21,7 +22,6 @@ from kit.relation.features import signature
 from kit.relation.prior import pair_examples
 from kit.relation.scorers import visual_is_there
 from kit.relation.statistics import folds
-from kit.split_names import SplitName
 from kit.vocabulary import vocabulary
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from kit.base.progress import track
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import usable_scorers
@@ -13,7 +14,6 @@ from kit.pipeline.splits import id_inputs, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.predict import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
-from kit.progress import track
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, shard_paths
 from kit.tables.submission_writer import write_submission

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kit.base.errors import KitError
+from kit.base.progress import notice
 from kit.config import Config
 from kit.data.photos import list_photos
-from kit.errors import KitError
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import boosting_settings
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import image_folder, relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.training_tables import box_needs, box_settings, training_tables
-from kit.progress import notice
 from kit.relation.prior import pair_examples
 from kit.relation.scorers import visual_is_there
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.patience import LONGEST_WAIT, Patience, clock_skew, retry_after
+from kit.base.retry import LONGEST_WAIT, Patience, clock_skew, retry_after
 
 
 @given(st.integers(0, 10_000), st.floats(0, 100), st.none() | st.floats(0, 1e9))

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kit.errors import KitError
-from kit.files import read_json, write_json
+from kit.base.errors import KitError
+from kit.base.files import read_json, write_json
 
 
 class FileHashes:

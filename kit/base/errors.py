@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kit.address import redacted
+from kit.base.address import redacted
 
 LONGEST = 600  # characters of a message: what a user can read in one line
 

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from kit.errors import FileFault, KitError, printable
-from kit.files import read_text
+from kit.base.errors import FileFault, KitError, printable
+from kit.base.files import read_text
 
 DEEPEST = 32  # tables and lists inside one another
 LONGEST = 64  # bits of a whole number

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TextIO, TypeVar
 
-from kit.errors import printable
+from kit.base.errors import printable
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, total, text)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Generic, TypeVar
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 
 T = TypeVar("T")
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from kit.errors import KitError, first_line, printable
+from kit.base.errors import KitError, first_line, printable
 
 Work = Callable[[Sequence[str]], int]  # of the words after the program's name; gives the exit code
 TRACEBACK = "KIT_TRACEBACK"  # environment: show where an unforeseen error comes from
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of files, `kit.files.writing` tells
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of files, `kit.base.files.writing` tells
 EXTRAS = {
     "xgboost": "train",
     "numba": "train",
@@ -35,7 +35,7 @@ EXTRAS = {
 
 def run_as_process(work: Work, words: Sequence[str]) -> NoReturn:
     """Do some work as the whole of this process; a stop by a signal is one line and 128 + its number."""
-    from kit import stopping
+    from kit.base import stopping
 
     stopping.install()
     code = 0
@@ -103,7 +103,7 @@ def _no_memory(error: Exception) -> bool:
 
 
 def _fail(text: str) -> int:
-    from kit import stopping
+    from kit.base import stopping
 
     if stopping.stopped_by() is not None:  # an error of what was cut off; the stop has its own line
         return 2

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from kit.errors import FileFault, KitError, first_line
+from kit.base.errors import FileFault, KitError, first_line
 
 T = TypeVar("T")
 DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs

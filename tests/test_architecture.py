@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from kit.detector.architecture import build, model_config, prepare
-from kit.detector.classmap import class_indices, source_names
+from kit.detector.trained import source_names
 from kit.detector.transfer import transfer_weights
+from kit.vocabulary.class_map import class_indices
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 
 from kit import __version__
 from kit.detector.checkpoint import read_state, write_state
-from kit.detector.classmap import source_names
+from kit.detector.trained import source_names
 from kit.tables.official import read_detections
 from kit.vocabulary import vocabulary
 from tests.conftest import TINY

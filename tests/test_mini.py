@@ -7,7 +7,7 @@ from kit.config import Mini, Split
 from kit.data.mini import STEMS, build_mini, is_built
 from kit.data.splits import load_split
 from kit.data.world import draw_world
-from kit.detector.classmap import source_names
+from kit.detector.trained import source_names
 from kit.tables.coco import read_instances
 from kit.tables.official import read_image_ids, read_relations
 from kit.vocabulary import vocabulary

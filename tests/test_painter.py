@@ -7,7 +7,7 @@ from PIL import Image
 from kit.data.painter import TEXTURES, paint
 from kit.data.source import paint_source
 from kit.data.world import Bond, Scene, Thing, draw_world
-from kit.detector.classmap import source_names
+from kit.detector.trained import source_names
 from kit.vocabulary import PREDICATES, vocabulary
 
 LABEL = {name: i for i, name in enumerate(vocabulary().names)}

@@ -4,11 +4,11 @@ from kit.relation.ensemble import Ensemble
 
 from kit.config import Budget
 from kit.data.world import draw_world
-from kit.detector.composite import composite_names, composites
 from kit.relation.attributes import UNSEEN, object_scores
 from kit.relation.prior import PriorScorer
 from kit.relation.scored import ScoredPairs, score_objects
 from kit.relation.scoring import predict_relations
+from kit.tables.attribute_classes import attribute_class_names, attribute_classes
 from kit.tables.schema import Detections
 from kit.tables.shards import read_shard, shard_path, write_shard
 from kit.vocabulary import IS, vocabulary
@@ -49,7 +49,7 @@ def test_without_a_budget_every_prediction_is_there(ensemble, found):
 
 
 def test_attribute_detections_take_the_place_of_guesses(ensemble, found):
-    kind = composite_names().index("Table is Wooden")
+    kind = attribute_class_names().index("Table is Wooden")
     box = np.array([[0.1, 0.1, 0.4, 0.4]], np.float32)
     attributes = Detections((found.images[2],), [0], [kind], [0.7], box)
     scored = score_objects(ensemble, found, WIDE, attributes)
@@ -61,7 +61,7 @@ def test_attribute_detections_take_the_place_of_guesses(ensemble, found):
 
 
 def test_the_object_under_an_attribute():
-    table = composites()[0, 0]
+    table = attribute_classes()[0, 0]
     other = (table + 1) % 57
     boxes = np.array([[0, 0, 0.5, 0.5], [0, 0, 0.45, 0.5], [0, 0, 0.5, 0.5], [0.6, 0.6, 1, 1]], np.float32)
     objects = Detections(("a",), [0] * 4, [table, table, other, table], [0.3, 0.6, 0.9, 0.95], boxes)

@@ -17,10 +17,10 @@ from kit.stages.splits import CLASSES
 
 from kit.base.errors import KitError
 from kit.detector.checkpoint import read_state
-from kit.detector.composite import composite_names, composites
 from kit.metric.relations import evaluate
 from kit.relation.final import Confidence
 from kit.relation.scored import ScoredPairs
+from kit.tables.attribute_classes import attribute_class_names, attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import read_shards
@@ -89,15 +89,15 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
 
 
 def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_path):
-    from kit.stages.attribute import composite_weights
+    from kit.stages.attribute import attribute_weights
 
     base = whole.folder("detector-resnext") / "weights.pth"
-    state = composite_weights("resnext-mini", base, 0, tmp_path)
+    state = attribute_weights("resnext-mini", base, 0, tmp_path)
     source = read_state(base)
     for stage in range(3):
         for part in ("weight", "bias"):
             name = f"roi_head.bbox_head.{stage}.fc_cls.{part}"
-            rows = [*composites()[:, 0], len(CLASSES)]
+            rows = [*attribute_classes()[:, 0], len(CLASSES)]
             assert all((state[name][i] == source[name][row]).all() for i, row in enumerate(rows))
     assert (state["backbone.conv1.weight"] == source["backbone.conv1.weight"]).all()
     report = json.loads((tmp_path / "transfer.json").read_text())
@@ -110,7 +110,7 @@ def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny):
     assert whole.finished("attribute-resnext")["metrics"]["pictures"] == images
     with np.load(whole.folder("attribute-resnext") / "annotations.npz") as file:
         assert len(file["label"]) == (relations.predicate == IS).sum()
-        assert file["label"].max() < len(composite_names())
+        assert file["label"].max() < len(attribute_class_names())
     with pytest.raises(KitError, match=r"attribute.models has no hrnet"):
         attribute_stage(whole, "hrnet")
 

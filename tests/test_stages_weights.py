@@ -9,8 +9,8 @@ from kit.stages.training import fresh_weights
 
 from kit.base.errors import KitError
 from kit.detector.checkpoint import write_state
-from kit.detector.classmap import source_names
 from kit.detector.inference import load_detector
+from kit.detector.trained import source_names
 from kit.vocabulary import vocabulary
 from tests.conftest import config
 

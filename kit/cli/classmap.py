@@ -23,7 +23,8 @@ def classmap(
     from kit.base.files import json_text
     from kit.cli import show
     from kit.cli.target import check_target
-    from kit.detector.classmap import matched, source_names, write_class_map
+    from kit.detector.trained import source_names
+    from kit.vocabulary.class_map import matched, write_class_map
 
     if out is not None:
         check_target(out, source)

@@ -28,10 +28,10 @@ def transfer(
     from kit.base.files import json_text
     from kit.cli.target import check_target
     from kit.detector.checkpoint import write_state
-    from kit.detector.classmap import class_indices, read_class_map
     from kit.detector.trained import read_trained
     from kit.detector.transfer import resized
     from kit.vocabulary import vocabulary
+    from kit.vocabulary.class_map import class_indices, read_class_map
 
     check_target(out, checkpoint, classes, map_)
     trained = read_trained(checkpoint, classes)

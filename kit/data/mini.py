@@ -108,7 +108,7 @@ def _put(path: Path, jpeg: bytes) -> None:
 
 def _build_source(root: Path, name: str, pictures: int, mini: Mini, progress: Progress) -> list[Path]:
     """Pictures and a COCO instances file of one part of the source set."""
-    from kit.detector.classmap import COCO, source_names
+    from kit.vocabulary.class_map import coco_names
 
     task = partial(_paint_source, root / name, mini, name)
     parts = _over_cores(task, list(range(1, pictures + 1)), progress, f"paint source {name}")
@@ -120,7 +120,7 @@ def _build_source(root: Path, name: str, pictures: int, mini: Mini, progress: Pr
         {
             "images": [image for image, _ in pairs],
             "annotations": [{"id": i, **box} for i, box in enumerate(boxes, 1)],
-            "categories": [{"id": i, "name": n} for i, n in enumerate(source_names(COCO), 1)],
+            "categories": [{"id": i, "name": n} for i, n in enumerate(coco_names(), 1)],
         },
     )
     return [file, root / name]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import iou
-from kit.metric.matching import best_truth, pairs
+from kit.tables.join import best_truth, join_rows
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
 
@@ -44,7 +44,7 @@ def _distinct(relations: Relations) -> Boxes:
     objects = objects.take(np.sort(first))
     again = np.zeros(len(objects), bool)
     key = objects.image.astype(np.int64) * vocabulary().labels + objects.label
-    for left, right in pairs(key, key):
+    for left, right in join_rows(key, key):
         later = left > right
         same = iou(objects.box[left[later]], objects.box[right[later]]) >= SAME
         again[left[later][same]] = True

@@ -15,7 +15,7 @@ from kit.boxes import iou
 from kit.data.painter import background, colour, jpeg, paste
 from kit.data.silhouettes import Silhouette, draw, invented, silhouettes
 from kit.data.world import SHAPES, Doubles
-from kit.detector.classmap import COCO, build_class_map, source_names
+from kit.vocabulary.class_map import build_class_map, coco_names
 
 OBJECTS = (3, 8)  # in a picture
 TAIL = 0.5  # class k is drawn in proportion to (k + 1) ** -TAIL, in a drawn order
@@ -69,7 +69,7 @@ def _box(
 @lru_cache(maxsize=1)
 def _looks() -> list[list[Silhouette]]:
     """The silhouettes of each of the 80 classes."""
-    names = source_names(COCO)
+    names = coco_names()
     targets: dict[str | None, list[Silhouette]] = {}
     for match in build_class_map(names):
         targets.setdefault(match.source, []).append(silhouettes()[match.name])
@@ -78,6 +78,6 @@ def _looks() -> list[list[Silhouette]]:
 
 @lru_cache(maxsize=1)
 def _shares() -> Doubles:
-    order = np.random.default_rng(0).permutation(len(source_names(COCO)))
+    order = np.random.default_rng(0).permutation(len(coco_names()))
     share = (order + 1.0) ** -TAIL
     return np.asarray(share / share.sum())

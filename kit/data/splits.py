@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from kit.base.errors import KitError
 from kit.config import Split
 from kit.data.objects import objects_of
-from kit.relation.candidates import Candidates
 from kit.tables.official import read_boxes, read_image_labels, read_relations
-from kit.tables.schema import Boxes, ImageLabels, Labels, Relations
+from kit.tables.schema import Boxes, ImageLabels, Relations
 from kit.vocabulary import vocabulary
 
 
@@ -34,12 +33,6 @@ class SplitTables:
             labels = self.labels.of_images(self.objects.images)
             table[labels.image, labels.label] = True
         return table
-
-    def countable(self, candidates: Candidates, second: Labels) -> NDArray[np.bool_]:
-        """Candidates whose two labels are verified in their image (rule R3); second: the object's label."""
-        verified = self.verified()
-        first = self.objects.label[candidates.subject]
-        return verified[candidates.image, first] & verified[candidates.image, second]
 
 
 def split_files(split: Split) -> list[Path]:

@@ -17,7 +17,7 @@ from kit.base.errors import FileFault
 from kit.base.files import whole
 from kit.detector.allowed import allowed, overlong_name
 from kit.detector.finite import broken_weight
-from kit.detector.names import PICKLE, ZIP
+from kit.vocabulary.class_names import PICKLE, ZIP
 
 State = dict[str, Tensor]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from kit.base.errors import FileFault, KitError
 from kit.base.progress import notice
 from kit.detector.checkpoint import State, names_in, read_checkpoint, weights_of
-from kit.detector.classmap import source_names
-from kit.detector.names import background
 from kit.detector.transfer import CLASSIFICATION, Report, head_classes, transfer_weights
+from kit.vocabulary.class_map import listed_names
+from kit.vocabulary.class_names import background, is_checkpoint
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ def read_trained(path: Path, classes: str | Path | None, named: bool = True) -> 
         _check(names, count, classes, path)
         _compare(names, own, classes, path)
     return Trained(path, state, names)
+
+
+def source_names(source: str | Path) -> tuple[str, ...]:
+    """Class names in the order of their weights: "coco", a file of names, or a checkpoint.
+
+    Raises KitError where there are none, and where a checkpoint's own names do not fit its heads.
+    """
+    path = Path(source)
+    return own_names(path) if is_checkpoint(path) else listed_names(source)
 
 
 def own_names(path: Path) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import Box, ioa, iou
-from kit.metric.matching import THRESHOLD, best_truth, true_positives
 from kit.metric.precision import average_precision, mean
+from kit.tables.join import THRESHOLD, best_truth, true_positives
 
 Ints = NDArray[np.integer[Any]]
 LOWEST_SCORE = -10.0

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from kit.boxes import iou
 from kit.metric.judgement import Judgement
-from kit.metric.matching import THRESHOLD, pairs
 from kit.metric.relations import score
+from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import vocabulary
 
@@ -63,7 +63,7 @@ def fault_kinds(judgement: Judgement, truth: Relations, predictions: Predictions
     wrong = np.flatnonzero(~judgement.hit["relationships"])
     kind = np.full(len(counted), -1)
     kind[wrong] = len(KINDS) - 1
-    for left, t in pairs(judgement.image[wrong], judgement.truth_image, chunk=1 << 17):
+    for left, t in join_rows(judgement.image[wrong], judgement.truth_image, chunk=1 << 17):
         p = wrong[left]
         subject = iou(counted.subject_box[p], truth.subject_box[t]) >= THRESHOLD
         object_ = iou(counted.object_box[p], truth.object_box[t]) >= THRESHOLD

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import enclosing, inverted, iou
-from kit.metric.matching import best_truth, true_positives
+from kit.tables.join import best_truth, true_positives
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import vocabulary
 

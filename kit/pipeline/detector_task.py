@@ -9,9 +9,9 @@ from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
 from kit.data.splits import load_split
-from kit.detector.composite import composite_boxes, composite_labels, composite_names
 from kit.pipeline.splits import CLASSES, box_inputs, split_boxes, split_inputs, split_of
 from kit.pipeline.stage import FileInput
+from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
 from kit.tables.official import read_image_labels
 from kit.tables.schema import Boxes, ImageLabels
 
@@ -63,7 +63,7 @@ def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
 
 def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
     tables = load_split(split_of(config, split), split)
-    return composite_boxes(tables.relations), composite_labels(tables.objects.images, tables.verified())
+    return attribute_boxes(tables.relations), attribute_labels(tables.objects.images, tables.verified())
 
 
 OBJECTS = DetectorTask(
@@ -72,7 +72,7 @@ OBJECTS = DetectorTask(
 ATTRIBUTES = DetectorTask(
     "attribute-",
     " --attributes",
-    composite_names(),
+    attribute_class_names(),
     lambda config: list(config.attribute.models),
     _attribute_truth,
     split_inputs,

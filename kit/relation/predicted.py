@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from kit.boxes import iou
 from kit.data.objects import side_of
 from kit.data.splits import SplitTables
-from kit.metric.matching import THRESHOLD, pairs
 from kit.relation.budget import best_boxes
+from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
 
@@ -29,7 +29,7 @@ def on_detections(tables: SplitTables, found: Detections, most: int) -> SplitTab
     parts = [_moved(rows.take(attribute), objects, subject[attribute], subject[attribute])]
     other = relations.take(relations.predicate != IS)
     left, right = (_matches(side_of(other, side), objects) for side in ("subject", "object"))
-    for i, j in pairs(left[0].astype(np.int64), right[0].astype(np.int64)):
+    for i, j in join_rows(left[0].astype(np.int64), right[0].astype(np.int64)):
         parts.append(_moved(other.take(left[0][i]), objects, left[1][i], right[1][j]))
     return SplitTables(Relations.concat(parts).of_images(found.images), objects, tables.labels)
 
@@ -39,7 +39,7 @@ def _matches(wanted: Boxes, objects: Boxes) -> tuple[NDArray[np.intp], NDArray[n
     size = vocabulary().labels
     key, own = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
     first, second = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
-    for left, right in pairs(key, own):
+    for left, right in join_rows(key, own):
         near = iou(wanted.box[left], objects.box[right]) >= THRESHOLD
         first.append(left[near])
         second.append(right[near])

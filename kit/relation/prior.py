@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.config import Prior
 from kit.data.objects import Objects
@@ -41,7 +42,7 @@ def pair_examples(split: SplitTables) -> Examples:
     """The pairs of a split that count (both labels verified), with the relations they have."""
     candidates = pair_candidates(split.objects)
     second = split.objects.label[candidates.object]
-    candidates = candidates.take(split.countable(candidates, second))
+    candidates = candidates.take(_verified(split, candidates, second))
     hit = pair_positives(candidates, split.objects, split.relations)
     label = split.objects.label
     return Examples(candidates, label[candidates.subject], label[candidates.object], hit)
@@ -51,11 +52,17 @@ def attribute_examples(split: SplitTables) -> Examples:
     """The (object, attribute) candidates of a split that count, with the attributes they have."""
     candidates = attribute_candidates(split.objects)
     second = candidates.object.astype(np.uint8)
-    candidates = candidates.take(split.countable(candidates, second))
+    candidates = candidates.take(_verified(split, candidates, second))
     hit = attribute_positives(candidates, split.objects, split.relations)
     return Examples(
         candidates, split.objects.label[candidates.subject], candidates.object.astype(np.uint8), hit
     )
+
+
+def _verified(split: SplitTables, candidates: Candidates, second: Labels) -> NDArray[np.bool_]:
+    """Candidates whose two labels are verified in their image (metric rule R3); second: the object's label."""
+    verified, first = split.verified(), split.objects.label[candidates.subject]
+    return verified[candidates.image, first] & verified[candidates.image, second]
 
 
 def train_prior(split: SplitTables, settings: Prior) -> Statistics:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from kit.boxes import iou
 from kit.data.objects import side_of
 from kit.metric.judgement import triplets
-from kit.metric.matching import THRESHOLD, pairs
 from kit.relation.scored import ScoredPairs
+from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, PREDICATES, vocabulary
 
@@ -49,7 +49,7 @@ def _found(wanted: Boxes, found: Detections) -> NDArray[np.bool_]:
     size = vocabulary().labels
     key, own = (t.image.astype(np.int64) * size + t.label for t in (wanted, found))
     out = np.zeros(len(wanted), bool)
-    for left, right in pairs(key, own):
+    for left, right in join_rows(key, own):
         out[left[iou(wanted.box[left], found.box[right]) >= THRESHOLD]] = True
     return out
 
@@ -64,7 +64,7 @@ def _best_rank(truth: Relations, scored: ScoredPairs) -> NDArray[np.int64]:
     size = vocabulary().labels ** 2 * len(PREDICATES)
     key, own = (t.image.astype(np.int64) * size + triplets(t) for t in (truth, scored))
     out = np.full(len(truth), np.iinfo(np.int64).max)
-    for left, right in pairs(key, own):
+    for left, right in join_rows(key, own):
         near = np.minimum(
             iou(truth.subject_box[left], scored.subject_box[right]),
             iou(truth.object_box[left], scored.object_box[right]),

@@ -10,11 +10,11 @@ import numpy as np
 
 from kit.config import SCORERS, Budget
 from kit.data.objects import Objects
-from kit.detector.composite import to_is_predictions
 from kit.relation.attributes import object_scores
 from kit.relation.budget import best_boxes, likely_pairs
 from kit.relation.candidates import Candidates, attribute_candidates, to_predictions
 from kit.relation.scorers import Ensemble
+from kit.tables.attribute_classes import is_predictions
 from kit.tables.schema import Detections, Floats, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
 
@@ -60,7 +60,7 @@ def score_objects(
 ) -> ScoredPairs:
     """All candidates within the budget of a table of objects, scored.
 
-    attributes: composite detections of the same images; without them "is" rows come from the objects and
+    attributes: attribute detections of the same images; without them "is" rows come from the objects and
     the spatial model (or the prior).
     """
     objects = best_boxes(objects, budget.boxes)
@@ -84,7 +84,7 @@ def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredPairs:
 
 
 def _detected(found: Detections, objects: Objects) -> ScoredPairs:
-    rows = to_is_predictions(found)
+    rows = is_predictions(found)
     columns: dict[str, Any] = {name: getattr(rows, name) for name in ("image", *Relations.COLUMNS)}
     columns |= {"subject_score": object_scores(found, objects), "object_score": np.ones(len(found))}
     columns |= dict.fromkeys(SCORERS.names, found.score)

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from kit.detector.checkpoint import read_state
-from kit.detector.classmap import build_class_map, read_class_map, source_names, write_class_map
+from kit.detector.trained import source_names
+from kit.vocabulary.class_map import build_class_map, read_class_map, write_class_map
 
 NAMES = b"__background__\nperson\n0: Handbag/Satchel\n1: bicycle\nchair,3\n"
 

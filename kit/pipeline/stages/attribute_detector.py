@@ -58,7 +58,7 @@ def _train(context: StageContext, name: str) -> Metrics:
     model = detector_model(config, name)
     pictures = labelled_pictures(image_folder(config, "train"), _shown(config), ATTRIBUTES.classes)
     base = context.result(OBJECTS.detector(name)) / "weights.pth"
-    start = composite_weights(model.architecture, base, config.seed, context.path)
+    start = attribute_weights(model.architecture, base, config.seed, context.path)
     validate = split_validation(config, ATTRIBUTES, settings.training)
     task = task_of(
         config,
@@ -74,26 +74,26 @@ def _train(context: StageContext, name: str) -> Metrics:
 
 def _shown(config: Config) -> Boxes:
     """The boxes of "is" relations, of the images that have some."""
-    from kit.detector.composite import composite_boxes
+    from kit.tables.attribute_classes import attribute_boxes
 
-    boxes = composite_boxes(load_split(split_of(config, "train"), "train").relations)
+    boxes = attribute_boxes(load_split(split_of(config, "train"), "train").relations)
     return boxes.of_images([boxes.images[i] for i in np.unique(boxes.image)])
 
 
-def composite_weights(architecture: Architecture, base: Path, seed: int, folder: Path) -> State:
+def attribute_weights(architecture: Architecture, base: Path, seed: int, folder: Path) -> State:
     """Weights of the 42 classes, each with its object's rows of the base detector (paper 3.1)."""
     from kit.base.files import write_json
     from kit.detector.checkpoint import read_state
-    from kit.detector.composite import composites
     from kit.detector.processes import is_first
     from kit.detector.transfer import transfer_weights
     from kit.pipeline.training import fresh_weights
+    from kit.tables.attribute_classes import attribute_classes
 
-    target = fresh_weights(architecture, len(composites()), seed)
-    state, report = transfer_weights(read_state(base), target, composites()[:, 0])
+    target = fresh_weights(architecture, len(attribute_classes()), seed)
+    state, report = transfer_weights(read_state(base), target, attribute_classes()[:, 0])
     write_json(folder / "transfer.json", report.as_dict())
     if is_first():
         notice(
-            f"{len(composites())} (object, attribute) classes take their objects' weights of {len(CLASSES)}"
+            f"{len(attribute_classes())} (object, attribute) classes take their objects' weights of {len(CLASSES)}"
         )
     return state

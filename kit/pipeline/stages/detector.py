@@ -148,10 +148,10 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
     weights: the checkpoint that they come from; None starts from scratch.
     """
     from kit.base.files import write_json
-    from kit.detector.classmap import build_class_map, class_indices, read_class_map
     from kit.detector.processes import is_first
     from kit.detector.trained import read_trained
     from kit.pipeline.training import fresh_weights
+    from kit.vocabulary.class_map import build_class_map, class_indices, read_class_map
 
     settings, model = config.detector, detector_model(config, name)
     if settings.start == "scratch" or weights is None:

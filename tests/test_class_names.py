@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kit.base.errors import FileFault, KitError
-from kit.detector.names import background, is_checkpoint, read_names
+from kit.vocabulary.class_names import background, is_checkpoint, read_names
 
 NAMES = ("person", "traffic light", "Formula 1")
 PLAIN = "\n".join(NAMES)

@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 CHUNK = 1 << 20  # predictions compared at a time
 
 
-def pairs(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Rows, Rows]]:
+def join_rows(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Rows, Rows]]:
     """Yield every pair (row of left, row of right) with equal keys, chunk by chunk of left.
 
     Within a left row the right rows come in their own order.
@@ -42,7 +42,7 @@ def best_truth(
     """
     n = len(predictions)
     best = [(np.full(n, -1, np.intp), np.zeros(n)) for _ in overlaps]
-    for left, right in pairs(predictions, truths):
+    for left, right in join_rows(predictions, truths):
         if not len(left):
             continue
         first = np.flatnonzero(np.r_[True, left[1:] != left[:-1]])

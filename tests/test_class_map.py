@@ -6,14 +6,9 @@ import pytest
 import torch
 
 from kit.base.errors import KitError
-from kit.detector.classmap import (
-    build_class_map,
-    class_indices,
-    read_class_map,
-    source_names,
-    write_class_map,
-)
+from kit.detector.trained import source_names
 from kit.vocabulary import vocabulary
+from kit.vocabulary.class_map import build_class_map, class_indices, read_class_map, write_class_map
 from tests.paths import OPENIMAGES, needs_openimages
 
 CLASSES = vocabulary().names[:57]

@@ -2,14 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.metric.matching import best_truth, pairs, true_positives
+from kit.tables.join import best_truth, join_rows, true_positives
 
 
 @given(st.lists(st.integers(0, 4), max_size=12), st.lists(st.integers(0, 4), max_size=12), st.integers(1, 5))
 def test_pairs_are_all_equal_keys_in_order(left, right, chunk):
     got = [
         (int(a), int(b))
-        for p, t in pairs(np.array(left, np.int64), np.array(right, np.int64), chunk)
+        for p, t in join_rows(np.array(left, np.int64), np.array(right, np.int64), chunk)
         for a, b in zip(p, t, strict=True)
     ]
     assert got == [(i, j) for i, a in enumerate(left) for j, b in enumerate(right) if a == b]

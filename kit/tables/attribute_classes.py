@@ -15,22 +15,22 @@ NONE = -1
 
 
 @lru_cache(maxsize=1)
-def composites() -> NDArray[np.int64]:
+def attribute_classes() -> NDArray[np.int64]:
     """Labels of object and attribute of the 42 classes, shape (42, 2), by object."""
     return np.argwhere(vocabulary().allowed[IS])
 
 
 @lru_cache(maxsize=1)
-def composite_names() -> tuple[str, ...]:
+def attribute_class_names() -> tuple[str, ...]:
     """The classes' names: "Table is Wooden"."""
     names = vocabulary().names
-    return tuple(f"{names[o]} is {names[a]}" for o, a in composites())
+    return tuple(f"{names[o]} is {names[a]}" for o, a in attribute_classes())
 
 
-def composite_boxes(relations: Relations) -> Boxes:
-    """The boxes of the "is" relations, labelled by composite class; one with two attributes is two boxes.
+def attribute_boxes(relations: Relations) -> Boxes:
+    """The boxes of the "is" relations, labelled by attribute class; one with two attributes is two boxes.
 
-    A pair that is no composite class ((Dog, Wooden)) is left out: the reader of relations told of it.
+    A pair that is no attribute class ((Dog, Wooden)) is left out: the reader of relations told of it.
     """
     rows = relations.take(relations.predicate == IS)
     label = _number()[rows.subject, rows.object]
@@ -38,16 +38,16 @@ def composite_boxes(relations: Relations) -> Boxes:
     return Boxes(rows.images, rows.image, label, rows.subject_box, np.zeros(len(rows), bool))
 
 
-def composite_labels(images: tuple[str, ...], verified: NDArray[np.bool_]) -> ImageLabels:
-    """The composite classes whose object and attribute are verified; verified: bool (images, labels)."""
-    objects, attributes = composites().T
+def attribute_labels(images: tuple[str, ...], verified: NDArray[np.bool_]) -> ImageLabels:
+    """The attribute classes whose object and attribute are verified; verified: bool (images, labels)."""
+    objects, attributes = attribute_classes().T
     image, label = np.nonzero(verified[:, objects] & verified[:, attributes])
     return ImageLabels(images, image, label)
 
 
-def to_is_predictions(found: Detections) -> Predictions:
-    """Detections of composite classes as "is" predictions, both boxes equal (paper 3.1)."""
-    pair = composites()[found.label]
+def is_predictions(found: Detections) -> Predictions:
+    """Detections of attribute classes as "is" predictions, both boxes equal (paper 3.1)."""
+    pair = attribute_classes()[found.label]
     return Predictions(
         images=found.images,
         image=found.image,
@@ -64,5 +64,5 @@ def to_is_predictions(found: Detections) -> Predictions:
 def _number() -> NDArray[Any]:
     """Composite class of every (object, attribute) label, NONE where there is none."""
     table = np.full((vocabulary().labels,) * 2, NONE)
-    table[tuple(composites().T)] = np.arange(len(composites()))
+    table[tuple(attribute_classes().T)] = np.arange(len(attribute_classes()))
     return table

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from kit.base.errors import FileFault, KitError
 from kit.base.files import read_text, write_text
 from kit.base.yamlfile import NAMES, compose_names, entries, is_null, line_of
-from kit.detector.names import is_checkpoint, read_names
 from kit.vocabulary import vocabulary
+from kit.vocabulary.class_names import read_names
 
 COCO = "coco"
 NOTHING = "no counterpart"
@@ -70,19 +70,14 @@ def matched(source: Sequence[str], origin: str | Path) -> tuple[Match, ...]:
     return matches
 
 
-def source_names(source: str | Path) -> tuple[str, ...]:
-    """Class names in the order of their weights: "coco", a file of `kit.detector.names`, or a checkpoint.
+def listed_names(source: str | Path) -> tuple[str, ...]:
+    """Class names in the order of their weights: "coco", or a file of names. Raises KitError without any."""
+    return coco_names() if source == COCO else read_names(Path(source))
 
-    Raises KitError where there are none, and where a checkpoint's own names do not fit its heads.
-    """
-    if source == COCO:
-        return tuple(files(__package__).joinpath("coco.txt").read_text(encoding="utf-8").split("\n")[:-1])
-    path = Path(source)
-    if is_checkpoint(path):
-        from kit.detector.trained import own_names
 
-        return own_names(path)
-    return read_names(path)
+def coco_names() -> tuple[str, ...]:
+    """COCO's 80 classes in the order of its weights."""
+    return tuple(files(__package__).joinpath("coco.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
 def write_class_map(path: Path, source: str, matches: Sequence[Match]) -> None:

@@ -9,6 +9,24 @@ from kit.config import Config
 from kit.config.plugins import PREFIX, plugin_module
 from kit.pipeline.stage import Stage
 
+MODULES = (  # below kit.pipeline.stages: the one list of kit's own stages, in the order of the work
+    "prior",
+    "detector",
+    "detect",
+    "fuse",
+    "attribute_detector",
+    "spatial",
+    "visual",
+    "stack",
+    "scored_candidates",
+    "final",
+    "predict",
+    "evaluate",
+    "evaluate_detections",
+    "evaluate_attributes",
+    "submission",
+)
+
 Declare = Callable[[Config], Iterable[Stage]]
 _declared: dict[str, Declare] = {}
 
@@ -21,8 +39,6 @@ def register_stages(declare: Declare) -> Declare:
 
 def declared_stages(config: Config) -> list[Stage]:
     """All stages that a config asks for: kit's own in the order of their list, then those of plugins."""
-    from kit.pipeline.stages import MODULES
-
     for module in MODULES:
         import_module(f"kit.pipeline.stages.{module}")
     rank = {f"kit.pipeline.stages.{module}": i for i, module in enumerate(MODULES)}

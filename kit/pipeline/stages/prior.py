@@ -8,7 +8,7 @@ from kit.config import Config
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.prior import pair_examples, train_prior
 
 

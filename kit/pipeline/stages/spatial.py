@@ -10,7 +10,7 @@ from kit.pipeline.models import boosting_settings, named_reasons
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.features import signature
 from kit.relation.statistics import Statistics
 

@@ -16,7 +16,7 @@ from kit.pipeline.models import SplitModels, boosting_settings, named_reasons, n
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.candidates import pair_candidates, to_predictions
 from kit.relation.features import signature
 from kit.relation.prior import pair_examples

@@ -15,7 +15,7 @@ from kit.pipeline.models import boosting_settings
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import image_folder, relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.prior import pair_examples
 from kit.relation.scorers import visual_is_there
 

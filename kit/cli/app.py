@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kit import __version__
+from kit.base.log import configure_logging
 from kit.cli import (
     classmap,
     detect,
@@ -26,28 +27,42 @@ from kit.cli import (
 )
 from kit.cli import config as config_command
 
+DATA, TRAIN, USE, SEND, TOOLS = (
+    "Get the data",
+    "Train",
+    "Predict and score",
+    "Submit",
+    "Tools and experiments",
+)
+COMMANDS = (  # in the order of the work: name, function, group, example
+    ("download", download.download, DATA, "kit download --config layer6 --dry-run"),
+    ("config", config_command.show, DATA, "kit config --config layer6"),
+    ("doctor", doctor.doctor, DATA, "kit doctor"),
+    ("train", train.app, TRAIN, ""),
+    ("detect", detect.detect, USE, "kit detect --split val"),
+    ("fuse", fuse.fuse, USE, "kit fuse a.csv b.csv --out fused.csv"),
+    ("predict", predict.predict, USE, "kit predict --split test"),
+    ("evaluate", evaluate.evaluate, USE, "kit evaluate --split val"),
+    ("score", score.app, USE, ""),
+    ("submit", submit.submit, SEND, "kit submit --dry-run"),
+    ("submissions", submissions.submissions, SEND, "kit submissions --plot boards.png"),
+    ("classmap", classmap.classmap, TOOLS, "kit classmap coco"),
+    ("transfer", transfer.transfer, TOOLS, "kit transfer coco.pth --classes coco --out start.pth"),
+    ("report", report.app, TOOLS, ""),
+    ("reproduce", reproduce.app, TOOLS, ""),
+)
+
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(score.app, name="score")
-app.add_typer(train.app, name="train")
-app.add_typer(report.app, name="report")
-app.add_typer(reproduce.app, name="reproduce")
-app.command("download")(download.download)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-app.command("classmap")(classmap.classmap)
-app.command("transfer")(transfer.transfer)
-app.command("detect")(detect.detect)
-app.command("fuse")(fuse.fuse)
-app.command("submit")(submit.submit)
-app.command("submissions")(submissions.submissions)
-app.command("doctor")(doctor.doctor)
-app.command("config")(config_command.show)
+for _name, _command, _group, _example in COMMANDS:
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name, rich_help_panel=_group)
+    else:
+        app.command(_name, rich_help_panel=_group, epilog=f"Example: {_example}")(_command)
 
 
 def _version(asked: bool) -> None:
@@ -61,8 +76,11 @@ def top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say warnings and errors alone.")] = False,
 ) -> None:
     """From nothing to a scored submission in Open Images 2019 - Visual Relationship."""
+    configure_logging(int(verbose) - int(quiet))
 
 
 def call(words: Sequence[str]) -> int:

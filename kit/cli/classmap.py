@@ -21,7 +21,7 @@ def classmap(
 ) -> None:
     """Match the 57 classes to a source's by name, synonym and the Open Images hierarchy."""
     from kit.base.files import json_text
-    from kit.cli import show
+    from kit.base.text_table import table
     from kit.cli.target import check_target
     from kit.detector.trained import source_names
     from kit.vocabulary.class_map import matched, write_class_map
@@ -36,5 +36,5 @@ def classmap(
         typer.echo(json_text({"matched": found, "classes": [vars(m) for m in matches]}))
         return
     rows = [(m.name, m.source or "-", m.basis) for m in matches]
-    typer.echo(show.table(f"From {source}", ("class", "source", "basis"), rows), nl=False)
+    typer.echo(table(f"From {source}", ("class", "source", "basis"), rows), nl=False)
     typer.echo(printable(f"{found} of {len(matches)} classes matched" + (f" -> {out}" if out else "")))

@@ -21,10 +21,7 @@ def detect(
         bool, typer.Option("--attributes", help='Use the "is" detectors, of (object, attribute) pairs.')
     ] = False,
 ) -> None:
-    """Detect objects with the trained detectors under every view of the config.
-
-    Example: kit detect resnext --split val
-    """
+    """Detect objects with the trained detectors under every view of the config."""
     from kit.base.errors import KitError
     from kit.cli.common import report_stage
     from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model

@@ -101,6 +101,7 @@ def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
 
 def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
     from kit.base.files import json_text
+    from kit.base.text_table import table
     from kit.cli import show
     from kit.download.preview import free_bytes, preview
 
@@ -111,7 +112,7 @@ def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
     shown = [
         (row["what"], row["to get"], show.size(row["bytes"]), show.duration(row["seconds"])) for row in rows
     ]
-    typer.echo(show.table("To get", ("what", "files", "size", "time"), shown), nl=False)
+    typer.echo(table("To get", ("what", "files", "size", "time"), shown), nl=False)
     needed, seconds = (sum(row[key] or 0 for row in rows) for key in ("bytes", "seconds"))
     typer.echo(
         f"needed: {show.size(needed)} and about {show.duration(seconds)}, as far as is known; "

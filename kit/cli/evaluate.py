@@ -33,8 +33,6 @@ def evaluate(
     """Score a split with the official metrics: the whole pipeline, and what its parts lose.
 
     Detection, fusion and prediction are done first, as far as they are not.
-
-    Example: kit evaluate --split val
     """
     from kit.base.errors import KitError
     from kit.pipeline.models import check_scorer
@@ -55,43 +53,43 @@ def evaluate(
 
 
 def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
-    from kit.cli import show
+    from kit.metric import summary
     from kit.pipeline.stages.evaluate import gt_stage, read_scores
 
     folder = _made(options, gt_stage(split, scorer))
     scores = read_scores(folder)
-    _say(scores.as_dict() if options.json else show.scores(folder.name, scores), options.json, folder)
+    _say(scores.as_dict() if options.json else summary.scores(folder.name, scores), options.json, folder)
 
 
 def _detections(options: RunOptions, split: SplitName) -> None:
-    from kit.cli import show
+    from kit.base.text_table import table
     from kit.pipeline.stages.evaluate_detections import read_table
 
     folder = _made(options, f"evaluate-{split}-detections")
     rows = read_table(folder)
     title = f"Detection mAP at IoU 0.5, {split}"
-    text = show.table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
+    text = table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
     _say(rows if options.json else text, options.json, folder)
 
 
 def _attributes(options: RunOptions, split: SplitName, scorer: str) -> None:
-    from kit.cli import show
+    from kit.base.text_table import table
     from kit.pipeline.stages.evaluate_attributes import attributes_stage, read_table
 
     folder = _made(options, attributes_stage(options.session.config, split, scorer))
     rows = read_table(folder)
     columns = ("attribute", "n", "AP", "best class", "best AP", "worst class", "worst AP")
-    text = show.table(f'"is" by attribute, {split}', columns, [tuple(row.values()) for row in rows])
+    text = table(f'"is" by attribute, {split}', columns, [tuple(row.values()) for row in rows])
     _say(rows if options.json else text, options.json, folder)
 
 
 def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
-    from kit.cli import show
+    from kit.metric import summary
     from kit.pipeline.stages.evaluate import evaluate_stage, read_evaluation
 
     folder = _made(options, evaluate_stage(options.session.config, split, scorer))
     result = read_evaluation(folder)
-    _say(result if options.json else show.evaluation(result), options.json, folder)
+    _say(result if options.json else summary.evaluation(result), options.json, folder)
 
 
 def _made(options: RunOptions, stage: str) -> Path:

@@ -7,10 +7,7 @@ from kit.cli.options import RunOptions, Scorer, Split, run_command
 
 @run_command
 def predict(options: RunOptions, *, split: Split = "test", scorer: Scorer = None) -> None:
-    """Detect, fuse and score a split's relations, as far as that is not done, and keep them in the run.
-
-    Example: kit predict --split test
-    """
+    """Detect, fuse and score a split's relations, as far as that is not done, and keep them in the run."""
     from kit.cli.common import report_stage
     from kit.pipeline.images import say_left_out
     from kit.pipeline.models import check_scorer

@@ -17,7 +17,7 @@ def group() -> None:
     """Keeps the figures' names as commands even while there is only one."""
 
 
-@app.command()
+@app.command(epilog="Example: kit report sampling --out sampling.png")
 def sampling(
     out: Annotated[Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.")] = Path(
         "sampling.png"

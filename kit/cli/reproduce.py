@@ -54,13 +54,15 @@ def _command(name: str, folder: str) -> Callable[..., None]:
 
 
 for _name, (_help, _folder) in EXPERIMENTS.items():
-    app.command(_name, help=_help)(_command(_name, _folder))
+    app.command(_name, help=_help, epilog=f"Example: kit reproduce {_name} --seeds 3")(
+        _command(_name, _folder)
+    )
 
 
 def _text(title: str, result: dict[str, Any]) -> str:
-    from kit.cli import show
+    from kit.base.text_table import table
 
     columns = list(dict.fromkeys(key for row in result["rows"] for key in row))
     rows = [[row.get(c, "") for c in columns] for row in result["rows"]]
     claims = [(c["text"], "yes" if c["holds"] else "NO", c["figures"]) for c in result["claims"]]
-    return show.table(title, columns, rows) + show.table("What the paper says", ("", "here", ""), claims)
+    return table(title, columns, rows) + table("What the paper says", ("", "here", ""), claims)

@@ -20,7 +20,7 @@ PredictionFile = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: kit score relations --truth vrd.csv --predictions submission.csv")
 def relations(
     truth: TruthFiles,
     predictions: PredictionFile,
@@ -37,7 +37,7 @@ def relations(
     from kit.base.files import json_text
     from kit.base.progress import notice, track
     from kit.boxes import outside
-    from kit.cli import show
+    from kit.metric import summary
     from kit.metric.judgement import InvertedBox, judge
     from kit.metric.relations import score
     from kit.tables.image_ids import NEITHER, images_of, share, tell_strange_labels, unmatched
@@ -86,9 +86,9 @@ def relations(
     if json:
         typer.echo(json_text(out))
         return
-    typer.echo(show.scores(str(predictions), result), nl=False)
+    typer.echo(summary.scores(str(predictions), result), nl=False)
     if analysis:
-        typer.echo(show.analysis(out["analysis"], result.final_score), nl=False)
+        typer.echo(summary.analysis(out["analysis"], result.final_score), nl=False)
 
 
 def _refuse_twice(files: list[Path]) -> None:
@@ -100,7 +100,7 @@ def _refuse_twice(files: list[Path]) -> None:
             raise KitError(f"--truth: {file} is given twice", "give every file once")
 
 
-@app.command()
+@app.command(epilog="Example: kit score detections --truth boxes.csv --predictions detections.csv")
 def detections(
     truth: TruthFiles,
     predictions: PredictionFile,
@@ -112,7 +112,7 @@ def detections(
 ) -> None:
     """Open Images detection mAP at IoU 0.5."""
     from kit.base.files import json_text
-    from kit.cli import show
+    from kit.base.text_table import table
     from kit.metric.detection_files import score_detection_files
     from kit.metric.hierarchy import read_hierarchy
     from kit.vocabulary import vocabulary
@@ -126,4 +126,4 @@ def detections(
     names = dict(zip(vocabulary().mids, vocabulary().names, strict=True))
     rows = [(mid, names.get(mid, ""), result.num_gt[mid], ap) for mid, ap in result.ap.items()]
     title = f"{predictions}: mAP {result.mean_ap:.4f}"
-    typer.echo(show.table(title, ("class", "name", "n", "AP"), rows), nl=False)
+    typer.echo(table(title, ("class", "name", "n", "AP"), rows), nl=False)

@@ -17,7 +17,7 @@ Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Stages at
 Model = Annotated[str | None, typer.Argument(metavar="NAME", help="A detector of the config (default: all).")]
 
 
-@app.command("all")
+@app.command("all", epilog="Example: kit train all --jobs 2")
 @run_command
 def all_(
     options: RunOptions,
@@ -36,10 +36,7 @@ def all_(
     ] = False,
     jobs: Jobs = 1,
 ) -> None:
-    """Train everything in order; finished stages are skipped, an interrupted one goes on where it was.
-
-    Example: kit train all --jobs 2
-    """
+    """Train everything in order; finished stages are skipped, an interrupted one goes on where it was."""
     pipeline = options.session.pipeline
     names, again = _chosen(pipeline, only or (), first)
     again = names if options.force else again
@@ -71,7 +68,7 @@ def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: 
     """Print the stages' states; 1 where an input is missing."""
     from kit.base.files import json_text
     from kit.base.progress import notice
-    from kit.cli import show
+    from kit.base.text_table import table
     from kit.session import status_rows
 
     rows = [row for row in status_rows(pipeline, names, again) if row["stage"] in names]
@@ -80,7 +77,7 @@ def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: 
         (row["stage"], row["state"], _shown(row["seconds"]), row["headline"], (row["why"] or [""])[0])
         for row in rows
     ]
-    text = show.table(str(pipeline.run.path), columns, cells)
+    text = table(str(pipeline.run.path), columns, cells)
     typer.echo(json_text(rows) if json else text, nl=json)
     left: list[Any] = [row["seconds"] for row in rows if row["state"] != "finished"]
     if left:
@@ -96,50 +93,38 @@ def _shown(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.0f}"
 
 
-@app.command()
+@app.command(epilog="Example: kit train prior")
 @run_command
 def prior(options: RunOptions) -> None:
-    """Count P(predicate | subject, object): the baseline.
-
-    Example: kit train prior
-    """
+    """Count P(predicate | subject, object): the baseline."""
     _train(options, ["prior"])
 
 
-@app.command()
+@app.command(epilog="Example: kit train spatial --set relation.spatial.rounds=100")
 @run_command
 def spatial(options: RunOptions) -> None:
-    """Train the spatio-semantic XGBoost models; counts the prior first where that is missing.
-
-    Example: kit train spatial --set relation.spatial.rounds=100
-    """
+    """Train the spatio-semantic XGBoost models; counts the prior first where that is missing."""
     _train(options, ["spatial"])
 
 
-@app.command()
+@app.command(epilog="Example: kit train visual")
 @run_command
 def visual(options: RunOptions) -> None:
-    """Train the visual model on the masked union crops, from a trained detector's backbone.
-
-    Example: kit train visual
-    """
+    """Train the visual model on the masked union crops, from a trained detector's backbone."""
     from kit.pipeline.models import check_scorer
 
     check_scorer(options.session.config, "visual")
     _train(options, ["visual"])
 
 
-@app.command()
+@app.command(epilog="Example: kit train stack")
 @run_command
 def stack(options: RunOptions) -> None:
-    """Train the third stage on the stack split, over the spatial and the visual scores.
-
-    Example: kit train stack
-    """
+    """Train the third stage on the stack split, over the spatial and the visual scores."""
     _train(options, ["stack"])
 
 
-@app.command()
+@app.command(epilog="Example: kit train detector resnext")
 @run_command
 def detector(
     options: RunOptions,
@@ -152,8 +137,6 @@ def detector(
     """Train Cascade R-CNN detectors by partial weight transfer; their source weights first if there are none.
 
     Several processes: torchrun --nproc-per-node N --no-python -- kit train detector NAME.
-
-    Example: kit train detector resnext
     """
     from kit.base.errors import KitError
     from kit.pipeline.detector_task import OBJECTS, detector_model
@@ -170,13 +153,10 @@ def detector(
     _train(options, stages)
 
 
-@app.command()
+@app.command(epilog="Example: kit train attribute")
 @run_command
 def attribute(options: RunOptions, *, name: Model = None) -> None:
-    """Train the "is" detectors: 42 (object, attribute) classes, from the detectors' weights.
-
-    Example: kit train attribute
-    """
+    """Train the "is" detectors: 42 (object, attribute) classes, from the detectors' weights."""
     from kit.base.errors import KitError
     from kit.pipeline.detector_task import ATTRIBUTES
 

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kit.base.files import read_json, reading, write_json
+from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.splits import load_split
+from kit.metric import summary
 from kit.metric.analysis import analyse
 from kit.metric.detection_tables import detection_scores
 from kit.metric.judgement import judge
@@ -39,6 +40,7 @@ from kit.tables.shards import SHARDS, read_shards, write_shard
 
 RESAMPLES = 500
 METRICS = "metrics.json"
+TABLE = "table.txt"
 
 
 @register_stages
@@ -106,6 +108,7 @@ def _evaluate_truth(context: StageContext, split: SplitName, scorer: str) -> Met
     scores = evaluate(tables.relations, predictions, tables.labels)
     write_shard(context.path / SHARDS, 0, predictions)
     write_json(context.path / METRICS, scores.as_dict())
+    write_text(context.path / TABLE, summary.scores(context.stage.name, scores))
     return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
 
 
@@ -137,6 +140,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES).mean_ap
     result["pair_recall"] = pair_recall(tables.relations, fused, pairs)
     write_json(context.path / METRICS, result)
+    write_text(context.path / TABLE, summary.evaluation(result))
     return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
 
 

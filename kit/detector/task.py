@@ -40,7 +40,9 @@ def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bo
     """Mmengine's configuration of the whole training."""
     training = task.training
     load = checkpoint or (folder / "start.pth" if started else None)
-    model = model_config(task.architecture, len(task.pictures.classes), 1e-4, task.inference.per_image)
+    model = model_config(
+        task.architecture, len(task.pictures.classes), task.inference.score, task.inference.per_image
+    )
     return {
         "default_scope": "mmdet",
         "experiment_name": task.name,

@@ -18,6 +18,9 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.prior import pair_examples
 from kit.relation.scorers import visual_is_there
+from kit.vocabulary import vocabulary
+
+SHARED = "shared"  # the network of all predicates
 
 
 @register_stages
@@ -37,6 +40,7 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         },
         command="train visual",
         headline="loss",
+        timing_files=tuple(f"{name}.json" for name in (SHARED, *vocabulary().predicates)),
         trains=True,
         implicit=False,
     )

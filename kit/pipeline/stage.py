@@ -72,8 +72,8 @@ class Stage:
     results it reads; settings: those of the config that its result depends on; version: raised by hand when its
     code changes the result; command: the words after `kit` that make it; headline: the metric that tables show;
     trains: `kit train all` makes it; implicit: it is made whenever a later stage needs it (otherwise the user is
-    asked for it first); timing_files: outputs that hold times or how it was resumed, and do not count as results; distributed: all
-    processes of a torchrun do it together; table: the kind of rows in its shards, where it makes some.
+    asked for it first); timing_files: outputs that hold times or how it was resumed, and do not count as results;
+    distributed: all processes of a torchrun do it together; table: the kind of rows in its shards, where it makes some.
     """
 
     name: str

@@ -178,3 +178,22 @@ def options(published: Answers, tmp_path: Path) -> list[object]:
         model["weights"] = None  # their hashes are known; the mirror's are made up
     (tmp_path / "config.yaml").write_text(json.dumps(moved))
     return ["--config", tmp_path / "config.yaml"]
+
+
+LONGEST = (  # modules that take minutes, the longest first: with two processes none is left alone at the end
+    "test_stages_detector",
+    "test_reproduce",
+    "test_training",
+    "test_stages_pipeline",
+    "test_stages_training",
+    "test_halves",
+    "test_cli",
+    "test_ops",
+    "test_end_to_end",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules come first."""
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,11 @@ def test_saved_and_loaded(tmp_path):
     (tmp_path / "bad.npz").write_text("x")
     with pytest.raises(KitError, match="not a statistics file"):
         Statistics.load(tmp_path / "bad.npz")
+    with zipfile.ZipFile(tmp_path / "s.npz") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for damage in (b"'shape': (62, 'shape': (62", b"\0" * 26):  # what a parser of Python raises on it
+        with zipfile.ZipFile(tmp_path / "bad.npz", "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data[:60] + damage + data[60 + len(damage) :])
+        with pytest.raises(KitError, match="not a statistics file"):
+            Statistics.load(tmp_path / "bad.npz")

@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,10 +26,12 @@ DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
     LookupError,
     MemoryError,
     RuntimeError,
+    SyntaxError,
     TypeError,
     ValueError,
     pickle.PickleError,
     struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -83,10 +83,10 @@ def kit(url: str, out: str) -> None:
     """Get them by kit."""
     import asyncio
 
-    from kit.base.retry import Patience
-    from kit.download.photos import Album, fetch_photos
+    from kit.base.retry import RetryPolicy
+    from kit.download.photo_download import PhotoSource, fetch_photos
 
-    tally = asyncio.run(fetch_photos(Album(url, Path(out)), names(), AT_ONCE, Patience()))
+    tally = asyncio.run(fetch_photos(PhotoSource(url, Path(out)), names(), AT_ONCE, RetryPolicy()))
     sys.stdout.write(f"{tally.got}\n")
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from kit import cli
+from kit.base.log import configure_logging, warn_once
 from kit.base.process import TRACEBACK
 from kit.config import Config, load_config
 from kit.data.mini import build_mini
-from kit.download.plan import wanted_files
-from kit.download.registry import registry
+from kit.download.remote import registry
+from kit.download.selection import wanted_files
 from kit.kaggle.client import Client
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
@@ -47,9 +48,10 @@ FEW = (
 
 
 @pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test hears what a new process would say."""
-    monkeypatch.setattr("kit.base.progress._said", set())
+def nothing_said() -> None:
+    """Every test hears what a new process of the command line would say."""
+    configure_logging()
+    warn_once.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +156,7 @@ def published(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
         row if row["what"] == "weights" else row | {"size": "", "sha256": "", "rows": ""}
         for row in registry()
     ]
-    monkeypatch.setattr("kit.download.registry.registry", lambda: rows)
+    monkeypatch.setattr("kit.download.remote.registry", lambda: rows)
     with serving() as answers:
         config = load_config("layer6")
         names = [r.path.relative_to(config.data.root) for r in wanted_files(config, "all")]
@@ -173,7 +175,12 @@ def options(published: Answers, tmp_path: Path) -> list[object]:
     root = tmp_path / "data"
     values = load_config("layer6").model_dump(mode="json")
     moved = json.loads(json.dumps(values).replace("data/openimages", str(root)))
-    moved["data"]["download"] |= {"mirror": published.url, "read": 0.5, "tries": 2, "wait": 0.01}
+    moved["data"]["download"] |= {
+        "mirror": published.url,
+        "read_timeout": 0.5,
+        "attempts": 2,
+        "backoff": 0.01,
+    }
     for model in moved["detector"]["models"].values():
         model["weights"] = None  # their hashes are known; the mirror's are made up
     (tmp_path / "config.yaml").write_text(json.dumps(moved))

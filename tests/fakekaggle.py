@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
-from kit.base.retry import Patience
+from kit.base.retry import RetryPolicy
 from tests.badserver import Server
 
-HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.01)
+HASTY = RetryPolicy(connect_timeout=1, read_timeout=0.5, attempts=3, backoff=0.01)
 SLUG = "open-images-2019-visual-relationship"
 USER, KEY, TOKEN = "someone", "secret-key-0123", "KGAT_secret_token"
 TODAY = "has used its daily Submission allowance (5) today, please try again tomorrow UTC"

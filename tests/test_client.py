@@ -1,11 +1,13 @@
 """The real kaggle client, asked by kit, against a Kaggle on this machine that fails in every way."""
 
+import gzip
 import os
+import zipfile
 
 import pytest
 
-from kit.kaggle.client import Answer
-from kit.kaggle.faults import KaggleError
+from kit.kaggle.client import Answer, upload_name
+from kit.kaggle.client_errors import KaggleError
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_an_upload_that_fails_says_why(client, kaggle, file, tricks, expected):
     kaggle.tricks["PUT"] = list(tricks)
     with pytest.raises(KaggleError, match=expected) as caught:
         client.upload(file)
-    assert not caught.value.unsure
+    assert not caught.value.outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_submitting_is_never_tried_twice(client, kaggle, file, trick, unsure):
     with pytest.raises(KaggleError) as caught:
         client.create(token, "hello")
     assert kaggle.seen["CreateSubmission"] == 1
-    assert caught.value.unsure == unsure
+    assert caught.value.outcome_unknown == unsure
 
 
 def test_the_daily_limit_when_submitting(client, kaggle, file):
@@ -131,7 +133,7 @@ def test_an_answer_without_a_reference(client, kaggle, file):
     assert client.create(token, "hello") == 0
     with pytest.raises(KaggleError, match="Kaggle took no submission: Busy") as caught:
         client.create(token, "hello")
-    assert caught.value.unsure
+    assert caught.value.outcome_unknown
 
 
 def test_a_file_of_the_competition(client, kaggle, tmp_path, monkeypatch):
@@ -163,7 +165,7 @@ def test_odd_answers_are_one_line_or_nothing(client, kaggle, answer):
     with pytest.raises(KaggleError, match="Kaggle's answer is not understood") as caught:
         client.submissions()
     assert "\n" not in str(caught.value)
-    assert caught.value.unsure
+    assert caught.value.outcome_unknown
 
 
 def test_what_kaggle_writes_is_cut_and_escaped(client, kaggle):
@@ -187,4 +189,29 @@ def test_references_that_are_none_are_not_taken(client, kaggle, file):
     kaggle.tricks["CreateSubmission"] = ['answer {"message": "Successfully submitted", "ref": -7}']
     with pytest.raises(KaggleError, match="not understood") as caught:
         submit(client, file)
-    assert caught.value.unsure
+    assert caught.value.outcome_unknown
+
+
+NAMES = [
+    ("plain", "s.csv", "s.csv"),
+    ("plain", "s.txt", "s.txt.csv"),
+    ("plain", "s.csv.gz", "s.csv"),
+    ("plain", "s.zip", "s.csv"),
+    ("gzip", "s.csv", "s.csv.gz"),
+    ("gzip", "s.csv.gz", "s.csv.gz"),
+    ("gzip", "S.CSV.GZ", "S.CSV.GZ"),
+    ("zip", "s.csv.gz", "s.csv.zip"),
+    ("zip", "s.zip", "s.zip"),
+    ("zip", "s", "s.csv.zip"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "want"), NAMES)
+def test_the_ending_says_what_the_file_is(tmp_path, kind, name, want):
+    path = tmp_path / name
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("s.csv", "ImageId,PredictionString")
+    else:
+        path.write_bytes(gzip.compress(b"ImageId") if kind == "gzip" else b"ImageId")
+    assert upload_name(path) == want

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from kit.download import registry as kit_registry
+from kit.download.remote import registry
 from tests.conftest import SAMPLE
 
 
@@ -67,8 +67,8 @@ def test_what_kaggle_refuses_does_not_hold_up_the_rest(
 def test_a_sample_submission_with_rows_missing_is_not_taken(
     kit, kaggle, published, options, tmp_path, monkeypatch
 ):
-    rows = [row | {"rows": "30"} if row["what"] == "sample" else row for row in kit_registry.registry()]
-    monkeypatch.setattr("kit.download.registry.registry", lambda: rows)
+    rows = [row | {"rows": "30"} if row["what"] == "sample" else row for row in registry()]
+    monkeypatch.setattr("kit.download.remote.registry", lambda: rows)
     data = published.files.pop(SAMPLE)
     kaggle.files[SAMPLE[1:]] = data[: data.index(b"\n", 200) + 1]
     code, _, err = kit("download", "test", *options)

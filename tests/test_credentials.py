@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from kit.kaggle.client import Client
+from kit.kaggle.client_errors import KaggleError
 from kit.kaggle.credentials import open_to_others, sources
-from kit.kaggle.faults import KaggleError
 from tests.fakekaggle import HASTY, KEY, SLUG, TOKEN
 
 LOGINS = {
@@ -47,7 +47,7 @@ def test_every_form_of_credentials(kaggle, monkeypatch, tmp_path, name):
         return
     with pytest.raises(KaggleError, match=expected) as caught:
         Client(SLUG, HASTY).submissions()
-    assert not caught.value.unsure
+    assert not caught.value.outcome_unknown
     assert not [secret for secret in (KEY, TOKEN, "-77") if secret in str(caught.value)]
 
 

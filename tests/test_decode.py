@@ -23,7 +23,7 @@ from kit.data.decode import (
     resized,
 )
 from kit.data.photos import GONE
-from kit.download.jpeg import is_picture
+from kit.download.photo_store import is_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 IGNORE, APPLY = Decoding(), Decoding(exif_orientation="apply")

@@ -12,7 +12,7 @@ from kit.run import Run
 from kit.base.errors import KitError
 from kit.config import load_config
 from kit.data.photos import photo_names
-from kit.download.plan import Choice, wanted_files, wanted_photos, wanted_splits
+from kit.download.selection import PhotoFilter, wanted_files, wanted_photos, wanted_splits
 from kit.tables.official import read_relations
 from kit.vocabulary import vocabulary
 from tests.conftest import SAMPLE
@@ -80,16 +80,16 @@ def test_less_and_then_more(kit, published, options, tmp_path):
     _, out, _ = kit("download", "photos", "--split", "train", "--predicates", "holds,wears", *options)
     holding = {relations.images[i] for i in relations.image[np.isin(relations.predicate, [2, 5])]}
     assert sum(int(n) for n in re.findall(r"(\d+) (?:got|there)", out)) == len(holding)
-    for choice in (Choice(["train"], ["holds"]), Choice(["train"], ["holds"], ["Man"])):
+    for choice in (PhotoFilter(["train"], ["holds"]), PhotoFilter(["train"], ["holds"], ["Man"])):
         _, ids = wanted_photos(config, "train", choice)
         assert 0 < len(ids) < len(relations.images)
-    _, ids = wanted_photos(config, "train", Choice(classes=["Man"]))
+    _, ids = wanted_photos(config, "train", PhotoFilter(classes=["Man"]))
     boxes = pd.read_csv(config.data.train.boxes[0])
     man = boxes.ImageID[boxes.LabelName == "/m/04yx4"]
     with_man = relations.subject == vocabulary().names.index("Man")
     assert set(ids.to_pylist()) == set(man) | {relations.images[i] for i in relations.image[with_man]}
     with pytest.raises(KitError, match="no predicate eats; one of: at, on"):
-        wanted_splits(config, "photos", Choice(["train"], ["eats"]))
+        wanted_splits(config, "photos", PhotoFilter(["train"], ["eats"]))
 
 
 def test_failures_are_listed_at_the_end_and_the_next_call_gets_the_rest(kit, published, options, tmp_path):
@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_read_holds_up_its_own_photos_alone(kit, published
 
 def test_without_the_client_the_rest_comes(kit, published, options, monkeypatch):
     del published.files[SAMPLE]
-    monkeypatch.setattr("kit.download.job.find_spec", lambda _: None)
+    monkeypatch.setattr("kit.download.download_all.find_spec", lambda _: None)
     code, out, err = kit("download", *options)
     assert code == 1
     assert "photos val: 60 got" in out

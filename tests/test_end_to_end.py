@@ -13,8 +13,8 @@ import pytest
 
 from kit.config import load_config
 from kit.data.photos import photo_names
-from kit.download.missing import read_missing
-from kit.download.registry import registry
+from kit.download.photo_store import read_missing
+from kit.download.remote import registry
 from kit.kaggle.records import read_records
 from kit.metric.relations import evaluate
 from kit.tables.official import (
@@ -58,7 +58,7 @@ def mirror(tiny_folder, weights, monkeypatch):
     name = f"weights/{weights.name}"
     rows = [r | {"size": "", "sha256": "", "rows": ""} for r in registry() if r["what"] != "weights"]
     own = {"what": "weights", "name": name, "url": "", "size": "", "sha256": weights.stem[-8:], "rows": ""}
-    monkeypatch.setattr("kit.download.registry.registry", lambda: [*rows, own])
+    monkeypatch.setattr("kit.download.remote.registry", lambda: [*rows, own])
     with serving() as answers:
         answers.files[f"/{name}"] = weights.read_bytes()
         for row in rows:
@@ -81,10 +81,10 @@ def place(mirror, kaggle, weights, tiny_folder, tmp_path, monkeypatch):
     place = tmp_path / "work"
     place.mkdir()
     monkeypatch.chdir(place)
-    monkeypatch.setattr("kit.kaggle.send.FIRST_LOOK", 0.01)
+    monkeypatch.setattr("kit.kaggle.send.FIRST_POLL", 0.01)
     values = json.loads(load_config("mini", [*TINY, *FEW]).model_dump_json())
     data = json.loads(load_config("layer6").data.model_dump_json())
-    data["download"] |= {"mirror": mirror.url, "read": 0.5, "wait": 0.01, "at_once": 8}
+    data["download"] |= {"mirror": mirror.url, "read_timeout": 0.5, "backoff": 0.01, "concurrency": 8}
     values |= {"data": data, "run": "runs/first"}
     path = f"{data['root']}/weights/{weights.name}"
     values["detector"]["models"] = {"resnext": {"architecture": "resnext-mini", "weights": path}}

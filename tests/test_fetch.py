@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kit.base.retry import Patience
-from kit.download.fault import FetchError
+from kit.base.errors import KitError
+from kit.base.retry import RetryPolicy
 from kit.download.fetch import is_whole
-from kit.download.registry import Remote
+from kit.download.remote import FetchError, RemoteFile
 from tests.badserver import serving
 from tests.fetching import DATA, ONCE, get, left
 
@@ -46,7 +46,7 @@ def test_a_fault_is_outlived(server, tmp_path, trick):
 def test_a_file_that_trickles_is_given_up(server, tmp_path):
     server.tricks["/f.bin"] = ["trickle"] * 2
     with pytest.raises(FetchError, match=r"too slow: \d+ bytes in 0.1 s"):
-        get(server, tmp_path / "f.bin", Patience(1, 0.1, tries=2, wait=0.01))
+        get(server, tmp_path / "f.bin", RetryPolicy(1, 0.1, attempts=2, backoff=0.01))
     assert server.seen["/f.bin"] == 2
 
 
@@ -78,7 +78,7 @@ def test_what_the_server_asks_for_is_waited(server, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(asyncio, "sleep", sleep)
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
     server.tricks["/f.bin"] = ["status 503 7", f"status 429 {date}", "status 503 9000", "status 503"]
-    get(server, tmp_path / "f.bin", Patience(1, 0.5, 5, 0.5))
+    get(server, tmp_path / "f.bin", RetryPolicy(1, 0.5, 5, 0.5))
     assert 7 <= slept[0] < 8
     assert 38 <= slept[1] < 41
     assert 120 <= slept[2] < 121
@@ -91,24 +91,24 @@ def test_what_is_there_stays_until_the_new_one_is_whole(server, tmp_path):
     (tmp_path / "f.bin").write_bytes(b"old")
     server.tricks["/f.bin"] = ["status 500"]
     with pytest.raises(FetchError):
-        get(server, tmp_path / "f.bin", ONCE, options={"anew": True})
+        get(server, tmp_path / "f.bin", ONCE, options={"overwrite": True})
     assert (tmp_path / "f.bin").read_bytes() == b"old"
     assert get(server, tmp_path / "f.bin") is False
-    assert get(server, tmp_path / "f.bin", options={"anew": True}) is True
+    assert get(server, tmp_path / "f.bin", options={"overwrite": True}) is True
     assert (tmp_path / "f.bin").read_bytes() == DATA
 
 
 def test_progress_is_told_with_the_total(server, tmp_path):
     told = []
     server.tricks["/f.bin"] = ["cut 100000"]
-    get(server, tmp_path / "f.bin", options={"progress": lambda *figures: told.append(figures)})
+    get(server, tmp_path / "f.bin", options={"on_bytes": lambda *figures: told.append(figures)})
     assert told[-1] == (300_000, 300_000)
     assert [have for have, _ in told] == sorted(have for have, _ in told)
 
 
 def test_what_cannot_be_written_is_told(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FetchError, match=r"file.*: cannot be written \("):
+    with pytest.raises(KitError, match=r"file: cannot be written \("):
         get(server, tmp_path / "file/f.bin")
     (tmp_path / ".f.bin.part").mkdir()
     with pytest.raises(FetchError, match=r"it cannot be written \(Is a directory\)"):
@@ -138,7 +138,7 @@ def test_sizes_and_hashes_are_checked(server, tmp_path):
     assert not (tmp_path / "c").exists()
     assert not (tmp_path / "d").exists()
     (tmp_path / "a").write_bytes(DATA[:-1])
-    assert not is_whole(Remote("", tmp_path / "a", len(DATA)))
+    assert not is_whole(RemoteFile("", tmp_path / "a", len(DATA)))
     assert get(server, tmp_path / "a", size=len(DATA), sha256=digest)
 
 
@@ -191,8 +191,8 @@ def test_what_does_not_get_better_is_told(server, tmp_path, trick, cause, tries)
     server.tricks["/f.bin"] = [trick] * 9
     with pytest.raises(FetchError) as error:
         get(server, tmp_path / "f.bin")
-    assert cause in error.value.cause
-    assert error.value.gone == (cause in ("HTTP 404", "HTTP 403"))
+    assert cause in error.value.message
+    assert error.value.not_found == (cause in ("HTTP 404", "HTTP 403"))
     assert server.seen["/f.bin"] == tries
     assert not (tmp_path / "f.bin").exists()
 
@@ -210,7 +210,7 @@ def test_two_downloads_of_one_file_do_not_hurt_each_other(server, tmp_path):
     results = []
 
     def one():
-        results.append(get(server, tmp_path / "f.bin", Patience()))
+        results.append(get(server, tmp_path / "f.bin", RetryPolicy()))
 
     threads = [threading.Thread(target=one) for _ in range(3)]
     for thread in threads:
@@ -232,7 +232,7 @@ def test_a_folder_is_a_mirror_too(tmp_path):
     assert get(Folder, tmp_path / "out/f.bin") is True
     assert (tmp_path / "out/f.bin").read_bytes() == DATA
     assert get(Folder, tmp_path / "out/f.bin") is False
-    assert get(Folder, tmp_path / "out/f.bin", options={"anew": True}) is True
+    assert get(Folder, tmp_path / "out/f.bin", options={"overwrite": True}) is True
     os.unlink(tmp_path / "mirror/f.bin")
     os.unlink(tmp_path / "out/f.bin")
     with pytest.raises(FetchError, match="No such file"):

@@ -6,12 +6,12 @@ from contextlib import suppress
 import pytest
 
 from kit.base.errors import KitError
-from kit.base.files import json_text, packed, whole, write_json, write_text
+from kit.base.files import atomic_write, json_text, open_compressed, write_json, write_text
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
     path = tmp_path / "deep" / "a.txt"
-    with suppress(RuntimeError), whole(path) as part:
+    with suppress(RuntimeError), atomic_write(path) as part:
         part.write_text("half")
         raise RuntimeError
     assert list(path.parent.iterdir()) == []
@@ -22,7 +22,7 @@ def test_a_file_is_whole_or_not_there(tmp_path):
 
 def test_an_unfinished_write_leaves_the_old_file(tmp_path):
     write_text(tmp_path / "a.txt", "old")
-    with suppress(RuntimeError), whole(tmp_path / "a.txt") as part:
+    with suppress(RuntimeError), atomic_write(tmp_path / "a.txt") as part:
         part.write_text("new")
         raise RuntimeError
     assert (tmp_path / "a.txt").read_text() == "old"
@@ -36,7 +36,7 @@ def test_where_nothing_can_be_written(tmp_path):
 
 def test_packing_by_name(tmp_path):
     for name in ("a.csv", "a.csv.gz", "a.csv.zip"):
-        with whole(tmp_path / name) as part, packed(part, name) as file:
+        with atomic_write(tmp_path / name) as part, open_compressed(part, name) as file:
             file.write(b"text")
     assert (tmp_path / "a.csv").read_bytes() == b"text"
     assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()) == b"text"

@@ -14,15 +14,15 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from pathlib import Path
 import numpy as np
 from kit.base.errors import KitError
-from kit.base.files import packed, whole, write_json
+from kit.base.files import open_compressed, atomic_write, write_json
 noise = np.random.default_rng(0).integers(0, 255, 300_000).astype(np.uint8)
 
 def text(part): part.write_bytes(bytes(noise))
 def npz(part): np.savez(part.open("wb"), noise=noise)
 def zipped(part):
-    with packed(part, "a.zip") as file: file.write(bytes(noise))
+    with open_compressed(part, "a.zip") as file: file.write(bytes(noise))
 def gz(part):
-    with packed(part, "a.gz") as file: file.write(bytes(noise))
+    with open_compressed(part, "a.gz") as file: file.write(bytes(noise))
 def parquet(part):
     import pyarrow as pa, pyarrow.parquet as pq
     pq.write_table(pa.table({"a": noise}), part)
@@ -37,7 +37,7 @@ with_library = [globals()[name] for name in sys.argv[2:]]
 for write in with_library:
     path = Path(sys.argv[1]) / write.__name__
     try:
-        with whole(path) as part:
+        with atomic_write(path) as part:
             write(part)
         print("written")
     except KitError as error:
@@ -111,9 +111,9 @@ def test_a_stdout_that_is_full_closed_or_narrow(files):
 
 def test_a_device_is_written_and_not_replaced(tmp_path):
     from kit.base.errors import KitError
-    from kit.base.files import whole, write_json
+    from kit.base.files import atomic_write, write_json
 
-    with whole("/dev/null") as part:
+    with atomic_write("/dev/null") as part:
         assert part == Path("/dev/null")
     with pytest.raises(KitError, match=r"^/dev/full: cannot be written \(No space left on device\)$"):
         write_json("/dev/full", {"a": 1})

@@ -5,13 +5,13 @@ import gzip
 
 import pytest
 
-from kit.base.retry import Patience
-from kit.download.fault import FetchError
-from kit.download.photos import Album, fetch_photos
+from kit.base.retry import RetryPolicy
+from kit.download.photo_download import PhotoSource, fetch_photos
+from kit.download.remote import FetchError
 from tests.fetching import get, left
 from tests.rawserver import endless, raw, saying
 
-HASTY = Patience(connect=0.3, read=0.3, tries=2, wait=0.01)
+HASTY = RetryPolicy(connect_timeout=0.3, read_timeout=0.3, attempts=2, backoff=0.01)
 OK, END = b"HTTP/1.1 200 OK\r\n", b"Content-Length: 3\r\n\r\nabc"
 NOT_UNDERSTOOD, NO_JPEG = "the server's answer is not understood", "not a JPEG"
 ANSWERS = {
@@ -81,7 +81,7 @@ FOR_A_FILE = {
 
 @pytest.mark.parametrize("name", [*ANSWERS, *FOR_A_FILE])
 def test_a_file(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("kit.download.fetch.LARGEST", 1_000_000)
+    monkeypatch.setattr("kit.download.fetch.MAX_BYTES", 1_000_000)
     script, cause = (ANSWERS | FOR_A_FILE)[name]
     with raw(script) as server, pytest.raises(FetchError, match=cause):
         get(server, tmp_path / "f.bin", HASTY)
@@ -93,7 +93,7 @@ def test_a_file(tmp_path, monkeypatch, name):
 def test_a_photo(tmp_path, name):
     script, cause = ANSWERS[name]
     with raw(script) as server:
-        tally = asyncio.run(fetch_photos(Album(server.url, tmp_path), ["a"], 2, HASTY))
+        tally = asyncio.run(fetch_photos(PhotoSource(server.url, tmp_path), ["a"], 2, HASTY))
     (told,) = tally.causes
     assert cause in told
     assert (tally.got, tally.missing) == (0, 0)

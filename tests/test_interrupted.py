@@ -24,7 +24,7 @@ def server():
 
 
 def words(server, root, *more):
-    settings = {"data.root": root, "data.download.mirror": server.url, "data.download.tries": 1}
+    settings = {"data.root": root, "data.download": f"{{mirror: '{server.url}', attempts: 1, backoff: 0.01}}"}
     options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     return [sys.executable, "-m", "kit", "download", "annotations", "--config", "layer6", *options, *more]
 
@@ -70,14 +70,14 @@ def test_a_full_disk_is_one_line_a_file(server, tmp_path, kit):
 
 
 def test_a_full_disk_is_one_line_for_photos(server, tmp_path, kit, monkeypatch):
-    from kit.download import shelf
+    from kit.download import photo_store
     from tests.jpegs import jpeg
 
     def full(path, data):
         raise OSError(122, "Disk quota exceeded")
 
     server.files["/train/aa00.jpg"] = jpeg(0)
-    monkeypatch.setattr(shelf.Path, "write_bytes", full)
+    monkeypatch.setattr(photo_store.Path, "write_bytes", full)
     (tmp_path / NAME).write_text(
         "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel\n"
         "aa00,/m/04bcr3,/m/083vt,0.1,0.6,0.2,0.7,0.1,0.6,0.2,0.7,is\n"

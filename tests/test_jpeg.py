@@ -5,8 +5,8 @@ import pytest
 from kit.config import Decoding
 from kit.data.decode import decode
 from kit.data.jpeg import orientation, with_orientation
-from kit.download.fault import FetchError
-from kit.download.jpeg import is_picture, scaled, whole_jpeg
+from kit.download.photo_store import is_picture, scaled, whole_jpeg
+from kit.download.remote import FetchError
 from tests.jpegs import jpeg
 
 

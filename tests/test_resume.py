@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from kit.download.fault import FetchError
+from kit.download.remote import FetchError
 from tests.badserver import serving
 from tests.fetching import DATA, ONCE, STOP, get, left
 
@@ -50,7 +50,7 @@ def test_a_part_that_was_whole_is_not_got_again(server, tmp_path):
         get(server, tmp_path / "f.bin", ONCE)
     (tmp_path / ".f.bin.part").write_bytes(DATA)  # killed before it was put in place
     told = []
-    assert get(server, tmp_path / "f.bin", options={"record": lambda *known: told.append(known)})
+    assert get(server, tmp_path / "f.bin", options={"on_done": lambda *known: told.append(known)})
     assert server.log[-1] == ("/f.bin", "bytes=300000-")
     assert (tmp_path / "f.bin").read_bytes() == DATA
     assert told == [(300_000, hashlib.sha256(DATA).hexdigest())]

@@ -7,10 +7,11 @@ from dataclasses import asdict, replace
 import pytest
 
 from kit.base.errors import KitError
-from kit.kaggle.books import NOT_LISTED, listing, sent_before, settle
-from kit.kaggle.faults import KaggleError
-from kit.kaggle.records import OccupiedError, alone, new_record, read_records
-from kit.kaggle.send import look, send, wait_for_score
+from kit.base.locks import LockedError
+from kit.kaggle.client_errors import KaggleError
+from kit.kaggle.reconcile import NOT_LISTED, close_interrupted, find_earlier, list_submissions, refresh
+from kit.kaggle.records import lock_records, new_record, read_records
+from kit.kaggle.send import send, wait_for_score
 from tests.fakekaggle import SLUG
 
 
@@ -66,8 +67,8 @@ def test_a_lost_answer_that_cannot_be_asked_for_is_left_open_and_completed_later
         send(client, record, folder)
     (kept,) = read_records(folder)
     assert (kept.state, kept.ref) == ("sending", None)
-    look(client, [kept], folder)
-    look(client, [kept], folder)
+    refresh(client, [kept], folder)
+    refresh(client, [kept], folder)
     assert (kept.state, kept.ref, kept.private, kept.error) == ("complete", 1000, 0.39, "")
     assert read_records(folder) == [kept]
 
@@ -78,48 +79,48 @@ def test_what_kaggle_does_not_list_stays_open_and_says_so(client, kaggle, record
         send(client, record, folder)
     kaggle.submissions.append({"ref": 7, "description": "somebody else's", "data": b"", "looks": 0})
     kaggle.submissions.append({"ref": 0, "description": "odd", "data": b"", "looks": 9})
-    look(client, [record], folder)
+    refresh(client, [record], folder)
     (kept,) = read_records(folder)
     assert (kept.state, kept.ref, kept.error) == ("sending", None, NOT_LISTED)
     kaggle.submissions.append({"ref": 8, "description": f"{record.mark} first try", "data": b"", "looks": 0})
-    look(client, [record], folder)
+    refresh(client, [record], folder)
     assert (record.state, record.ref, record.error) == ("pending", 8, "")
 
 
 def test_a_reference_that_kaggle_does_not_know_stops_nothing(client, kaggle, record, folder):
     send(client, record, folder)
     kaggle.submissions.clear()
-    look(client, [record], folder)
+    refresh(client, [record], folder)
     assert (record.state, record.error) == ("pending", NOT_LISTED)
 
 
 def test_other_competitions_are_left_alone(client, kaggle, record, folder):
     other = replace(record, competition="another", state="sending", ref=None)
     other.save(folder)
-    look(client, [other], folder)
+    refresh(client, [other], folder)
     assert (other.state, other.error) == ("sending", "")
     assert kaggle.seen["ListSubmissions"] == 0
 
 
 def test_the_same_file_sent_from_elsewhere_is_found(client, kaggle, record, folder, tmp_path):
-    assert sent_before(record, [], listing(client)) is None
+    assert find_earlier(record, [], list_submissions(client)) is None
     send(client, record, folder)
     again = new_record(SLUG, tmp_path / "s.csv", "second try")
-    assert sent_before(again, [], listing(client)).ref == 1000
-    assert sent_before(again, read_records(folder), listing(client)).message == "first try"
-    assert sent_before(again, [replace(record, competition="another")], []) is None
+    assert find_earlier(again, [], list_submissions(client)).ref == 1000
+    assert find_earlier(again, read_records(folder), list_submissions(client)).message == "first try"
+    assert find_earlier(again, [replace(record, competition="another")], []) is None
     (tmp_path / "s.csv").write_bytes(b"y")
-    assert sent_before(new_record(SLUG, tmp_path / "s.csv", ""), [record], listing(client)) is None
+    assert find_earlier(new_record(SLUG, tmp_path / "s.csv", ""), [record], list_submissions(client)) is None
     kaggle.looks, kaggle.refused = 0, "no"
-    assert sent_before(again, [], listing(client)) is None  # one that was refused does not count
+    assert find_earlier(again, [], list_submissions(client)) is None  # one that was refused does not count
 
 
 def test_a_list_that_is_not_understood_is_told_and_a_refused_one_stops(client, kaggle, capsys):
     kaggle.tricks["ListSubmissions"] = ['answer {"submissions": [{"status": "NEW"}]}', "status 401"]
-    assert listing(client) is None
+    assert list_submissions(client) is None
     assert "known by the records here alone" in capsys.readouterr().err
     with pytest.raises(KaggleError, match="does not accept"):
-        listing(client)
+        list_submissions(client)
 
 
 def test_kaggle_is_not_asked_while_the_records_are_held(client, kaggle, record, folder):
@@ -127,15 +128,15 @@ def test_kaggle_is_not_asked_while_the_records_are_held(client, kaggle, record, 
     held = []
 
     def sleep(_):
-        with alone(folder, 0):
+        with lock_records(folder, 0):
             held.append(False)
 
     client.sleep = sleep
     kaggle.tricks["GetSubmission"] = ["retry 100", "status 500"]
-    look(client, [record], folder)
+    refresh(client, [record], folder)
     assert held == [False, False]
-    with alone(folder), pytest.raises(OccupiedError):
-        look(client, [record], folder)
+    with lock_records(folder), pytest.raises(LockedError):
+        refresh(client, [record], folder)
 
 
 @pytest.mark.parametrize("moment", ["", "PUT"])
@@ -184,7 +185,7 @@ def test_what_surely_did_not_arrive_is_closed(client, kaggle, record, folder, tr
 
 def test_an_upload_that_was_stopped_is_closed(record, folder):
     record.save(folder)
-    settle(read_records(folder), folder)
+    close_interrupted(read_records(folder), folder)
     assert states(folder) == ["failed"]
 
 
@@ -218,11 +219,11 @@ def test_many_open_ones_are_asked_for_together(client, kaggle, record, folder):
     for own in records:
         send(client, own, folder)
     kaggle.looks = 0
-    look(client, records, folder)
+    refresh(client, records, folder)
     assert states(folder) == ["complete"] * 5
     assert kaggle.seen["GetSubmission"] == 0
     before = kaggle.seen["ListSubmissions"]
-    look(client, records, folder)
+    refresh(client, records, folder)
     assert kaggle.seen["ListSubmissions"] == before
 
 
@@ -254,12 +255,16 @@ def test_records_that_cannot_be_read_stop_everything(record, folder):
 
 
 def test_one_at_a_time(folder):
-    with alone(folder), pytest.raises(OccupiedError, match="another kit is at work"), alone(folder, 0.2):
+    with (
+        lock_records(folder),
+        pytest.raises(LockedError, match="another kit is at work"),
+        lock_records(folder, 0.2),
+    ):
         pass
-    with alone(folder):
+    with lock_records(folder):
         pass
     (folder.parent / "file").write_text("")
-    with pytest.raises(KitError, match="cannot be written"), alone(folder.parent / "file"):
+    with pytest.raises(KitError, match="cannot be written"), lock_records(folder.parent / "file"):
         pass
 
 

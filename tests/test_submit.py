@@ -7,21 +7,22 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from kit.kaggle.records import new_record, read_records
+from kit.kaggle.records import lock_records, new_record, read_records
 from tests.fakekaggle import KEY, SLUG
 from tests.test_submission import GOOD, IS_GOOD, write
 
-PATIENCE = "data.download={connect: 1, read: 2, tries: 2, wait: 0.01}"
+PATIENCE = "data.download={connect_timeout: 1, read_timeout: 2, attempts: 2, backoff: 0.01}"
 
 
 @pytest.fixture
 def words(kaggle, tmp_path, monkeypatch):
     """Options of the command: a sample submission of three images, records in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kit.kaggle.send.FIRST_LOOK", 0.01)
+    monkeypatch.setattr("kit.kaggle.send.FIRST_POLL", 0.01)
     ids = write(tmp_path / "ids.csv", "x,", "y,", "z,")
     sets = ("data.source=openimages", f"data.test.ids={ids}", PATIENCE)
     return [word for value in sets for word in ("--set", value)]
@@ -203,14 +204,15 @@ def test_no_credentials_and_exposed_ones(kit, kaggle, words, file, tmp_path, mon
 
 
 def test_another_kit_at_work_keeps_both_commands_waiting(kit, kaggle, words, file, monkeypatch):
-    monkeypatch.setattr("kit.kaggle.records._taken", lambda _: False)
-    monkeypatch.setattr("time.monotonic", iter(range(10_000)).__next__)
-    code, _, err = kit("submit", file, "--yes", *words)
+    monkeypatch.setattr("kit.kaggle.records.lock_records", partial(lock_records, wait=0.1))
+    with lock_records(file.parent / "submissions"):
+        code, _, err = kit("submit", file, "--yes", *words)
     assert code == 2
     assert "another kit is at work on the submissions; wait for it" in err
     assert kaggle.seen["StartSubmissionUpload"] == 0
     replace(new_record(SLUG, file, ""), state="pending", ref=1).save(file.parent / "submissions")
-    code, _, err = kit("submissions")
+    with lock_records(file.parent / "submissions"):
+        code, _, err = kit("submissions")
     assert code == 1
     assert "not brought up to date: submissions: another kit is at work" in err
 

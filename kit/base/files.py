@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and reading them back: what is damaged is one line."""
+"""Atomic writes (a file is whole or not there), and reading back: what is damaged is one line."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ LEAST_FREE = 1 << 20  # bytes; with less, a write that failed is put down to the
 
 
 @contextmanager
-def whole(path: Path | str) -> Iterator[Path]:
+def atomic_write(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; what was written there takes its place on leaving without error.
 
-    It is on the disk before its name is. A device or a pipe is written directly. Raises KitError where the
-    writing fails, whatever a library makes of that; nothing is left then.
+    durable: it is on the disk before its name is. A device or a pipe is written directly. Raises KitError where
+    the writing fails, whatever a library makes of that; nothing is left then.
     """
     path = Path(path)
     direct = path.exists() and not path.is_file() and not path.is_dir()
@@ -54,9 +54,11 @@ def whole(path: Path | str) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             if not direct:
-                sync(part)
+                if durable:
+                    sync(part)
                 part.replace(path)
-                sync(path.parent)
+                if durable:
+                    sync(path.parent)
     finally:
         if not direct:
             with suppress(OSError):
@@ -112,7 +114,7 @@ def sync_below(folder: Path) -> None:
 
 
 @contextmanager
-def packed(part: Path, name: str) -> Iterator[IO[bytes]]:
+def open_compressed(part: Path, name: str) -> Iterator[IO[bytes]]:
     """Open `part` for bytes, packed as the final `name` ends: .gz, .zip or plain."""
     if name.endswith(".zip"):
         with (
@@ -132,7 +134,7 @@ def packed(part: Path, name: str) -> Iterator[IO[bytes]]:
 
 def write_text(path: Path | str, text: str) -> None:
     """Write a whole text file."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 

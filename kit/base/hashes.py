@@ -11,6 +11,19 @@ from kit.base.errors import KitError
 from kit.base.files import read_json, write_json
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits. Raises KitError where it is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise KitError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise KitError(f"{path}: a folder, not a file") from None
+    except OSError as error:
+        raise KitError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 class FileHashes:
     """The hashes of a run's inputs; path: where they are remembered."""
 
@@ -22,20 +35,13 @@ class FileHashes:
 
     def of(self, path: Path) -> str:
         """The SHA-256 of a file. Raises KitError where it is none that can be read."""
-        try:
-            stat = path.stat()
-            if path.is_dir():
-                raise KitError(f"{path}: a folder, not a file")
-            stamp = [stat.st_size, stat.st_mtime_ns]
-            known = self.known.get(str(path.resolve()))
-            if not (isinstance(known, list) and len(known) == 3 and known[:2] == stamp):
-                with path.open("rb") as file:
-                    known = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
-                self.known[str(path.resolve())] = known
-                with suppress(KitError):  # it only saves time
-                    write_json(self.path, self.known)
-        except FileNotFoundError:
-            raise KitError(f"{path}: no such file") from None
-        except OSError as error:
-            raise KitError(f"{path}: cannot be read ({error.strerror})") from None
-        return str(known[2])
+        with suppress(OSError):  # of a file that is not there `sha256_of` speaks
+            stat, name = path.stat(), str(path.resolve())
+            known = self.known.get(name)
+            if isinstance(known, list) and known[:2] == [stat.st_size, stat.st_mtime_ns] and len(known) == 3:
+                return str(known[2])
+            self.known[name] = [stat.st_size, stat.st_mtime_ns, digest := sha256_of(path)]
+            with suppress(KitError):  # it only saves time
+                write_json(self.path, self.known)
+            return digest
+        return sha256_of(path)

@@ -1,14 +1,18 @@
-"""Progress of long work on stderr: a live line on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work on stderr: a live line on a terminal, a logged line now and then elsewhere.
+
+Both come only where the logger "kit" lets pass what is information.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from kit.base.errors import printable
+from kit.base.log import logger
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, total, text)
@@ -16,7 +20,7 @@ EVERY = 10.0  # seconds between plain lines
 REDRAW = 0.1  # seconds between two pictures of a live line
 
 
-class Line:
+class ProgressLine:
     """One line for work of `total` steps; it keeps the stderr it was made with."""
 
     def __init__(self, total: int, text: str) -> None:
@@ -30,7 +34,7 @@ class Line:
         """Start the clock, with so many steps done before."""
         self.done = self.first = done
         self.start = self.last = time.monotonic()
-        if self.out.isatty():
+        if self.out.isatty() and logger.isEnabledFor(logging.INFO):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -52,7 +56,8 @@ class Line:
             self.last = now
             left = (now - self.start) / max(done - self.first, 1) * (self.total - done)
             figures = f", {note}" if note else ""
-            _say(f"{self.text}: {done} of {self.total}{figures}, about {left:.0f} s left", self.out)
+            text = f"{self.text}: {done} of {self.total}{figures}, about {left:.0f} s left"
+            logger.info(text, extra={"stream": self.out})
 
     def close(self) -> None:
         """Take a live line away."""
@@ -63,7 +68,7 @@ class Line:
 
 def track(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
     """Pass the steps through and show how many of `total` are done."""
-    line = Line(total, text)
+    line = ProgressLine(total, text)
     line.begin()
     try:
         for done, step in enumerate(steps, 1):
@@ -78,23 +83,4 @@ def silent(steps: Iterable[T], _total: int, _text: str) -> Iterator[T]:
     yield from steps
 
 
-def notice(text: str) -> None:
-    """A line for the user that is no result: to stderr."""
-    _say(printable(text), sys.stderr)
-
-
-def _say(text: str, out: TextIO) -> None:
-    """Write a line; work does not end because nobody can hear of it."""
-    with suppress(OSError):
-        out.write(f"{text}\n")
-        out.flush()
-
-
-def notice_once(text: str) -> None:
-    """`notice`, where this process has not said the very same before."""
-    if text not in _said:
-        _said.add(text)
-        notice(text)
-
-
-_said: set[str] = set()
+notice = logger.info

@@ -1,30 +1,99 @@
-"""How long to wait for a server, and how often to ask again."""
+"""How long to wait for a server, and how often to ask again.
+
+Our own, not stamina's: an attempt that got further than any before starts count and waits anew, and whoever waits
+says so; there the number of attempts is fixed, and waits are told to hooks (and a logger) of the whole process.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
-LONGEST_WAIT = 120.0  # seconds between two tries, whatever a server asks for
+from kit.base.errors import KitError
+
+T = TypeVar("T")
+MAX_DELAY = 120.0  # seconds between two attempts, whatever a server asks for
+
+
+class RemoteError(KitError):
+    """A call to a server that failed.
+
+    retryable: the same call may succeed a little later, after `retry_after` seconds where the server says so.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, retryable: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, hint)
+        self.retryable, self.retry_after = retryable, retry_after
+
+
+OnRetry = Callable[[RemoteError, float], None]  # told the error, and the seconds until the next attempt
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Seconds to connect and between two reads, tries, and the first wait between tries (seconds)."""
+class RetryPolicy:
+    """Seconds to connect and between two reads, attempts in all, and the first delay between two (seconds)."""
 
-    connect: float = 20.0
-    read: float = 60.0
-    tries: int = 6
-    wait: float = 1.0
+    connect_timeout: float = 20.0
+    read_timeout: float = 60.0
+    attempts: int = 6
+    backoff: float = 1.0
 
-    def pause(self, attempt: int, asked: float | None = None) -> float:
-        """Seconds before the next try: what the server asked for, else doubled each time; both with jitter."""
+    def delay(self, failures: int, retry_after: float | None = None) -> float:
+        """Seconds before the next attempt: what the server asked for, else doubled each time; both with jitter."""
         jitter = random.random()
-        if asked is not None:
-            return min(asked, LONGEST_WAIT) + jitter * min(self.wait, 1.0)
-        return float(min(self.wait * 2.0 ** min(attempt, 30), LONGEST_WAIT) * (0.5 + jitter))
+        if retry_after is not None:
+            return min(retry_after, MAX_DELAY) + jitter * min(self.backoff, 1.0)
+        return float(min(self.backoff * 2.0 ** min(failures, 30), MAX_DELAY) * (0.5 + jitter))
+
+
+class _Failures:
+    """The failures in a row of one call."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.policy, self.count = policy, 0
+
+    def delay(self, error: RemoteError, progressed: bool = False) -> float:
+        """Seconds until the next attempt. Raises the error where there is none."""
+        self.count = 0 if progressed else self.count + 1
+        if not error.retryable or self.count >= self.policy.attempts:
+            raise error
+        return self.policy.delay(max(self.count - 1, 0), error.retry_after)
+
+
+def retry(call: Callable[[], T], policy: RetryPolicy, on_retry: OnRetry, sleep: Callable[[float], None]) -> T:
+    """What a call gives, made again after an error that is retryable. Raises RemoteError."""
+    failures = _Failures(policy)
+    while True:
+        try:
+            return call()
+        except RemoteError as error:
+            seconds = failures.delay(error)
+            on_retry(error, seconds)
+        sleep(seconds)
+
+
+async def retry_async(
+    call: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    on_retry: OnRetry = lambda *_: None,
+    progressed: Callable[[RemoteError], bool] = lambda _: False,
+) -> T:
+    """`retry` of a coroutine; progressed: whether the failed attempt counts as none, since it got further."""
+    failures = _Failures(policy)
+    while True:
+        try:
+            return await call()
+        except RemoteError as error:
+            seconds = failures.delay(error, progressed(error))
+            on_retry(error, seconds)
+        await asyncio.sleep(seconds)
 
 
 def retry_after(header: str) -> float | None:

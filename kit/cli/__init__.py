@@ -21,8 +21,10 @@ def run(words: Sequence[str]) -> int:
 
 
 def _command(words: Sequence[str]) -> int:
+    from kit.base.log import configure_logging
     from kit.cli.app import call
 
+    configure_logging()
     return call([_home(word) for word in words])
 
 

@@ -61,7 +61,7 @@ def download(
 ) -> None:
     """Generate the mini challenge (data.source: mini), or get the real data; what is there is left alone."""
     from kit.config import load_config
-    from kit.download.plan import Choice
+    from kit.download.selection import PhotoFilter as Choice
 
     loaded = load_config(config, set_ or ())
     if loaded.data.source == "mini":
@@ -124,7 +124,7 @@ def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, 
     from kit.base.errors import printable
     from kit.base.files import json_text
     from kit.base.progress import notice
-    from kit.download import job
+    from kit.download import download_all as job
 
     outcome = job.download(config, what, choice, ask_again, verify)
     for name in outcome.damaged:

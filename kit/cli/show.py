@@ -7,9 +7,9 @@ from typing import Any
 
 from kit.base.errors import printable
 from kit.base.text_table import table
-from kit.kaggle.board import expected_place
 from kit.kaggle.client import Answer
 from kit.kaggle.records import Record
+from kit.report.leaderboard import expected_place
 from kit.tables.submission_check import Report
 
 

@@ -38,7 +38,7 @@ def submissions(
     text = redacted(json_text([vars(r) for r in records])) if json else show.submissions(records)
     typer.echo(text, nl=json)
     if figure is not None:
-        from kit.report.board import draw
+        from kit.report.leaderboard import draw
 
         n = draw(figure, records)
         notice(f"{n} submissions with both scores -> {figure}")
@@ -53,10 +53,11 @@ def _refresh(config: Config) -> bool:
     """Ask Kaggle where there is something to ask; False where that failed (the records stand as they were)."""
     from kit.base.errors import KitError
     from kit.base.progress import notice
-    from kit.kaggle.books import settle
     from kit.kaggle.client import Client
-    from kit.kaggle.records import OPEN, alone, read_records
-    from kit.kaggle.send import look
+    from kit.kaggle.reconcile import close_interrupted as settle
+    from kit.kaggle.reconcile import refresh as look
+    from kit.kaggle.records import OPEN, read_records
+    from kit.kaggle.records import lock_records as alone
 
     folder = config.kaggle.records
     if not any(r.state in (*OPEN, "uploading") for r in read_records(folder)):

@@ -117,8 +117,8 @@ def _can_send(config: Config) -> None:
     from importlib.util import find_spec
 
     from kit.base.progress import notice
+    from kit.kaggle.client_errors import no_credentials
     from kit.kaggle.credentials import open_to_others, sources
-    from kit.kaggle.faults import no_credentials
 
     if config.data.source == "mini":
         raise KitError("Kaggle does not score the mini challenge", "give --dry-run, or --config layer6")
@@ -160,9 +160,13 @@ def _ids(config: Config) -> Sequence[str]:
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
     from kit.base.progress import notice
-    from kit.kaggle.books import listing, sent_before, settle, update
     from kit.kaggle.client import Client
-    from kit.kaggle.records import OPEN, alone, new_record, read_records
+    from kit.kaggle.reconcile import close_interrupted as settle
+    from kit.kaggle.reconcile import find_earlier as sent_before
+    from kit.kaggle.reconcile import list_submissions as listing
+    from kit.kaggle.reconcile import reconcile as update
+    from kit.kaggle.records import OPEN, new_record, read_records
+    from kit.kaggle.records import lock_records as alone
     from kit.kaggle.send import send
     from kit.pipeline.sending import local_score, run_of, scorer_of
 

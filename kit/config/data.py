@@ -11,7 +11,7 @@ from pydantic import Field, field_serializer, field_validator
 
 from kit.base.address import MARK, is_address, shown
 from kit.base.errors import KitError
-from kit.base.retry import Patience
+from kit.base.retry import RetryPolicy
 from kit.config.model import Files, Model, Seed
 
 MIRROR = "KIT_MIRROR"  # of the environment
@@ -50,21 +50,22 @@ class Mini(Model):
 
 
 class Download(Model):
-    """How the real data comes, and how patiently Kaggle is asked.
+    """How the real data is downloaded, and how often Kaggle is asked.
 
     mirror: an address or folder that holds it instead of the published places; copies of the config hold
     `***` for name, password and query, and where that stands the environment's KIT_MIRROR is the address;
-    at_once: photos at a time; longest: stored with this longest side at most, null as they come; connect,
-    read: seconds to wait for a connection and between two reads; tries, and the first wait between them.
+    concurrency: photos at a time; max_side: longest side (pixels) of a stored photo, null as they come;
+    connect_timeout, read_timeout: seconds to wait for a connection and between two reads; attempts: of one
+    call in all; backoff: seconds between the first two, doubled each time.
     """
 
     mirror: str | None = Field(None, repr=False)
-    at_once: int = Field(64, ge=1, le=512)
-    longest: int | None = Field(None, ge=64)
-    connect: float = Field(20.0, gt=0)
-    read: float = Field(60.0, gt=0)
-    tries: int = Field(6, ge=1)
-    wait: float = Field(1.0, ge=0)
+    concurrency: int = Field(64, ge=1, le=512)
+    max_side: int | None = Field(None, ge=64)
+    connect_timeout: float = Field(20.0, gt=0)
+    read_timeout: float = Field(60.0, gt=0)
+    attempts: int = Field(6, ge=1)
+    backoff: float = Field(1.0, ge=0)
 
     @field_validator("mirror")
     @classmethod
@@ -93,9 +94,13 @@ class Download(Model):
             raise KitError(f"data.download.mirror {shown(mirror)}: neither a folder nor an address", hint)
         return mirror
 
-    def patience(self) -> Patience:
+    def retry_policy(self) -> RetryPolicy:
         """How long and how often a server is asked."""
-        return Patience(self.connect, self.read, self.tries, self.wait)
+        return RetryPolicy(self.connect_timeout, self.read_timeout, self.attempts, self.backoff)
+
+    def patience(self) -> RetryPolicy:
+        """The older name of `retry_policy`."""
+        return self.retry_policy()
 
 
 class Decoding(Model):

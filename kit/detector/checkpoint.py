@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kit.base.errors import FileFault
-from kit.base.files import whole
+from kit.base.files import atomic_write
 from kit.detector.allowed import allowed, overlong_name
 from kit.detector.finite import broken_weight
 from kit.vocabulary.class_names import PICKLE, ZIP
@@ -106,7 +106,7 @@ def write_state(path: Path, state: State, classes: Sequence[str]) -> None:
     """Write weights with the names of their classes, loadable under torch's weights_only default."""
     content = {"meta": {"dataset_meta": {"classes": list(classes)}}, "state_dict": state}
     with (
-        whole(path) as part,
+        atomic_write(path) as part,
         part.open("wb") as file,
     ):  # given a path, torch would write its name into the file
         torch.save(content, file)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.base.errors import KitError
-from kit.base.files import reading, whole
+from kit.base.files import atomic_write, reading
 from kit.data.photos import GONE, list_photos
 from kit.tables.schema import Boxes
 
@@ -42,7 +42,7 @@ def labelled_pictures(folder: Path, boxes: Boxes, classes: Sequence[str]) -> Lab
 
 def write_annotations(path: Path, boxes: Boxes) -> None:
     """Write boxes with all their pictures, also those without a box."""
-    with whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         columns = {"image": boxes.image, **{name: getattr(boxes, name) for name in boxes.COLUMNS}}
         np.savez(file, allow_pickle=False, images=np.asarray(boxes.images, np.str_), **columns)
 
@@ -78,7 +78,7 @@ def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> dict[str, str]:
     """Write the file of skipped pictures anew, each once, with a header; them and the reasons."""
     rows = dict.fromkeys(missing, GONE) | read_skipped(path)
     if rows or path.exists():
-        with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([HEADER, *rows.items()])
     return rows
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import FileFault, KitError
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.detector.checkpoint import State, names_in, read_checkpoint, weights_of
 from kit.detector.transfer import CLASSIFICATION, Report, head_classes, transfer_weights
 from kit.vocabulary.class_map import listed_names
@@ -114,7 +114,7 @@ def _compare(names: Sequence[str], own: Sequence[str] | None, origin: str | Path
     if own is None or len(own) != len(names) or not other or not {given[i] for i in other} & set(said):
         return
     i, share = other[0], 100 * len(other) / len(names)
-    notice(
+    logger.warning(
         f"{origin}: {len(other)} of {len(names)} names ({share:.1f}%) are not those of {path}, first name {i + 1} "
         f"({names[i]}, there {own[i]})"
     )

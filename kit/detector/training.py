@@ -17,7 +17,8 @@ from torch import nn
 
 from kit.base.errors import FileFault
 from kit.base.files import write_json
-from kit.base.progress import Line, notice
+from kit.base.log import logger
+from kit.base.progress import ProgressLine
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
@@ -49,7 +50,7 @@ def train_detector(
     if first:
         write_annotations(folder / "annotations.npz", task.pictures.boxes)
         if checkpoint:
-            notice(f"{task.name}: going on from {checkpoint.name}")
+            logger.info(f"{task.name}: going on from {checkpoint.name}")
         elif start is not None:
             write_state(folder / "start.pth", start, task.pictures.classes)
     resumed = _resumed(folder / RESUMED, checkpoint, first)
@@ -117,7 +118,7 @@ class _Report:
         self.task, self.path, self.validate = task, folder / CURVE, validate
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = math.nan
-        self.line = Line(task.training.iterations, f"train {task.name}")
+        self.line = ProgressLine(task.training.iterations, f"train {task.name}")
         self.speaks = is_first()
 
     def hook(self) -> Any:
@@ -186,7 +187,7 @@ def _last_checkpoint(folder: Path) -> Path | None:
         if fault is None:
             return path
         if is_first():
-            notice(f"{path.name} is passed over: {fault}; an older one is looked for")
+            logger.warning(f"{path.name} is passed over: {fault}; an older one is looked for")
     return None
 
 

@@ -10,47 +10,55 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kit.base.errors import KitError
-from kit.base.retry import Patience
-from kit.download.registry import Remote
+from kit.base.files import atomic_write, writing
+from kit.base.retry import RetryPolicy
+from kit.download.remote import RemoteFile
 from kit.kaggle.client import Client
-from kit.kaggle.faults import KaggleError
+from kit.kaggle.client_errors import KaggleError
 from kit.tables.official import image_id_array
 
 SCHEME = "kaggle://"
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error, RuntimeError)
-LARGEST = 1 << 30  # bytes of the file in a zip
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    struct.error,
+    RuntimeError,
+)
+MAX_BYTES = 1 << 30  # of the file in a zip
 
 
-def fetch_sample(remote: Remote, patience: Patience) -> None:
+def fetch_sample(remote: RemoteFile, policy: RetryPolicy) -> None:
     """Put the sample submission `kaggle://COMPETITION/NAME` in place once it is whole. Raises KitError.
 
     The client saves a web page, or an error's text, as if it were the file: what came is read before it counts.
     """
     competition, _, name = remote.url.removeprefix(SCHEME).partition("/")
     path = remote.path
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise KitError(f"{path}: cannot be written ({error.strerror})") from None
     with folder:
-        came = Client(competition, patience).download(name, Path(folder.name))
+        received = Client(competition, policy).download(name, Path(folder.name))
         try:
-            came = _unpacked(came)
-        except BROKEN:
+            received = _unpacked(received)
+        except ZIP_ERRORS:
             raise KaggleError(f"{name}: the zip that came is not whole", "try again") from None
         except OSError as error:
             raise KitError(f"{path}: cannot be written ({error.strerror})") from None
         try:
-            rows = len(image_id_array(came))
+            rows = len(image_id_array(received))
             if remote.rows not in (None, rows):
                 raise KitError(f"{name}: {rows:,} rows came instead of {remote.rows:,}")
         except KitError as error:
-            with came.open("rb") as file:
+            with received.open("rb") as file:
                 page = file.read(100).lstrip().startswith(b"<")
-            why = f"{name}: a web page came instead" if page else error.message.replace(str(came), name)
+            why = f"{name}: a web page came instead" if page else error.message.replace(str(received), name)
             raise KaggleError(why, "try again") from None
-        came.replace(path)
+        with atomic_write(path) as part:
+            received.replace(part)
 
 
 def _unpacked(path: Path) -> Path:
@@ -65,6 +73,8 @@ def _unpacked(path: Path) -> Path:
         with archive.open(names[0]) as inner, target.open("wb") as outer:
             while block := inner.read(1 << 20):
                 outer.write(block)
-                if outer.tell() > LARGEST:
-                    raise KaggleError(f"{path.name}: a zip of more than {LARGEST >> 20} MB came", "try again")
+                if outer.tell() > MAX_BYTES:
+                    raise KaggleError(
+                        f"{path.name}: a zip of more than {MAX_BYTES >> 20} MB came", "try again"
+                    )
     return target

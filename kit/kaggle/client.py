@@ -1,4 +1,4 @@
-"""The kaggle client's calls that a submission needs, each with time limits, tries and errors of one line."""
+"""The kaggle client's calls that a submission needs, each with time limits, retries and errors of one line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from kit.base.errors import printable
-from kit.base.progress import notice
-from kit.base.retry import Patience
+from kit.base.log import logger
+from kit.base.retry import RemoteError, RetryPolicy, retry
+from kit.kaggle.client_errors import BUSY, KaggleError, as_kaggle_error, no_credentials
 from kit.kaggle.credentials import sources
-from kit.kaggle.faults import BUSY, KaggleError, fault, no_credentials
-from kit.kaggle.naming import upload_name
-from kit.kaggle.wire import Wire
+from kit.kaggle.http_adapter import PatchedAdapter
 
 T = TypeVar("T")
 Status = Literal["pending", "complete", "error"]
 COMPLETE, FAILED = 1, 2  # what the client says of an upload
+PACKED = ((b"PK\x03\x04", ".zip"), (b"\x1f\x8b", ".gz"))  # how files begin, and the ending of their names
 EXPIRED = (404, 410)  # the storage's answer where an upload was begun too long ago
-UNTOLD = (400, 404, 405, 501)  # answers of a Kaggle that does not tell how many submissions are left
-PAGE, PAGES = 100, 50  # submissions a page, and pages that are read at the most
+NO_LIMITS = (400, 404, 405, 501)  # answers of a Kaggle that does not tell how many submissions are left
+PAGE_SIZE, MAX_PAGES = 100, 50  # submissions a page, and pages that are read at the most
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Client:
     """Kaggle for one competition, by its own client. Every method raises KaggleError."""
 
     def __init__(
-        self, competition: str, patience: Patience, sleep: Callable[[float], None] = time.sleep
+        self, competition: str, policy: RetryPolicy, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         """Import the client and log in; both may ask Kaggle, and both may print and exit if left alone."""
-        self.competition, self.patience, self.sleep = competition, patience, sleep
-        self.wire = Wire(patience)
-        self.api: Any = self._patiently(self._log_in)
+        self.competition, self.policy, self.sleep = competition, policy, sleep
+        self.adapter = PatchedAdapter(policy)
+        self.api: Any = self._retry(self._log_in)
 
     def remaining(self) -> int | None:
         """Submissions that are left today; None where Kaggle does not tell (it says 0 of 0 without a team)."""
@@ -58,27 +58,29 @@ class Client:
             return left if left or today else None
 
         try:
-            return self._patiently(ask)
+            return self._retry(ask)
         except KaggleError as error:
-            if error.status in UNTOLD or (error.status is None and not error.again and error.unsure):
+            if error.status in NO_LIMITS or (
+                error.status is None and not error.retryable and error.outcome_unknown
+            ):
                 return None
             raise
 
-    def upload(self, path: Path, sent: Callable[[int], None] = lambda _: None) -> str:
+    def upload(self, path: Path, on_sent: Callable[[int], None] = lambda _: None) -> str:
         """Bring the file to Kaggle's storage; the token to submit it by. It goes on where a cut left it.
 
-        sent: told the bytes that have arrived. An upload alone is no submission: it can be repeated freely.
+        on_sent: told the bytes that have arrived. An upload alone is no submission: it can be repeated freely.
         """
-        self.wire.sent = sent
-        for number in range(self.patience.tries):
-            start = self._patiently(lambda: self._start(path))
+        self.adapter.on_sent = on_sent
+        for number in range(self.policy.attempts):
+            start = self._retry(lambda: self._start(path))
             if self._put(path, start.create_url):
                 return str(start.token)
-            again = self.wire.error is None and self.wire.status in (*BUSY, *EXPIRED)
-            if not again or number + 1 == self.patience.tries:
+            retryable = self.adapter.error is None and self.adapter.status in (*BUSY, *EXPIRED)
+            if not retryable or number + 1 == self.policy.attempts:
                 break
-            self._pause(number, self._put_fault())
-        raise self._put_fault()
+            self._wait(number, self._put_error())
+        raise self._put_error()
 
     def create(self, token: str, description: str) -> int:
         """Submit an uploaded file; Kaggle's reference, 0 where it gives none. Never tried twice."""
@@ -93,9 +95,10 @@ class Client:
                 answer = kaggle.competitions.competition_api_client.create_submission(request)
             return _reference(answer.ref), _line(answer.message)
 
-        ref, words = self._once(ask)
-        if not ref and "success" not in words.lower():
-            raise KaggleError(f"Kaggle took no submission: {words or 'it does not say why'}", unsure=True)
+        ref, text = self._once(ask)
+        if not ref and "success" not in text.lower():
+            why = text or "it does not say why"
+            raise KaggleError(f"Kaggle took no submission: {why}", outcome_unknown=True)
         return ref
 
     def submission(self, ref: int) -> Answer:
@@ -108,22 +111,22 @@ class Client:
             with self.api.build_kaggle_client() as kaggle:
                 return _answer(kaggle.competitions.competition_api_client.get_submission(request))
 
-        return self._patiently(ask)
+        return self._retry(ask)
 
     def submissions(self) -> list[Answer]:
         """All of the team's submissions, the newest first."""
-        found: dict[int, Answer] = {}
-        for page in range(1, PAGES + 1):
-            part = self._patiently(partial(self._page, page))
-            new = {answer.ref: answer for answer in part if answer.ref not in found}
+        answers: dict[int, Answer] = {}
+        for page in range(1, MAX_PAGES + 1):
+            part = self._retry(partial(self._page, page))
+            new = {answer.ref: answer for answer in part if answer.ref not in answers}
             if not new:
                 break
-            found |= new
-        return [answer for answer in found.values() if answer.ref > 0]
+            answers |= new
+        return [answer for answer in answers.values() if answer.ref > 0]
 
     def download(self, name: str, folder: Path) -> Path:
         """Get a file of the competition's data into an empty folder; the file as it came (it may be a zip)."""
-        self._patiently(
+        self._retry(
             lambda: self.api.competition_download_file(
                 self.competition, name, str(folder), force=True, quiet=True
             )
@@ -134,8 +137,8 @@ class Client:
         return files[0]
 
     def _page(self, page: int) -> list[Answer]:
-        part = self.api.competition_submissions(self.competition, page_number=page, page_size=PAGE)
-        return [_answer(found) for found in part or ()]
+        part = self.api.competition_submissions(self.competition, page_number=page, page_size=PAGE_SIZE)
+        return [_answer(submission) for submission in part or ()]
 
     def _log_in(self) -> Any:
         if not sources():
@@ -162,67 +165,79 @@ class Client:
 
     def _put(self, path: Path, url: str) -> bool:
         """Send the bytes; after a cut ask how many arrived and go on from there."""
-        for number in range(self.patience.tries):
+        for number in range(self.policy.attempts):
             result = self._once(partial(self.api.upload_complete, str(path), url, True, number > 0))
             if result == COMPLETE:
                 return True
-            if result == FAILED or number + 1 == self.patience.tries:
+            if result == FAILED or number + 1 == self.policy.attempts:
                 return False
-            self._pause(number, self._put_fault())
+            self._wait(number, self._put_error())
         return False
 
-    def _put_fault(self) -> KaggleError:
-        if self.wire.error is not None:
-            found = fault(self.wire.error, self.competition, self.wire)
-            return KaggleError(f"the upload failed: {found.message}", found.hint)
-        if self.wire.status is None:
-            return KaggleError(f"the upload failed: {self.wire.last_said()}", "mend it and try again")
-        return KaggleError(f"Kaggle's storage refused the upload ({self.wire.status})", "try again later")
+    def _put_error(self) -> KaggleError:
+        if self.adapter.error is not None:
+            error = as_kaggle_error(self.adapter.error, self.competition, self.adapter)
+            return KaggleError(f"the upload failed: {error.message}", error.hint)
+        if self.adapter.status is None:
+            return KaggleError(f"the upload failed: {self.adapter.last_printed()}", "mend it and try again")
+        return KaggleError(f"Kaggle's storage refused the upload ({self.adapter.status})", "try again later")
 
     def _once(self, call: Callable[[], T]) -> T:
-        with self.wire.watched():
+        with self.adapter.patched():
             try:
                 return call()
             except (KaggleError, ImportError):
                 raise
             except Exception as error:
-                raise fault(error, self.competition, self.wire) from None
+                raise as_kaggle_error(error, self.competition, self.adapter) from None
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """What a call gives that may be repeated: tried again after a fault that may pass."""
-        for number in range(self.patience.tries):
-            try:
-                return self._once(call)
-            except KaggleError as error:
-                if not error.again or number + 1 == self.patience.tries:
-                    raise
-                self._pause(number, error)
-        raise AssertionError("unreachable")
+    def _retry(self, call: Callable[[], T]) -> T:
+        """What a call gives that may be repeated."""
+        return retry(lambda: self._once(call), self.policy, _log_retry, self.sleep)
 
-    def _pause(self, number: int, error: KaggleError) -> None:
-        seconds = self.patience.pause(number, error.wait)
-        notice(f"{error.message}: trying again in {seconds:.0f} s")
+    def _wait(self, failures: int, error: KaggleError) -> None:
+        seconds = self.policy.delay(failures)
+        _log_retry(error, seconds)
         self.sleep(seconds)
 
 
-def _answer(found: Any) -> Answer:
+def _log_retry(error: RemoteError, seconds: float) -> None:
+    logger.warning(f"{error.message}: trying again in {seconds:.0f} s")
+
+
+def upload_name(path: Path) -> str:
+    """The name to upload a file by, since Kaggle unpacks by its ending: .csv, .csv.gz or .csv.zip as the first
+    bytes say, else as it is.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    packing = next((ending for mark, ending in PACKED if start.startswith(mark)), "")
+    stem = path.name
+    while stem.lower().endswith((".zip", ".gz", ".csv")):
+        stem = stem[: stem.rindex(".")]
+    given = path.name[len(stem) :]
+    named = next((ending for _, ending in PACKED if given.lower().endswith(ending)), "")
+    return path.name if named == packing and given else f"{stem}.csv{packing}"
+
+
+def _answer(submission: Any) -> Answer:
     """Raises ValueError where it is not understood."""
-    status = found.status.name.lower()
+    status = submission.status.name.lower()
     if status not in get_args(Status):
         raise ValueError(f"status {status}")
     return Answer(
-        ref=_reference(found.ref),
+        ref=_reference(submission.ref),
         status=status,
-        description=_line(found.description),
-        public=_score(found.public_score),
-        private=_score(found.private_score),
-        error=_line(found.error_description),
+        description=_line(submission.description),
+        public=_score(submission.public_score),
+        private=_score(submission.private_score),
+        error=_line(submission.error_description),
     )
 
 
-def _reference(found: Any) -> int:
+def _reference(value: Any) -> int:
     """Kaggle's number of a submission, 0 where it gives none. Raises ValueError, TypeError."""
-    ref = int(found or 0)
+    ref = int(value or 0)
     if not 0 <= ref < 1 << 63:
         raise ValueError("no reference")
     return ref

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import hashlib
 import secrets
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from kit import __version__
 from kit.base.errors import KitError
 from kit.base.files import write_json
+from kit.base.hashes import sha256_of
+from kit.base.locks import exclusive_lock
 
 # uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, and whether it took the
 # submission is not known; failed: surely not submitted; pending, complete, error: submitted, as Kaggle says
@@ -83,22 +81,13 @@ def new_record(competition: str, file: Path, message: str, **more: Any) -> Recor
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
         competition=competition,
         file=str(file.resolve()),
-        sha256=file_digest(file),
+        sha256=sha256_of(file),
         bytes=file.stat().st_size,
         message=message,
         state="uploading",
-        created=stamp(now),
+        created=utc_now_iso(now),
         **more,
     )
-
-
-def file_digest(file: Path) -> str:
-    """The sha256 of a file. Raises KitError where it cannot be read."""
-    try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        raise KitError(f"{file}: cannot be read ({error.strerror})") from None
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -131,35 +120,14 @@ def _why(error: ValueError) -> str:
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
-class OccupiedError(KitError):
-    """Another kit holds the records."""
+def lock_records(folder: Path, wait: float = 10.0) -> AbstractContextManager[None]:
+    """Keep other processes from sending, or from changing records, at the same time; wait: for them, in seconds.
+
+    Raises LockedError.
+    """
+    return exclusive_lock(folder / ".lock", f"{folder}: another kit is at work on the submissions", wait=wait)
 
 
-@contextmanager
-def alone(folder: Path, patience: float = 10.0) -> Iterator[None]:
-    """Keep other processes from sending, or from changing records, at the same time; `patience` in seconds."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise KitError(f"{folder}: cannot be written ({error.strerror})") from None
-    with lock:
-        end = time.monotonic() + patience
-        while not _taken(lock):
-            if time.monotonic() >= end:
-                raise OccupiedError(f"{folder}: another kit is at work on the submissions", "wait for it")
-            time.sleep(0.1)
-        yield
-
-
-def _taken(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def stamp(moment: datetime | None = None) -> str:
+def utc_now_iso(moment: datetime | None = None) -> str:
     """A moment (default: now) as the records write it."""
     return (moment or datetime.now(UTC)).isoformat(timespec="seconds")

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kit.base.errors import KitError
-from kit.base.progress import Line, notice
-from kit.kaggle.books import news, update
+from kit.base.hashes import sha256_of
+from kit.base.locks import LockedError
+from kit.base.log import logger
+from kit.base.progress import ProgressLine
 from kit.kaggle.client import Client
-from kit.kaggle.faults import KaggleError
-from kit.kaggle.records import OPEN, OccupiedError, Record, alone, file_digest, read_records, stamp
+from kit.kaggle.client_errors import KaggleError
+from kit.kaggle.reconcile import fetch_status, reconcile, refresh
+from kit.kaggle.records import OPEN, Record, utc_now_iso
 
-FIRST_LOOK, LONGEST_LOOK = 5.0, 60.0  # seconds between two looks at the score
+FIRST_POLL, MAX_POLL = 5.0, 60.0  # seconds between two looks at the score
 
 
 def send(client: Client, record: Record, folder: Path) -> None:
@@ -26,12 +29,12 @@ def send(client: Client, record: Record, folder: Path) -> None:
     except KitError as error:
         _failed(record, folder, error)
         raise
-    record.state, record.sent = "sending", stamp()
+    record.state, record.sent = "sending", utc_now_iso()
     record.save(folder)
     try:
         record.ref = client.create(token, record.description) or None
     except KaggleError as error:
-        if not error.unsure:
+        if not error.outcome_unknown:
             _failed(record, folder, error)
             raise
         if _arrived(client, record, folder):
@@ -39,7 +42,7 @@ def send(client: Client, record: Record, folder: Path) -> None:
         record.error = str(error)
         record.save(folder)
         hint = "it may have arrived: `kit submissions` looks for it; it is not sent again unasked"
-        raise KaggleError(error.message, hint, unsure=True) from None
+        raise KaggleError(error.message, hint, outcome_unknown=True) from None
     if record.ref is None:
         _arrived(client, record, folder)
         return
@@ -48,12 +51,12 @@ def send(client: Client, record: Record, folder: Path) -> None:
 
 
 def _check_unchanged(record: Record) -> None:
-    if file_digest(Path(record.file)) != record.sha256:
+    if sha256_of(Path(record.file)) != record.sha256:
         raise KitError(f"{record.file} has changed since it was checked", "nothing was sent: start again")
 
 
 def _upload(client: Client, record: Record) -> str:
-    line = Line(record.bytes, f"upload {Path(record.file).name}")
+    line = ProgressLine(record.bytes, f"upload {Path(record.file).name}")
     line.begin()
     try:
         return client.upload(Path(record.file), lambda sent: line.show(sent, f"{sent / 1e6:,.1f} MB"))
@@ -69,47 +72,34 @@ def _failed(record: Record, folder: Path, error: KitError) -> None:
 def _arrived(client: Client, record: Record, folder: Path) -> bool:
     """Whether Kaggle lists a submission whose answer was lost; then the record is brought up to date."""
     try:
-        update(client, [record], news(client, [record]), folder)
+        reconcile(client, [record], fetch_status(client, [record]), folder)
     except KaggleError:
         return False
     return record.ref is not None
 
 
 def wait_for_score(
-    client: Client, record: Record, folder: Path, longest: float, clock: Callable[[], float] = time.monotonic
+    client: Client, record: Record, folder: Path, timeout: float, clock: Callable[[], float] = time.monotonic
 ) -> None:
-    """Look until the submission is scored, or for `longest` seconds; a bad line is no reason to give up.
+    """Look until the submission is scored, or for `timeout` seconds; a bad line is no reason to give up.
 
     Another kit may look at the same time: what it has found counts.
     """
-    start, pause, line = clock(), FIRST_LOOK, Line(round(longest), "wait for the score")
+    start, pause, line = clock(), FIRST_POLL, ProgressLine(round(timeout), "wait for the score")
     line.begin()
     try:
-        while record.state in OPEN and clock() - start < longest:
+        while record.state in OPEN and clock() - start < timeout:
             try:
-                look(client, [record], folder)
+                refresh(client, [record], folder)
             except KaggleError as error:
-                if not (error.again or error.unsure):
+                if not (error.retryable or error.outcome_unknown):
                     raise
-                notice(f"{error.message}: looking again")
-            except OccupiedError as error:
-                notice(f"{error.message}: looking again")
+                logger.warning(f"{error.message}: looking again")
+            except LockedError as error:
+                logger.warning(f"{error.message}: looking again")
             if record.state in OPEN:
                 line.show(round(clock() - start))
-                client.sleep(min(pause, max(longest - (clock() - start), 0.0)))
-                pause = min(pause * 1.5, LONGEST_LOOK)
+                client.sleep(min(pause, max(timeout - (clock() - start), 0.0)))
+                pause = min(pause * 1.5, MAX_POLL)
     finally:
         line.close()
-
-
-def look(client: Client, records: list[Record], folder: Path) -> None:
-    """Bring records up to date: Kaggle is asked first, then they are taken as they are on disk by now, and written.
-
-    Raises KaggleError, and OccupiedError while another kit holds the records.
-    """
-    answers = news(client, records)
-    with alone(folder):
-        kept = {record.id: record for record in read_records(folder)}
-        for record in records:
-            vars(record).update(vars(kept.get(record.id, record)))
-        update(client, records, answers, folder)

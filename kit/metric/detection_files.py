@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import KitError
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.boxes import inverted, outside
 from kit.metric.detection import DetectionScores, Objects, evaluate
 from kit.metric.hierarchy import Hierarchy
@@ -84,7 +84,7 @@ class DetectionFiles:
         names = list(self.images.index)
         strange = unmatched([names[i] for i in np.unique(found.image)], set(names[:images]))
         if strange:
-            notice(f"{path}: {strange.say('images of the predictions', NEITHER)}")
+            logger.warning(f"{path}: {strange.say('images of the predictions', NEITHER)}")
         self._tell_labels(file, found.label, labels)
         empty = (found.box[:, 0] >= found.box[:, 2]) | (found.box[:, 1] >= found.box[:, 3])
         _tell_rows(file, empty, "are left out: box inverted or without area, which the metric removes")
@@ -155,7 +155,7 @@ def score_detection_files(
         _tell_rows(CsvFile(predictions), beyond, "have boxes beyond [0, 1] (pixels?)")
     elif not beyond.any():
         count = share(int(true_beyond.sum()), len(true_beyond), "boxes of the truth")
-        notice(f"{count} reach beyond [0, 1] (pixels?), those of {predictions} do not")
+        logger.warning(f"{count} reach beyond [0, 1] (pixels?), those of {predictions} do not")
     place = _ascending(list(files.images.index))
     return evaluate(
         _renumber(boxes, place),
@@ -177,7 +177,9 @@ def _tell_rows(file: CsvFile, rows: Array, why: str) -> None:
     """Say how many rows are so, and where the first is."""
     if rows.any():
         line = file.fault(int(np.argmax(rows)), LABEL.name, why).line
-        notice(f"{file.path}: {share(int(rows.sum()), len(rows), 'rows')} {why}, first at line {line}")
+        logger.warning(
+            f"{file.path}: {share(int(rows.sum()), len(rows), 'rows')} {why}, first at line {line}"
+        )
 
 
 def _ascending(names: list[str]) -> Array:

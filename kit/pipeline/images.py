@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, write_json
-from kit.base.progress import notice_once
 from kit.data.photos import list_photos
 from kit.pipeline.run import Run
 
@@ -81,7 +80,7 @@ def _tell_left_out(split: str, record: dict[str, Any]) -> None:
         parts.append(f"{gone} of {total} {split} images ({gone / total:.1%}) were not there")
     if unread > 0:
         parts.append(f"{unread} of {total} {split} images ({unread / total:.1%}) could not be read")
-    notice_once(f"{' and '.join(parts)} when detection ran; skipped.csv of the stage names them")
+    warn_once(f"{' and '.join(parts)} when detection ran; skipped.csv of the stage names them")
 
 
 def _listing(folder: Path) -> tuple[dict[str, int], str]:

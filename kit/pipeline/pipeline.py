@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kit.base.errors import KitError
-from kit.base.progress import notice_once
+from kit.base.log import warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
@@ -168,7 +168,7 @@ class Pipeline:
         reasons = self._reasons(self.stages[name], self.run.record(name) or {"fingerprint": {}})
         if reasons:
             command = self.stages[name].command
-            notice_once(f"note: {name} is stale ({reasons[0]}); `kit {command}` would make it again")
+            warn_once(f"note: {name} is stale ({reasons[0]}); `kit {command}` would make it again")
 
     def do(self, name: str, *, force: bool = False) -> dict[str, Any]:
         """Do one stage unless it is fresh; its record. Raises KitError where a need is not finished."""
@@ -177,7 +177,7 @@ class Pipeline:
             self.folder(need)
         record = self.run.record(name)
         if record and not force and (gone := self._images_gone(stage)):
-            notice_once(f"note: {gone}: the finished {name} is taken as it is")
+            warn_once(f"note: {gone}: the finished {name} is taken as it is")
             return record
         fingerprint = self.fingerprint(stage)
         if force or record is None or record["fingerprint"] != fingerprint:

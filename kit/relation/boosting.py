@@ -15,8 +15,8 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from kit.base.errors import FileFault, KitError
-from kit.base.files import reading, whole, write_text
-from kit.base.progress import notice
+from kit.base.files import atomic_write, reading, write_text
+from kit.base.log import logger
 from kit.base.threads import threads_used
 from kit.config import Boosting
 from kit.relation.features import Features
@@ -217,7 +217,7 @@ def log_odds(probability: NDArray[Any]) -> Floats:
 def save(model: Boosted, path: Path) -> None:
     """Write a model as UBJ, and its SHA-256 beside it."""
     data = model.booster.save_raw("ubj")
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(data)
     write_text(_digest_path(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
 
@@ -267,7 +267,7 @@ def warnings_as_notices() -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for text in dict.fromkeys(str(w.message).split(": ", 3)[-1] for w in caught):
-        notice(f"note: XGBoost: {' '.join(text.split())}")
+        logger.warning(f"note: XGBoost: {' '.join(text.split())}")
 
 
 def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:

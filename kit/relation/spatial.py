@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, reading, write_json
-from kit.base.progress import Progress, notice, silent
+from kit.base.log import logger
+from kit.base.progress import Progress, silent
 from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
@@ -139,7 +140,7 @@ def train_spatial(
                     trained[name] = _Trained.load(folder, name, settings.threads)
                     continue
                 except KitError as error:
-                    notice(f"{error.message}; {name} is trained again")
+                    logger.warning(f"{error.message}; {name} is trained again")
             trained[name] = _Trained.of(name, job())
             if folder is not None:
                 trained[name].save(folder, name)

@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.files import reading, whole
+from kit.base.files import atomic_write, reading
 from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 
@@ -115,7 +115,7 @@ class Statistics:
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
-        with whole(path) as part, part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             np.savez_compressed(file, pairs=self.pairs, related=self.related, smooth=np.asarray(self._smooth))
 
     @classmethod

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from kit.base.errors import FileFault
-from kit.base.files import read_json, whole, write_json
-from kit.base.progress import Line, notice
+from kit.base.files import atomic_write, read_json, write_json
+from kit.base.log import logger
+from kit.base.progress import ProgressLine
 from kit.config import Architecture, Decoding, Visual
 from kit.detector.checkpoint import State, read_checkpoint, read_state
 from kit.detector.divergence import DivergedError, diverged
@@ -82,7 +83,7 @@ def _kept(folder: Path, name: str) -> dict[str, Any] | None:
         read_state(path)
         return read_json(folder / f"{name}.json", dict)
     except FileFault as error:
-        notice(f"visual {name} is trained again: {error}")
+        logger.warning(f"visual {name} is trained again: {error}")
         return None
 
 
@@ -127,7 +128,7 @@ class _Training:
         parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
         optimizer = torch.optim.Adam(parameters, lr=self.settings.highest_rate)
         done, loss = self._resume(optimizer)
-        line = Line(self.settings.epochs, f"visual {self.name}")
+        line = ProgressLine(self.settings.epochs, f"visual {self.name}")
         line.begin(done)
         try:
             for epoch in range(done, self.settings.epochs):
@@ -160,7 +161,7 @@ class _Training:
             "network": self.network.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        with whole(self.folder / f"{self.name}.{epoch}.checkpoint") as part:
+        with atomic_write(self.folder / f"{self.name}.{epoch}.checkpoint") as part:
             torch.save(state, part)
         for _, path in self.checkpoints()[2:]:
             path.unlink()
@@ -180,10 +181,10 @@ class _Training:
                 optimizer.load_state_dict(state["optimizer"])
             except (FileFault, KeyError, ValueError, TypeError, RuntimeError) as error:
                 problem = error.problem if isinstance(error, FileFault) else "not whole"
-                notice(f"{path.name} is passed over: {problem}; an older one is looked for")
+                logger.warning(f"{path.name} is passed over: {problem}; an older one is looked for")
                 continue
             self.resumed = [*before, epoch]
-            notice(f"visual {self.name}: going on after epoch {epoch}")
+            logger.info(f"visual {self.name}: going on after epoch {epoch}")
             return epoch, float(state["loss"])
         return 0, math.nan
 

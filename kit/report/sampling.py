@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.files import whole
+from kit.base.files import atomic_write
 from kit.detector.sampling import PLAIN, class_probabilities
 
 
@@ -34,5 +34,5 @@ def draw(path: Path, counts: NDArray[np.int64], limits: Sequence[float]) -> None
     axes.set_ylabel("p(k)")
     axes.set_ylim(bottom=0)
     axes.legend()
-    with whole(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, format=path.suffix.lstrip(".") or "png", dpi=150)

@@ -142,7 +142,7 @@ def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles
     """MAP by iteration: the mean of the seeds as a line, their range as a band."""
     from matplotlib.figure import Figure
 
-    from kit.base.files import whole
+    from kit.base.files import atomic_write as whole
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()

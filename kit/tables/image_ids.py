@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.tables.schema import Table
 
 NUMERIC = ("its form of a number", "lost zeros in front")  # what reading ids as numbers does to them
@@ -105,7 +105,9 @@ def tell_strange_labels(files: Sequence[Path | str], images: Sequence[str], trut
     """
     strange = unmatched(images, truth)
     if strange and strange.none_match:
-        notice(f"{', '.join(map(str, files))}: {strange.say('images of the labels', 'not in the truth')}")
+        logger.warning(
+            f"{', '.join(map(str, files))}: {strange.say('images of the labels', 'not in the truth')}"
+        )
 
 
 def _partner(strange: list[str], known: Collection[str]) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import printable
-from kit.base.progress import notice_once
+from kit.base.log import warn_once
 
 SHOWN = 80  # characters of a value from the file
 
@@ -60,7 +60,7 @@ class LeftOut:
         """Say it, once; nothing where there is nothing to say."""
         parts = [*self._left_out(), *self.told]
         if parts:
-            notice_once(f"{self.path}: {'; '.join(parts)}")
+            warn_once(f"{self.path}: {'; '.join(parts)}")
 
     def _left_out(self) -> list[str]:
         if not self.reasons:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from kit.base.files import packed, whole, write_text
+from kit.base.files import atomic_write, open_compressed, write_text
 from kit.tables.schema import Boxes, Detections, Floats, ImageLabels, Predictions, Relations, Table
 from kit.tables.submission import HEADER
 from kit.vocabulary import vocabulary
@@ -54,7 +54,7 @@ def write_detections(path: Path | str, table: Detections) -> None:
 def write_sample_submission(path: Path | str, image_ids: Sequence[str]) -> None:
     """An empty submission: the ids in their order."""
     lines = [",".join(HEADER), *(f"{name}," for name in image_ids)]
-    with whole(path) as part, packed(part, Path(path).name) as file:
+    with atomic_write(path) as part, open_compressed(part, Path(path).name) as file:
         file.write(("\n".join(lines) + "\n").encode())
 
 
@@ -92,7 +92,7 @@ def _box(box: Floats, suffix: str = "") -> dict[str, Any]:
 
 
 def _write(path: Path | str, columns: dict[str, Any]) -> None:
-    with whole(path) as part, packed(part, Path(path).name) as file:
+    with atomic_write(path) as part, open_compressed(part, Path(path).name) as file:
         file.write((",".join(columns) + "\n").encode())
         plain = pacsv.WriteOptions(include_header=False, quoting_style="none")
         pacsv.write_csv(pa.table(columns), file, plain)

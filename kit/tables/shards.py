@@ -9,7 +9,7 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 
 from kit.base.errors import KitError
-from kit.base.files import reading, whole
+from kit.base.files import atomic_write, reading
 from kit.tables.schema import Table
 
 T = TypeVar("T", bound=Table)
@@ -32,7 +32,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def write_shard(folder: Path, i: int, table: Table) -> int:
     """Write shard i; the number of its rows."""
-    with whole(shard_path(folder, i)) as part:
+    with atomic_write(shard_path(folder, i)) as part:
         pq.write_table(table.to_arrow(), part, compression="zstd", write_page_checksum=True)
     return len(table)
 

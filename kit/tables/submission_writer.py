@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.base.errors import KitError
-from kit.base.files import packed, whole
-from kit.base.progress import notice
+from kit.base.files import atomic_write, open_compressed
+from kit.base.log import logger
 from kit.boxes import outside
 from kit.tables.image_ids import share
 from kit.tables.schema import Predictions
@@ -56,7 +56,7 @@ class Beyond:
         """Say what was cut."""
         if self.predictions:
             count = share(self.predictions, total, "predictions")
-            notice(
+            logger.warning(
                 f"{path}: boxes of {count} reach beyond [0, 1] and are cut (pixels?), first image {self.first}"
             )
 
@@ -80,13 +80,13 @@ def write_submission(
     known = set(image_ids)
     spans: dict[str, tuple[int, int]] = {}
     predictions, beyond = 0, Beyond()
-    with whole(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
+    with atomic_write(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
         for shard in shards:
             for table in _pieces(_best(shard, top)):
                 predictions += len(table)
                 beyond.count(table)
                 _spool(table, digits, known, spans, spool)
-        with packed(part, path.name) as file:
+        with open_compressed(part, path.name) as file:
             _assemble(file, image_ids, spans, spool)
         size = part.stat().st_size
     beyond.tell(path, predictions)

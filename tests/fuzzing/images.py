@@ -10,9 +10,8 @@ import numpy as np
 
 from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_picture
-from kit.download.fault import FetchError
-from kit.download.jpeg import scaled, whole_jpeg
-from kit.download.missing import read_missing, tidy_missing
+from kit.download.photo_store import read_missing, scaled, tidy_missing, whole_jpeg
+from kit.download.remote import FetchError
 
 
 def jpegs(_folder: Path) -> list[bytes]:

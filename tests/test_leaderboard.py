@@ -1,9 +1,8 @@
 import pytest
 from matplotlib.axes import Axes
 
-from kit.kaggle.board import expected_place, ordinal
 from kit.kaggle.records import Record
-from kit.report.board import draw
+from kit.report.leaderboard import draw, expected_place, ordinal
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a config needs of the real data: files, and photos by the annotations that name them."""
+"""Which of the real data a config needs: files, and photos by the annotations that name them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kit.base.errors import KitError
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.config import Config
-from kit.download.photos import Album
-from kit.download.registry import Remote, remotes
+from kit.download.photo_download import PhotoSource
+from kit.download.remote import RemoteFile, remotes
 from kit.tables.official import distinct_images, image_id_array, read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 
-What = Literal["annotations", "photos", "weights", "test", "all"]
+WantedPhotos = tuple[PhotoSource, pa.StringArray]  # where they come from, and their ids
+Target = Literal["annotations", "photos", "weights", "test", "all"]
 IN_ADDRESS = (
     r"^[\w-]{1,200}$"  # an id that stands in an address as it is (stricter than `kit.tables.image_name`)
 )
@@ -27,7 +28,7 @@ FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "chal
 
 
 @dataclass(frozen=True)
-class Choice:
+class PhotoFilter:
     """Which photos: of these splits, so many a split at most, and of what the annotations name there those
     with a relation of these predicates, and with a relation or (without predicates) a box of these classes.
     """
@@ -38,48 +39,49 @@ class Choice:
     limit: int | None = None
 
 
-def wanted_files(config: Config, what: What) -> list[Remote]:
+def wanted_files(config: Config, target: Target) -> list[RemoteFile]:
     """The files of a kind that the config needs: of the weights those of its detectors."""
     root, mirror = config.data.root, config.data.download.address()
-    files = remotes("annotations", root, mirror) if what in ("annotations", "all") else []
-    if what in ("weights", "all"):
+    files = remotes("annotations", root, mirror) if target in ("annotations", "all") else []
+    if target in ("weights", "all"):
         named = {m.weights.resolve() for m in config.detector.models.values() if m.weights}
         files += [r for r in remotes("weights", root, mirror) if r.path.resolve() in named]
-    if what in ("test", "all") and config.data.test.ids:
+    if target in ("test", "all") and config.data.test.ids:
         files += [replace(sample, path=config.data.test.ids) for sample in remotes("sample", root)]
     return files
 
 
-def wanted_splits(config: Config, what: What, choice: Choice) -> list[str]:
+def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> list[str]:
     """The splits whose photos are wanted. Raises KitError for a name that is none, or where what names photos is
     missing while photos alone are asked for.
     """
     for names, known, kind in (
-        (choice.predicates, PREDICATES, "predicate"),
-        (choice.classes, vocabulary().names, "class"),
+        (photo_filter.predicates, PREDICATES, "predicate"),
+        (photo_filter.classes, vocabulary().names, "class"),
     ):
         for name in names:
             _number(name, known, kind)
-    splits = list(choice.splits) if what in ("photos", "all") else []
-    splits += ["test"] if what == "test" or (what == "all" and config.data.test.ids) else []
+    splits = list(photo_filter.splits) if target in ("photos", "all") else []
+    splits += ["test"] if target == "test" or (target == "all" and config.data.test.ids) else []
     for split in splits:
         if getattr(config.data, split).images is None:
             raise KitError(f"data.{split}.images is not set", "say where the photos go")
         missing = [path for path in _named_by(config, split) if not path.exists()]
-        if missing and what == "photos":
+        if missing and target == "photos":
             hint = "it names the photos: `kit download annotations` first"
             raise KitError(f"{missing[0]} is not there", hint)
     return splits
 
 
-def wanted_photos(config: Config, split: str, choice: Choice) -> tuple[Album, pa.StringArray] | None:
-    """Album and ids of the photos that a split's files name; None where these are not there. Raises KitError."""
+def wanted_photos(config: Config, split: str, photo_filter: PhotoFilter) -> WantedPhotos | None:
+    """Source and ids of the photos that a split's files name; None where these are not there. Raises KitError."""
     if not all(path.exists() for path in _named_by(config, split)):
         return None
     data = config.data
     urls = {r.path.name: r.url for r in remotes("photos", data.root, data.download.address())}
-    album = Album(urls[FOLDERS[split]], getattr(data, split).images, data.download.longest, data.max_pixels)
-    return album, _safe(_ids(config, split, choice), split).slice(0, choice.limit)
+    folder, max_side = getattr(data, split).images, data.download.max_side
+    source = PhotoSource(urls[FOLDERS[split]], folder, max_side, data.max_pixels)
+    return source, _safe(_ids(config, split, photo_filter), split).slice(0, photo_filter.limit)
 
 
 def _named_by(config: Config, split: str) -> list[Path]:
@@ -92,32 +94,36 @@ def _named_by(config: Config, split: str) -> list[Path]:
     return [*files.relations, *files.boxes]
 
 
-def _ids(config: Config, split: str, choice: Choice) -> pa.StringArray:
+def _ids(config: Config, split: str, photo_filter: PhotoFilter) -> pa.StringArray:
     if split == "test":
         return image_id_array(_named_by(config, split)[0])
-    if not choice.predicates and not choice.classes:
+    if not photo_filter.predicates and not photo_filter.classes:
         return distinct_images(_named_by(config, split))
     files = getattr(config.data, split)
-    labels = [_number(c, vocabulary().names, "class") for c in choice.classes]
+    labels = [_number(c, vocabulary().names, "class") for c in photo_filter.classes]
     relations = read_relations(files.relations, others=True)
     kept = np.ones(len(relations), bool)
-    if choice.predicates:
-        kept &= np.isin(relations.predicate, [_number(p, PREDICATES, "predicate") for p in choice.predicates])
+    if photo_filter.predicates:
+        kept &= np.isin(
+            relations.predicate, [_number(p, PREDICATES, "predicate") for p in photo_filter.predicates]
+        )
     if labels:
         kept &= np.isin(relations.subject, labels) | np.isin(relations.object, labels)
     ids = pa.array([relations.images[i] for i in np.unique(relations.image[kept])], pa.string())
     return (
-        ids if choice.predicates else pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
+        ids
+        if photo_filter.predicates
+        else pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
     )
 
 
 def _safe(ids: pa.StringArray, split: str) -> pa.StringArray:
     """The ids, where all can be asked for by their names. Raises KitError."""
-    good = pc.fill_null(pc.match_substring_regex(ids, IN_ADDRESS), False)
-    place = pc.index(good, False).as_py()
-    if place >= 0:
+    valid = pc.fill_null(pc.match_substring_regex(ids, IN_ADDRESS), False)
+    first = pc.index(valid, False).as_py()
+    if first >= 0:
         hint = "look at the file that names it"
-        raise KitError(f"data.{split}: image id {_short(ids[place].as_py())} cannot be a photo's name", hint)
+        raise KitError(f"data.{split}: image id {_short(ids[first].as_py())} cannot be a photo's name", hint)
     return ids
 
 
@@ -125,18 +131,18 @@ def _short(name: str | None) -> str:
     return repr(name) if name is None or len(name) <= 60 else f"{name[:60]!r} ... ({len(name)} characters)"
 
 
-def tell_empty(splits: Sequence[str], choice: Choice, alone: bool) -> None:
-    """Say which splits have no photo to get. Raises KitError where these are all that was asked for (`alone`)."""
+def report_empty(splits: Sequence[str], photo_filter: PhotoFilter, alone: bool) -> None:
+    """Log which splits have no photo to get. Raises KitError where these are all that was asked for (`alone`)."""
     if splits and alone:
-        raise KitError(f"photos {', '.join(splits)}: {nothing(choice)}", "choose others")
+        raise KitError(f"photos {', '.join(splits)}: {nothing_fits(photo_filter)}", "choose others")
     for split in splits:
-        notice(f"photos {split}: {nothing(choice)}")
+        logger.warning(f"photos {split}: {nothing_fits(photo_filter)}")
 
 
-def nothing(choice: Choice) -> str:
-    """That nothing fits, with the choice."""
-    words = (("--predicates", choice.predicates), ("--classes", choice.classes))
-    asked = " ".join(f"{option} {','.join(names)}" for option, names in words if names)
+def nothing_fits(photo_filter: PhotoFilter) -> str:
+    """That nothing fits, with the filter."""
+    options = (("--predicates", photo_filter.predicates), ("--classes", photo_filter.classes))
+    asked = " ".join(f"{option} {','.join(names)}" for option, names in options if names)
     return f"no photo fits {asked}" if asked else "no photo is named by the files of the config"
 
 
@@ -146,7 +152,7 @@ def _number(name: str, names: Sequence[str], kind: str) -> int:
     return names.index(name)
 
 
-def texts(ids: pa.StringArray) -> Iterator[str]:
+def iter_ids(ids: pa.StringArray) -> Iterator[str]:
     """The ids one by one, few of them as Python's own text at a time."""
     for start in range(0, len(ids), 10_000):
         yield from ids.slice(start, 10_000).to_pylist()

@@ -11,9 +11,9 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from kit.base.address import redacted
-from kit.download.fault import FetchError
+from kit.download.remote import FetchError
 
-MOST = 5  # redirects, one after the other
+MAX_REDIRECTS = 5  # one after the other
 PUBLIC, LOOPBACK, LINK_LOCAL, PRIVATE, METADATA = "public", "loopback", "link-local", "private", "metadata"
 SERVICES = {  # where clouds tell a machine its own secrets
     "100.100.100.200",
@@ -55,7 +55,7 @@ def literal(host: str) -> str | None:
         return None
 
 
-class Guard(ThreadedResolver):
+class RedirectGuard(ThreadedResolver):
     """Looks names up, and knows which networks the given addresses are in: a redirect leads into no other."""
 
     def __init__(self) -> None:
@@ -64,9 +64,9 @@ class Guard(ThreadedResolver):
         self.known: set[str] = set()
         self.networks = {PUBLIC}
 
-    def give(self, place: URL) -> None:
+    def allow(self, url: URL) -> None:
         """Take an address as the user's own."""
-        host = (place.raw_host or "").rstrip(".")
+        host = (url.raw_host or "").rstrip(".")
         self.given.add(host)
         self.networks |= {literal(host) or PUBLIC}
 
@@ -75,10 +75,10 @@ class Guard(ThreadedResolver):
     ) -> list[ResolveResult]:
         """The addresses of a name. Raises FetchError where a redirect led to it and one is in another network."""
         try:
-            found = await super().resolve(host, port, family)
+            results = await super().resolve(host, port, family)
         except UnicodeError:  # no name
             raise OSError(f"{host} is no name") from None
-        networks = {network(result["host"]) for result in found}
+        networks = {network(result["host"]) for result in results}
         host = host.rstrip(".")
         if host not in self.given:
             for other in sorted(networks - self.networks):
@@ -86,26 +86,26 @@ class Guard(ThreadedResolver):
         elif host not in self.known and PUBLIC not in networks:  # a name in a network of the user's own
             self.networks |= networks
         self.known.add(host)
-        return found
+        return results
 
-    def follow(self, place: URL, target: str) -> URL:
+    def follow(self, url: URL, location: str) -> URL:
         """Where a redirect leads. Raises FetchError where it shall not be followed."""
         try:
-            found = place.join(URL(target))
-            if found.scheme not in ("http", "https"):
-                raise _refusal(f"to {found.scheme}:", "only http and https are followed")
-            found = found.with_user(None)
+            target = url.join(URL(location))
+            if target.scheme not in ("http", "https"):
+                raise _refusal(f"to {target.scheme}:", "only http and https are followed")
+            target = target.with_user(None)
         except ValueError:
             raise _refusal("", "it leads to no address") from None
-        where = f"to {redacted(str(found.origin()))}"
-        if place.scheme == "https" and found.scheme == "http":
+        where = f"to {redacted(str(target.origin()))}"
+        if url.scheme == "https" and target.scheme == "http":
             raise _refusal(where, "it leads from https to http")
-        host = (found.raw_host or "").rstrip(".")
+        host = (target.raw_host or "").rstrip(".")
         other = literal(host) or PUBLIC
         if host not in self.given and other not in self.networks:
             raise _refusal(where, f"that is a {other} address")
-        return found
+        return target
 
 
 def _refusal(where: str, why: str) -> FetchError:
-    return FetchError(f"a redirect {where} is refused: {why}".replace("  ", " "), again=False)
+    return FetchError(f"a redirect {where} is refused: {why}".replace("  ", " "), retryable=False)

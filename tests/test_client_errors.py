@@ -9,8 +9,8 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProxyError
 
 from kit.kaggle.client import Client
-from kit.kaggle.faults import KaggleError, fault
-from kit.kaggle.wire import Wire
+from kit.kaggle.client_errors import KaggleError, as_kaggle_error
+from kit.kaggle.http_adapter import PatchedAdapter
 from tests.fakekaggle import HASTY, SLUG
 
 CALL = "ListSubmissions"
@@ -126,10 +126,10 @@ AFTER = [
 @pytest.mark.parametrize(("error", "expected"), BEFORE + AFTER)
 def test_failures_of_the_line(monkeypatch, error, expected, proxy):
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    found = fault(error, SLUG, Wire(HASTY))
+    found = as_kaggle_error(error, SLUG, PatchedAdapter(HASTY))
     with pytest.raises(KaggleError, match=expected):
         raise found
-    assert found.unsure == any(error is after for after, _ in AFTER)
+    assert found.outcome_unknown == any(error is after for after, _ in AFTER)
     assert "hidden" not in str(found)
 
 

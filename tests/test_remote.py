@@ -1,6 +1,6 @@
 import hashlib
 
-from kit.download.registry import registry, remotes
+from kit.download.remote import registry, remotes
 from tests.paths import OPENIMAGES, needs_openimages
 
 

@@ -1,4 +1,4 @@
-"""Every way in which the kaggle client fails, as one line with the cure."""
+"""Errors of the kaggle client: every way in which it fails, as one line with the cure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import re
 from json import JSONDecodeError
 from typing import Any
 
-from kit.base.errors import KitError, printable
-from kit.base.retry import retry_after
+from kit.base.errors import printable
+from kit.base.retry import RemoteError, retry_after
 from kit.kaggle.credentials import HOW, SETTINGS, sources
-from kit.kaggle.wire import Wire
+from kit.kaggle.http_adapter import PatchedAdapter
 
 SITE = "https://www.kaggle.com"
-SKEWED = 300.0  # seconds of difference that signatures and tokens do not survive
+MAX_SKEW = 300.0  # seconds of difference that signatures and tokens do not survive
 CLOCK = "set this machine's clock (timedatectl set-ntp true)"
 BUSY = (429, 500, 502, 503, 504)
 
 
-class KaggleError(KitError):
+class KaggleError(RemoteError):
     """A call to Kaggle that failed.
 
-    unsure: it may have had its effect all the same; again: the same call may succeed a little later, after
-    `wait` seconds where Kaggle says so; status: of Kaggle's answer, where there was one.
+    outcome_unknown: it may have had its effect all the same; status: of Kaggle's answer, where there was one.
     """
 
     def __init__(
@@ -30,99 +29,108 @@ class KaggleError(KitError):
         message: str,
         hint: str = "",
         *,
-        unsure: bool = False,
-        again: bool = False,
-        wait: float | None = None,
+        outcome_unknown: bool = False,
+        retryable: bool = False,
+        retry_after: float | None = None,
         status: int | None = None,
     ) -> None:
-        super().__init__(message, hint)
-        self.unsure, self.again, self.wait, self.status = unsure, again, wait, status
+        super().__init__(message, hint, retryable=retryable, retry_after=retry_after)
+        self.outcome_unknown, self.status = outcome_unknown, status
 
 
 def no_credentials() -> KaggleError:
     """There are none, or none that Kaggle takes."""
-    found = sources()
-    if found:
-        return KaggleError(f"no usable Kaggle credentials in {', '.join(found)}", HOW)
+    known = sources()
+    if known:
+        return KaggleError(f"no usable Kaggle credentials in {', '.join(known)}", HOW)
     return KaggleError("no Kaggle credentials", HOW)
 
 
-def fault(error: Exception, competition: str, wire: Wire) -> KaggleError:
+def as_kaggle_error(error: Exception, competition: str, adapter: PatchedAdapter) -> KaggleError:
     """The client's error as one line: what happened, and what to do."""
     from requests import exceptions
 
     if isinstance(error, exceptions.HTTPError) and error.response is not None:
-        found = _by_status(error.response, competition)
-        found.status = error.response.status_code
-        return _with_clock(found, wire.skew)
+        known = _by_status(error.response, competition)
+        known.status = error.response.status_code
+        return _with_clock(known, adapter.skew)
     if isinstance(error, JSONDecodeError):
         text = "a web page came instead of Kaggle's answer"
-        return KaggleError(text, "log in to the network you are on, and try again", unsure=True, again=True)
+        return KaggleError(
+            text, "log in to the network you are on, and try again", outcome_unknown=True, retryable=True
+        )
     if isinstance(error, (exceptions.RequestException, ConnectionError, TimeoutError)):
         return _by_connection(error)
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return KaggleError(f"{place}{error.strerror or error}", "mend it and try again")
+        name = f"{error.filename}: " if error.filename else ""
+        return KaggleError(f"{name}{error.strerror or error}", "mend it and try again")
     if isinstance(error, ValueError) and "expected size" in str(error):
-        return KaggleError("the download from Kaggle was cut off", "try again", again=True)
+        return KaggleError("the download from Kaggle was cut off", "try again", retryable=True)
     text = f"Kaggle's answer is not understood ({type(error).__name__})"
-    return KaggleError(text, "a newer kaggle client may know it; `kit submissions` looks again", unsure=True)
+    return KaggleError(
+        text, "a newer kaggle client may know it; `kit submissions` looks again", outcome_unknown=True
+    )
 
 
-def _with_clock(found: KaggleError, skew: float) -> KaggleError:
+def _with_clock(error: KaggleError, skew: float) -> KaggleError:
     """The error, with a word on this machine's clock where that is wrong; it is the cure of a refused log-in."""
-    if abs(skew) > SKEWED:
+    if abs(skew) > MAX_SKEW:
         wrong = f"{abs(skew) / 60:.0f} minutes {'ahead of' if skew > 0 else 'behind'} Kaggle's"
-        hint = CLOCK if found.status == 401 else f"{found.hint}; {CLOCK}"
+        hint = CLOCK if error.status == 401 else f"{error.hint}; {CLOCK}"
         return KaggleError(
-            f"{found.message} (this machine's clock is {wrong})",
+            f"{error.message} (this machine's clock is {wrong})",
             hint,
-            unsure=found.unsure,
-            again=found.again,
-            wait=found.wait,
-            status=found.status,
+            outcome_unknown=error.outcome_unknown,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+            status=error.status,
         )
-    return found
+    return error
 
 
 def _by_status(response: Any, competition: str) -> KaggleError:
     """By the status of the answer, and Kaggle's words in it."""
-    status, words = response.status_code, _words(response)
-    said = f": {words}" if words else ""
+    status, text = response.status_code, _text(response)
+    why = f": {text}" if text else ""
     rules = f"{SITE}/competitions/{competition}/rules"
-    if _is_limit(words):
-        return KaggleError(f"the limit of submissions is reached{said}", "Kaggle counts anew at 00:00 UTC")
+    if _is_limit(text):
+        return KaggleError(f"the limit of submissions is reached{why}", "Kaggle counts anew at 00:00 UTC")
     if status == 401:
-        found = sources()
-        first = found[0] if found else "the credentials"
-        rest = f" (used before {', '.join(found[1:])})" if found[1:] else ""
+        known = sources()
+        first = known[0] if known else "the credentials"
+        rest = f" (used before {', '.join(known[1:])})" if known[1:] else ""
         return KaggleError(
             f"Kaggle does not accept {first}{rest}",
             f"make a new token or key at {SETTINGS}, or take the wrong one away",
         )
     if status == 403:
         return KaggleError(
-            f"Kaggle refuses {competition}{said}",
+            f"Kaggle refuses {competition}{why}",
             f"open {rules}, accept the rules, verify your phone number if asked; check the competition's name",
         )
     if status == 404:
         hint = f"check kaggle.competition; its page would be {SITE}/competitions/{competition}"
-        return KaggleError(f"Kaggle has no competition {competition}{said}", hint)
+        return KaggleError(f"Kaggle has no competition {competition}{why}", hint)
     if status == 407:
         return KaggleError(f"the proxy {_proxy()} wants a name and password", "set them in HTTPS_PROXY")
     if status == 413:
         return KaggleError(
-            f"Kaggle refuses the file as too large{said}", "set submission.packing or a lower top"
+            f"Kaggle refuses the file as too large{why}", "set submission.packing or a lower top"
         )
     if status == 429:
         wait = retry_after(response.headers.get("Retry-After", ""))
         when = f"in {wait:.0f} s" if wait else "in some minutes"
-        return KaggleError("Kaggle is asked too often (429)", f"try again {when}", again=True, wait=wait)
+        return KaggleError(
+            "Kaggle is asked too often (429)", f"try again {when}", retryable=True, retry_after=wait
+        )
     if status >= 500:
         return KaggleError(
-            f"Kaggle has a fault of its own ({status}){said}", "try again later", unsure=True, again=True
+            f"Kaggle has a fault of its own ({status}){why}",
+            "try again later",
+            outcome_unknown=True,
+            retryable=True,
         )
-    return KaggleError(f"Kaggle refuses ({status}){said}", "mend what it says and try again")
+    return KaggleError(f"Kaggle refuses ({status}){why}", "mend what it says and try again")
 
 
 def _by_connection(error: Exception) -> KaggleError:
@@ -137,7 +145,7 @@ def _by_connection(error: Exception) -> KaggleError:
         return KaggleError(
             f"the proxy {_proxy()} does not let the call through{_status_in(text)}",
             "set HTTPS_PROXY right, or unset it",
-            again=True,
+            retryable=True,
         )
     if isinstance(error, exceptions.SSLError) and re.search(
         "certificate.verify.failed|doesn't match", text, re.I
@@ -147,15 +155,15 @@ def _by_connection(error: Exception) -> KaggleError:
         hint = "a proxy that reads the traffic? give its certificate in REQUESTS_CA_BUNDLE"
         return KaggleError("Kaggle's certificate is not trusted", hint)
     if isinstance(error, exceptions.ConnectTimeout):
-        return KaggleError("Kaggle cannot be reached in time", "check the network", again=True)
+        return KaggleError("Kaggle cannot be reached in time", "check the network", retryable=True)
     if isinstance(reason, low.NameResolutionError):
-        return KaggleError("no network: Kaggle's address is not found", "check the network", again=True)
+        return KaggleError("no network: Kaggle's address is not found", "check the network", retryable=True)
     if isinstance(reason, low.NewConnectionError):
-        return KaggleError("no network: Kaggle cannot be reached", "check the network", again=True)
+        return KaggleError("no network: Kaggle cannot be reached", "check the network", retryable=True)
     if isinstance(error, (exceptions.Timeout, TimeoutError)):
-        hint = "try again; data.download.read sets how long"
-        return KaggleError("Kaggle does not answer in time", hint, unsure=True, again=True)
-    return KaggleError("the connection to Kaggle was cut", "try again", unsure=True, again=True)
+        hint = "try again; data.download.read_timeout sets how long"
+        return KaggleError("Kaggle does not answer in time", hint, outcome_unknown=True, retryable=True)
+    return KaggleError("the connection to Kaggle was cut", "try again", outcome_unknown=True, retryable=True)
 
 
 def _reason(error: Exception) -> Any:
@@ -163,17 +171,17 @@ def _reason(error: Exception) -> Any:
     return getattr(error.args[0], "reason", None) if error.args else None
 
 
-def _words(response: Any) -> str:
+def _text(response: Any) -> str:
     """What Kaggle says in its answer, in one line of at most 300 characters."""
     try:
-        words = response.json()["message"]
+        text = response.json()["message"]
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
-        words = response.reason or ""
-    return printable(str(words), 300)
+        text = response.reason or ""
+    return printable(str(text), 300)
 
 
-def _is_limit(words: str) -> bool:
-    return bool(re.search(r"allowance|submission limit|daily limit|limit of \d+ submissions", words, re.I))
+def _is_limit(text: str) -> bool:
+    return bool(re.search(r"allowance|submission limit|daily limit|limit of \d+ submissions", text, re.I))
 
 
 def _proxy() -> str:
@@ -185,5 +193,5 @@ def _proxy() -> str:
 
 
 def _status_in(text: str) -> str:
-    found = re.search(r"Tunnel connection failed: (\d{3}[^'\")]*)", text)
-    return f" ({found.group(1).strip()})" if found else ""
+    match = re.search(r"Tunnel connection failed: (\d{3}[^'\")]*)", text)
+    return f" ({match.group(1).strip()})" if match else ""

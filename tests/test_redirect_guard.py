@@ -6,8 +6,8 @@ import socket
 import pytest
 from yarl import URL
 
-from kit.download.fault import FetchError
-from kit.download.redirect import Guard, literal, network
+from kit.download.redirect_guard import RedirectGuard, literal, network
+from kit.download.remote import FetchError
 from tests.fetching import get
 from tests.rawserver import raw, saying
 
@@ -72,8 +72,8 @@ def test_hosts_that_are_addresses_however_they_are_written(host, kind):
 
 def followed(place, target):
     async def run():
-        guard = Guard()
-        guard.give(URL(place))
+        guard = RedirectGuard()
+        guard.allow(URL(place))
         return str(guard.follow(URL(place), target))
 
     return asyncio.run(run())
@@ -115,8 +115,8 @@ REFUSED = [
 def test_refusals_name_their_cause(place, target, why):
     with pytest.raises(FetchError, match=why) as caught:
         followed(place, target)
-    assert not caught.value.again
-    assert "hidden" not in caught.value.cause
+    assert not caught.value.retryable
+    assert "hidden" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def names(monkeypatch):
 
 def resolved(given, host):
     async def run():
-        guard = Guard()
-        guard.give(URL(f"http://{given}"))
+        guard = RedirectGuard()
+        guard.allow(URL(f"http://{given}"))
         await guard.resolve(given)
         return await guard.resolve(host)
 
@@ -174,8 +174,8 @@ def test_names_are_looked_up_before_they_are_followed(names):
 
 def test_a_name_that_moves_opens_no_network(names, monkeypatch):
     async def run():
-        guard = Guard()
-        guard.give(URL("http://given.test"))
+        guard = RedirectGuard()
+        guard.allow(URL("http://given.test"))
         await guard.resolve("given.test")
         monkeypatch.setitem(NAMES, "given.test", "127.0.0.1")
         await guard.resolve("given.test")

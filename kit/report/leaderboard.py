@@ -1,4 +1,4 @@
-"""Local score against the board's, a point a submission."""
+"""The competition's leaderboard: what a score is worth on it, and local scores against its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.files import whole
-from kit.kaggle.board import MARKS, ordinal
+from kit.base.files import atomic_write
 from kit.kaggle.records import Record
+
+MARKS = (
+    (1, 0.4076),
+    (2, 0.38818),
+    (13, 0.30781),
+    (29, 0.13205),
+)  # place, private score: what is known of 2019
+
+
+def expected_place(score: float) -> str:
+    """The places of 2019 between whose scores a private score lies: "1st", "3rd to 13th", "after 29th"."""
+    ahead = 0
+    for place, mark in MARKS:
+        if score >= mark:
+            first = ahead + 1
+            return ordinal(place) if first == place else f"{ordinal(first)} to {ordinal(place)}"
+        ahead = place
+    return f"after {ordinal(ahead)}"
+
+
+def ordinal(n: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def draw(path: Path, records: Sequence[Record]) -> int:
@@ -31,7 +54,7 @@ def draw(path: Path, records: Sequence[Record]) -> int:
         axes.annotate(ordinal(place), (0, mark), fontsize=8, color="grey", va="bottom")
     axes.set(xlabel="local score", ylabel="board", xlim=(0, None), ylim=(0, None))
     axes.legend()
-    with whole(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, format=path.suffix.lstrip("."), dpi=150)
     return max(map(len, points.values()))
 

@@ -6,14 +6,14 @@ import pytest
 from PIL import Image
 
 from kit.base.errors import KitError
-from kit.base.retry import Patience
+from kit.base.retry import RetryPolicy
 from kit.data.photos import photo_place
-from kit.download.missing import read_missing
-from kit.download.photos import DOUBTFUL, Album, fetch_photos
+from kit.download.photo_download import MAX_NOT_FOUND, PhotoSource, fetch_photos
+from kit.download.photo_store import read_missing
 from tests.badserver import serving
 from tests.jpegs import jpeg
 
-HASTY = Patience(connect=1, read=0.5, tries=3, wait=0.01)
+HASTY = RetryPolicy(connect_timeout=1, read_timeout=0.5, attempts=3, backoff=0.01)
 
 
 NAMES = [f"{i:016x}" for i in range(40)]
@@ -27,7 +27,7 @@ def server():
 
 
 def get(server, folder, names=NAMES, **options):
-    album = Album(f"{server.url}/train", folder, options.pop("longest", None))
+    album = PhotoSource(f"{server.url}/train", folder, options.pop("max_side", None))
     return asyncio.run(fetch_photos(album, names, 8, HASTY, **options))
 
 
@@ -35,7 +35,7 @@ def test_all_photos_many_at_once(server, tmp_path):
     for name in NAMES[:8]:
         server.tricks[f"/train/{name}.jpg"] = ["slow 0.2"]
     seen = []
-    tally = get(server, tmp_path / "p", progress=lambda t: seen.append(t.got))
+    tally = get(server, tmp_path / "p", on_photo=lambda t: seen.append(t.got))
     assert (tally.got, tally.there, tally.missing, tally.failures()) == (40, 0, 0, 0)
     assert 1 < server.most <= 8
     assert max(seen) == 40
@@ -102,7 +102,7 @@ def test_what_stays_broken_is_told_by_cause_and_tried_again_by_the_next_call(ser
 
 def test_photos_are_made_smaller_on_the_way(server, tmp_path):
     server.files["/train/big.jpg"] = jpeg(1, (300, 200))
-    get(server, tmp_path, ["big", NAMES[0]], longest=100)
+    get(server, tmp_path, ["big", NAMES[0]], max_side=100)
     with Image.open(photo_place(tmp_path, "big")) as big:
         assert big.size == (100, 67)
     assert photo_place(tmp_path, NAMES[0]).read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
@@ -111,7 +111,7 @@ def test_photos_are_made_smaller_on_the_way(server, tmp_path):
 def test_a_folder_is_a_mirror_too(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/a.jpg").write_bytes(jpeg(0))
-    album = Album(str(tmp_path / "m"), tmp_path / "out")
+    album = PhotoSource(str(tmp_path / "m"), tmp_path / "out")
     tally = asyncio.run(fetch_photos(album, ["a", "b"], 4, HASTY))
     assert (tally.got, tally.missing) == (1, 1)
 
@@ -128,12 +128,12 @@ def far(n, start=1000):
 @pytest.mark.parametrize("before", [0, 10])
 def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status, before):
     """A wrong address or a proxy that refuses, from the start or from some photo on, must not fill missing.csv."""
-    names = far(2 * DOUBTFUL)
+    names = far(2 * MAX_NOT_FOUND)
     get(server, tmp_path, NAMES[:before])
     server.tricks |= {f"/train/{name}.jpg": [f"status {status}"] * 9 for name in [*NAMES, *names]}
     tally = get(server, tmp_path, [*NAMES[:before], *names])
     assert (tally.got, tally.there, tally.missing) == (0, before, 0)
-    assert DOUBTFUL <= tally.failures() < DOUBTFUL + 8
+    assert MAX_NOT_FOUND <= tally.failures() < MAX_NOT_FOUND + 8
     (cause,) = tally.causes
     assert cause == f"HTTP {status} again and again: is {server.url}/train right, or a proxy in the way?"
     assert tally.stopped.endswith(f"photos in a row that are not there (HTTP {status})")
@@ -141,7 +141,7 @@ def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status,
 
 
 def test_many_that_are_truly_gone_do_not_hold_up_the_rest(server, tmp_path):
-    gone = far(DOUBTFUL + 10)
+    gone = far(MAX_NOT_FOUND + 10)
     tally = get(server, tmp_path, [*NAMES[:20], *gone, *NAMES[20:]])
     assert (tally.got, tally.missing, tally.failures(), tally.stopped) == (40, len(gone), 0, "")
     assert sorted(read_missing(tmp_path)) == gone
@@ -159,7 +159,7 @@ def test_the_causes_that_are_told_have_an_end(server, tmp_path):
 
 
 def test_a_photo_without_an_end_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("kit.download.photos.LARGEST", 1 << 20)
+    monkeypatch.setattr("kit.download.photo_download.MAX_BYTES", 1 << 20)
     server.packed = True
     server.files[f"/train/{NAMES[0]}.jpg"] = bytes(5 << 20)  # some kB on the line
     tally = get(server, tmp_path, NAMES[:2])
@@ -177,7 +177,7 @@ def test_a_few_that_are_gone_at_the_end(server, tmp_path):
 
 
 def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
-    album = Album(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
+    album = PhotoSource(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
     (cause,) = asyncio.run(fetch_photos(album, NAMES[:2], 8, HASTY)).causes
     assert server.url.replace("http://", "http://***@") in cause
     assert "hidden" not in cause
@@ -187,7 +187,7 @@ def test_a_full_disk_ends_it_with_what_was_done(server, tmp_path):
     (tmp_path / "ff").write_text("no folder")
     server.files["/train/ff00.jpg"] = jpeg(0)
     tally = get(server, tmp_path, [*NAMES[:9], "ff00", *NAMES[9:]])
-    assert "ff00.jpg: cannot be written" in tally.stopped
+    assert "/ff: cannot be written" in tally.stopped
     assert 1 < tally.got < 40
     with pytest.raises(KitError, match="cannot be written"):
         get(server, tmp_path / "ff/folder")
@@ -198,20 +198,20 @@ def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
     path = photo_place(tmp_path, NAMES[0])
     path.write_bytes(b"damaged")
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 500"] * 3
-    tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
+    tally = get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1]))
     assert (tally.failures(), tally.there, path.read_bytes()) == (1, 1, b"damaged")
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 404"] * 2
-    tally = get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1]))
+    tally = get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1]))
     assert [*tally.causes] == ["damaged, and the server has it no more (HTTP 404)"]
     assert list(read_missing(tmp_path)) == []
-    assert get(server, tmp_path, NAMES[:2], anew=frozenset(NAMES[:1])).got == 1
+    assert get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1])).got == 1
     assert path.read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
 
 
 def test_a_photo_that_trickles_is_given_up(server, tmp_path):
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["trickle"] * 2
-    album = Album(f"{server.url}/train", tmp_path)
-    tally = asyncio.run(fetch_photos(album, NAMES[:2], 2, Patience(1, 0.1, 2, 0.01)))
+    album = PhotoSource(f"{server.url}/train", tmp_path)
+    tally = asyncio.run(fetch_photos(album, NAMES[:2], 2, RetryPolicy(1, 0.1, 2, 0.01)))
     assert (tally.got, tally.failures()) == (1, 1)
     assert next(iter(tally.causes)).startswith("too slow: ")
 
@@ -230,7 +230,7 @@ def test_two_at_once_do_not_hurt_each_other(server, tmp_path):
     del server.files[f"/train/{NAMES[3]}.jpg"]
 
     async def both():
-        album = Album(f"{server.url}/train", tmp_path)
+        album = PhotoSource(f"{server.url}/train", tmp_path)
         return await asyncio.gather(*(fetch_photos(album, NAMES, 8, HASTY) for _ in range(2)))
 
     for tally in asyncio.run(both()):

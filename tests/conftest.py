@@ -23,6 +23,7 @@ from kit.tables.official import read_boxes
 from kit.tables.official_writer import write_detections
 from tests.badserver import Answers, serving
 from tests.fakekaggle import HASTY, SLUG, Kaggle, environment, kaggle_at_home
+from tests.golden import unpack
 from tests.imperfect import imperfect
 
 SAMPLE = "/VRD_sample_submission.csv"
@@ -58,6 +59,14 @@ def nothing_said() -> None:
 def no_bug_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody foresaw is raised in tests, also by the processes they start."""
     monkeypatch.setenv(TRACEBACK, "1")
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the golden cases of the metrics: relations/CASE and detections/CASE."""
+    folder = tmp_path_factory.mktemp("golden")
+    unpack(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

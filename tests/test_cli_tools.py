@@ -10,16 +10,15 @@ from kit.detector.trained import source_names
 from kit.tables.official import read_detections
 from kit.vocabulary import vocabulary
 from tests.conftest import TINY
+from tests.golden import FAULTY
 from tests.heads import small
-from tests.paths import GOLDEN, needs_golden
 
 SET = [word for override in TINY for word in ("--set", override)]
 
 
-@needs_golden
 @pytest.mark.parametrize("form", ["pred", "submission"])
-def test_score_relations_as_json_has_the_golden_keys(kit, form):
-    folder = GOLDEN / "mixed"
+def test_score_relations_as_json_has_the_golden_keys(kit, golden, form):
+    folder = golden / "relations" / "mixed"
     code, out, err = kit(
         "score",
         "relations",
@@ -50,10 +49,9 @@ ERRORS = {
 }
 
 
-@needs_golden
-@pytest.mark.parametrize("case", ERRORS)
-def test_a_faulty_file_is_one_line_with_its_place(kit, case):
-    folder = GOLDEN / case
+@pytest.mark.parametrize("case", FAULTY)
+def test_a_faulty_file_is_one_line_with_its_place(kit, golden, case):
+    folder = golden / "relations" / case
     code, out, err = kit(
         "score",
         "relations",
@@ -70,10 +68,9 @@ def test_a_faulty_file_is_one_line_with_its_place(kit, case):
         assert text in err
 
 
-@needs_golden
-def test_predictions_of_other_images_are_noticed(kit, tiny):
+def test_predictions_of_other_images_are_noticed(kit, golden, tiny):
     truth = "data/mini/challenge-2019-validation-vrd.csv"
-    words = ["--truth", truth, "--predictions", GOLDEN / "mixed" / "pred.csv"]
+    words = ["--truth", truth, "--predictions", golden / "relations" / "mixed" / "pred.csv"]
     code, _, err = kit("score", "relations", *words)
     assert code == 0
     assert "141 of 141 images of the predictions (100.0%) are in neither truth nor labels" in err

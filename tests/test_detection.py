@@ -7,17 +7,20 @@ from kit.base.errors import FileFault
 from kit.metric.detection import MOST_PER_CLASS, Objects, evaluate
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy
-from tests.paths import GOLDEN_DETECTION, OPENIMAGES, needs_golden, needs_openimages
+from tests.golden import DETECTIONS
+from tests.paths import OPENIMAGES, needs_openimages
 
-CASES = sorted(p.name for p in GOLDEN_DETECTION.glob("*")) if GOLDEN_DETECTION.is_dir() else []
 NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 NAMES = ("x", "y")
 
 
-@needs_golden
-@pytest.mark.parametrize("case", CASES)
-def test_golden_case_to_1e9(case):
-    folder = GOLDEN_DETECTION / case
+def test_no_golden_case_is_left_out(golden):
+    assert sorted(path.name for path in (golden / "detections").iterdir()) == sorted(DETECTIONS)
+
+
+@pytest.mark.parametrize("case", DETECTIONS)
+def test_golden_case_to_1e9(golden, case):
+    folder = golden / "detections" / case
     expected = json.loads((folder / "expected.json").read_text())
     result = score_detection_files(
         [folder / "gt_boxes.csv"], folder / "pred.csv", [folder / "gt_labels.csv"]

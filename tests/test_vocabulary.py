@@ -1,7 +1,8 @@
 import csv
 
 from kit.vocabulary import IS, PREDICATES, vocabulary
-from tests.paths import OPENIMAGES, SHARED, needs_golden, needs_openimages
+from tests.golden import LABEL_IDS
+from tests.paths import OPENIMAGES, needs_openimages
 
 
 def test_counts_of_the_challenge():
@@ -37,8 +38,7 @@ def test_equals_the_published_tables():
     assert ours == triplets
 
 
-@needs_golden
 def test_labels_ascend_by_official_id():
-    with (SHARED / "metric" / "label_ids.csv").open() as file:
+    with LABEL_IDS.open() as file:
         ids = {r["LabelName"]: int(r["Id"]) for r in csv.DictReader(file)}
     assert list(vocabulary().mids) == sorted(ids, key=ids.__getitem__)

@@ -54,11 +54,11 @@ def score(
         for p, name in enumerate(names):
             n = sum(row[3] == p for row in truth)
             if n:
-                ap[name] = _ap([hit for _, q, hit in ordered if q == p], n)
+                ap[name] = average_precision([hit for _, q, hit in ordered if q == p], n)
         n = len(truth)
         result[task] = {
             "mAP": sum(ap.values()) / len(ap) if ap else float("nan"),
-            "weightedAP": _ap([hit for _, _, hit in ordered], n) if n else float("nan"),
+            "weightedAP": average_precision([hit for _, _, hit in ordered], n) if n else float("nan"),
             "Recall@50": found[task][50] / n if n else float("nan"),
             "Recall@100": found[task][100] / n if n else float("nan"),
             "AP": ap,
@@ -108,7 +108,7 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.float64:
         return np.float64(inter) / (np.float64(areas[0] + areas[1]) - inter)
 
 
-def _ap(hits: list[bool], n: int) -> float:
+def average_precision(hits: list[bool], n: int) -> float:
     precision, recall, tp = [], [], 0
     for i, hit in enumerate(hits, 1):
         tp += hit

@@ -2,29 +2,22 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.config import Budget, Prior
+from kit.config import Budget
 from kit.data.world import draw_world
 from kit.relation.budget import best_boxes, likely_pairs
 from kit.relation.candidates import pair_candidates
-from kit.relation.statistics import Statistics
 from kit.tables.schema import Detections
-from kit.vocabulary import IS, vocabulary
+from kit.vocabulary import IS
+from tests.builders import statistics_of_triplets
 from tests.imperfect import imperfect
 
 WORLD = draw_world("val", 12, seed=5).boxes
 FOUND = imperfect(WORLD, 6)
 
 
-def statistics():
-    triplets = vocabulary().triplets
-    hit = np.eye(10, dtype=bool)[triplets[:, 0]]
-    settings = Prior()
-    return Statistics.count(triplets[:, 1], triplets[:, 2], hit, settings.smooth_class, settings.smooth_pair)
-
-
 def worths(objects, candidates):
     """Every candidate's worth, one by one."""
-    prior = np.delete(statistics().prior, IS, axis=0).max(axis=0)
+    prior = np.delete(statistics_of_triplets().prior, IS, axis=0).max(axis=0)
     label, score = objects.label, objects.score
     return [
         prior[label[s], label[o]] * score[s] * score[o]
@@ -42,13 +35,13 @@ def test_the_surest_boxes_of_every_image(most):
 
 def test_ground_truth_is_left_alone():
     assert best_boxes(WORLD, 1) is WORLD
-    few = likely_pairs(WORLD, statistics(), Budget(per_image=1, per_pair=1))
+    few = likely_pairs(WORLD, statistics_of_triplets(), Budget(per_image=1, per_pair=1))
     assert len(few) == len(pair_candidates(WORLD))
 
 
 @given(st.integers(1, 30), st.integers(1, 4))
 def test_the_likeliest_pairs_within_both_budgets(per_image, per_pair):
-    kept = likely_pairs(FOUND, statistics(), Budget(per_image=per_image, per_pair=per_pair))
+    kept = likely_pairs(FOUND, statistics_of_triplets(), Budget(per_image=per_image, per_pair=per_pair))
     every = pair_candidates(FOUND)
     worth = np.asarray(worths(FOUND, every))
     label = FOUND.label
@@ -63,4 +56,4 @@ def test_the_likeliest_pairs_within_both_budgets(per_image, per_pair):
 
 
 def test_no_objects_no_pairs():
-    assert len(likely_pairs(Detections.empty(("a",)), statistics(), Budget())) == 0
+    assert len(likely_pairs(Detections.empty(("a",)), statistics_of_triplets(), Budget())) == 0

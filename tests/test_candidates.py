@@ -9,23 +9,12 @@ from kit.relation.candidates import (
     pair_positives,
     to_predictions,
 )
-from kit.tables.schema import Boxes, Relations
+from kit.tables.schema import Relations
 from kit.vocabulary import IS, vocabulary
+from tests.builders import NAME, A, B, C, boxes
 
 WORDS = vocabulary()
-NAME = {name: i for i, name in enumerate(WORDS.names)}
 HOLDS, ON = WORDS.predicate["holds"], WORDS.predicate["on"]
-A, B, C = (0.0, 0.0, 0.4, 0.4), (0.5, 0.5, 1.0, 1.0), (0.0, 0.5, 0.4, 0.9)
-
-
-def boxes(*rows, images=("a", "b")):
-    return Boxes(
-        images,
-        [images.index(r[0]) for r in rows],
-        [NAME[r[1]] for r in rows],
-        np.array([r[2] for r in rows], np.float32).reshape(-1, 4),
-        np.zeros(len(rows), bool),
-    )
 
 
 def relations(*rows, images=("a", "b")):

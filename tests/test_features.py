@@ -8,7 +8,7 @@ from kit.relation.context import context_features
 from kit.relation.features import beside, features_of_attributes, features_of_pairs
 from kit.relation.geometry import object_features, pair_features
 from kit.tables.schema import Boxes
-from tests.test_candidates import A, B, C, boxes
+from tests.builders import A, B, C, boxes
 
 SUBJECT, OBJECT = np.array([[0.0, 0.0, 0.4, 0.2]], np.float32), np.array([[0.2, 0.1, 0.6, 0.5]], np.float32)
 

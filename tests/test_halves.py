@@ -1,8 +1,8 @@
 import numpy as np
 
-from benchmarks.halves import aps, halves, models
 from kit.config import Split, load_config
 from kit.data.splits import load_split
+from tests.halves import aps, halves, models
 from tests.paths import OPENIMAGES, needs_openimages
 
 

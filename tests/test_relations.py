@@ -13,6 +13,7 @@ from kit.tables.official import read_image_labels, read_predictions, read_relati
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import PREDICATES, vocabulary
 from tests import reference
+from tests.builders import predictions, relations
 from tests.golden import FAULTY, RELATIONS
 
 
@@ -81,24 +82,6 @@ def test_several_truth_files_are_one_truth(golden):
     )
 
 
-def relations(rows, images=("a", "b", "c")):
-    return Relations(
-        images=images,
-        image=np.array([images.index(r[0]) for r in rows], np.int32),
-        subject=[r[1] for r in rows],
-        object=[r[2] for r in rows],
-        predicate=[r[3] for r in rows],
-        subject_box=np.array([r[4] for r in rows], np.float32).reshape(-1, 4),
-        object_box=np.array([r[5] for r in rows], np.float32).reshape(-1, 4),
-    )
-
-
-def predictions_of(rows, scores, images=("a", "b", "c")):
-    table = relations(rows, images)
-    columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
-    return Predictions(images=images, **columns, score=np.array(scores, np.float64))
-
-
 BOX = st.tuples(
     *[st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4])] * 2, *[st.sampled_from([0.4, 0.5, 0.6, 1.0])] * 2
 )
@@ -112,7 +95,7 @@ LABEL = st.tuples(st.sampled_from("abc"), st.integers(0, 3))
 def test_equals_the_plain_loops_on_any_input(truth, scored, labels):
     table = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
     ours = evaluate(
-        relations(truth), predictions_of([r for r, _ in scored], [s for _, s in scored]), table
+        relations(truth), predictions([r for r, _ in scored], [s for _, s in scored]), table
     ).as_dict()
     ours.pop("counts")
     theirs = reference.score(truth, scored, labels, PREDICATES)
@@ -124,13 +107,13 @@ ONE = ("a", 0, 1, 0, (0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 1.0, 1.0))
 
 
 def test_one_right_prediction_scores_one():
-    result = evaluate(relations([ONE]), predictions_of([ONE], [0.3]))
+    result = evaluate(relations([ONE]), predictions([ONE], [0.3]))
     assert result.final_score == pytest.approx(1)
     assert result.relationships["AP"] == {PREDICATES[0]: 1.0}
 
 
 def test_without_truth_every_number_is_nan():
-    result = evaluate(Relations.empty(), predictions_of([ONE], [0.3]))
+    result = evaluate(Relations.empty(), predictions([ONE], [0.3]))
     assert math.isnan(result.final_score)
     assert result.relationships["AP"] == {}
 
@@ -144,40 +127,38 @@ def test_no_second_choice():
     """The best truth is taken, so the second prediction is wrong although another truth lies under it."""
     near = ("a", 0, 1, 0, (0.0, 0.0, 0.5, 0.4), (0.5, 0.5, 1.0, 1.0))
     truth = relations([ONE, near])
-    judgement = judge(truth, predictions_of([ONE, ONE], [0.9, 0.8]))
+    judgement = judge(truth, predictions([ONE, ONE], [0.9, 0.8]))
     assert judgement.hit["relationships"].tolist() == [True, False]
 
 
 def test_unverified_labels_drop_a_prediction_and_negative_ones_count_against_it():
     other = ("a", 5, 6, 0, ONE[4], ONE[5])
     half = ("a", 0, 6, 0, ONE[4], ONE[5])
-    unverified = judge(relations([ONE]), predictions_of([other, half], [0.5, 0.5]))
+    unverified = judge(relations([ONE]), predictions([other, half], [0.5, 0.5]))
     assert len(unverified.rows) == 0
     labels = ImageLabels(("a",), [0], [6])
-    assert judge(relations([ONE]), predictions_of([other, half], [0.5, 0.5]), labels).rows.tolist() == [0, 1]
+    assert judge(relations([ONE]), predictions([other, half], [0.5, 0.5]), labels).rows.tolist() == [0, 1]
 
 
 def test_inverted_box_counts_only_where_the_prediction_counts():
     inverted = ("a", 0, 1, 0, (0.5, 0.0, 0.1, 0.5), (0.5, 0.5, 1.0, 1.0))
     with pytest.raises(InvertedBox, match="subject") as caught:
-        evaluate(relations([ONE]), predictions_of([ONE, inverted], [0.3, 0.2]))
+        evaluate(relations([ONE]), predictions([ONE, inverted], [0.3, 0.2]))
     assert caught.value.row == 1
     dropped = ("a", 7, 8, 0, inverted[4], inverted[5])
-    assert evaluate(
-        relations([ONE]), predictions_of([ONE, dropped], [0.3, 0.2])
-    ).final_score == pytest.approx(1)
+    assert evaluate(relations([ONE]), predictions([ONE, dropped], [0.3, 0.2])).final_score == pytest.approx(1)
 
 
 def test_tied_rows_counts_rows_of_one_image_or_predicate():
     other_image = ("b", 0, 1, 0, ONE[4], ONE[5])
     truth = relations([ONE, other_image])
-    assert judge(truth, predictions_of([ONE, other_image], [0.5, 0.5])).tied_rows() == 2
-    assert judge(truth, predictions_of([ONE, other_image], [0.5, 0.4])).tied_rows() == 0
+    assert judge(truth, predictions([ONE, other_image], [0.5, 0.5])).tied_rows() == 2
+    assert judge(truth, predictions([ONE, other_image], [0.5, 0.4])).tied_rows() == 0
 
 
 def test_scores_name_the_predicates_of_the_vocabulary():
     triplets = vocabulary().triplets
     rows = [("a", int(s), int(o), int(p), ONE[4], ONE[5]) for p, s, o in triplets]
-    result = score(judge(relations(rows), predictions_of(rows, np.linspace(0, 1, len(rows)))))
+    result = score(judge(relations(rows), predictions(rows, np.linspace(0, 1, len(rows)))))
     assert set(result.relationships["AP"]) == set(PREDICATES)
     assert all(ap == 1 for ap in result.relationships["AP"].values())

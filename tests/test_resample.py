@@ -8,13 +8,12 @@ from kit.metric.relations import evaluate
 from kit.metric.resample import Resampler, interval, without_each
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import PREDICATES
-from tests.test_relations import predictions_of, relations
-from tests.test_submission import predictions
+from tests.builders import predictions, random_predictions, relations
 
 
 def a_case(seed=0, images=("a", "b", "c", "d", "e")):
     rng = np.random.default_rng(seed)
-    table = predictions(300, rng, images)
+    table = random_predictions(300, rng, images)
     columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     truth = Relations(images, **columns).take(rng.random(300) < 0.3)
     return truth, table
@@ -92,7 +91,7 @@ def test_every_kind_of_error():
         "object box missed": ("a", 0, 1, 2, LEFT, FAR),
         "not in the truth": ("a", 0, 1, 2, FAR, FAR),
     }
-    table = predictions_of([TRUE, *rows.values()], np.linspace(1, 0.4, 7))
+    table = predictions([TRUE, *rows.values()], np.linspace(1, 0.4, 7))
     judgement = judge(relations([TRUE]), table, ImageLabels(("a",), [0], [5]))
     kinds = fault_kinds(judgement, relations([TRUE]), table)
     assert [KINDS[k] if k >= 0 else "hit" for k in kinds.kind] == ["hit", *rows]
@@ -103,7 +102,7 @@ def test_every_kind_of_error():
 
 
 def test_what_a_kind_costs_is_the_score_without_its_rows():
-    wrong_first = predictions_of([("a", 0, 1, 2, FAR, RIGHT), TRUE], [0.9, 0.5])
+    wrong_first = predictions([("a", 0, 1, 2, FAR, RIGHT), TRUE], [0.9, 0.5])
     judgement = judge(relations([TRUE]), wrong_first)
     rows = {r["kind"]: r for r in fault_kinds(judgement, relations([TRUE]), wrong_first).table()}
     # the phrase of the wrong box is wrong as well, so both APs rise from 1/2 to 1

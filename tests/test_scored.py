@@ -12,15 +12,15 @@ from kit.tables.attribute_classes import attribute_class_names, attribute_classe
 from kit.tables.schema import Detections
 from kit.tables.shards import read_shard, shard_path, write_shard
 from kit.vocabulary import IS, vocabulary
+from tests.builders import statistics_of_triplets
 from tests.imperfect import imperfect
-from tests.test_budget import statistics
 
 WIDE = Budget(boxes=1000, per_image=10_000, per_pair=10_000)
 
 
 @pytest.fixture(scope="module")
 def ensemble():
-    return Ensemble("prior", PriorScorer(statistics()))
+    return Ensemble("prior", PriorScorer(statistics_of_triplets()))
 
 
 @pytest.fixture(scope="module")

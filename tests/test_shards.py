@@ -8,11 +8,11 @@ import pytest
 from kit.base.errors import KitError
 from kit.tables.schema import Boxes, Predictions
 from kit.tables.shards import count_rows, read_shard, read_shards, write_shard
-from tests.test_submission import predictions
+from tests.builders import random_predictions
 
 
 def test_tables_come_back_in_order(tmp_path):
-    tables = [predictions(30, np.random.default_rng(i), images=(f"{i}a", f"{i}b")) for i in range(3)]
+    tables = [random_predictions(30, np.random.default_rng(i), images=(f"{i}a", f"{i}b")) for i in range(3)]
     assert [write_shard(tmp_path, i, table) for i, table in enumerate(tables)] == [30, 30, 30]
     assert count_rows(tmp_path) == 90
     for table, back in zip(tables, read_shards(tmp_path, Predictions), strict=True):
@@ -33,7 +33,7 @@ def test_what_is_no_shard(tmp_path):
 
 @pytest.mark.parametrize("cut", [0, 4, 100, -1, -8])
 def test_a_shard_that_is_cut_is_named(tmp_path, cut):
-    write_shard(tmp_path, 0, predictions(30, np.random.default_rng(0)))
+    write_shard(tmp_path, 0, random_predictions(30, np.random.default_rng(0)))
     path = tmp_path / "00000.parquet"
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(KitError, match=r"00000.parquet: not a shard of Predictions.*--force"):
@@ -44,7 +44,7 @@ def test_a_shard_that_is_cut_is_named(tmp_path, cut):
 
 def test_a_flipped_bit_never_becomes_another_value(tmp_path):
     """Seven in ten of them did before pages had checksums."""
-    table = predictions(300, np.random.default_rng(0))
+    table = random_predictions(300, np.random.default_rng(0))
     write_shard(tmp_path, 0, table)
     path, rng = tmp_path / "00000.parquet", np.random.default_rng(1)
     whole, refused = path.read_bytes(), 0
@@ -63,7 +63,7 @@ def test_a_flipped_bit_never_becomes_another_value(tmp_path):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_the_bytes_a_table_or_a_fault(tmp_path, seed):
-    write_shard(tmp_path, 0, predictions(30, np.random.default_rng(0)))
+    write_shard(tmp_path, 0, random_predictions(30, np.random.default_rng(0)))
     path, rng = tmp_path / "00000.parquet", np.random.default_rng(seed)
     data = bytearray(path.read_bytes())
     for place in rng.integers(0, len(data), 4):
@@ -86,7 +86,7 @@ def test_whatever_the_bytes_a_table_or_a_fault(tmp_path, seed):
     ],
 )
 def test_columns_of_another_kind_are_no_shard(tmp_path, change):
-    table = predictions(30, np.random.default_rng(0)).to_arrow()
+    table = random_predictions(30, np.random.default_rng(0)).to_arrow()
     pq.write_table(change(table), tmp_path / "00000.parquet")
     with pytest.raises(KitError, match="not a shard of Predictions"):
         read_shard(tmp_path / "00000.parquet", Predictions)

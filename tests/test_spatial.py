@@ -10,34 +10,22 @@ from kit.relation.candidates import attribute_candidates, pair_candidates
 from kit.relation.prior import PriorScorer, attribute_examples, pair_examples, train_prior
 from kit.relation.scoring import predict_relations, shards
 from kit.relation.spatial import MULTICLASS, SpatialScorer, train_spatial
-from kit.tables.schema import Boxes, Detections, ImageLabels, Relations
+from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
+from tests.builders import drawn_split
 
 HITS = vocabulary().predicate["hits"]
 SETTINGS = Spatial(rounds=40, block=20, threads=1)
 
 
-def split(name, n):
-    world = draw_world(name, n, seed=1)
-    there = np.unique(np.column_stack([world.boxes.image, world.boxes.label]), axis=0)
-    attributes = world.relations.take(world.relations.predicate == IS)
-    labels = ImageLabels.concat(
-        [
-            ImageLabels(world.boxes.images, there[:, 0], there[:, 1]),
-            ImageLabels(world.boxes.images, attributes.image, attributes.object),
-        ]
-    )
-    return SplitTables(world.relations, world.boxes, labels)
-
-
 @pytest.fixture(scope="module")
 def train():
-    return split("train", 400)
+    return drawn_split("train", 400)
 
 
 @pytest.fixture(scope="module")
 def val():
-    return split("val", 100)
+    return drawn_split("val", 100)
 
 
 @pytest.fixture(scope="module")

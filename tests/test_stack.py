@@ -8,7 +8,7 @@ from kit.relation.prior import PriorScorer, pair_examples
 from kit.relation.stack import WEIGHTS, Stacker, average, choose_weights, train_stack
 from kit.relation.statistics import folds
 from kit.vocabulary import IS, PREDICATES, vocabulary
-from tests.test_spatial import split
+from tests.builders import drawn_split
 
 SETTINGS = Stack(rounds=60, block=20, max_depth=3, eta=0.1, threads=1)
 HALF = np.full(10, 0.5, np.float32)
@@ -16,7 +16,7 @@ HALF = np.full(10, 0.5, np.float32)
 
 @pytest.fixture(scope="module")
 def tables():
-    return split("stack", 300)
+    return drawn_split("stack", 300)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def auc(score, hit):
 @pytest.mark.parametrize("start", ["logistic", "mean"])
 def test_two_scores_together_are_better_than_each(tables, examples, parts, statistics, start):
     stacker = fitted(tables, examples, parts, statistics, SETTINGS.model_copy(update={"start": start}))
-    unseen = split("val", 200)
+    unseen = drawn_split("val", 200)
     new = pair_examples(unseen)
     own = {"spatial": noisy(new, 3, 2.0), "visual": noisy(new, 4, 2.0)}
     out = stacker.scores(unseen.objects, new.candidates, own)

@@ -7,31 +7,14 @@ from kit.tables.official import prediction_fault, read_image_ids, read_predictio
 from kit.tables.schema import Predictions, Relations
 from kit.tables.submission_check import check_submission
 from kit.tables.submission_writer import write_submission
-from kit.vocabulary import IS, vocabulary
+from kit.vocabulary import vocabulary
+from tests.builders import GOOD, IS_GOOD, random_predictions, submission
 
-GOOD = "0.5 /m/04yx4 0.1 0.2 0.5 0.9 /m/0342h 0.3 0.5 0.4 0.6 plays"
-IS_GOOD = "0.25 /m/04bcr3 0.1 0.2 0.5 0.9 /m/083vt 0.1 0.2 0.5 0.9 is"
 HEADER = "ImageId,PredictionString"
 
 
-def write(path, *lines):
-    path.write_text("\n".join([HEADER, *lines]) + "\n")
-    return path
-
-
-def predictions(n, rng, images=("a", "b", "c")):
-    triplets = vocabulary().triplets[rng.integers(0, 329, n)]
-    sides = [np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(np.float32) for _ in range(2)]
-    is_ = triplets[:, 0] == IS
-    sides[1][is_] = sides[0][is_]
-    image = np.sort(rng.integers(0, len(images), n))
-    return Predictions(
-        images, image, triplets[:, 1], triplets[:, 2], triplets[:, 0], *sides, score=rng.random(n)
-    )
-
-
 def test_reading(tmp_path):
-    table = read_predictions(write(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", f"z,  {GOOD} "))
+    table = read_predictions(submission(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", f"z,  {GOOD} "))
     assert [table.images[i] for i in table.image] == ["x", "x", "z"]
     assert table.score.tolist() == [0.5, 0.25, 0.5]
     assert np.allclose(table.object_box[0], [0.3, 0.5, 0.4, 0.6])
@@ -67,17 +50,17 @@ READ_FAULTS = [
 @pytest.mark.parametrize(("line", "message"), READ_FAULTS)
 def test_reading_a_faulty_one(tmp_path, line, message):
     with pytest.raises(FileFault) as caught:
-        read_predictions(write(tmp_path / "s.csv", f"x,{GOOD}", line))
+        read_predictions(submission(tmp_path / "s.csv", f"x,{GOOD}", line))
     assert message in str(caught.value)
 
 
 def test_reading_one_without_predictions(tmp_path):
     with pytest.raises(FileFault, match="no prediction in the whole file"):
-        read_predictions(write(tmp_path / "s.csv", "x,", "y,"))
+        read_predictions(submission(tmp_path / "s.csv", "x,", "y,"))
 
 
 def test_the_place_of_a_prediction(tmp_path):
-    path = write(tmp_path / "s.csv", f"x,{GOOD} {GOOD}", "y,", f"z,{GOOD} {GOOD}")
+    path = submission(tmp_path / "s.csv", f"x,{GOOD} {GOOD}", "y,", f"z,{GOOD} {GOOD}")
     assert "line 4, column PredictionString: prediction 2 of the line: bad" in str(
         prediction_fault(path, 3, "subject", "bad")
     )
@@ -85,7 +68,7 @@ def test_the_place_of_a_prediction(tmp_path):
 
 @pytest.mark.parametrize("name", ["s.csv", "s.csv.gz", "s.csv.zip"])
 def test_written_ones_are_without_fault_and_read_back(tmp_path, name):
-    table = predictions(400, np.random.default_rng(0))
+    table = random_predictions(400, np.random.default_rng(0))
     written = write_submission(tmp_path / name, ("c", "empty", "a", "b"), [table])
     assert (written.images, written.filled, written.predictions) == (4, 3, 400)
     assert read_image_ids(tmp_path / name) == ("c", "empty", "a", "b")
@@ -103,7 +86,7 @@ def test_written_ones_are_without_fault_and_read_back(tmp_path, name):
 
 def test_the_best_of_each_image_and_any_order_of_shards(tmp_path):
     rng = np.random.default_rng(1)
-    table = predictions(300, rng, images=tuple("abcdef"))
+    table = random_predictions(300, rng, images=tuple("abcdef"))
     parts = [table.take(table.image == i) for i in rng.permutation(6)]
     write_submission(tmp_path / "parts.csv", tuple("abcdef"), parts, top=7)
     write_submission(tmp_path / "whole.csv", tuple("abcdef"), [table], top=7)
@@ -116,7 +99,7 @@ def test_the_best_of_each_image_and_any_order_of_shards(tmp_path):
 
 def test_the_score_survives_writing(tmp_path):
     rng = np.random.default_rng(2)
-    table = predictions(200, rng)
+    table = random_predictions(200, rng)
     columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     truth = Relations(table.images, **columns).take(rng.random(200) < 0.4)
     write_submission(tmp_path / "s.csv", table.images, [table], digits=6)
@@ -154,7 +137,7 @@ def test_boxes_that_collapse_are_faults(tmp_path, capsys):
 
 
 def test_what_cannot_be_written(tmp_path):
-    table = predictions(5, np.random.default_rng(3), images=("a",))
+    table = random_predictions(5, np.random.default_rng(3), images=("a",))
     with pytest.raises(Exception, match="image a has predictions but is not in the list"):
         write_submission(tmp_path / "s.csv", ("b",), [table])
     with pytest.raises(Exception, match="image a has predictions in two shards"):
@@ -199,7 +182,7 @@ CHECKS = {
 @pytest.mark.parametrize("kind", CHECKS)
 def test_the_checker_says_kind_count_and_first_place(tmp_path, kind):
     lines, count, first = CHECKS[kind]
-    path = write(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", *lines)
+    path = submission(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", *lines)
     faults = {f.kind: f for f in check_submission(path, ("x", "y", "z")).faults}
     assert faults[kind].count == count
     assert first in faults[kind].first
@@ -207,13 +190,13 @@ def test_the_checker_says_kind_count_and_first_place(tmp_path, kind):
 
 def test_the_checker_names_pixels(tmp_path):
     for corner, told in (("1.1", False), ("900", True)):
-        path = write(tmp_path / "s.csv", "x," + GOOD.replace("0.9", corner))
+        path = submission(tmp_path / "s.csv", "x," + GOOD.replace("0.9", corner))
         (fault,) = check_submission(path, ("x",)).faults
         assert fault.first.endswith(": pixels?") == told
 
 
 def test_the_checker_on_a_good_file_and_on_its_size(tmp_path):
-    path = write(tmp_path / "s.csv", f"x,{GOOD}", "y,")
+    path = submission(tmp_path / "s.csv", f"x,{GOOD}", "y,")
     report = check_submission(path, ("x", "y"))
     assert report.ok
     assert report.as_dict() == {
@@ -271,7 +254,7 @@ def test_headers_that_are_read_as_the_right_one(tmp_path, header):
 
 
 def test_ids_of_another_form_and_of_another_list(tmp_path):
-    path = write(tmp_path / "s.csv", f"12.0,{GOOD}", "y,")
+    path = submission(tmp_path / "s.csv", f"12.0,{GOOD}", "y,")
     faults = {f.kind: f for f in check_submission(path, ("0000000000000012", "y")).faults}
     first = faults["image id not in the test list"].first
     assert first.startswith("line 2, image 12.0; 12.0 would be 0000000000000012 but for its form of a number")

@@ -12,8 +12,8 @@ from functools import partial
 import pytest
 
 from kit.kaggle.records import lock_records, new_record, read_records
+from tests.builders import GOOD, IS_GOOD, submission
 from tests.fakekaggle import KEY, SLUG
-from tests.test_submission import GOOD, IS_GOOD, write
 
 PATIENCE = "data.download={connect_timeout: 1, read_timeout: 2, attempts: 2, backoff: 0.01}"
 
@@ -23,14 +23,14 @@ def words(kaggle, tmp_path, monkeypatch):
     """Options of the command: a sample submission of three images, records in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("kit.kaggle.send.FIRST_POLL", 0.01)
-    ids = write(tmp_path / "ids.csv", "x,", "y,", "z,")
+    ids = submission(tmp_path / "ids.csv", "x,", "y,", "z,")
     sets = ("data.source=openimages", f"data.test.ids={ids}", PATIENCE)
     return [word for value in sets for word in ("--set", value)]
 
 
 @pytest.fixture
 def file(tmp_path):
-    return write(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", "z,")
+    return submission(tmp_path / "s.csv", f"x,{GOOD} {IS_GOOD}", "y,", "z,")
 
 
 def test_sent_scored_and_kept(kit, kaggle, words, file, capsys):
@@ -166,7 +166,7 @@ def test_what_is_refused(kit, kaggle, words, file, tmp_path, monkeypatch):
     code, _, err = kit("submit", file, "--yes", *words)
     assert code == 2
     assert f"Kaggle refused {file}: Evaluation Exception" in err
-    bad = write(tmp_path / "bad.csv", f"x,{GOOD}", "y,")
+    bad = submission(tmp_path / "bad.csv", f"x,{GOOD}", "y,")
     code, out, err = kit("submit", bad, "--yes", *words)
     assert code == 2
     assert "image missing" in out
@@ -293,7 +293,7 @@ def test_nothing_was_sent_yet(kit, kaggle, tmp_path, monkeypatch):
 
 
 def test_faults_that_the_metric_takes_are_sent_when_told(kit, kaggle, words, file):
-    write(file, "x," + GOOD.replace("0.5 /m", "1.5 /m").replace("plays", "under"), "y,", "z,")
+    submission(file, "x," + GOOD.replace("0.5 /m", "1.5 /m").replace("plays", "under"), "y,", "z,")
     code, out, err = kit("submit", "--check", file, *words)
     assert code == 2
     assert out.count("takes it") == 2
@@ -310,9 +310,9 @@ def test_faults_that_the_metric_takes_are_sent_when_told(kit, kaggle, words, fil
 
 def test_checking_outside_a_run_asks_for_the_ids(kit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    good = write(tmp_path / "s.csv", f"x,{GOOD}")
+    good = submission(tmp_path / "s.csv", f"x,{GOOD}")
     code, _, err = kit("submit", "--check", good)
     assert (code, err.count("\n")) == (2, 1)
     assert "no such file; give the sample submission with --ids FILE" in err
-    ids = write(tmp_path / "my: ids #1.csv", "x,")
+    ids = submission(tmp_path / "my: ids #1.csv", "x,")
     assert kit("submit", "--check", good, "--ids", ids)[0] == 0

@@ -13,18 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from kit.config import Inference, Training
 from kit.detector import training
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.detector.divergence import DivergedError
-from kit.detector.pictures import LabelledPictures
-from kit.detector.task import Task
 from kit.detector.training import train_detector
-from kit.tables.schema import Boxes
+from tests.learning import NAMES, learn, task
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-FEW = Training(iterations=5, batch=2, size=(64, 64), checkpoint_every=2, validate_every=5, warmup=2)
-NAMES = tuple("abcdef")
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +29,6 @@ def photos(tmp_path_factory):
     for name in NAMES:
         Image.fromarray(rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)).save(folder / f"{name}.jpg")
     return folder
-
-
-def task(photos, boxes=None, **settings):
-    own = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1)) if boxes is None else boxes
-    n = len(NAMES)
-    table = Boxes(NAMES, np.arange(n), np.arange(n) % 2, own, np.zeros(n, bool))
-    pictures = LabelledPictures(photos, table, ("x", "y"))
-    schedule = FEW.model_copy(update=settings)
-    own = {"device": "cpu", "settings": "detector.training"}
-    return Task("t", "resnext-mini", pictures, schedule, Inference(), None, 3, **own)
-
-
-def learn(folder, *arguments, **settings):
-    folder.mkdir(exist_ok=True)
-    return train_detector(task(*arguments, **settings), folder, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +203,7 @@ import sys
 from pathlib import Path
 from kit.base.threads import use_threads
 use_threads(int(sys.argv[3]))
-from tests.test_training import learn
+from tests.learning import learn
 learn(Path(sys.argv[2]), Path(sys.argv[1]), iterations=2)
 """
 

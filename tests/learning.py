@@ -1,0 +1,31 @@
+"""A detector of a few iterations on pictures of a folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kit.config import Inference, Training
+from kit.detector.pictures import LabelledPictures
+from kit.detector.task import Task
+from kit.detector.training import train_detector
+from kit.tables.schema import Boxes
+
+FEW = Training(iterations=5, batch=2, size=(64, 64), checkpoint_every=2, validate_every=5, warmup=2)
+NAMES = tuple("abcdef")
+
+
+def task(photos, boxes=None, **settings):
+    """The task of learning two classes from the pictures, one box in each; settings: of the training."""
+    own = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1)) if boxes is None else boxes
+    n = len(NAMES)
+    table = Boxes(NAMES, np.arange(n), np.arange(n) % 2, own, np.zeros(n, bool))
+    pictures = LabelledPictures(photos, table, ("x", "y"))
+    schedule = FEW.model_copy(update=settings)
+    own = {"device": "cpu", "settings": "detector.training"}
+    return Task("t", "resnext-mini", pictures, schedule, Inference(), None, 3, **own)
+
+
+def learn(folder, *arguments, **settings):
+    """Train into the folder; arguments and settings as `task`. Gives the figures."""
+    folder.mkdir(exist_ok=True)
+    return train_detector(task(*arguments, **settings), folder, None, None)

@@ -2,11 +2,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kit.base.errors import FileFault
-from kit.metric.detection import MOST_PER_CLASS, Objects, evaluate
+from kit.errors import FileFault
+from kit.metric.detection import Objects, evaluate
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy
+from tests import reference_detection
 from tests.golden import DETECTIONS
 from tests.paths import OPENIMAGES, needs_openimages
 
@@ -61,6 +64,78 @@ def test_group_of_absorbs_and_gives_one_hit():
     assert evaluate(truth, worthless, NOTHING, NAMES).ap == {"x": 0.0}
 
 
+def test_of_equal_scores_the_later_image_comes_first_and_in_it_the_earlier_row():
+    truth = objects([(0, 0, LEFT), (1, 0, LEFT)])
+    found = objects([(0, 0, LEFT), (1, 0, RIGHT), (1, 0, LEFT)], [0.5, 0.5, 0.5])
+    # in this order: wrong (image 1, first row), right, right (image 0)
+    assert evaluate(truth, found, NOTHING, NAMES).ap["x"] == pytest.approx(2 / 3)
+    truth = objects([(0, 0, LEFT)])
+    found = objects([(0, 0, LEFT), (0, 0, RIGHT)], [0.5, 0.5])
+    assert evaluate(truth, found, NOTHING, NAMES).ap["x"] == 1
+    found = objects([(0, 0, RIGHT), (0, 0, LEFT)], [0.5, 0.5])
+    assert evaluate(truth, found, NOTHING, NAMES).ap["x"] == 0.5
+
+
+def test_of_equal_boxes_and_scores_the_last_row_finds_the_object():
+    """It stands behind the other in the curve, where rows are in the order of the file again."""
+    found = objects([(0, 0, LEFT), (0, 0, LEFT)], [0.5, 0.5])
+    assert evaluate(objects([(0, 0, LEFT)]), found, NOTHING, NAMES).ap["x"] == 0.5
+
+
+def test_the_credit_of_a_group_has_its_best_score_and_comes_before_equal_predictions():
+    truth = objects([(0, 0, CROWD), (0, 0, RIGHT)], group=[True, False])
+    inside = [(0, 0, (0.1, 0.1, 0.2, 0.2)), (0, 0, (0.2, 0.2, 0.3, 0.3))]
+    wrong = (0, 0, (0, 0.6, 0.5, 1))
+    for score, ap in ((0.5, 1 / 2), (0.51, 1 / 4), (0.49, 1 / 2)):
+        result = evaluate(truth, objects([*inside, wrong], [0.5, 0.4, score]), NOTHING, NAMES)
+        assert result.ap["x"] == pytest.approx(ap)
+    assert result.num_gt == {"x": 2}
+
+
+def test_groups_of_equal_score_stand_together_before_the_predictions_of_their_image():
+    truth = objects([(0, 0, CROWD), (0, 0, (0.5, 0.5, 1, 1)), (1, 0, LEFT)], group=[True, True, False])
+    rows = [
+        (0, 0, (0.6, 0, 0.9, 0.4)),
+        (0, 0, (0.1, 0.1, 0.2, 0.2)),
+        (0, 0, (0.6, 0.6, 0.7, 0.7)),
+        (1, 0, RIGHT),
+    ]
+    # wrong (image 1), both groups, wrong
+    result = evaluate(truth, objects(rows, [0.5] * 4), NOTHING, NAMES)
+    assert result.ap["x"] == pytest.approx(2 / 3 * 2 / 3)
+
+
+SIDES = st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.8, 1.0])
+ANY_BOX = st.tuples(SIDES, SIDES, SIDES, SIDES)
+LEGAL = ANY_BOX.map(lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])))
+KEY = (st.integers(0, 2), st.integers(0, 1))
+FOUND = st.tuples(*KEY, st.one_of(LEGAL, ANY_BOX), st.sampled_from([0.5, 0.25, 0.9, 0.0, -1.0, -10.0]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(*KEY, LEGAL, st.booleans()), max_size=8),
+    st.lists(FOUND, max_size=25),
+    st.lists(st.tuples(*KEY), max_size=4),
+)
+def test_equals_the_plain_loops_on_any_input(truth, found, verified):
+    ours = evaluate(
+        objects(truth, group=[row[3] for row in truth]),
+        objects(found, score=[row[3] for row in found]),
+        (np.array([i for i, _ in verified], np.int64), np.array([c for _, c in verified], np.int64)),
+        NAMES,
+    )
+    theirs = reference_detection.class_aps(truth, found, verified)
+    assert ours.ap == pytest.approx({NAMES[label]: ap for label, ap in theirs.items()}, abs=1e-12)
+    mean = sum(theirs.values()) / len(theirs) if theirs else float("nan")
+    assert ours.mean_ap == pytest.approx(mean, abs=1e-12, nan_ok=True)
+
+
+def test_predictions_without_scores_are_refused():
+    with pytest.raises(ValueError, match="predictions need a score"):
+        evaluate(objects([(0, 0, LEFT)]), objects([(0, 0, LEFT)]), NOTHING, NAMES)
+
+
 def test_degenerate_boxes_and_low_scores_are_removed():
     truth = objects([(0, 0, LEFT)])
     found = objects([(0, 0, (0.5, 0, 0.5, 1)), (0, 0, (0.6, 0, 0.5, 1)), (0, 0, LEFT)], [1, 1, -10])
@@ -70,11 +145,15 @@ def test_degenerate_boxes_and_low_scores_are_removed():
 
 
 def test_at_most_so_many_boxes_of_a_class_in_an_image():
-    rows = [(0, 0, RIGHT)] * MOST_PER_CLASS + [(0, 0, LEFT)]
-    scores = [0.9] * MOST_PER_CLASS + [0.1]
-    result = evaluate(objects([(0, 0, LEFT)]), objects(rows, scores), NOTHING, NAMES)
-    assert result.counts["pred_kept"] == MOST_PER_CLASS
-    assert result.mean_ap == 0
+    """The published evaluator keeps 10,000, the likeliest."""
+    truth = objects([(0, 0, LEFT)])
+    for before, ap in ((9_999, 1 / 10_000), (10_000, 0)):
+        rows = [(0, 0, LEFT), (0, 1, LEFT), (1, 0, LEFT)] + [(0, 0, RIGHT)] * before
+        scores = [0.1, 0.1, 0.05] + [0.9] * before
+        verified = (np.array([0, 1]), np.array([1, 0]))
+        result = evaluate(truth, objects(rows, scores), verified, NAMES)
+        assert result.counts["pred_kept"] == 10_002
+        assert result.ap["x"] == pytest.approx(ap)
 
 
 def write(path, header, *lines):

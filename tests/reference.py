@@ -23,33 +23,11 @@ def score(
     names: tuple[str, ...],
 ) -> dict[str, Any]:
     """All official numbers, as nested dictionaries with the published keys."""
-    images = sorted({r[0] for r, _ in predictions})
-    gt, pred, verified = defaultdict(list), defaultdict(list), defaultdict(set)
-    for row in truth:
-        gt[row[0]].append(row)
-    for image, label in labels:
-        verified[image].add(label)
-    for row, value in predictions:
-        pred[row[0]].append((row, value))
-    lists: dict[str, list[tuple[float, int, bool]]] = {"relationships": [], "phrases": []}
-    found = {k: {50: 0, 100: 0} for k in lists}
-    for image in images:
-        positive = {label for row in gt[image] for label in row[1:3]}
-        evaluatable = verified[image] | positive
-        negative = verified[image] - positive
-        kept = [
-            (row, value)
-            for row, value in pred[image]
-            if {row[1], row[2]} & negative or {row[1], row[2]} <= evaluatable
-        ]
-        for task in lists:
-            ranked = _image(kept, gt[image], task)
-            lists[task] += ranked
-            for k in (50, 100):
-                found[task][k] += sum(hit for _, _, hit in ranked[:k])
+    lists = ranked_lists(truth, predictions, labels)
     result: dict[str, Any] = {}
-    for task, rows in lists.items():
-        ordered = _sorted(rows, lambda r: r[0])
+    for task, images in lists.items():
+        ordered = _sorted([row for image in sorted(images) for row in images[image]], lambda r: r[0])
+        found = {k: sum(hit for rows in images.values() for _, _, hit in rows[:k]) for k in (50, 100)}
         ap = {}
         for p, name in enumerate(names):
             n = sum(row[3] == p for row in truth)
@@ -59,13 +37,39 @@ def score(
         result[task] = {
             "mAP": sum(ap.values()) / len(ap) if ap else float("nan"),
             "weightedAP": average_precision([hit for _, _, hit in ordered], n) if n else float("nan"),
-            "Recall@50": found[task][50] / n if n else float("nan"),
-            "Recall@100": found[task][100] / n if n else float("nan"),
+            "Recall@50": found[50] / n if n else float("nan"),
+            "Recall@100": found[100] / n if n else float("nan"),
             "AP": ap,
         }
     r, p = result["relationships"], result["phrases"]
     result["final_score"] = 0.4 * r["mAP"] + 0.2 * r["Recall@50"] + 0.4 * p["mAP"]
     return result
+
+
+def ranked_lists(
+    truth: list[Row], predictions: list[tuple[Row, float]], labels: list[tuple[str, int]]
+) -> dict[str, dict[str, list[tuple[float, int, bool]]]]:
+    """Per task and image the predictions that count, best first: score, predicate, verdict (R2 to R6)."""
+    gt, pred, verified = defaultdict(list), defaultdict(list), defaultdict(set)
+    for row in truth:
+        gt[row[0]].append(row)
+    for image, label in labels:
+        verified[image].add(label)
+    for row, value in predictions:
+        pred[row[0]].append((row, value))
+    lists: dict[str, dict[str, list[tuple[float, int, bool]]]] = {"relationships": {}, "phrases": {}}
+    for image in pred:
+        positive = {label for row in gt[image] for label in row[1:3]}
+        evaluatable = verified[image] | positive
+        negative = verified[image] - positive
+        kept = [
+            (row, value)
+            for row, value in pred[image]
+            if {row[1], row[2]} & negative or {row[1], row[2]} <= evaluatable
+        ]
+        for task in lists:
+            lists[task][image] = _image(kept, gt[image], task)
+    return lists
 
 
 def _image(kept: list[tuple[Row, float]], truth: list[Row], task: str) -> list[tuple[float, int, bool]]:

@@ -7,32 +7,103 @@ from kit.relation.candidates import attribute_candidates, pair_candidates
 from kit.relation.context import context_features
 from kit.relation.features import beside, features_of_attributes, features_of_pairs
 from kit.relation.geometry import object_features, pair_features
-from kit.tables.schema import Boxes
+from kit.tables.schema import Boxes, Detections
 from tests.builders import A, B, C, boxes
 
-SUBJECT, OBJECT = np.array([[0.0, 0.0, 0.4, 0.2]], np.float32), np.array([[0.2, 0.1, 0.6, 0.5]], np.float32)
+D = (0.5, 0.0, 0.9, 0.4)
 
 
 def test_object_features_by_hand():
-    f = {name: float(v[0]) for name, v in object_features(OBJECT, "o").items()}
-    assert f["o_width"] == pytest.approx(0.4)
-    assert f["o_height"] == pytest.approx(0.4)
-    assert f["o_log_area"] == pytest.approx(np.log(0.16), rel=1e-5)
-    assert f["o_log_aspect"] == pytest.approx(0, abs=1e-6)
+    box = np.array([[0.2, 0.1, 0.6, 0.3]], np.float32)
+    want = {
+        "o_x1": 0.2,
+        "o_y1": 0.1,
+        "o_x2": 0.6,
+        "o_y2": 0.3,
+        "o_width": 0.4,
+        "o_height": 0.2,
+        "o_log_area": np.log(0.08),
+        "o_log_aspect": np.log(2),
+    }
+    got = {name: float(values[0]) for name, values in object_features(box, "o").items()}
+    assert got == pytest.approx(want, rel=1e-5)
 
 
-def test_pair_features_by_hand():
-    f = {name: float(v[0]) for name, v in pair_features(SUBJECT, OBJECT).items()}
-    inter, union = 0.2 * 0.1, 0.08 + 0.16 - 0.02
-    assert f["dx_by_subject"] == pytest.approx(0.2 / 0.4)
-    assert f["dy_by_object"] == pytest.approx(0.2 / 0.4)
-    assert f["iou"] == pytest.approx(inter / union, rel=1e-5)
-    assert f["inside_subject"] == pytest.approx(inter / 0.16, rel=1e-5)
-    assert f["inside_object"] == pytest.approx(inter / 0.08, rel=1e-5)
-    assert f["distance"] == pytest.approx(np.hypot(0.2, 0.2), rel=1e-5)
-    assert f["gap_x"] == pytest.approx(-0.2, rel=1e-5)
-    assert f["log_union_box"] == pytest.approx(np.log(0.6 * 0.5), rel=1e-5)
-    assert f["bottom_offset"] == pytest.approx((0.5 - 0.2) / 0.2, rel=1e-5)
+# subject, object, and every column: a pair that overlaps, and one with a gap, the object above and left
+PAIRS = {
+    "overlapping": (
+        (0.0, 0.0, 0.4, 0.2),
+        (0.2, 0.1, 0.7, 0.5),
+        {
+            "dx_by_subject": 0.25 / 0.4,  # centres (0.2, 0.1) and (0.45, 0.3)
+            "dy_by_subject": 0.2 / 0.2,
+            "dx_by_object": 0.25 / 0.5,
+            "dy_by_object": 0.2 / 0.4,
+            "log_width_ratio": np.log(0.5 / 0.4),
+            "log_height_ratio": np.log(0.4 / 0.2),
+            "log_area_ratio": np.log(0.2 / 0.08),
+            "distance": np.sqrt(0.25**2 + 0.2**2),
+            "distance_by_size": np.sqrt((0.25**2 + 0.2**2) / (0.08 + 0.2)),
+            "iou": 0.02 / 0.26,
+            "inside_subject": 0.02 / 0.2,
+            "inside_object": 0.02 / 0.08,
+            "overlap_of_union_box": 0.02 / 0.35,
+            "log_union_box": np.log(0.7 * 0.5),
+            "top_offset": 0.1 / 0.2,
+            "bottom_offset": 0.3 / 0.2,
+            "left_offset": 0.2 / 0.4,
+            "right_offset": 0.3 / 0.4,
+            "foot_in_object": 0.1 / 0.4,
+            "gap_x": -0.2,
+            "gap_y": -0.1,
+        },
+    ),
+    "apart": (
+        (0.6, 0.5, 0.8, 0.9),
+        (0.1, 0.2, 0.5, 0.3),
+        {
+            "dx_by_subject": -0.4 / 0.2,  # centres (0.7, 0.7) and (0.3, 0.25)
+            "dy_by_subject": -0.45 / 0.4,
+            "dx_by_object": -0.4 / 0.4,
+            "dy_by_object": -0.45 / 0.1,
+            "log_width_ratio": np.log(2),
+            "log_height_ratio": np.log(0.1 / 0.4),
+            "log_area_ratio": np.log(0.04 / 0.08),
+            "distance": np.sqrt(0.4**2 + 0.45**2),
+            "distance_by_size": np.sqrt((0.4**2 + 0.45**2) / (0.08 + 0.04)),
+            "iou": 0,
+            "inside_subject": 0,
+            "inside_object": 0,
+            "overlap_of_union_box": 0,
+            "log_union_box": np.log(0.7 * 0.7),
+            "top_offset": -0.3 / 0.4,
+            "bottom_offset": -0.6 / 0.4,
+            "left_offset": -0.5 / 0.2,
+            "right_offset": -0.3 / 0.2,
+            "foot_in_object": 0.7 / 0.1,
+            "gap_x": 0.1,
+            "gap_y": 0.2,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_every_pair_feature_by_hand(kind):
+    subject, object_, want = PAIRS[kind]
+    both = (np.array([box], np.float32) for box in (subject, object_))
+    got = {name: float(values[0]) for name, values in pair_features(*both).items()}
+    assert got == pytest.approx(want, rel=1e-4, abs=1e-6)
+
+
+def test_boxes_without_extent_have_a_side_of_a_millionth():
+    """A point in the middle of the other box: no division by zero, and no larger side than that."""
+    point, box = np.full((1, 4), 0.5, np.float32), np.array([[0.25, 0.25, 0.75, 0.75]], np.float32)
+    got = pair_features(point, box)
+    assert got["log_width_ratio"][0] == pytest.approx(np.log(0.5 / 1e-6), rel=1e-5)
+    assert got["log_height_ratio"][0] == pytest.approx(np.log(0.5 / 1e-6), rel=1e-5)
+    assert got["left_offset"][0] == pytest.approx(-0.25 / 1e-6, rel=1e-5)
+    assert pair_features(point, point)["log_union_box"][0] == pytest.approx(np.log(1e-6), rel=1e-5)
 
 
 SIDE = st.floats(0, 1, width=32)
@@ -102,6 +173,38 @@ def test_counts_of_objects():
     assert set(column["objects"]) == {3}
     assert set(column["objects_of_subject_class"]) == {2}
     assert set(column["objects_of_object_class"]) == {1}
+
+
+def test_only_sure_detections_are_counted_and_are_rivals():
+    """A detection is sure from a score of 0.3 on; a faint one counts in its own rows alone."""
+    rows = [("a", "Man", A), ("a", "Man", C), ("a", "Guitar", B), ("a", "Man", D)]
+    objects = boxes(*rows)
+    found = Detections(objects.images, objects.image, objects.label, [0.9, 0.3, 0.8, 0.29], objects.box)
+    candidates = pair_candidates(found)
+    f = features_of_pairs(found, candidates)
+    column = dict(zip(f.names, f.values.T, strict=True))
+    row = {
+        int(s): i
+        for i, (s, o) in enumerate(zip(candidates.subject, candidates.object, strict=True))
+        if o == 2
+    }
+    assert set(row) == {0, 1, 3}
+    for man, want in ((0, 3), (1, 3), (3, 4)):  # the faint man beside the three sure objects
+        assert column["objects"][row[man]] == want
+        assert column["objects_of_subject_class"][row[man]] == want - 1
+        assert column["objects_of_object_class"][row[man]] == 1
+        assert column["rivals_object"][row[man]] == want - 1
+        assert column["rivals_object_class"][row[man]] == want - 1
+        assert column["rivals_subject"][row[man]] == 1
+    sure = np.isin(candidates.subject, (0, 1)) & np.isin(candidates.object, (0, 1, 2))
+    assert set(column["pairs"][sure]) == {sure.sum()}
+    assert set(column["pairs"][~sure]) == {sure.sum() + 1}
+    first, second, faint = (column["distance_by_size"][row[man]] for man in (0, 1, 3))
+    lead = column["lead_nearer_object"]
+    assert lead[row[0]] == pytest.approx(first - second)
+    assert lead[row[1]] == pytest.approx(second - first)
+    assert lead[row[3]] == pytest.approx(faint - min(first, second))
+    assert np.isnan(column["lead_nearer_subject"][row[0]])
 
 
 def test_no_rows_have_the_same_columns():

@@ -45,6 +45,19 @@ def test_calibration_keeps_the_order_within_a_predicate():
         assert shown[predicate == p].mean() == pytest.approx(hit[predicate == p].mean(), abs=0.03)
 
 
+def test_a_line_rises_by_a_thousandth_at_the_least():
+    """Where the sure rows are the wrong ones the fitted slope would fall, and turn the order round."""
+    score = np.linspace(0.01, 0.99, 200)
+    predicate = np.repeat([0, 1], 100)
+    line = calibration(score, predicate, score < np.where(predicate == 0, 0.2, 0.7))
+    assert line[:, 0].tolist() == [0.001] * 10
+
+
+def test_without_choice_or_calibration_the_score_is_the_product():
+    pairs = scored([(0, 0.5, 0.25, 0.8), (IS, 0.25, 0.5, 0.6)])
+    assert np.allclose(Confidence().score(pairs, "stack"), [0.8 * 0.125, 0.6 * 0.125])
+
+
 def test_a_predicate_without_truth_has_the_common_line():
     line = calibration(np.array([0.9, 0.1, 0.5]), np.array([0, 0, 1]), np.array([True, False, False]))
     assert np.array_equal(line[1], line[5])

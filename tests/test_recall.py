@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from kit.relation.recall import pair_recall
 from kit.relation.scored import SCORES, ScoredPairs
@@ -51,6 +52,42 @@ def test_by_hand():
     )
     own = pair_recall(truth, found, scored)["at"]
     assert (own["candidate@10"], own["candidate@25"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("k", [10, 25, 50, 100])
+@pytest.mark.parametrize(("before", "within"), [(-1, 1.0), (0, 0.0)])
+def test_the_candidate_behind_k_others_is_not_among_the_first_k(k, before, within):
+    truth = relations(Relations, [(MAN, CAR, 0, LEFT, RIGHT)])
+    n = k + before
+    p = np.r_[np.full(n, 0.9), 0.1]
+    rows = [(MAN, CAR, 0, RIGHT, LEFT)] * n + [(MAN, CAR, 0, LEFT, RIGHT)]
+    ones = np.ones(n + 1)
+    scored = relations(ScoredPairs, rows, subject_score=ones, object_score=ones, **dict.fromkeys(SCORES, p))
+    own = pair_recall(truth, Detections.empty(), scored)["at"]
+    assert own[f"candidate@{k}"] == within
+    assert own["candidate"] == 1.0
+
+
+@pytest.mark.parametrize(("side", "there"), [(0.5, 1.0), (0.4999, 0.0)])
+def test_a_box_is_found_from_an_overlap_of_a_half_on(side, there):
+    truth = relations(Relations, [(MAN, CAR, 0, (0, 0, 1, 1), (0, 0, 1, 1))])
+    box = (0, 0, side, 1)
+    found = Detections(("a",), [0, 0], [MAN, CAR], [0.9, 0.8], np.array([box, box], np.float32))
+    one = np.ones(1)
+    rows = [(MAN, CAR, 0, box, box)]
+    scored = relations(ScoredPairs, rows, subject_score=one, object_score=one, **dict.fromkeys(SCORES, one))
+    own = pair_recall(truth, found, scored)["all"]
+    assert (own["detected"], own["candidate"]) == (there, there)
+
+
+def test_the_order_is_by_the_prior_and_both_detection_scores():
+    truth = relations(Relations, [(MAN, CAR, 0, LEFT, RIGHT)])
+    rows = [(MAN, CAR, 0, RIGHT, LEFT)] * 10 + [(MAN, CAR, 0, LEFT, RIGHT)]
+    columns = {name: np.full(11, 0.5) for name in ("subject_score", "object_score", *SCORES)}
+    for name, within in (("subject_score", 1), ("object_score", 1), ("prior", 1), ("stack", 0)):
+        column = np.r_[np.full(10, 0.5), 0.6]
+        scored = relations(ScoredPairs, rows, **{**columns, name: column})
+        assert pair_recall(truth, Detections.empty(), scored)["at"]["candidate@10"] == within
 
 
 def test_nothing_found():

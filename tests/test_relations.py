@@ -131,6 +131,35 @@ def test_no_second_choice():
     assert judgement.hit["relationships"].tolist() == [True, False]
 
 
+def test_of_equal_predictions_the_last_row_is_right_and_stands_last_in_its_image():
+    """So 51 of them leave the truth out of the first 50."""
+    for number, recalled in ((50, 1.0), (51, 0.0)):
+        judgement = judge(relations([ONE]), predictions([ONE] * number, [0.5] * number))
+        assert judgement.rank.tolist() == list(range(1, number + 1))
+        assert judgement.hit["relationships"].tolist() == [False] * (number - 1) + [True]
+        result = score(judgement).relationships
+        assert (result["Recall@50"], result["Recall@100"]) == (recalled, 1.0)
+
+
+def test_of_equal_scores_the_higher_triplet_stands_first_in_its_image():
+    rows = [("a", s, o, p, ONE[4], ONE[5]) for s in (0, 1) for o in (0, 1) for p in (0, 3)]
+    judgement = judge(relations(rows), predictions(rows, [0.5] * 8))
+    assert judgement.rank.tolist() == list(range(8, 0, -1))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ROW, max_size=4), st.lists(SCORED, min_size=1, max_size=40), st.lists(LABEL, max_size=6))
+def test_the_list_of_every_image_equals_the_plain_loop(truth, scored, labels):
+    table = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
+    judgement = judge(relations(truth), predictions([r for r, _ in scored], [s for _, s in scored]), table)
+    order = judgement.in_image
+    for task in ("relationships", "phrases"):
+        columns = (judgement.score, judgement.predicate, judgement.hit[task])
+        ours = list(zip(*(column[order].tolist() for column in columns), strict=True))
+        lists = reference.ranked_lists(truth, scored, labels)[task]
+        assert ours == [row for image in sorted(lists) for row in lists[image]]
+
+
 def test_unverified_labels_drop_a_prediction_and_negative_ones_count_against_it():
     other = ("a", 5, 6, 0, ONE[4], ONE[5])
     half = ("a", 0, 6, 0, ONE[4], ONE[5])

@@ -10,6 +10,9 @@ from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import PREDICATES
 from tests.builders import predictions, random_predictions, relations
 
+LEFT, RIGHT, FAR = (0.0, 0.0, 0.4, 0.4), (0.5, 0.5, 1.0, 1.0), (0.7, 0.2, 0.9, 0.4)
+TRUE = ("a", 0, 1, 2, LEFT, RIGHT)
+
 
 def a_case(seed=0, images=("a", "b", "c", "d", "e")):
     rng = np.random.default_rng(seed)
@@ -60,14 +63,58 @@ def test_the_same_seed_draws_the_same():
     assert first != list(resampler.boards(5, seed=2))
 
 
-def test_boards_split_all_known_images():
-    resampler = Resampler(judge(*a_case()))
-    draws = []
-    resampler.score = lambda weights, without="": draws.append(weights) or {"final_score": 0.0}
-    list(resampler.boards(3, seed=0))
-    for shown, hidden in zip(draws[::2], draws[1::2], strict=True):
-        assert (shown + hidden == 1).all()
-        assert shown.sum() == 2  # 30% of 5
+def ten_images(right):
+    """One relation in each of ten images, found in the first `right`: every score is the share that was found."""
+    images = tuple("abcdefghij")
+    rows = [(name, *TRUE[1:]) for name in images]
+    return relations(rows, images), predictions(rows[:right], [0.5] * right, images)
+
+
+def test_boards_are_first_the_public_three_tenths_then_the_others():
+    truth, found = ten_images(4)
+    drawn = list(Resampler(judge(truth, found)).boards(200, seed=0))
+    assert len(drawn) == 200
+    for public, private in drawn:
+        assert 3 * public == pytest.approx(round(3 * public))
+        assert 3 * public + 7 * private == pytest.approx(4)
+    assert {round(3 * public) for public, _ in drawn} == {0, 1, 2, 3}
+
+
+def test_private_minus_public_is_what_it_says():
+    truth, found = ten_images(4)
+    boards = analyse(judge(truth, found), truth, found, resamples=50, seed=1)["boards"]
+    gain = boards["private"]["mean"] - boards["public"]["mean"]
+    assert abs(gain) > 1e-3
+    assert boards["private_minus_public"]["mean"] == pytest.approx(gain)
+    # private = (4 - 3 public) / 7, so the difference is largest where the public board is lowest
+    assert boards["private_minus_public"]["high"] == pytest.approx(4 / 7 - 10 / 7 * boards["public"]["low"])
+    assert boards["private"]["mean"] == pytest.approx((4 - 3 * boards["public"]["mean"]) / 7)
+
+
+def test_the_bootstrap_draws_as_many_images_as_are_known():
+    """Of ten images n were drawn from the found four: the score is n / 10."""
+    truth, found = ten_images(4)
+    drawn = [scores["final_score"] * 10 for scores in Resampler(judge(truth, found)).bootstrap(200, seed=0)]
+    assert drawn == pytest.approx([round(score) for score in drawn])
+    assert np.mean(drawn) == pytest.approx(4, abs=0.4)
+    assert np.std(drawn) == pytest.approx(np.sqrt(10 * 0.4 * 0.6), abs=0.2)
+
+
+def test_an_analysis_draws_a_thousand_times_from_seed_0_unless_told():
+    truth, found = ten_images(4)
+    plain = analyse(judge(truth, found), truth, found)
+    told = analyse(judge(truth, found), truth, found, resamples=1000, seed=0)
+    assert plain["bootstrap"] == told["bootstrap"]
+    assert plain["boards"] == told["boards"]
+    assert (plain["resamples"], plain["seed"]) == (1000, 0)
+
+
+def test_only_the_first_fifty_of_an_image_are_recalled():
+    for before, recalled in ((49, 1.0), (50, 0.0)):
+        rows = [("a", 0, 1, 2, FAR, FAR)] * before + [TRUE]
+        scores = [0.9] * before + [0.1]
+        resampler = Resampler(judge(relations([TRUE]), predictions(rows, scores)))
+        assert resampler.score(np.ones(3, int))["relationships"]["Recall@50"] == recalled
 
 
 def test_the_interval_leaves_nan_out():
@@ -75,11 +122,6 @@ def test_the_interval_leaves_nan_out():
     assert summary["mean"] == 0.5
     assert (summary["low"], summary["high"]) == pytest.approx((0.025, 0.975))
     assert np.isnan(interval([float("nan")])["mean"])
-
-
-MAN, GUITAR = 0, 1
-LEFT, RIGHT, FAR = (0.0, 0.0, 0.4, 0.4), (0.5, 0.5, 1.0, 1.0), (0.7, 0.2, 0.9, 0.4)
-TRUE = ("a", 0, 1, 2, LEFT, RIGHT)
 
 
 def test_every_kind_of_error():
@@ -99,6 +141,34 @@ def test_every_kind_of_error():
     assert all(listed[kind]["rows"] == 1 for kind in KINDS)
     assert listed["predicate wrong"]["per_predicate"] == {PREDICATES[3]: 1}
     assert listed["duplicate"]["score_gain_without"] == 0  # it stands below the hit
+
+
+@pytest.mark.parametrize(("side", "kind"), [(0.5, "duplicate"), (0.4999, "subject box missed")])
+def test_a_box_is_right_from_an_overlap_of_a_half_on(side, kind):
+    whole = ("a", 0, 1, 2, (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0))
+    box = (0.0, 0.0, side, 1.0)
+    for part in ((*whole[:5], box), (*whole[:4], box, whole[5])):
+        table = predictions([whole, part], [0.9, 0.5])
+        kinds = fault_kinds(judge(relations([whole]), table), relations([whole]), table)
+        missed = kind if part[5] == whole[5] else kind.replace("subject", "object")
+        assert [KINDS[k] for k in kinds.kind[1:]] == [missed]
+
+
+def test_a_kind_without_rows_costs_nothing():
+    table = predictions([TRUE], [0.9])
+    kinds = fault_kinds(judge(relations([TRUE]), table), relations([TRUE]), table)
+    assert kinds.kind.tolist() == [-1]
+    assert [(row["rows"], row["score_gain_without"], row["per_predicate"]) for row in kinds.table()] == [
+        (0, 0.0, {})
+    ] * len(KINDS)
+
+
+def test_a_prediction_in_an_image_without_truth_is_not_in_the_truth():
+    other = ("b", *TRUE[1:])
+    table = predictions([TRUE, other], [0.5, 0.9])
+    labels = ImageLabels(("b",), [0, 0], [0, 1])
+    kinds = fault_kinds(judge(relations([TRUE]), table, labels), relations([TRUE]), table)
+    assert [KINDS[k] for k in kinds.kind[1:]] == ["not in the truth"]
 
 
 def test_what_a_kind_costs_is_the_score_without_its_rows():

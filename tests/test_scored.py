@@ -4,7 +4,9 @@ from kit.relation.ensemble import Ensemble
 
 from kit.config import Budget
 from kit.data.world import draw_world
-from kit.relation.attributes import UNSEEN, object_scores
+from kit.detector.composite import composite_names, composites
+from kit.relation.attributes import object_scores
+from kit.relation.ensemble import Ensemble
 from kit.relation.prior import PriorScorer
 from kit.relation.scored import ScoredPairs, score_objects
 from kit.relation.scoring import predict_relations
@@ -66,7 +68,7 @@ def test_the_object_under_an_attribute():
     boxes = np.array([[0, 0, 0.5, 0.5], [0, 0, 0.45, 0.5], [0, 0, 0.5, 0.5], [0.6, 0.6, 1, 1]], np.float32)
     objects = Detections(("a",), [0] * 4, [table, table, other, table], [0.3, 0.6, 0.9, 0.95], boxes)
     found = Detections(("a",), [0, 0], [0, 0], [0.5, 0.5], np.array([[0, 0, 0.5, 0.5], [0.5, 0, 0.9, 0.4]]))
-    assert np.allclose(object_scores(found, objects), [0.6, UNSEEN])
+    assert np.allclose(object_scores(found, objects), [0.6, 0.001])
 
 
 def test_scored_pairs_are_shards(ensemble, found, tmp_path):

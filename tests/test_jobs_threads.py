@@ -1,0 +1,45 @@
+"""What a job's process sees of the machine: its share of the processors."""
+
+import os
+
+import pytest
+
+from kit.config import load_config
+from kit.errors import KitError
+from kit.jobs import Job, run_jobs, run_steps
+from kit.run import Run
+from kit.stages.plan import Step
+
+SHOW = "import os; print('threads', os.environ.get('OMP_NUM_THREADS'), flush=True)"
+
+
+@pytest.fixture
+def telling(tmp_path, monkeypatch):
+    """Every Python process started from here begins by telling its threads."""
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "sitecustomize.py").write_text(SHOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "start"))
+
+
+@pytest.mark.parametrize(
+    ("processors", "workers", "jobs", "threads"),
+    [(8, 2, 3, 4), (8, 3, 1, 8), (8, 3, 3, 2), (1, 2, 2, 1), (None, 2, 2, 1), (4, 0, 1, 4)],
+)
+def test_the_processors_are_shared_out_among_the_jobs_at_work(
+    telling, tmp_path, monkeypatch, processors, workers, jobs, threads
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    logs = [tmp_path / f"{i}.txt" for i in range(jobs)]
+    run_jobs([Job(log.stem, [["--version"]], log) for log in logs], workers, "work")
+    assert {log.read_text().splitlines()[0] for log in logs} == {f"threads {threads}"}
+
+
+@pytest.mark.parametrize(("own", "threads"), [(0, 4), (3, 3)])
+def test_steps_have_the_configs_number_or_their_share(telling, tmp_path, monkeypatch, own, threads):
+    """The step is unknown to `kit train stage`, which ends its process soon after the start."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    run = Run(load_config("mini", [f"threads={own}"]), tmp_path / "run")
+    step = Step("nothing", lambda *_: None)
+    with pytest.raises(KitError, match="nothing failed"):
+        run_steps(run, [step], workers=2)
+    assert (run.path / "logs" / "nothing.txt").read_text().splitlines()[0] == f"threads {threads}"

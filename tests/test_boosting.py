@@ -1,5 +1,4 @@
 import hashlib
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -283,12 +282,3 @@ def test_a_fixed_number_of_threads_gives_one_model(classes):
     settings = Boosting(**{**SMALL, "threads": 2}, folds=1)
     models = [fit(data, settings, 0, classes).model.booster.save_raw("ubj") for _ in range(2)]
     assert models[0] == models[1]
-
-
-@pytest.mark.parametrize(("own", "used"), [(0, "1"), (2, "2")])
-def test_a_model_read_computes_with_the_threads_of_the_config(own, used, tmp_path, monkeypatch):
-    monkeypatch.setattr("kit.base.threads._used", 1)
-    data = rows()
-    save(fit(data, Boosting(**SMALL), 0).model, tmp_path / "m.ubj")
-    booster = load(tmp_path / "m.ubj", data.features.names, own).booster
-    assert json.loads(booster.save_config())["learner"]["generic_param"]["nthread"] == used

@@ -24,5 +24,6 @@ def test_a_failure_is_told_after_the_others_have_ended(tmp_path):
     assert (tmp_path / "bad.txt").read_text().count("\n") == 1  # the second command was not run
 
 
-def test_no_jobs():
+def test_no_jobs(capsys):
     run_jobs([], 2, "work")
+    assert capsys.readouterr() == ("", "")

@@ -3,23 +3,27 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from kit.run import Run
 
-from kit.base import threads
-from kit.config import load_config
-from kit.relation.boosting import _params
+from kit import threads
+from kit.config import Boosting, load_config
+from kit.relation.boosting import Rows, fit, load, save
+from kit.relation.features import Features
+from kit.run import Run
 
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch):
     """What a test sets is undone."""
-    monkeypatch.setattr(threads, "_used", 0)
     for name in threads.VARIABLES:
         monkeypatch.setenv(name, os.environ.get(name, "1"))
-    before = torch.get_num_threads()
+    before, number = torch.get_num_threads(), threads.threads_used()
+    threads.use_threads(0)
     yield
+    threads.use_threads(number)
     torch.set_num_threads(before)
 
 
@@ -41,8 +45,9 @@ def test_zero_leaves_it_to_the_libraries():
 
 
 def test_torch_is_not_imported_for_it():
-    code = "import sys; from kit.base.threads import use_threads, machine; use_threads(2); machine(); "
-    subprocess.run([sys.executable, "-c", f"{code} assert 'torch' not in sys.modules"], check=True)
+    code = "import sys; from kit.threads import use_threads, machine; use_threads(2); machine(); "
+    words = [sys.executable, "-c", f"{code} print('torch' in sys.modules)"]
+    assert subprocess.run(words, check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +64,16 @@ def test_a_stage_computes_with_the_configs_number(changes, number, tmp_path):
     assert record["instructions"] == torch.backends.cpu.get_cpu_capability()
 
 
-def test_boosting_has_its_own_number_or_the_processes():
-    settings = load_config("mini").relation.spatial
-    assert "nthread" not in _params(settings, 0, 0)
-    threads.use_threads(2)
-    assert _params(settings, 0, 0)["nthread"] == 2
-    assert _params(settings.model_copy(update={"threads": 5}), 0, 0)["nthread"] == 5
+@pytest.mark.parametrize(("process", "own", "used"), [(1, 0, 1), (2, 0, 2), (1, 3, 3)])
+def test_boosting_has_its_own_number_or_the_processes(process, own, used, tmp_path):
+    """The trees that grow, and those that are read again."""
+    values = np.random.default_rng(0).random((200, 1), np.float32)
+    features = Features(("x",), values)
+    data = Rows(features, values[:, 0] > 0.5, np.arange(200), np.arange(200) % 10)
+    settings = Boosting(rounds=4, block=2, threads=own)
+    threads.use_threads(process)
+    model = fit(data, settings, 0).model
+    save(model, tmp_path / "m.ubj")
+    for booster in (model.booster, load(tmp_path / "m.ubj", features.names, own).booster):
+        config = json.loads(booster.save_config())
+        assert config["learner"]["generic_param"]["nthread"] == str(used)

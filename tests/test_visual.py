@@ -12,6 +12,8 @@ from kit.config import Prior, Spatial, Split, Visual
 from kit.data.splits import load_split
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.divergence import DivergedError
+from kit.errors import KitError
+from kit.progress import Line
 from kit.relation import visual_training
 from kit.relation.candidates import pair_candidates
 from kit.relation.crops import union_crop
@@ -122,19 +124,19 @@ def states(folder, names):
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, monkeypatch, capsys):
-    real = visual_training._Training._epoch
+    shown = Line.show
     settings = FEW.model_copy(update={"epochs": 3, "workers": int(damaged)})
     whole, folder = tmp_path / "whole", tmp_path / "stopped"
     for path in (whole, folder):
         path.mkdir()
     expected = train_visual(rows, "resnext-mini", detector, settings, 0, whole)
 
-    def stopping(self, epoch, optimizer):
-        if self.name == "plays" and epoch == 2:
+    def stopping(self, done, note=""):
+        if (self.text, done) == ("visual plays", 2):
             raise KeyboardInterrupt
-        return real(self, epoch, optimizer)
+        shown(self, done, note)
 
-    monkeypatch.setattr(visual_training._Training, "_epoch", stopping)
+    monkeypatch.setattr(Line, "show", stopping)
     with pytest.raises(KeyboardInterrupt):
         train_visual(rows, "resnext-mini", detector, settings, 0, folder)
     newest = folder / "plays.2.checkpoint"
@@ -142,13 +144,11 @@ def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, 
     if damaged:
         newest.write_bytes(b"")
     done = []
-    monkeypatch.setattr(
-        visual_training._Training, "_epoch", lambda s, e, o: done.append((s.name, e)) or real(s, e, o)
-    )
+    monkeypatch.setattr(Line, "show", lambda self, epoch, note="": done.append((self.text, epoch)))
     capsys.readouterr()
     figures = train_visual(rows, "resnext-mini", detector, settings, 0, folder)
     start = 1 if damaged else 2
-    assert done == [("plays", epoch) for epoch in range(start, 3)]
+    assert done == [("visual plays", epoch) for epoch in range(start + 1, 4)]
     err = capsys.readouterr().err
     assert f"visual plays: going on after epoch {start}" in err
     assert ("plays.2.checkpoint is passed over" in err) == damaged
@@ -180,23 +180,37 @@ def test_a_training_that_diverges_stops(rows, detector, tmp_path):
     assert list(tmp_path.glob("*.checkpoint")) == []
 
 
-def test_the_batch_of_a_wrong_gradient_is_named(rows, detector, tmp_path, monkeypatch):
-    network = visual_training._fresh("resnext-mini", FEW, 9, detector, 0)
-    training = visual_training._Training("x", rows, network, FEW, [0, 0], tmp_path, "cpu")
-    batches = [{path.stem for path in files} for *_, files in training._loader(0)]
-    assert batches[0] != batches[1]
-    whole, steps = visual_training._Training._looked_at, []
+@pytest.fixture
+def batches(monkeypatch):
+    """The images of every batch and the sum of its pixels, as trainings take them."""
+    seen, whole = [], visual_training.collate
 
-    def poisoned(self, loss, place, files):
-        steps.append(place)
-        if len(steps) == 2:
-            next(self.network.parameters()).grad[0] = np.inf
-        return whole(self, loss, place, files)
+    def noted(parts):
+        batch = whole(parts)
+        seen.append(([path.stem for path in batch[-1]], float(batch[0].sum())))
+        return batch
 
-    monkeypatch.setattr(visual_training._Training, "_looked_at", poisoned)
+    monkeypatch.setattr(visual_training, "collate", noted)
+    return seen
+
+
+def test_the_batch_of_a_wrong_gradient_is_named(rows, detector, tmp_path, monkeypatch, batches):
+    whole = torch.nn.utils.get_total_norm
+    norms = []
+
+    def poisoned(gradients):
+        norms.append(whole(gradients))
+        if len(norms) == 2:
+            gradients[0][0] = np.inf
+        return whole(gradients)
+
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", poisoned)
+    settings = FEW.model_copy(update={"backbone": "shared"})
     with pytest.raises(DivergedError, match="the gradient is inf at step 2 of epoch 1") as error:
-        training.run()
-    assert set(str(error.value).split("(images ")[1].split(")")[0].split(", ")) == batches[1]
+        train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    (first, _), (second, _) = batches[:2]
+    assert set(first) != set(second)
+    assert set(str(error.value).split("(images ")[1].split(")")[0].split(", ")) == set(second)
 
 
 def test_a_missing_or_broken_picture_has_the_prior(rows, spatial, detector, objects, photos, tmp_path):
@@ -223,27 +237,35 @@ def test_the_same_seed_the_same_networks(rows, detector, tmp_path):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_the_rate_rises_and_falls_as_the_paper_says(rows, tmp_path):
-    settings = Visual(epochs=35, size=32, warmup=0.1)
-    network = torch.nn.Linear(1, 1)
-    training = visual_training._Training("x", rows, network, settings, [0], tmp_path, "cpu")
-    rates = [training._rate(step) for step in range(35 * training.batches)]
+def test_the_rate_rises_and_falls_as_the_paper_says(rows, detector, tmp_path, monkeypatch):
+    settings = Visual(epochs=35, size=32, hidden=16, batch=2, warmup=0.1, backbone="shared")
+    rates = []
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: rates.append(self.param_groups[0]["lr"]))
+    few = rows.take(np.flatnonzero(rows.hit.any(axis=1))[:8])
+    train_visual(few, "resnext-mini", detector, settings, 0, tmp_path)
+    assert len(rates) == 35 * 4
     top = int(np.argmax(rates))
+    assert top == 14  # a tenth of the steps
     assert rates[top] == pytest.approx(3e-4, rel=0.01)
-    assert (np.diff(rates[:top]) > 0).all()
+    assert np.diff(rates[:top]) == pytest.approx(3e-4 / 15)
     assert (np.diff(rates[top:]) < 0).all()
+    assert rates[77] == pytest.approx((3e-4 + 5e-5) / 2, rel=0.01)  # half way down
     assert rates[-1] == pytest.approx(5e-5, rel=0.01)
 
 
-def test_negatives_are_bounded_and_new_in_every_epoch(rows, tmp_path):
-    one = PairRows(rows.files, rows.subject, rows.object, rows.hit[:, :1], rows.allowed[:, :1])
-    one.hit[:] = False
-    one.hit[:8] = True
-    training = visual_training._Training("x", one, torch.nn.Linear(1, 1), FEW, [0], tmp_path, "cpu")
-    seen = [sum(len(b[0]) for b in training._loader(epoch)) for epoch in range(2)]
-    assert seen == [16, 16]
-    drawn = [torch.cat([b[0] for b in training._loader(epoch)]).sum().item() for epoch in (0, 1, 0)]
-    assert drawn[0] == drawn[2] != drawn[1]
+def test_negatives_are_bounded_and_new_in_every_epoch(rows, detector, tmp_path, batches):
+    """Eight pairs are related; with one negative a positive an epoch has sixteen, one batch."""
+    hit = np.zeros_like(rows.hit)
+    hit[:8] = rows.hit[:8] | (np.arange(hit.shape[1]) == 0)
+    hit[:, 1:] = False
+    one = PairRows(rows.files, rows.subject, rows.object, hit, np.ones_like(rows.allowed))
+    settings = FEW.model_copy(update={"epochs": 2})
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        train_visual(one, "resnext-mini", detector, settings, 0, tmp_path / name)
+    assert [len(images) for images, _ in batches] == [16] * 4
+    assert batches[:2] == batches[2:]
+    assert sorted(batches[0][0]) != sorted(batches[1][0])
 
 
 def test_both_families_have_a_backbone(tmp_path):

@@ -196,9 +196,45 @@ def test_hierarchy_expands_truth_and_labels_but_not_predictions(files):
     }  # dog of image 2: absent, so wrong
 
 
+def test_a_present_label_verifies_its_ancestors_and_an_absent_one_its_descendants(files):
+    tree = read_hierarchy(files / "tree.json")
+    head = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
+    write(
+        files / "pred.csv", head, *[f"2,/m/{name},0.9,0,0.4,0,1" for name in ("cat", "dog", "animal", "car")]
+    )
+    for row, kept in (("2,/m/cat,1", 2), ("2,/m/animal,1", 1), ("2,/m/cat,0", 1), ("2,/m/animal,0", 3)):
+        write(files / "labels.csv", "ImageID,LabelName,Confidence", row)
+        found = score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"], tree)
+        assert found.counts["pred_kept"] == kept, row
+
+
+@pytest.mark.parametrize(("group", "ap"), [(None, 0.5), ("0", 0.5), ("1", 1.0)])
+def test_boxes_are_single_objects_unless_they_are_said_to_be_groups(files, group, ap):
+    head, row = "ImageID,LabelName,XMin,XMax,YMin,YMax", "1,/m/cat,0,0.4,0,1"
+    more = ("", "") if group is None else (",IsGroupOf", f",{group}")
+    write(files / "truth.csv", head + more[0], row + more[1])
+    write(
+        files / "pred.csv",
+        "ImageID,LabelName,Score,XMin,XMax,YMin,YMax",
+        "1,/m/cat,0.9,0,0.1,0,0.1",
+        "1,/m/cat,0.8,0,0.4,0,1",
+    )
+    assert score_detection_files([files / "truth.csv"], files / "pred.csv").ap == {"/m/cat": ap}
+
+
+@pytest.mark.parametrize("corners", ["0.4,0.4,0,1", "0.4,0,0,1", "0,0.4,0.5,0.5", "0,0.4,1,0.5"])
+def test_a_box_without_area_is_left_out_whichever_side_it_lacks(files, corners, capsys):
+    head = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
+    write(files / "pred.csv", head, "1,/m/cat,0.9,0,0.4,0,1", f"1,/m/cat,0.95,{corners}")
+    result = score_detection_files([files / "truth.csv"], files / "pred.csv")
+    assert (result.ap, result.counts["pred_kept"]) == ({"/m/cat": 1.0}, 1)
+    assert "1 of 2 rows (50.0%) are left out: box inverted or without area" in capsys.readouterr().err
+
+
 def test_a_class_outside_the_hierarchy_is_a_fault(files):
-    write(files / "truth.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", "1,/m/boat,0,0.4,0,1")
-    with pytest.raises(FileFault, match=r"line 2, column LabelName: '/m/boat' is not in the hierarchy"):
+    rows = ["1,/m/cat,0,0.4,0,1", "1,/m/boat,0,0.4,0,1"]
+    write(files / "truth.csv", "ImageID,LabelName,XMin,XMax,YMin,YMax", *rows)
+    with pytest.raises(FileFault, match=r"line 3, column LabelName: '/m/boat' is not in the hierarchy"):
         score_detection_files(
             [files / "truth.csv"], files / "pred.csv", hierarchy=read_hierarchy(files / "tree.json")
         )

@@ -33,6 +33,15 @@ def test_labels_say_what_counts_and_the_order_of_images_does_not_matter():
     assert detection_scores(truth, verified, found, CLASSES).mean_ap == 0.5
 
 
+def test_the_first_attribute_is_no_class_of_the_next_image():
+    box = np.array([[0, 0, 0.5, 0.5]], np.float32)
+    truth = Boxes(("a", "b", "c"), [2], [0], box, [False])
+    labels = ImageLabels(("a",), [0], [57])
+    found = Detections(("b", "c"), [0, 1], [0, 0], [0.9, 0.5], np.repeat(box, 2, axis=0))
+    scores = detection_scores(truth, labels, found, CLASSES)
+    assert (scores.mean_ap, scores.counts["pred_kept"]) == (1.0, 1)
+
+
 def test_attribute_labels_are_no_classes():
     box = np.array([[0, 0, 0.5, 0.5]], np.float32)
     truth = Boxes(("a",), [0], [3], box, [False])

@@ -151,6 +151,12 @@ def test_wrong_settings_are_told(change, message):
     [
         (np.zeros((2, 4)), np.ones(1), r"box: expected shape \(1, 4\)"),
         (np.full((1, 4), np.nan), np.ones(1), "box: expected finite numbers"),
+        (
+            np.array([[0, 0, np.nan, 1]]),
+            np.ones(1),
+            "box: expected finite numbers, given 0, 0, nan, 1 in row 0",
+        ),
+        (np.ones((1, 4)), np.array([-0.004]), r"score: expected numbers in \[0, 1\], given -0.004 in row 0$"),
         (np.ones((1, 4)), np.array([-0.5]), r"score: expected numbers in \[0, 1\], given -0.5 in row 0$"),
         (np.ones((1, 4)), np.array([90.0]), r"score: .* given 90 in row 0 \(a percentage\?\)"),
         (np.array([[10, 10, 512, 77.0]]), np.ones(1), r"box: .* given 10, 10, 512, 77 in row 0 \(pixels\?\)"),

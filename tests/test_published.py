@@ -41,6 +41,26 @@ def test_every_image_is_what_ensemble_boxes_gives(method):
         assert (np.diff(own.score) <= 0).all()
 
 
+@pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])
+def test_the_usual_settings_and_what_is_left_out(method):
+    """Scores from 0.0001 on; boxes with a width and a height."""
+    box = np.array([[0, 0, 0.5, 0.5], [0.6, 0.6, 1, 1], [0.2, 0, 0.2, 1], [0, 0.3, 1, 0.3], [0, 0.6, 0.3, 1]])
+    table = Detections(("a",), [0] * 5, [1] * 5, [0.9, 0.8, 0.7, 0.6, 0.00009], box)
+    out = combine([table], None, method)
+    assert out.score.tolist() == pytest.approx([0.9, 0.8])
+    assert np.allclose(out.box, box[:2])
+    near = combine([sources()[0]], None, method)
+    told = combine([sources()[0]], [1.0], method, iou=0.55, lowest=1e-4)
+    assert np.array_equal(near.score, told.score)
+
+
+@pytest.mark.parametrize("method", ["nms", "nmw"])
+@pytest.mark.parametrize(("side", "left"), [(0.6, 1), (0.54, 2)])
+def test_boxes_are_one_object_where_they_overlap_by_more_than_0_55(method, side, left):
+    table = Detections(("a",), [0] * 2, [1] * 2, [0.9, 0.8], np.array([[0, 0, 1, 1], [0, 0, 1, side]]))
+    assert len(combine([table], None, method)) == left
+
+
 def test_nothing_to_combine_and_wrong_weights():
     assert len(combine([Detections.empty(("a",))], None, "nms")) == 0
     with pytest.raises(ValueError, match="weights"):

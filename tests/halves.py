@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from kit.relation.ensemble import Ensemble
 
 from kit.config import Config
 from kit.data.splits import SplitTables
 from kit.metric.relations import evaluate
-from kit.relation.ensemble import Ensemble
 from kit.relation.prior import PriorScorer, pair_examples, train_prior
 from kit.relation.scoring import Scorer, predict_relations
 from kit.relation.spatial import train_spatial

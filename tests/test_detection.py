@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.errors import FileFault
+from kit.base.errors import FileFault
 from kit.metric.detection import Objects, evaluate
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy

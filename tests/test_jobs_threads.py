@@ -3,12 +3,12 @@
 import os
 
 import pytest
-
-from kit.config import load_config
-from kit.errors import KitError
 from kit.jobs import Job, run_jobs, run_steps
 from kit.run import Run
 from kit.stages.plan import Step
+
+from kit.base.errors import KitError
+from kit.config import load_config
 
 SHOW = "import os; print('threads', os.environ.get('OMP_NUM_THREADS'), flush=True)"
 

@@ -4,9 +4,7 @@ from kit.relation.ensemble import Ensemble
 
 from kit.config import Budget
 from kit.data.world import draw_world
-from kit.detector.composite import composite_names, composites
 from kit.relation.attributes import object_scores
-from kit.relation.ensemble import Ensemble
 from kit.relation.prior import PriorScorer
 from kit.relation.scored import ScoredPairs, score_objects
 from kit.relation.scoring import predict_relations

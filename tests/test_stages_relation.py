@@ -2,6 +2,7 @@ import json
 
 import pytest
 from kit.run import Run
+from kit.stages import pairs as pairs_module
 from kit.stages.evaluate import gt_stage
 from kit.stages.fusion import SHARDS
 from kit.stages.predict import predict_stage, submission_stage
@@ -12,7 +13,6 @@ from kit.cli import show
 from kit.config import load_config
 from kit.metric.relations import evaluate
 from kit.relation import boosting, scoring
-from kit.stages import pairs as pairs_module
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import read_shards

@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kit.errors import KitError
+from kit.base.errors import KitError
 from kit.relation.statistics import Statistics, feature_names, folds, without_own_fold
 from kit.vocabulary import vocabulary
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 from kit.run import Run
 
-from kit import threads
+from kit.base import threads
 from kit.config import Boosting, load_config
 from kit.relation.boosting import Rows, fit, load, save
 from kit.relation.features import Features
-from kit.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ def test_zero_leaves_it_to_the_libraries():
 
 
 def test_torch_is_not_imported_for_it():
-    code = "import sys; from kit.threads import use_threads, machine; use_threads(2); machine(); "
+    code = "import sys; from kit.base.threads import use_threads, machine; use_threads(2); machine(); "
     words = [sys.executable, "-c", f"{code} print('torch' in sys.modules)"]
     assert subprocess.run(words, check=True, capture_output=True, text=True).stdout == "False\n"
 

@@ -8,12 +8,11 @@ import torch
 from PIL import Image
 
 from kit.base.errors import KitError
+from kit.base.progress import Line
 from kit.config import Prior, Spatial, Split, Visual
 from kit.data.splits import load_split
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.divergence import DivergedError
-from kit.errors import KitError
-from kit.progress import Line
 from kit.relation import visual_training
 from kit.relation.candidates import pair_candidates
 from kit.relation.crops import union_crop

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from kit import __version__
 from kit.base.log import configure_logging
+from kit.base.version import __version__
 from kit.cli import (
     classmap,
     detect,
@@ -34,38 +35,73 @@ DATA, TRAIN, USE, SEND, TOOLS = (
     "Submit",
     "Tools and experiments",
 )
-COMMANDS = (  # in the order of the work: name, function, group, example
-    ("download", download.download, DATA, "kit download --config layer6 --dry-run"),
-    ("config", config_command.show, DATA, "kit config --config layer6"),
-    ("doctor", doctor.doctor, DATA, "kit doctor"),
-    ("train", train.app, TRAIN, ""),
-    ("detect", detect.detect, USE, "kit detect --split val"),
-    ("fuse", fuse.fuse, USE, "kit fuse a.csv b.csv --out fused.csv"),
-    ("predict", predict.predict, USE, "kit predict --split test"),
-    ("evaluate", evaluate.evaluate, USE, "kit evaluate --split val"),
-    ("score", score.app, USE, ""),
-    ("submit", submit.submit, SEND, "kit submit --dry-run"),
-    ("submissions", submissions.submissions, SEND, "kit submissions --plot boards.png"),
-    ("classmap", classmap.classmap, TOOLS, "kit classmap coco"),
-    ("transfer", transfer.transfer, TOOLS, "kit transfer coco.pth --classes coco --out start.pth"),
-    ("report", report.app, TOOLS, ""),
-    ("reproduce", reproduce.app, TOOLS, ""),
+COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the work
+    # name, function, group, summary of one line, example
+    (
+        "download",
+        download.download,
+        DATA,
+        "Generate the mini challenge, or get the real data.",
+        "--config layer6 --dry-run",
+    ),
+    (
+        "config",
+        config_command.show,
+        DATA,
+        "Print the configuration as a run would use it.",
+        "--config layer6",
+    ),
+    ("doctor", doctor.doctor, DATA, "Print versions, the GPU, the operators' source.", ""),
+    ("train", train.app, TRAIN, "Train the models of a run.", ""),
+    ("detect", detect.detect, USE, "Detect objects under every view.", "--split val"),
+    ("fuse", fuse.fuse, USE, "Fuse detections of models and views.", "a.csv b.csv --out fused.csv"),
+    ("predict", predict.predict, USE, "Score the relations of a split.", "--split test"),
+    ("evaluate", evaluate.evaluate, USE, "Score a split with the official metrics.", "--split val"),
+    ("score", score.app, USE, "Score prediction files, without a run.", ""),
+    ("submit", submit.submit, SEND, "Write, check and send the submission.", "--dry-run"),
+    ("submissions", submissions.submissions, SEND, "What was sent, and its scores.", "--plot boards.png"),
+    ("classmap", classmap.classmap, TOOLS, "Match the 57 classes to a source's.", "coco"),
+    (
+        "transfer",
+        transfer.transfer,
+        TOOLS,
+        "Partial weight transfer of a checkpoint.",
+        "coco.pth --classes coco --out start.pth",
+    ),
+    ("report", report.app, TOOLS, "Draw figures of a data set.", ""),
+    ("reproduce", reproduce.app, TOOLS, "Repeat the paper's experiments.", ""),
 )
+
+
+class _Grouped(TyperGroup):
+    """Lists the commands in the order of the work, in groups: plain text, whose help comes at once."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands' names."""
+        return [name for name, *_ in COMMANDS]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section a group."""
+        for group in dict.fromkeys(group for _, _, group, *_ in COMMANDS):
+            with formatter.section(group):
+                formatter.write_dl([(name, text) for name, _, own, text, _ in COMMANDS if own == group])
+
 
 app = typer.Typer(
+    cls=_Grouped,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name, _command, _group, _example in COMMANDS:
+for _name, _command, _group, _summary, _example in COMMANDS:
     if isinstance(_command, typer.Typer):
-        app.add_typer(_command, name=_name, rich_help_panel=_group)
+        app.add_typer(_command, name=_name)
     else:
-        app.command(_name, rich_help_panel=_group, epilog=f"Example: {_example}")(_command)
+        app.command(_name, epilog=f"Example: kit {_name} {_example}".rstrip())(_command)
 
 
-def _version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"kit {__version__}")
         raise typer.Exit
@@ -73,8 +109,8 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def top(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what is done.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say warnings and errors alone.")] = False,

@@ -14,8 +14,8 @@ PACKAGES = ("numpy", "pyarrow", "xgboost", "numba", "torch", "torchvision", "mme
 
 def doctor(json: Json = False) -> None:
     """Print versions, the GPU, and whose compiled operators the detectors use."""
-    from kit import __version__
     from kit.base.files import json_text
+    from kit.base.version import __version__
 
     facts = {"kit": __version__, "python": platform.python_version(), "machine": platform.platform()}
     facts |= {name: _version(name) for name in PACKAGES}

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from kit import __version__
 from kit.base.errors import KitError
 from kit.base.files import write_json
 from kit.base.hashes import sha256_of
 from kit.base.locks import exclusive_lock
+from kit.base.version import __version__
 
 # uploading: the file is on its way, nothing is submitted; sending: Kaggle was asked, and whether it took the
 # submission is not known; failed: surely not submitted; pending, complete, error: submitted, as Kaggle says

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, write_json
+from kit.base.log import warn_once
 from kit.data.photos import list_photos
 from kit.pipeline.run import Run
 

@@ -19,13 +19,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from kit import __version__
 from kit.base import stopping
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
 from kit.base.hashes import FileHashes
 from kit.base.progress import notice
 from kit.base.threads import machine, use_threads
+from kit.base.version import __version__
 from kit.config import Config
 from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
 

@@ -73,7 +73,7 @@ class Stage:
     code changes the result; command: the words after `kit` that make it; headline: the metric that tables show;
     trains: `kit train all` makes it; implicit: it is made whenever a later stage needs it (otherwise the user is
     asked for it first); timing_files: outputs that hold times or how it was resumed, and do not count as results;
-    distributed: all processes of a torchrun do it together; table: the kind of rows in its shards, where it makes some.
+    distributed: all processes of a torchrun do it together; table: the kind of rows in its shards, if any.
     """
 
     name: str

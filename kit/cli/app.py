@@ -76,11 +76,11 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
 class _Grouped(TyperGroup):
     """Lists the commands in the order of the work, in groups: plain text, whose help comes at once."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, _: Any) -> list[str]:
         """The commands' names."""
         return [name for name, *_ in COMMANDS]
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, _: Any, formatter: Any) -> None:
         """Write a section a group."""
         for group in dict.fromkeys(group for _, _, group, *_ in COMMANDS):
             with formatter.section(group):

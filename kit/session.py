@@ -11,6 +11,7 @@ Heavy libraries are imported by the method that needs them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,21 @@ class Session:
 
         return Pipeline(self.run)
 
+    def for_scorer(self, name: str | None) -> tuple[Session, str]:
+        """Open the run so that a scorer (default `relation.combine`) can score it; with the scorer's name.
+
+        Candidates hold the scores of `relation.combine` and of all that it uses; as long as models of these are
+        not trained, the run combines by the scorer asked for instead. Raises KitError for a scorer that cannot be.
+        """
+        from kit.pipeline.models import check_scorer, scorer_stages
+
+        usual = self.config.relation.combine
+        chosen = check_scorer(self.config, name or usual)
+        if chosen == usual or all(self.run.record(s) for s in scorer_stages(self.config, usual)):
+            return self, chosen
+        relation = self.config.relation.model_copy(update={"combine": chosen})
+        return Session(self.config.model_copy(update={"relation": relation}), self.path), chosen
+
     def make(self, *names: str, force: bool = False) -> dict[str, dict[str, Any]]:
         """Bring stages up to date, and what they need as far as that is implicit; their records by name.
 
@@ -97,17 +113,19 @@ class Session:
         return pd.DataFrame(rows, columns=["stage", "metric", "value"])
 
     def runs(self) -> DataFrame:
-        """A row a run folder beside this one that has a final score: run, split, final score."""
+        """A row a run folder beside this one that has a final score: run, stage, final score."""
         import pandas as pd
 
+        from kit.base.errors import KitError
         from kit.pipeline.record import read_record
 
         rows = []
         for path in sorted(self.path.absolute().parent.glob("*/evaluate-*/stage.json")):
-            metrics = read_record(path.parent)["metrics"]
-            if "final_score" in metrics:
-                run = path.parents[1].name
-                rows.append({"run": run, "stage": path.parent.name, "final_score": metrics["final_score"]})
+            with suppress(KitError):  # of a run that is damaged
+                score = read_record(path.parent)["metrics"].get("final_score")
+                if score is not None:
+                    run = path.parents[1].name
+                    rows.append({"run": run, "stage": path.parent.name, "final_score": score})
         return pd.DataFrame(rows, columns=["run", "stage", "final_score"])
 
     def table(self, name: str) -> DataFrame:

@@ -7,8 +7,9 @@ import pytest
 from kit import __version__
 from tests.conftest import FEW, TINY
 from tests.paths import OPENIMAGES, needs_openimages
+from tests.stages import set_words, without_model_libraries
 
-SET = [word for override in TINY for word in ("--set", override)]
+SET = set_words(*TINY)
 
 
 @pytest.mark.parametrize(
@@ -23,40 +24,25 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-GONE = """
-import sys
-class Gone:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in {'torch', 'xgboost', 'mmdet', 'pandas', 'numba', 'kaggle', 'scipy', 'cv2'}:
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Gone())
-from kit.cli import main
-main()
-"""
-
-
-def without_model_libraries(folder, *words):
-    """What the command prints where torch, cv2, xgboost, pandas and mmdet cannot be imported."""
-    command = [sys.executable, "-c", GONE, *map(str, words)]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
-
-
 def test_scoring_files_needs_no_model_library(tmp_path):
     header = "ImageID,LabelName1,LabelName2,XMin1,XMax1,YMin1,YMax1,XMin2,XMax2,YMin2,YMax2,RelationshipLabel"
     row = "a,/m/04yx4,/m/0342h,0.1,0.5,0.2,0.9,0.3,0.4,0.5,0.6,plays"
     (tmp_path / "t.csv").write_text(f"{header}\n{row}\n")
     (tmp_path / "p.csv").write_text(f"{header},Score\n{row},0.5\n")
     words = ["score", "relations", "--truth", "t.csv", "--predictions", "p.csv", "--json", "--analysis"]
-    result = without_model_libraries(tmp_path, *words, "--resamples", 5)
+    done = without_model_libraries(tmp_path, *words, "--resamples", 5)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
     assert result["final_score"] == pytest.approx(1)
 
 
 def test_a_dry_run_needs_no_model_library(copied, tiny):
-    settings = [w for s in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", s)]
-    words = ["train", "all", "--dry-run", "--json", "--run", copied.path, *settings]
-    found = {row["stage"]: row["state"] for row in without_model_libraries(tiny, *words)}
+    settings = set_words(*TINY, *FEW, "data.test.detections=[]")
+    done = without_model_libraries(
+        tiny, "train", "all", "--dry-run", "--json", "--run", copied.path, *settings
+    )
+    assert done.returncode == 0, done.stderr
+    found = {row["stage"]: row["state"] for row in json.loads(done.stdout)}
     assert found["detector-hrnet"] == "finished"
     assert found["detect-val-hrnet"] == found["visual"] == "to do"
 
@@ -92,7 +78,7 @@ def test_the_main_job(kit, tiny, tmp_path):
     assert "final score" in out
     assert "saved in" in err
     _, _, err = kit("evaluate", "--gt-boxes", *spatial, "--set", "seed=9", "--force")
-    assert "trained with other settings" in err
+    assert "note: spatial is stale (settings: seed 0 → 9); `kit train spatial` would make it again" in err
     assert kit("predict", "--split", "test", *spatial)[0] == 0
     code, out, _ = kit("submit", "--dry-run", *spatial)
     assert code == 0

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from kit.run import Run
 
 from kit.base.errors import KitError
 from kit.config import load_config
 from kit.data.photos import photo_names
 from kit.download.selection import PhotoFilter, wanted_files, wanted_photos, wanted_splits
+from kit.pipeline.run import Run
 from kit.tables.official import read_relations
 from kit.vocabulary import vocabulary
 from tests.conftest import SAMPLE

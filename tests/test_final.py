@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from kit.config import SCORERS
 from kit.relation.final import Confidence, calibration, choose_exponents, log_odds
-from kit.relation.scored import SCORES, ScoredPairs
+from kit.relation.scored import scored_pairs
 from kit.vocabulary import IS, PREDICATES
 
 
@@ -11,9 +12,9 @@ def scored(rows):
     predicate, one, two, p = (np.array(column) for column in zip(*rows, strict=True))
     n = len(rows)
     box = np.tile(np.array([[0, 0, 1, 1]], np.float32), (n, 1))
-    return ScoredPairs(
+    return scored_pairs()(
         images=("a",), image=np.zeros(n), subject=np.zeros(n), object=np.ones(n), predicate=predicate,
-        subject_box=box, object_box=box, subject_score=one, object_score=two, **dict.fromkeys(SCORES, p),
+        subject_box=box, object_box=box, subject_score=one, object_score=two, **dict.fromkeys(SCORERS.names, p),
     )  # fmt: skip
 
 

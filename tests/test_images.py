@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
-from kit.run import Run
-from kit.stages.images import MEMORY, files_hash, images_key, listed_once, say_left_out
 
 from kit.base.errors import KitError
 from kit.config import load_config
+from kit.pipeline.images import MEMORY, images_key, listed_once, say_left_out
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.stage import ImagesInput, Stage
 
 IDS = ("ab01", "ab02", "cd01", "ef01")
 
@@ -58,8 +61,6 @@ def test_other_images_do_not_count_and_neither_does_the_place(empty, folder, tmp
     (folder / "ab01.jpg").rename(folder / "ab/ab01.jpg")  # as `kit download` lays them
     assert key(empty, folder) == first
     monkeypatch.chdir(tmp_path)
-    from pathlib import Path
-
     assert key(empty, Path("photos")) == key(empty, Path("photos/../photos")) == first
     shutil.move(folder, tmp_path / "moved")
     assert key(empty, tmp_path / "moved") == first
@@ -125,11 +126,18 @@ def test_a_look_at_many_stages_lists_a_folder_once(empty, folder, monkeypatch):
     assert len(listed) == 2
 
 
-def test_the_hash_of_files_follows_their_contents(empty, tmp_path):
-    (tmp_path / "a.csv").write_text("a")
-    first = files_hash(empty, [tmp_path / "a.csv"])
-    (tmp_path / "a.csv").write_text("other")
-    assert files_hash(empty, [tmp_path / "a.csv"]) != first
+def test_the_images_are_asked_for_again_where_a_file_that_names_them_changed(empty, folder, tmp_path):
+    asked, named = [], tmp_path / "a.csv"
+    named.write_text("a")
+    images = ImagesInput("data.val.images", folder, (named,), lambda: asked.append(1) or IDS[: len(asked)])
+    stage = Stage("s", lambda context: {}, inputs=(images,))
+    pipeline = Pipeline(empty, [stage])
+    first = pipeline.fingerprint(stage)
+    assert pipeline.fingerprint(stage) == first
+    assert len(asked) == 1
+    named.write_text("other")
+    assert pipeline.fingerprint(stage) != first
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -145,14 +153,20 @@ def test_the_hash_of_files_follows_their_contents(empty, tmp_path):
         (30, 0, None),
     ],
 )
-def test_the_notice_of_images_that_were_not_there(empty, capsys, there, left_out, text):
-    for name in ("detect-test-a", "detect-test-b"):
-        images = {"wanted": 30, "there": there, "digest": ""}
-        with empty.stage(name, empty.key({"images": images})) as stage:
-            stage.metrics = {"left_out": left_out}
-        say_left_out(empty, "test", name)
+def test_the_notice_of_images_that_were_not_there(empty, tmp_path, capsys, there, left_out, text):
+    ids = [f"{i:016x}" for i in range(30)]
+    (tmp_path / "photos").mkdir()
+    for name in ids[:there]:
+        (tmp_path / "photos" / f"{name}.jpg").write_bytes(b"x")
+    images = ImagesInput("data.test.images", tmp_path / "photos", (), lambda: ids)
+    names = ("detect-test-a", "attribute-detect-test-a", "detect-test-none")
+    own = [Stage(name, lambda context: {"left_out": left_out}, inputs=(images,)) for name in names]
+    pipeline = Pipeline(empty, [*own, Stage("fuse-test", lambda context: {}, needs=names[:2])])
+    pipeline.make(["fuse-test"])
+    for stage in (*names[:2], "fuse-test"):
+        say_left_out(pipeline, stage)
     said = capsys.readouterr().err
     assert said.count("\n") == (text is not None)
     assert said.startswith(text or "")
-    say_left_out(empty, "test", "detect-test-none")
+    say_left_out(pipeline, "detect-test-none")
     assert capsys.readouterr().err == ""

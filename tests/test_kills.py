@@ -5,20 +5,23 @@ import os
 import sys
 
 import pytest
-from kit.run import Run
 
 from kit.base.errors import KitError
 from kit.config import Config
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from tests.stages import small_stage
 
 EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 
 
 def do(run, value, force=False):
-    with run.stage("s", run.key({"value": value}), force=force) as stage:
-        if stage:
-            (stage.path / "result").write_text(str(value))
-            stage.metrics = {"value": value}
-    return run.finished("s")["metrics"]["value"]
+    def work(context):
+        (context.path / "result").write_text(str(value))
+        return {"value": value}
+
+    stage = small_stage("s", settings=value, work=work)
+    return Pipeline(run, [stage]).do("s", force=force)["metrics"]["value"]
 
 
 def killed_at(n, path, work):
@@ -54,7 +57,7 @@ def test_a_kill_anywhere(tmp_path, before):
         if before:
             do(Run(Config(), path), 1)
         more = killed_at(n, path, lambda path=path: do(Run(Config(), path), 2))
-        found = Run(Config(), path).finished("s")
+        found = Run(Config(), path).record("s")
         assert found is not None or not before, n
         if found is not None:
             came += found["metrics"]["value"] == 2
@@ -90,7 +93,7 @@ def test_an_operation_that_fails_is_one_line_and_loses_nothing(tmp_path, monkeyp
                 break
             except KitError as error:
                 said.append(str(error))
-        assert Run(Config(), path).finished("s")["metrics"]["value"] in (1, 2)
+        assert Run(Config(), path).record("s")["metrics"]["value"] in (1, 2)
         assert do(Run(Config(), path), 2) == 2
     assert n < 39
     assert all("No space left on device" in text for text in said)

@@ -1,11 +1,10 @@
 """Detections that are given to a run, against the list of test images."""
 
 import pytest
-from kit.run import Run
-from kit.stages.pairs import _objects
 
 from kit.base.errors import KitError
 from kit.config import load_config
+from kit.pipeline.stages.scored_candidates import read_given
 
 HEAD = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
 ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"
@@ -15,19 +14,20 @@ ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"
 def objects(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ids.csv").write_text("ImageId,PredictionString\n0000000000000012,\n0a1b2c3d4e5f6071,\n")
-    run = Run(load_config("mini", ["data.test.ids=ids.csv"]), tmp_path / "run")
+    settings = ["data.test.ids=ids.csv", f"data.test.detections={tmp_path / 'd.csv'}"]
 
     def read(*rows):
         (tmp_path / "d.csv").write_text("\n".join([HEAD, *rows]) + "\n")
-        return list(_objects(run, "test", [tmp_path / "d.csv"])[1])
+        return read_given(load_config("mini", settings))
 
     return read
 
 
 def test_strange_images_and_boxes_without_area_are_left_out_and_told(objects, capsys):
     known = "0a1b2c3d4e5f6071"
-    (part,) = objects(ROW.format(known, 0.5), ROW.format("12", 0.5), ROW.format(known, 0.1))
-    assert len(part) == 1
+    table = objects(ROW.format(known, 0.5), ROW.format("12", 0.5), ROW.format(known, 0.1))
+    assert len(table) == 1
+    assert table.images == ("0000000000000012", known)
     said = capsys.readouterr().err
     assert (
         "1 of 2 images with detections (50.0%) are not in ids.csv, the first 12: it would be 00000000" in said

@@ -1,8 +1,9 @@
-from kit.run import Run
-from kit.stages.shared import shared_stage
-
 from kit.config import Detector, load_config
 from kit.detector.processes import is_first, join, launched
+from kit.pipeline.distributed import shared_attempt
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from tests.stages import small_stage, writing
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch):
@@ -22,7 +23,11 @@ def test_under_torchrun_the_rank_tells(monkeypatch):
 
 def test_a_stage_of_one_process_is_the_runs_own(monkeypatch, tmp_path):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    run = Run(load_config("mini"), tmp_path / "run")
-    for expected in (True, False):
-        with shared_stage(run, "prior", {"x": 1}, force=False) as stage:
-            assert (stage is not None) == expected
+    run, done = Run(load_config("mini"), tmp_path / "run"), []
+    stage = small_stage("prior", work=writing(done=done), distributed=True)
+    with shared_attempt(run, stage, {"x": 1}, force=False) as attempt:
+        assert attempt.path == run.part_of("prior")
+    assert run.record("prior")["fingerprint"] == {"x": 1}
+    for _ in range(2):
+        Pipeline(run, [stage]).make(["prior"])
+        assert done == ["prior"]

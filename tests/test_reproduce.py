@@ -2,11 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from kit.run import Run
 
 from kit.config import load_config
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
 from kit.reproduce.ablation import _kept as kept
 from kit.reproduce.ablation import start_from, variants
+from kit.reproduce.pipeline import whole_job
 from kit.reproduce.sampling import _claims as sampling_claims
 from kit.reproduce.sampling import class_thirds
 from kit.reproduce.study import Study, draw_curves, spread
@@ -14,6 +16,7 @@ from kit.reproduce.table1 import STARTS, reaches
 from kit.reproduce.table1 import _claims as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS, claims
 from tests.conftest import TINY
+from tests.stages import small_stage, writing
 
 
 def test_spread():
@@ -90,21 +93,25 @@ def test_thirds_of_the_classes(tiny, tmp_path):
 
 def test_a_variant_takes_over_what_is_finished(tmp_path):
     config = load_config("mini")
-    base = Run(config, tmp_path / "full-0")
-    for name in ("prior", "spatial"):
-        with base.stage(name, base.key({"x": 1})) as stage:
-            (stage.path / "f").write_text(name)
+    base, done = Run(config, tmp_path / "full-0"), []
+
+    def pipeline(run, value):
+        work = writing(done=done)
+        return Pipeline(
+            run, [small_stage("prior", work=work), small_stage("spatial", settings=value, work=work)]
+        )
+
+    pipeline(base, 1).make(["prior", "spatial"])
     start_from(base.path, tmp_path / "other-0")
     other = Run(config, tmp_path / "other-0")
-    assert other.finished("prior") == base.finished("prior")
-    with other.stage("prior", other.key({"x": 1})) as stage:
-        assert stage is None
-    with other.stage("spatial", other.key({"x": 2})) as stage:
-        assert stage is not None
-    (tmp_path / "other-0" / "prior" / "f").write_text("changed")
-    assert (base.path / "prior" / "f").read_text() == "prior"
+    assert other.record("prior") == base.record("prior")
+    done.clear()
+    pipeline(other, 2).make(["prior", "spatial"])
+    assert done == ["spatial"]
+    (tmp_path / "other-0" / "prior" / "result").write_text("changed")
+    assert (base.path / "prior" / "result").read_text() == "x"
     start_from(base.path, tmp_path / "other-0")
-    assert (tmp_path / "other-0" / "prior" / "f").read_text() == "changed"
+    assert (tmp_path / "other-0" / "prior" / "result").read_text() == "changed"
 
 
 def test_variants_are_valid_settings(tmp_path):
@@ -112,11 +119,12 @@ def test_variants_are_valid_settings(tmp_path):
     for name, changes in variants(study).items():
         given = {"detector.models.resnext.weights": "w.pth", "detector.models.hrnet.weights": "w.pth"}
         own = {key: value for key, value in given.items() if kept(key, changes)}
-        job = study.job(name, 0, {**changes, **own}, [["train", "all"]], own_schedule=True)
+        job = study.job(name, 0, {**changes, **own}, ["prior", "final"], own_schedule=True)
         config = load_config(str(tmp_path / "configs" / f"{name}-0.yaml"))
-        assert job.commands[0][:2] == ["train", "all"]
+        assert job.stages == ["prior", "final"]
         assert all(str(model.weights) == "w.pth" for model in config.detector.models.values())
         assert config.detector.training == study.config.detector.training
+        assert set(whole_job(config)) <= set(Pipeline(Run(config, job.run)).stages)
     assert kept("detector.models.a.weights", {"detector.models": {"a": {}}})
     assert not kept("detector.models.b.weights", {"detector.models": {"a": {}}})
 

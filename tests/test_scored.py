@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from kit.relation.ensemble import Ensemble
 
 from kit.config import Budget
 from kit.data.world import draw_world
 from kit.relation.attributes import object_scores
 from kit.relation.prior import PriorScorer
-from kit.relation.scored import ScoredPairs, score_objects
+from kit.relation.scored import score_objects, scored_pairs
+from kit.relation.scorers import Ensemble
 from kit.relation.scoring import predict_relations
 from kit.tables.attribute_classes import attribute_class_names, attribute_classes
 from kit.tables.schema import Detections
@@ -20,7 +20,8 @@ WIDE = Budget(boxes=1000, per_image=10_000, per_pair=10_000)
 
 @pytest.fixture(scope="module")
 def ensemble():
-    return Ensemble("prior", PriorScorer(statistics_of_triplets()))
+    prior = PriorScorer(statistics_of_triplets())
+    return Ensemble("prior", prior, {"prior": lambda objects, pairs, _: prior.pairs(objects, pairs)})
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_the_object_under_an_attribute():
 def test_scored_pairs_are_shards(ensemble, found, tmp_path):
     scored = score_objects(ensemble, found, WIDE)
     write_shard(tmp_path, 0, scored)
-    back = read_shard(shard_path(tmp_path, 0), ScoredPairs)
+    back = read_shard(shard_path(tmp_path, 0), scored_pairs())
     assert keys(back) == keys(scored)
     assert np.array_equal(back.spatial, scored.spatial, equal_nan=True)
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from kit.relation.ensemble import NEEDS, Ensemble
 
 from kit.base.errors import KitError
-from kit.config import Prior, Stack
+from kit.config import SCORERS, Prior, Stack, load_config
 from kit.relation.prior import PriorScorer, pair_examples
+from kit.relation.scorers import Ensemble, stages_of
 from kit.relation.stack import WEIGHTS, Stacker, average, choose_weights, train_stack
 from kit.relation.statistics import folds
 from kit.vocabulary import IS, PREDICATES, vocabulary
@@ -141,8 +141,18 @@ def test_the_weights_of_the_average_are_the_best_tried():
 
 
 def test_an_ensemble_gives_every_score_once(tables, examples, statistics):
-    ensemble = Ensemble("prior", PriorScorer(statistics))
+    prior, calls = PriorScorer(statistics), []
+
+    def counted(objects, candidates, scores):
+        calls.append(list(scores))
+        return prior.pairs(objects, candidates)
+
+    def doubled(objects, candidates, scores):
+        return 2 * scores["prior"]
+
+    ensemble = Ensemble("double", prior, {"prior": counted, "double": doubled})
     scores = ensemble.scores(tables.objects, examples.candidates)
-    assert list(scores) == ["prior"]
-    assert np.array_equal(ensemble.pairs(tables.objects, examples.candidates), scores["prior"])
-    assert all("prior" in needed for needed in NEEDS.values())
+    assert list(scores) == ["prior", "double"]
+    assert calls == [[]]
+    assert np.array_equal(ensemble.pairs(tables.objects, examples.candidates), 2 * scores["prior"])
+    assert all("prior" in stages_of(load_config("mini"), name) for name in SCORERS.names)

@@ -10,26 +10,26 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from kit.run import Run
-from kit.stages.detection import detect_stage
-from kit.stages.detector import detector_stage, source_stage
-from kit.stages.family import OBJECTS
-from kit.stages.fusion import chosen_weights, fuse_stage, fused_detections, search_weights
-from kit.stages.plan import detections_of
-from kit.stages.predict import predict_stage, submission_stage
-from kit.stages.relation import prior_stage
-from kit.stages.splits import CLASSES, split_boxes
-from kit.stages.table1 import table1_stage
 
-from kit.base.errors import KitError
 from kit.config import load_config
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.detector.pictures import read_skipped
 from kit.metric.detection_tables import detection_scores
+from kit.pipeline.images import say_left_out
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.splits import CLASSES, split_boxes, split_ids
+from kit.pipeline.stages.detector import starting_weights
+from kit.pipeline.stages.evaluate_detections import read_table
+from kit.pipeline.stages.fuse import fused_detections, search_weights
+from kit.pipeline.stages.submission import file_name
+from kit.tables.official import read_image_labels
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
-from tests.conftest import TINY, config
+from kit.tables.submission_check import check_submission
+from tests.conftest import FEW, TINY, config
 from tests.imperfect import imperfect
+from tests.stages import alone, made, set_words
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -45,7 +45,8 @@ def test_training_leaves_weights_a_curve_and_a_report(trained, tiny):
         assert report["matched"] == 44
         assert not list(folder.glob("iter_*"))
         assert (folder / "log.txt").stat().st_size
-    assert detector_stage(trained, "resnext") == trained.finished("detector-resnext")
+    record = trained.record("detector-resnext")
+    assert made(trained, "detector-resnext") == record
 
 
 def test_learning_changes_every_layer(trained, tiny):
@@ -59,10 +60,8 @@ def test_learning_changes_every_layer(trained, tiny):
     ("start", "equal"), [("pwt", {"backbone", "fc_cls"}), ("new-heads", {"backbone"}), ("scratch", set())]
 )
 def test_where_the_weights_start(trained, tiny, tmp_path, start, equal):
-    from kit.stages.detector import starting_weights
-
-    run = Run(config(f"detector.start={start}"), trained.path)
-    state = starting_weights(run, "resnext", tmp_path)
+    weights = trained.folder("source-resnext") / "weights.pth"
+    state = starting_weights(config(f"detector.start={start}"), "resnext", weights, tmp_path)
     if start == "scratch":
         assert state is None
         return
@@ -86,7 +85,7 @@ def test_missing_and_broken_pictures_are_recorded_and_skipped(trained, tiny, tmp
         (photos / f"{name}.jpg").write_bytes(b"broken")
     shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
     run = Run(config(f"data.train.images={photos}"), tmp_path / "run")
-    figures = detector_stage(run, "resnext")["metrics"]
+    figures = alone(run, "detector-resnext")["metrics"]
     rows = (run.folder("detector-resnext") / "skipped.csv").read_text().splitlines()[1:]
     assert figures["left_out"] == len(rows) > 1
     assert f"{gone},not there" in rows
@@ -99,14 +98,14 @@ def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
     changes = ("precision=bfloat16", "optimizer=sgd", "rate=0.005", "iterations=2", "channels_last=true")
     more = [f"detector.training.{change}" for change in changes]
     run = Run(config(*more, "detector.inference.precision=bfloat16"), tmp_path / "run")
-    assert np.isfinite(detector_stage(run, "resnext")["metrics"]["loss"])
+    assert np.isfinite(alone(run, "detector-resnext")["metrics"]["loss"])
 
 
 def test_from_detections_to_a_submission(copied):
     run = Run(config("attribute.models=[]"), copied.path)
     for split in ("val", "test"):
         for name in ("resnext", "hrnet"):
-            figures = detect_stage(run, split, name)["metrics"]
+            figures = made(run, f"detect-{split}-{name}")["metrics"]
             assert figures["detections"] > 0
             assert figures["pictures_per_second"] > 0
     (folder,) = [run.folder("detect-val-hrnet") / "shards"]
@@ -120,30 +119,30 @@ def test_from_detections_to_a_submission(copied):
     assert set(tables[0].view) == {"96x96", "96x96-flip"}
     assert np.bincount(tables[0].image).max() <= 2 * 20
 
-    weights = chosen_weights(run)
+    weights = made(run, "fusion-weights")["metrics"]["weights"]
+    assert json.loads((run.folder("fusion-weights") / "weights.json").read_text()) == weights
     assert set(weights) == {"resnext", "hrnet"}
     tries = json.loads((run.folder("fusion-weights") / "tries.json").read_text())
     best = max(tries, key=lambda t: t["mAP"])
     chosen = next(t for t in tries if t["resnext"] * weights["hrnet"] == t["hrnet"] * weights["resnext"])
     assert chosen["mAP"] == best["mAP"]
     for split in ("val", "test"):
-        record = fuse_stage(run, split)
+        record = made(run, f"fuse-{split}")
         assert 0 < record["metrics"]["fused"] < record["metrics"]["boxes"]
-    _, rows = table1_stage(run, "val")
+    made(run, "evaluate-val-detections")
+    rows = read_table(run.folder("evaluate-val-detections"))
     assert [row["detector"] for row in rows] == [
         "resnext", "resnext + 2 views", "hrnet", "hrnet + 2 views", "blend", "blend + 2 views",
     ]  # fmt: skip
     truth = split_boxes(run.config.data.val, "val")
-    fused = Detections.concat(list(fused_detections(run, "val")))
-    from kit.tables.official import read_image_labels
-
+    fused = fused_detections(run.folder("fuse-val"))
     labels = read_image_labels(run.config.data.val.labels, others=True)
     assert rows[-1]["mAP"] == pytest.approx(
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )
-    prior_stage(run)
-    predict_stage(run, "test", "prior")
-    assert submission_stage(run, "prior")[1].ok
+    made(run, "submission-prior")
+    path = run.folder("submission-prior") / file_name(run.config)
+    assert check_submission(path, split_ids(run.config, "test")).ok
 
 
 def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, capsys):
@@ -159,18 +158,16 @@ def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, 
 
     monkeypatch.setattr(inference, "detect", stopping)
     with pytest.raises(KeyboardInterrupt):
-        detect_stage(copied, "val", "resnext")
-    detect_stage(copied, "val", "resnext")
+        made(copied, "detect-val-resnext")
+    made(copied, "detect-val-resnext")
     assert "going on after 1 of 3 shards" in capsys.readouterr().err
     assert len(calls) == 4
 
 
 @pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])
 def test_the_published_ways_to_fuse(copied, method):
-    for name in ("resnext", "hrnet"):
-        detect_stage(copied, "val", name)
     run = Run(config(f"detector.fusion={{method: {method}, rounds: 0}}"), copied.path)
-    assert fuse_stage(run, "val")["metrics"]["fused"] > 0
+    assert made(run, "fuse-val")["metrics"]["fused"] > 0
 
 
 def test_the_search_prefers_the_better_model(run):
@@ -190,36 +187,37 @@ def test_the_search_prefers_the_better_model(run):
     assert len(tries) > 3
 
 
-@pytest.mark.parametrize(
-    ("changes", "call", "message"),
-    [
-        ((), lambda run: detector_stage(run, "vgg"), "detector.models has no vgg; it has: resnext, hrnet"),
-        (
-            ("data.train.images=null",),
-            lambda run: detector_stage(run, "resnext"),
-            "data.train.images is not set",
-        ),
-        (
-            ("data.val.images=null",),
-            lambda run: detect_stage(run, "val", "hrnet"),
-            "data.val.images is not set",
-        ),
-        (("data.val.images=none",), lambda run: detect_stage(run, "val", "hrnet"), "none: no such folder"),
-        ((), lambda run: detect_stage(run, "val", "hrnet"), "run `kit train detector hrnet` first"),
-        ((), lambda run: fuse_stage(run, "test"), "run `kit detect --split test` first"),
-        ((), lambda run: table1_stage(run, "val"), "run `kit fuse --split val` first"),
-        (("detector.models={}",), lambda run: fuse_stage(run, "val"), "detector.models is empty"),
-        (
-            ("detector.source.images=null",),
-            lambda run: source_stage(run, "resnext"),
-            "detector.models.resnext.weights is not set",
-        ),
-    ],
-)
-def test_what_is_missing_is_said_in_one_line(tiny, tmp_path, changes, call, message):
-    with pytest.raises(KitError, match=message) as error:
-        call(Run(config(*changes), tmp_path / "run"))
-    assert "\n" not in str(error.value)
+DETECT, FUSE = ("detect", "hrnet"), ("fuse", "--split")
+MISSING = [
+    ((), ("train", "detector", "vgg"), "detector.models has no vgg; it has: resnext, hrnet"),
+    (("data.train.images=null",), ("train", "detector", "resnext"), "data.train.images is not set"),
+    (("data.val.images=null",), DETECT, "data.val.images is not set"),
+    (("data.val.images=none",), DETECT, "none: no such folder"),
+    ((), DETECT, "run `kit train detector hrnet` first"),
+    ((), (*FUSE, "test"), "run `kit train detector resnext` first"),
+    ((), ("train", "all", "--only", "fuse-val"), "run `kit detect resnext --split val` first"),
+    ((), ("evaluate", "--detections"), "run `kit train detector resnext` first"),
+    (("detector.models={}", "attribute.models=[]"), (*FUSE, "val"), "detector.models is empty"),
+    (
+        ("detector.source.images=null",),
+        ("train", "detector", "resnext", "--only-source"),
+        "detector.source.images is not set",
+    ),
+    (
+        ("detector.source={images: null, annotations: null}",),
+        ("train", "detector", "resnext"),
+        "give a checkpoint with detector.models.resnext.weights, or a set to train one on",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "words", "message"), MISSING)
+def test_what_is_missing_is_said_in_one_line(tiny, tmp_path, kit, changes, words, message):
+    settings = set_words(*TINY, *FEW, "data.test.detections=[]", *changes)
+    code, out, err = kit(*words, "--run", tmp_path / "run", *settings)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
@@ -230,11 +228,15 @@ def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
         shutil.copy(path, photos)
     (photos / every[13].name).write_bytes(b"broken")
     run = Run(config("attribute.models=[]", f"data.test.images={photos}"), copied.path)
-    for name in ("resnext", "hrnet"):
-        detect_stage(run, "val", name)
+    made(run, "fuse-val")
     capsys.readouterr()
-    detections_of(run, "test", [OBJECTS])
-    first = run.finished("detect-test-resnext")
+
+    def detected(run):
+        made(run, "fuse-test")
+        say_left_out(Pipeline(run), "fuse-test")
+        return run.record("detect-test-resnext")
+
+    first = detected(run)
     assert (first["metrics"]["images"], first["metrics"]["left_out"]) == (len(every), len(every) - 13)
     said = f"{len(every) - 14} of {len(every)} test images"
     assert capsys.readouterr().err.count(said) == 1  # one notice for both models
@@ -242,14 +244,12 @@ def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
     assert set(rows) == {path.stem for path in every[13:]}
     assert rows[every[13].stem] == "not readable as a picture"
     again = Run(run.config, run.path)
-    detections_of(again, "test", [OBJECTS])
-    assert again.finished("detect-test-resnext") == first
+    assert detected(again) == first
     for path in every:
         shutil.copy(path, photos)
-    detections_of(again, "test", [OBJECTS])
-    last = again.finished("detect-test-resnext")
+    last = detected(again)
     assert last["metrics"]["left_out"] == 0
-    assert last["made_from"] != first["made_from"]
+    assert last["fingerprint"] != first["fingerprint"]
     assert not (again.folder("detect-test-resnext") / "skipped.csv").exists()
 
 
@@ -269,13 +269,13 @@ def test_a_training_counts_by_its_images_and_takes_any(trained, tiny, tmp_path, 
         path.write_bytes(b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", b""))
     shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
     run = Run(config(f"data.train.images={photos}"), tmp_path / "run")
-    first = detector_stage(run, "resnext")
+    first = alone(run, "detector-resnext")
     assert np.isfinite(first["metrics"]["loss"])
     rows = read_skipped(run.folder("detector-resnext") / "skipped.csv")
     assert set(rows) <= {path.stem for path in every[:60]}
     large = "20000 x 20000 pixels are more than data.max_pixels (100000000)"
     assert set(rows.values()) <= {large, "too narrow for an anchor"}
-    assert detector_stage(run, "resnext") == first
+    assert alone(run, "detector-resnext") == first
     every[60].unlink()
-    assert detector_stage(run, "resnext")["made_from"] != first["made_from"]
+    assert alone(run, "detector-resnext")["fingerprint"] != first["fingerprint"]
     assert f"the first {every[60].stem} (not there)" in capsys.readouterr().err

@@ -5,30 +5,30 @@ import shutil
 
 import numpy as np
 import pytest
-from kit.run import Run
-from kit.stages.attribute import attribute_stage
-from kit.stages.detector import detector_stage
-from kit.stages.evaluate import gt_stage
-from kit.stages.final import final_stage
-from kit.stages.models import load_ensemble
-from kit.stages.plan import training_steps
-from kit.stages.relation import spatial_stage, stack_stage, visual_stage
-from kit.stages.splits import CLASSES
 
-from kit.base.errors import KitError
+from kit.base.files import read_json
 from kit.detector.checkpoint import read_state
 from kit.metric.relations import evaluate
+from kit.pipeline.jobs import run_stages
+from kit.pipeline.models import split_ensemble
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.splits import CLASSES
+from kit.pipeline.stage import StageContext
+from kit.pipeline.stages.attribute_detector import attribute_weights
+from kit.pipeline.stages.evaluate import gt_stage, read_scores
 from kit.relation.final import Confidence
-from kit.relation.scored import ScoredPairs
+from kit.relation.scored import scored_pairs
 from kit.tables.attribute_classes import attribute_class_names, attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
-from kit.tables.shards import read_shards
+from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS
 from tests.conftest import FEW, TINY, config
+from tests.stages import alone, made, set_words
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-WORDS = [w for setting in (*TINY, *FEW, "data.test.detections=[]") for w in ("--set", setting)]
+WORDS = set_words(*TINY, *FEW, "data.test.detections=[]")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def whole(trained, tiny_folder, tmp_path_factory):
     shutil.copytree(trained.path, path)
     run = Run(config(), path)
     with chdir(tiny_folder):
-        for step in training_steps(run.config):
-            step.work(run, False)
+        pipeline = Pipeline(run)
+        run_stages(pipeline, pipeline.training, 1)
     return run
 
 
@@ -50,12 +50,12 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
     shutil.copytree(whole.path, path)
     code, out, err = kit("train", "all", "--run", path, *WORDS)
     assert code == 0, err
-    assert out.count("finished") == len(training_steps(whole.config))
+    assert out.count("finished") == len(Pipeline(whole).training)
 
     code, out, err = kit("evaluate", "--split", "val", "--run", path, "--json", *WORDS)
     assert code == 0, err
     result = json.loads(out)
-    (table,) = [Predictions.concat(list(read_shards(path / "predict-val" / "predictions", Predictions)))]
+    (table,) = [Predictions.concat(list(read_shards(path / "predict-val" / SHARDS, Predictions)))]
     val = whole.config.data.val
     again = evaluate(read_relations(val.relations), table, read_image_labels(val.labels))
     assert result["scores"]["final_score"] == pytest.approx(again.final_score, abs=1e-12)
@@ -89,8 +89,6 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
 
 
 def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_path):
-    from kit.stages.attribute import attribute_weights
-
     base = whole.folder("detector-resnext") / "weights.pth"
     state = attribute_weights("resnext-mini", base, 0, tmp_path)
     source = read_state(base)
@@ -104,22 +102,23 @@ def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_pat
     assert report["rows"]["roi_head.bbox_head.0.fc_cls.weight"] == [43, 0]
 
 
-def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny):
+def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny, kit):
     relations = read_relations(whole.config.data.train.relations)
     images = len(np.unique(relations.image[relations.predicate == IS]))
-    assert whole.finished("attribute-resnext")["metrics"]["pictures"] == images
-    with np.load(whole.folder("attribute-resnext") / "annotations.npz") as file:
+    assert whole.record("attribute-detector-resnext")["metrics"]["pictures"] == images
+    with np.load(whole.folder("attribute-detector-resnext") / "annotations.npz") as file:
         assert len(file["label"]) == (relations.predicate == IS).sum()
         assert file["label"].max() < len(attribute_class_names())
-    with pytest.raises(KitError, match=r"attribute.models has no hrnet"):
-        attribute_stage(whole, "hrnet")
+    code, _, err = kit("train", "attribute", "hrnet", "--run", whole.path, *WORDS)
+    assert (code, err) == (2, "kit: attribute.models has no hrnet; it has: resnext\n")
 
 
 def test_the_confidence_is_the_best_that_was_tried(whole, tiny):
-    confidence = final_stage(whole, "stack")
-    record = json.loads((whole.folder("final") / "final.json").read_text())
+    record = read_json(whole.folder("final") / "final.json", dict)
+    confidence = Confidence.of_dict(record)
     assert confidence.exponent == max(record["tries"], key=lambda t: t["pairs"])["exponent"]
-    pairs = ScoredPairs.concat(list(read_shards(whole.folder("pairs-val") / "shards", ScoredPairs)))
+    shards = read_shards(whole.folder("scored-candidates-val") / SHARDS, scored_pairs())
+    pairs = scored_pairs().concat(list(shards))
     assert np.isfinite(pairs.stack).all()
     val = whole.config.data.val
     truth, labels = read_relations(val.relations), read_image_labels(val.labels)
@@ -132,10 +131,9 @@ def test_the_confidence_is_the_best_that_was_tried(whole, tiny):
 
 @pytest.mark.parametrize("scorer", ["visual", "average", "stack"])
 def test_every_scorer_on_ground_truth_boxes(whole, tiny, scorer):
-    from kit.cli import show
-
-    _, scores = gt_stage(whole, "val", scorer, show.scores)
-    assert 0 < scores.final_score < 1
+    name = gt_stage("val", scorer)
+    made(whole, name)
+    assert 0 < read_scores(whole.folder(name)).final_score < 1
 
 
 def test_no_row_of_another_split_reaches_the_second_stage(whole, tiny, tmp_path):
@@ -149,32 +147,32 @@ def test_no_row_of_another_split_reaches_the_second_stage(whole, tiny, tmp_path)
     path = tmp_path / "run"
     shutil.copytree(whole.folder("source-resnext"), path / "source-resnext")
     other = Run(config(*planted), path)
-    detector_stage(other, "resnext")
-    attribute_stage(other, "resnext")
-    spatial_stage(other)
-    visual_stage(other)
+    alone(other, "detector-resnext", "attribute-detector-resnext", "prior", "spatial", "visual")
     names = [f"visual/{p.name}" for p in whole.folder("visual").glob("*.pth")]
     assert names
-    for name in (*names, "detector-resnext/weights.pth", "attribute-resnext/weights.pth"):
+    for name in (*names, "detector-resnext/weights.pth", "attribute-detector-resnext/weights.pth"):
         one, two = (read_state(run.path / name) for run in (whole, other))
         assert all((one[key] == two[key]).all() for key in one), name
     for stage in ("prior", "spatial"):
         one, two = (np.load(run.folder(stage) / "statistics.npz") for run in (whole, other))
         assert all(np.array_equal(one[key], two[key]) for key in one.files)
-    stack_stage(other)
+    alone(other, "stack")
     one, two = (json.loads((run.folder("stack") / "stack.json").read_text()) for run in (whole, other))
     assert one["models"] != two["models"]  # the marker is where the third stage does learn from
 
 
-def test_without_a_visual_model_the_stack_learns_from_the_rest(whole, tiny, tmp_path):
+def test_without_a_visual_model_the_stack_learns_from_the_rest(whole, tiny, tmp_path, kit):
     path = tmp_path / "run"
     for name in ("source-resnext", "detector-resnext", "prior", "spatial"):
         shutil.copytree(whole.folder(name), path / name)
     run = Run(config("relation.visual=null"), path)
-    stack_stage(run)
-    assert load_ensemble(run, "stack", "val").visual is None
-    with pytest.raises(KitError, match=r"relation.visual is null"):
-        visual_stage(run)
+    made(run, "stack")
+    pipeline = Pipeline(run)
+    context = StageContext(pipeline.stage(gt_stage("val", "stack")), run, tmp_path)
+    assert split_ensemble(context, "val", "stack").visual is None
+    code, _, err = kit("train", "visual", "--run", path, *WORDS, "--set", "relation.visual=null")
+    assert code == 2
+    assert "relation.visual is null" in err
 
 
 def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
@@ -184,9 +182,10 @@ def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
     code, out, err = kit("train", "all", "--dry-run", "--json", *words)
     states = {row["stage"]: row["state"] for row in json.loads(out)}
     assert states["detector-resnext"] == "finished"
-    assert states["fuse-train"] == states["prior"] == states["visual"] == "to do"
+    assert states["fuse-train"] == "to do"
+    assert states["prior"] == states["visual"] == "stale"
     for stage in ("detect-train-resnext", "detect-train-hrnet", "fuse-train", "prior", "spatial"):
         code, _, err = kit("train", "all", "--only", stage, *words)
         assert code == 0, err
-    record = Run(whole.config, path).finished("prior")
-    assert record["metrics"]["pairs"] != whole.finished("prior")["metrics"]["pairs"]
+    record = Run(whole.config, path).record("prior")
+    assert record["metrics"]["pairs"] != whole.record("prior")["metrics"]["pairs"]

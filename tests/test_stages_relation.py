@@ -1,87 +1,106 @@
 import json
 
 import pytest
-from kit.run import Run
-from kit.stages import pairs as pairs_module
-from kit.stages.evaluate import gt_stage
-from kit.stages.fusion import SHARDS
-from kit.stages.predict import predict_stage, submission_stage
-from kit.stages.relation import prior_stage, spatial_stage
 
 from kit.base.errors import KitError
-from kit.cli import show
 from kit.config import load_config
 from kit.metric.relations import evaluate
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.stages import scored_candidates
+from kit.pipeline.stages.evaluate import gt_stage, read_scores
+from kit.pipeline.stages.submission import file_name
 from kit.relation import boosting, scoring
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
-from kit.tables.shards import read_shards
+from kit.tables.shards import SHARDS, read_shards
+from kit.tables.submission_check import check_submission
 from kit.vocabulary import PREDICATES
 from tests.conftest import TINY
+from tests.stages import made, set_words
+
+
+def on_truth(run, scorer, split="val"):
+    """The folder and the scores of a split's ground-truth boxes."""
+    name = gt_stage(split, scorer)
+    made(run, name)
+    return run.path / name, read_scores(run.path / name)
 
 
 def test_from_annotations_to_a_checked_submission(run):
-    assert prior_stage(run)["metrics"]["images"] == 150
-    assert set(spatial_stage(run)["metrics"]["rounds"]) == set(PREDICATES)
-    folder, prior = gt_stage(run, "val", "prior", show.scores)
-    folder, spatial = gt_stage(run, "val", "spatial", show.scores)
+    assert made(run, "prior")["metrics"]["images"] == 150
+    assert set(made(run, "spatial")["metrics"]["rounds"]) == set(PREDICATES)
+    folder, prior = on_truth(run, "prior")
+    folder, spatial = on_truth(run, "spatial")
     assert spatial.relationships["mAP"] > prior.relationships["mAP"]
     saved = json.loads((folder / "metrics.json").read_text())
     assert saved["final_score"] == spatial.final_score
-    assert "Per predicate" in (folder / "table.txt").read_text()
-    (table,) = read_shards(folder / "predictions", Predictions)
+    (table,) = read_shards(folder / SHARDS, Predictions)
     val = run.config.data.val
     again = evaluate(read_relations(val.relations), table, read_image_labels(val.labels))
     assert again.final_score == pytest.approx(spatial.final_score, abs=1e-12)
 
-    assert predict_stage(run, "test", "spatial")["metrics"]["images"] == 30
-    path, report = submission_stage(run, "spatial")
+    by_spatial = Run(load_config("mini", [*TINY, "relation.combine=spatial"]), run.path)
+    assert made(by_spatial, "predict-test")["metrics"]["images"] == 30
+    made(by_spatial, "submission")
+    path = run.path / "submission" / file_name(run.config)
+    ids = read_image_ids("data/mini/VRD_sample_submission.csv")
+    report = check_submission(path, ids)
     assert report.ok, report.faults
-    assert read_image_ids(path) == read_image_ids("data/mini/VRD_sample_submission.csv")
+    assert read_image_ids(path) == ids
     hidden = read_relations("data/mini/hidden/test-vrd.csv")
     labels = read_image_labels("data/mini/hidden/test-vrd-labels.csv")
     assert evaluate(hidden, read_predictions(path), labels).final_score > 0.2
 
 
-def test_finished_stages_are_not_run_again(run):
-    spatial_stage(run)
-    records = {name: run.finished(name) for name in ("prior", "spatial")}
-    spatial_stage(run)
-    assert {name: run.finished(name) for name in records} == records
-    gt_stage(run, "val", "prior", show.scores)
+def test_finished_stages_are_not_run_again(run, monkeypatch):
+    made(run, "spatial")
+    records = {name: run.record(name) for name in ("prior", "spatial")}
+    made(run, "spatial")
+    assert {name: run.record(name) for name in records} == records
+    on_truth(run, "prior")
     again = Run(load_config("mini", [*TINY, "relation.spatial.max_depth=3"]), run.path)
-    spatial_stage(again)
-    assert run.finished("prior") == records["prior"]
-    assert run.finished("spatial") != records["spatial"]
-    spatial_stage(again, force=True)
+    made(again, "spatial")
+    assert run.record("prior") == records["prior"]
+    other = run.record("spatial")
+    assert other != records["spatial"]
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    assert made(again, "spatial") == other
+    assert made(again, "spatial", force=True)["seconds"] == 0
+    assert run.record("prior") == records["prior"]
 
 
 def test_where_the_prior_stands_is_said_once_and_kept_in_the_metrics(run, capsys):
-    standing = spatial_stage(run)["metrics"]["prior_stands"]
+    standing = made(run, "spatial")["metrics"]["prior_stands"]
     said = [line for line in capsys.readouterr().err.splitlines() if "the prior stands" in line]
     assert standing
     assert len(said) == 1
     assert all(f"{name} ({why})" in said[0] for name, why in standing.items())
     kept = json.loads((run.path / "spatial" / "models.json").read_text())
     assert kept["standing"] == standing
-    spatial_stage(run)
+    made(run, "spatial")
     assert "the prior stands" not in capsys.readouterr().err
 
 
 def test_what_is_missing_is_said(run):
     with pytest.raises(KitError, match="stage spatial is not there; run `kit train spatial` first"):
-        gt_stage(run, "val", "spatial", show.scores)
+        on_truth(run, "spatial")
     with pytest.raises(KitError, match="stage stack is not there; run `kit train stack` first"):
-        submission_stage(run)
+        Pipeline(run).folder("stack")
+    with pytest.raises(KitError, match="stage fuse-test is not there; run `kit fuse --split test` first"):
+        Pipeline(Run(load_config("mini", [*TINY, "data.test.detections=[]"]), run.path)).folder("fuse-test")
+    assert not run.path.exists()  # nothing was begun
     for key, message in (
-        ("data.test.detections=[]", "stage fuse-test is not there; run `kit fuse --split test` first"),
+        ("relation.combine=spatial", "stage spatial is not there; run `kit train spatial` first"),
+        ("data.test.detections=[]", "detector-resnext is not there; run `kit train detector resnext` first"),
         ("data.test.ids=null", "data.test.ids is not set"),
         ("data.test.detections=none.csv", "none.csv: no such file"),
     ):
         other = Run(load_config("mini", [*TINY, key]), run.path)
-        prior_stage(other)
+        made(other, "prior")
+        scorer = "" if "combine" in key else "-prior"
         with pytest.raises(KitError, match=message):
-            predict_stage(other, "test", "prior")
+            made(other, f"predict-test{scorer}")
 
 
 def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
@@ -95,17 +114,15 @@ def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
     planted = [f"data.{split}.relations={path}" for split, path in marked.items()]
     other = Run(load_config("mini", [*TINY, *planted]), tmp_path / "planted")
     for run in (plain, other):
-        spatial_stage(run)
+        made(run, "spatial")
     for path in sorted((plain.path / "spatial").glob("*.ubj")):
         assert path.read_bytes() == (other.path / "spatial" / path.name).read_bytes(), path.name
-    assert (
-        gt_stage(plain, "val", "spatial", show.scores)[1].final_score
-        != gt_stage(other, "val", "spatial", show.scores)[1].final_score
-    )
+    one, two = (on_truth(run, "spatial")[1].final_score for run in (plain, other))
+    assert one != two
 
 
 def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch):
-    prior_stage(run)
+    made(run, "prior")
     real, trained = boosting.fit, []
 
     def breaks_at_the_fourth(rows, settings, seed, classes=0):
@@ -116,37 +133,48 @@ def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch
 
     monkeypatch.setattr(boosting, "fit", breaks_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        spatial_stage(run)
-    assert run.finished("spatial") is None
+        made(run, "spatial")
+    assert run.record("spatial") is None
     monkeypatch.setattr(boosting, "fit", lambda *a, **k: trained.append(0) or real(*a, **k))
-    spatial_stage(run)
+    made(run, "spatial")
     assert len(trained) == 10
     whole = Run(run.config, run.path.with_name("whole"))
-    spatial_stage(whole)
+    made(whole, "spatial")
     for path in (whole.path / "spatial").glob("*.ubj"):
         assert path.read_bytes() == (run.path / "spatial" / path.name).read_bytes()
 
 
 def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypatch):
-    prior_stage(run)
+    made(run, "prior")
     monkeypatch.setattr(scoring, "PAIRS_PER_SHARD", 300)
-    real, done = pairs_module.write_shard, []
+    real, done = scored_candidates.write_shard, []
 
     def breaks_at_the_third(folder, i, table):
         if i == 2:
             raise KeyboardInterrupt
         return real(folder, i, table)
 
-    monkeypatch.setattr(pairs_module, "write_shard", breaks_at_the_third)
+    monkeypatch.setattr(scored_candidates, "write_shard", breaks_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        predict_stage(run, "test", "prior")
-    written = {int(path.stem) for path in (run.path / ".pairs-test.part" / SHARDS).glob("*.parquet")}
+        made(run, "predict-test-prior")
+    written = {
+        int(path.stem)
+        for path in (run.path / ".scored-candidates-test-prior.part" / SHARDS).glob("*.parquet")
+    }
     assert {0, 1} <= written
     assert 2 not in written
-    monkeypatch.setattr(pairs_module, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
-    record = predict_stage(run, "test", "prior")
-    shards = run.path / "pairs-test" / SHARDS
+    monkeypatch.setattr(scored_candidates, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
+    record = made(run, "predict-test-prior")
+    shards = run.path / "scored-candidates-test-prior" / SHARDS
     assert sorted(done) == sorted({int(path.stem) for path in shards.glob("*.parquet")} - written)
-    tables = list(read_shards(run.path / "predict-test" / "predictions", Predictions))
+    tables = list(read_shards(run.path / "predict-test-prior" / SHARDS, Predictions))
     assert sum(len(t) for t in tables) == record["metrics"]["predictions"]
     assert sum((t.images for t in tables), ()) == read_image_ids("data/mini/VRD_sample_submission.csv")
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_the_table_is_kept_beside_the_scores(run, kit, more):
+    made(run, "prior")
+    words = ["evaluate", "--gt-boxes", "--scorer", "prior", "--run", run.path, *set_words(*TINY), *more]
+    assert kit(*words)[0] == 0
+    assert "Per predicate" in (run.path / "evaluate-val-gt-prior" / "table.txt").read_text()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from kit.run import Run
-from kit.stages.detector import detector_stage
 
 from kit.detector import training
 from kit.detector.checkpoint import read_state
+from kit.pipeline.run import Run
 from tests.conftest import FEW, TINY
+from tests.stages import alone, set_words
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -34,7 +34,7 @@ def interrupted(trained, tiny, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training._Report, "step", stopped)
         with pytest.raises(KeyboardInterrupt):
-            detector_stage(run, "resnext")
+            alone(run, "detector-resnext")
     return run
 
 
@@ -51,7 +51,7 @@ def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, caps
 
     monkeypatch.setattr(training._Report, "step", watched)
     capsys.readouterr()
-    assert detector_stage(run, "resnext")["metrics"]["pictures"] == 150
+    assert alone(run, "detector-resnext")["metrics"]["pictures"] == 150
     assert seen == [5, 6]
     assert "going on from iter_4.pth" in capsys.readouterr().err
     manifest = json.loads((run.path / "manifest.json").read_text())["stages"]["detector-resnext"]
@@ -68,7 +68,7 @@ def two_processes(path, weights, *more):
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
     words += ["-m", "--", "tests.two_ranks", "train", "detector", "resnext", "--run", path]
-    words += [w for o in (*TINY, *FEW, "data.test.detections=[]", *more) for w in ("--set", o)]
+    words += set_words(*TINY, *FEW, "data.test.detections=[]", *more)
     root = Path(__file__).parents[1]
     environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(weights), "PYTHONPATH": str(root)}
     return subprocess.run(
@@ -86,7 +86,7 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     done = two_processes(path, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
-    record = Run(trained.config, path).finished("detector-resnext")
+    record = Run(trained.config, path).record("detector-resnext")
     assert record["metrics"]["pictures"] == 150
     ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
     alone = read_state(trained.folder("detector-resnext") / "weights.pth")
@@ -111,25 +111,25 @@ def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
     assert lines[0].startswith("kit: detector-resnext: ")
     assert " of 20 (images " in lines[0]
     assert "lower detector.training.rate (now 1e+30)" in lines[0]
-    assert Run(trained.config, path).finished("detector-resnext") is None
+    assert Run(trained.config, path).record("detector-resnext") is None
 
 
 def test_an_attribute_detector_that_diverges_is_not_finished(copied, kit):
     more = ("attribute.training.rate=1e30", "attribute.training.warmup=0", "attribute.training.iterations=20")
-    settings = [w for o in (*TINY, *FEW, "data.test.detections=[]", *more) for w in ("--set", o)]
+    settings = set_words(*TINY, *FEW, "data.test.detections=[]", *more)
     code, out, err = kit("train", "attribute", "resnext", "--run", copied.path, *settings)
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
-    assert last.startswith("kit: attribute-resnext: ")
+    assert last.startswith("kit: attribute-detector-resnext: ")
     assert "lower attribute.training.rate (now 1e+30) or attribute.training.clip" in last
-    assert copied.finished("attribute-resnext") is None
+    assert copied.record("attribute-detector-resnext") is None
 
 
 def test_a_half_written_checkpoint_is_passed_over(interrupted, capsys):
     run = interrupted
     newest = run.path / ".detector-resnext.part" / "iter_4.pth"
     newest.write_bytes(newest.read_bytes()[:1000])
-    detector_stage(run, "resnext")
+    alone(run, "detector-resnext")
     err = capsys.readouterr().err
     assert "iter_4.pth is passed over: cut short or damaged" in err
     assert "going on from iter_2.pth" in err

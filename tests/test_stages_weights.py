@@ -1,16 +1,16 @@
 import json
-from contextlib import suppress
 
 import pytest
 import torch
-from kit.run import Run
-from kit.stages.detector import detector_stage, starting_weights
-from kit.stages.training import fresh_weights
 
 from kit.base.errors import KitError
 from kit.detector.checkpoint import write_state
 from kit.detector.inference import load_detector
 from kit.detector.trained import source_names
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.stages.detector import starting_weights
+from kit.pipeline.training import fresh_weights
 from kit.vocabulary import vocabulary
 from tests.conftest import config
 
@@ -30,8 +30,9 @@ def weights(tmp_path_factory):
     return path, state
 
 
-def run_of(tmp_path, path, *more):
-    return Run(config(f"{MODEL}weights={path}", *more), tmp_path / "run")
+def start_of(tmp_path, path, *more):
+    """The weights that a training would start from; the report lies in `tmp_path`."""
+    return starting_weights(config(f"{MODEL}weights={path}", *more), "resnext", path, tmp_path)
 
 
 def test_a_config_names_the_classes_of_weights_that_do_not(weights, tmp_path):
@@ -39,14 +40,14 @@ def test_a_config_names_the_classes_of_weights_that_do_not(weights, tmp_path):
     names = tmp_path / "names.json"
     names.write_text(json.dumps({str(i): name for i, name in enumerate(COCO)}))
     for classes in ("coco", names):
-        state = starting_weights(run_of(tmp_path, path, f"{MODEL}classes={classes}"), "resnext", tmp_path)
+        state = start_of(tmp_path, path, f"{MODEL}classes={classes}")
         assert torch.equal(state[ROW][MAN], source[ROW][COCO.index("person")])
         assert json.loads((tmp_path / "transfer.json").read_text())["matched"] == 44
 
 
 def test_new_heads_need_no_names(weights, tmp_path):
     path, source = weights
-    state = starting_weights(run_of(tmp_path, path, "detector.start=new-heads"), "resnext", tmp_path)
+    state = start_of(tmp_path, path, "detector.start=new-heads")
     assert torch.equal(state["backbone.conv1.weight"], source["backbone.conv1.weight"])
     assert state[ROW].shape[0] == 58
 
@@ -69,7 +70,7 @@ def test_names_that_do_not_fit_stop_a_training_before_it_starts(weights, tmp_pat
         ),
     ]:
         with pytest.raises(KitError, match=message):
-            starting_weights(run_of(tmp_path, path, *more), "resnext", tmp_path)
+            start_of(tmp_path, path, *more)
 
 
 def test_names_without_weights_are_refused():
@@ -77,25 +78,16 @@ def test_names_without_weights_are_refused():
         config(f"{MODEL}classes=coco")
 
 
-def test_the_names_are_part_of_what_a_training_is_made_from(weights, tmp_path, monkeypatch, tiny):
-    keys = []
-    names, key = tmp_path / "names.txt", Run.key
-
-    def kept(self, settings, *args, **more):
-        made_from = key(self, settings, *args, **more)
-        if settings:  # else it is that of the files which name the images
-            keys.append(made_from)
-            raise KitError("far enough")
-        return made_from
-
-    monkeypatch.setattr(Run, "key", kept)
+def test_the_names_are_part_of_what_a_training_is_made_from(weights, tmp_path, tiny):
+    made_from = []
+    names = tmp_path / "names.txt"
     for text, more in [(None, []), ("coco", ["coco"]), ("a", [names]), ("b", [names])]:
         names.write_text(text or "")
-        run = run_of(tmp_path, weights[0], *(f"{MODEL}classes={classes}" for classes in more))
-        with suppress(KitError):
-            detector_stage(run, "resnext")
-    assert len({json.dumps(made_from, sort_keys=True) for made_from in keys}) == len(keys) == 4
-    assert "classes" not in json.dumps(keys[0])
+        settings = [f"{MODEL}weights={weights[0]}", *(f"{MODEL}classes={classes}" for classes in more)]
+        pipeline = Pipeline(Run(config(*settings), tmp_path / "run"))
+        made_from.append(json.dumps(pipeline.fingerprint(pipeline.stage("detector-resnext")), sort_keys=True))
+    assert len(set(made_from)) == len(made_from) == 4
+    assert "classes" not in made_from[0]
 
 
 def test_a_detector_of_other_weights_is_one_line(weights, tmp_path):

@@ -6,12 +6,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from kit.run import Run
 
 from kit.base import threads
 from kit.config import Boosting, load_config
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
 from kit.relation.boosting import Rows, fit, load, save
 from kit.relation.features import Features
+from tests.stages import small_stage
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +56,14 @@ def test_torch_is_not_imported_for_it():
     [((), 1), (("threads=2",), 2), (("detector.threads=3",), 3), (("threads=0",), 0)],
 )
 def test_a_stage_computes_with_the_configs_number(changes, number, tmp_path):
-    run = Run(load_config("mini", changes), tmp_path / "run")
-    with run.stage("prior", {"x": 1}):
-        assert threads.threads_used() == number
+    run, used = Run(load_config("mini", changes), tmp_path / "run"), []
+
+    def work(context):
+        used.append(threads.threads_used())
+        return {}
+
+    Pipeline(run, [small_stage("prior", work=work)]).make(["prior"])
+    assert used == [number]
     record = json.loads((run.path / "manifest.json").read_text())["stages"]["prior"]["machine"]
     assert record["threads"] == torch.get_num_threads()
     assert record["cpu"]

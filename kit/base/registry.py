@@ -37,7 +37,7 @@ class Registry(Generic[T]):
         if name in self._things:
             return name
         near = get_close_matches(name, self._things, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"no {self.kind} of this name{meant} There are: {', '.join(self._things)}")
 
     def __getitem__(self, name: str) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +36,6 @@ def evaluate(
     Detection, fusion and prediction are done first, as far as they are not.
     """
     from kit.base.errors import KitError
-    from kit.pipeline.models import check_scorer
 
     if gt_boxes + detections + attributes > 1:
         raise KitError("give one of --gt-boxes, --detections, --attributes")
@@ -46,10 +46,10 @@ def evaluate(
         raise KitError(f"{name} is not set: this split has no truth", f"give it with --set {name}=FILE")
     if detections:
         return _detections(options, split)
-    chosen = check_scorer(config, scorer or config.relation.combine)
+    session, chosen = options.session.for_scorer(scorer)
     if gt_boxes:
         return _on_truth(options, split, chosen)
-    return (_attributes if attributes else _pipeline)(options, split, chosen)
+    return (_attributes if attributes else _pipeline)(replace(options, session=session), split, chosen)
 
 
 def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:

@@ -10,12 +10,10 @@ def predict(options: RunOptions, *, split: Split = "test", scorer: Scorer = None
     """Detect, fuse and score a split's relations, as far as that is not done, and keep them in the run."""
     from kit.cli.common import report_stage
     from kit.pipeline.images import say_left_out
-    from kit.pipeline.models import check_scorer
     from kit.pipeline.stages.predict import predict_stage
 
-    session = options.session
-    config = session.config
-    stage = predict_stage(config, split, check_scorer(config, scorer or config.relation.combine))
+    session, chosen = options.session.for_scorer(scorer)
+    stage = predict_stage(session.config, split, chosen)
     record = session.make(stage, force=options.force)[stage]
     say_left_out(session.pipeline, stage)
     report_stage(session.path, stage, record, options.json)

@@ -132,15 +132,15 @@ def _can_send(config: Config) -> None:
 
 def _written(session: Session, file: Path | None, scorer: str | None, force: bool) -> tuple[Path, Report]:
     from kit.pipeline.images import say_left_out
-    from kit.pipeline.models import check_scorer
     from kit.pipeline.splits import split_ids
     from kit.pipeline.stages.submission import file_name, submission_stage
     from kit.tables.submission_check import check_submission
 
-    config = session.config
     if file is not None:
-        return file, check_submission(file, _ids(config))
-    stage = submission_stage(config, check_scorer(config, scorer or config.relation.combine))
+        return file, check_submission(file, _ids(session.config))
+    session, chosen = session.for_scorer(scorer)
+    config = session.config
+    stage = submission_stage(config, chosen)
     session.make(stage, force=force)
     say_left_out(session.pipeline, stage)
     path = session.folder(stage) / file_name(config)

@@ -42,21 +42,23 @@ def from_frame(kind: type[T], frame: DataFrame) -> T:
     import pandas as pd
 
     _require(frame, "image_id")
+    if frame["image_id"].isna().any():
+        raise KitError("DataFrame: column image_id: a row names no image")
     codes, images = pd.factorize(frame["image_id"].astype(str), sort=False)
-    columns: dict[str, Any] = {}
-    for name, dtype in kind.COLUMNS.items():
-        if dtype is BOX:
-            corners = box_columns(name)
-            for corner in corners:
-                _require(frame, corner)
-            columns[name] = frame[list(corners)].to_numpy(np.float32)
-        else:
-            _require(frame, name)
-            columns[name] = _numbers(name, frame[name]) if name in NAMED else frame[name].to_numpy()
     try:
+        columns = {name: _column(frame, name, dtype) for name, dtype in kind.COLUMNS.items()}
         return kind(images=tuple(images), image=codes, **columns)
     except ValueError as error:
         raise KitError(f"DataFrame: {error}") from None
+
+
+def _column(frame: DataFrame, name: str, dtype: Any) -> Any:
+    corners = box_columns(name) if dtype is BOX else (name,)
+    for corner in corners:
+        _require(frame, corner)
+    if dtype is BOX:
+        return frame[list(corners)].to_numpy(np.float32)
+    return _numbers(name, frame[name]) if name in NAMED else frame[name].to_numpy()
 
 
 def _require(frame: DataFrame, name: str) -> None:

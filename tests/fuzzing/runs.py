@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kit.run import Run
-from kit.stages.relation import prior_stage, spatial_stage
-
 from kit.config import load_config
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
 from kit.relation.spatial import SpatialScorer
 from kit.relation.statistics import Statistics
 
@@ -20,7 +19,7 @@ def trained(file: str, relations: bytes) -> Prepare:
 
     def prepare(folder: Path) -> list[bytes]:
         (folder / "truth.csv").write_bytes(relations)
-        spatial_stage(opened(folder))
+        Pipeline(opened(folder)).make(["spatial"])
         return [(folder / file).read_bytes()]
 
     return prepare
@@ -34,7 +33,8 @@ def opened(folder: Path) -> Run:
 
 def use_prior(path: Path) -> None:
     """Ask for the prior, which is trained again where its record is not whole."""
-    prior_stage(opened(path.parents[2] if path.parent.name == "prior" else path.parents[1]))
+    run = opened(path.parents[2] if path.parent.name == "prior" else path.parents[1])
+    Pipeline(run).make(["prior"])
 
 
 def load_statistics(path: Path) -> None:

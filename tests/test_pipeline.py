@@ -1,0 +1,327 @@
+"""The stages in order, their states, and making them."""
+
+import json
+import shutil
+from contextlib import chdir
+
+import pytest
+
+from kit.base.errors import KitError
+from kit.config import load_config
+from kit.pipeline.jobs import run_stages
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.stage import Stage
+from tests.conftest import TINY
+from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
+
+NO_PICTURES = ("detector.models={}", "attribute.models=[]")
+FAST = (*TINY, *NO_PICTURES, "relation.stack={rounds: 20, block: 10, max_depth: 3, least: 3}")
+WORDS = set_words(*FAST)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_folder, tmp_path_factory):
+    """A run with prior, spatial and stack trained, and the given test detections scored by the stack."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    with chdir(tiny_folder):
+        run = Run(load_config("mini", FAST), path)
+        pipeline = Pipeline(run)
+        run_stages(pipeline, pipeline.training, 1)
+        pipeline.make(["predict-test"])
+    return path
+
+
+@pytest.fixture
+def path(whole, tiny, tmp_path):
+    """A copy of that run."""
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def names(*overrides, config="mini"):
+    return Pipeline(Run(load_config(config, overrides))).training
+
+
+def changed(path, before):
+    """The stages that were made anew since `before`."""
+    now = written(path)
+    return {name for name in now if now[name] != before.get(name)}
+
+
+def written(path):
+    """When every stage of a run was written."""
+    return {record.parent.name: record.stat().st_mtime_ns for record in path.glob("*/stage.json")}
+
+
+def test_the_order_of_the_whole_job():
+    pipeline = Pipeline(Run(load_config("mini")))
+    order = pipeline.training
+    assert order == [
+        "prior", "source-resnext", "detector-resnext", "source-hrnet", "detector-hrnet",
+        "detect-val-resnext", "detect-val-hrnet", "fusion-weights", "fuse-val",
+        "attribute-detector-resnext", "attribute-detect-val-resnext", "attribute-fusion-weights",
+        "attribute-fuse-val", "spatial", "visual", "stack", "scored-candidates-val", "final",
+    ]  # fmt: skip
+    every = list(pipeline.stages)
+    for i, name in enumerate(every):
+        assert set(pipeline.stage(name).needs) <= set(every[:i])
+
+
+def test_what_a_config_leaves_out():
+    assert names(config="relations") == ["prior", "spatial", "stack"]
+    assert "visual" not in names("relation.visual=null")
+    assert not [n for n in names("attribute.models=[]") if n.startswith("attribute")]
+    predicted = names("relation.train_boxes=predicted")
+    assert predicted.index("fuse-train") < predicted.index("prior") < predicted.index("spatial")
+    assert predicted.index("fuse-stack") < predicted.index("stack")
+
+
+def test_an_attribute_detector_needs_its_base():
+    with pytest.raises(KitError, match=r"detector.models has no vgg; it has: resnext, hrnet"):
+        names("attribute.models=[vgg]")
+
+
+def test_a_stage_and_what_needs_it():
+    pipeline = Pipeline(Run(load_config("relations")))
+    assert pipeline.descendants("prior", pipeline.training) == ["prior", "spatial", "stack"]
+    assert pipeline.descendants("spatial", pipeline.training) == ["spatial", "stack"]
+    assert pipeline.descendants("spatial", ["prior"]) == ["spatial"]
+    assert pipeline.closure(["spatial"]) == ["prior", "spatial"]
+    with pytest.raises(KitError, match="no stage vgg; stages: prior, spatial, stack"):
+        pipeline.descendants("vgg", pipeline.training)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([small_stage("a", "b")], "stage a needs b, which no stage of this config is"),
+        ([small_stage("a", "b"), small_stage("b", "a")], "stages need each other in a circle: "),
+        ([small_stage("a", "a")], "stages need each other in a circle: a -> a"),
+        ([small_stage("a"), small_stage("b"), small_stage("a")], "two stages are called a"),
+    ],
+)
+def test_stages_that_cannot_be_put_in_order(tmp_path, stages, message):
+    with pytest.raises(KitError) as error:
+        Pipeline(Run(load_config("mini"), tmp_path / "run"), stages)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_no_stage_has_is_one_line(tmp_path, kit):
+    pipeline = Pipeline(Run(load_config("mini"), tmp_path / "run"), [small_stage("a", trains=True)])
+    for call in (lambda: pipeline.make(["b"]), lambda: pipeline.status(["b"]), lambda: pipeline.folder("b")):
+        with pytest.raises(KitError, match=r"^no stage b; stages: a$"):
+            call()
+    for option in ("--only", "--from"):
+        code, _, err = kit("train", "all", option, "none", "--run", tmp_path / "run", *WORDS)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "no stage none; stages: prior, spatial, stack" in err
+
+
+def test_a_stage_reads_nothing_that_it_did_not_declare(tmp_path):
+    def work(context):
+        return {"there": str(context.result("first"))}
+
+    run = Run(load_config("mini"), tmp_path / "run")
+    pipeline = Pipeline(run, [small_stage("first"), small_stage("second", work=work)])
+    pipeline.make(["first"])
+    with pytest.raises(KitError, match=r"^stage second reads first, which is not among its needs$"):
+        pipeline.make(["second"])
+    assert run.record("second") is None
+    declared = Pipeline(run, [small_stage("first"), small_stage("second", "first", work=work)])
+    assert declared.make(["second"])["second"]["metrics"] == {"there": str(run.path / "first")}
+
+
+def test_states_are_told_without_doing_anything(tmp_path):
+    run, log = Run(load_config("mini"), tmp_path / "run"), []
+
+    def pipeline(value=1):
+        work = writing(str(value), log)
+        return Pipeline(
+            run, [small_stage("prior", settings=value, work=work), small_stage("spatial", "prior")]
+        )
+
+    both = ["prior", "spatial"]
+    assert [s.state for s in pipeline().status(both)] == ["to do", "to do"]
+    assert log == []
+    assert not run.path.exists()
+    run_stages(pipeline(), both, 1)
+    assert log == ["prior"]
+    found = pipeline().status(both)
+    assert [s.state for s in found] == ["finished", "finished"]
+    assert [pipeline().headline(name) for name in both] == ["figure 7", "figure 7"]
+    assert all(pipeline().seconds(name) is not None for name in both)
+    found = pipeline(2).status(both)
+    assert [(s.state, s.reasons) for s in found] == [
+        ("stale", ("settings: value 1 → 2",)),
+        ("stale", ("after prior",)),
+    ]
+    run_stages(pipeline(), both, 1)
+    assert log == ["prior"]
+    run_stages(pipeline(), both, 1, force=both)
+    assert log == ["prior"] * 2
+
+
+def test_an_interrupted_stage_is_started_and_a_run_beside_tells_the_time(tmp_path):
+    def broken(context):
+        raise KeyboardInterrupt
+
+    pipeline = Pipeline(Run(load_config("mini"), tmp_path / "run"), [small_stage("prior", work=broken)])
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.make(["prior"])
+    assert [s.state for s in pipeline.status(["prior"])] == ["started"]
+    assert pipeline.seconds("prior") is None
+    Pipeline(Run(load_config("mini"), tmp_path / "other"), [small_stage("prior")]).make(["prior"])
+    assert pipeline.seconds("prior") is not None
+
+
+def test_what_the_user_has_to_ask_for_is_told_before_any_work(tmp_path):
+    run, log = Run(load_config("mini"), tmp_path / "run"), []
+    stages = [
+        small_stage("first", work=writing(done=log)),
+        small_stage("long", "first", implicit=False, command="train long", work=writing(done=log)),
+        small_stage("last", "first", "long", work=writing(done=log)),
+    ]
+    pipeline = Pipeline(run, stages)
+    with pytest.raises(KitError, match="stage long is not there; run `kit train long` first"):
+        pipeline.make(["last"])
+    assert log == []
+    pipeline.make(["long"])
+    pipeline.make(["last"])
+    assert log == ["first", "long", "last"]
+
+
+def test_the_relation_stages_in_processes(tiny, tmp_path, kit):
+    words = set_words(*TINY, *NO_PICTURES)
+    code, out, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)
+    assert code == 0, err
+    for name in ("prior", "spatial", "stack"):
+        assert (tmp_path / "run" / name / "stage.json").exists()
+        assert f"{name} " in out
+    assert out.count("finished") == 3
+    code, out, _ = kit("train", "all", "--dry-run", "--json", "--run", tmp_path / "run", *words)
+    assert code == 0
+    assert out.count('"finished"') == 3
+
+
+def test_a_failed_stage_ends_the_job(tiny, tmp_path, kit):
+    words = set_words(*TINY, *NO_PICTURES, "data.train.relations=[]")
+    code, _, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)
+    assert code == 2
+    assert "prior failed: data.train.relations is not set" in err
+    assert not (tmp_path / "run" / "spatial").exists()
+
+
+def test_from_a_stage_means_it_and_what_needs_it(path, kit):
+    before = written(path)
+    code, _, err = kit("train", "all", "--from", "spatial", "--run", path, *WORDS)
+    assert code == 0, err
+    assert changed(path, before) == {"spatial", "stack"}
+    code, out, _ = kit("train", "all", "--from", "stack", "--dry-run", "--json", "--run", path, *WORDS)
+    rows = {row["stage"]: (row["state"], row["why"]) for row in json.loads(out)}
+    assert rows == {"stack": ("stale", ["asked for"])}
+
+
+def test_only_one_stage_is_done_or_what_it_lacks_is_told(path, kit, tmp_path):
+    before = written(path)
+    more = set_words("relation.prior.smooth_pair=20", "relation.stack.eta=0.2")
+    code, _, err = kit("train", "all", "--only", "stack", "--run", path, *WORDS, *more)
+    assert code == 0, err
+    assert changed(path, before) == {"stack"}
+    assert "note: prior is stale (settings: smooth_pair 50.0 → 20.0)" in err
+    shutil.rmtree(path / "spatial")
+    code, _, err = kit("train", "all", "--only", "stack", "--run", path, *WORDS)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "stage spatial is not there; run `kit train spatial` first" in err
+    code, _, err = kit("train", "all", "--only", "spatial", "--run", tmp_path / "new", *WORDS)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "stage prior is not there; run `kit train prior` first" in err
+
+
+def test_another_scorer_uses_the_same_scored_candidates(path, kit):
+    """All scores of a pair lie in one table; nothing that was trained becomes stale by evaluating another."""
+    before = written(path)
+    code, out, err = kit(
+        "evaluate", "--split", "test", "--scorer", "spatial", "--json", "--run", path, *WORDS
+    )
+    assert code == 0, err
+    spatial = json.loads(out)
+    assert spatial["scorer"] == "spatial"
+    made_anew = changed(path, before)
+    assert made_anew == {"predict-test-spatial", "evaluate-test-gt-spatial", "evaluate-test-spatial"}
+    code, out, _ = kit("train", "all", "--dry-run", "--json", "--run", path, *WORDS)
+    assert code == 0
+    assert {row["state"] for row in json.loads(out)} == {"finished"}
+    code, out, _ = kit("evaluate", "--split", "test", "--json", "--run", path, *WORDS)
+    assert json.loads(out)["scores"] != spatial["scores"]
+
+
+def test_given_detections_are_the_ones_that_are_judged(path, kit):
+    """What an earlier fusion left in the run is not read where the test set's detections are given."""
+    words = ["evaluate", "--split", "test", "--force", "--json", "--run", path, *WORDS]
+    code, out, err = kit(*words)
+    assert code == 0, err
+    Pipeline(Run(load_config("mini", FAST), path), [small_stage("fuse-test")]).make(["fuse-test"])
+    assert kit(*words)[:2] == (0, out)
+    assert "detection_mAP" in json.loads(out)
+    assert (
+        "fuse-test" not in json.loads((path / "evaluate-test/stage.json").read_text())["fingerprint"]["needs"]
+    )
+
+
+def test_equal_results_leave_what_comes_after_fresh(path, kit):
+    before = written(path)
+    code, _, err = kit("train", "prior", "--force", "--run", path, *WORDS)
+    assert code == 0, err
+    assert changed(path, before) == {"prior"}
+    run = Run(load_config("mini", FAST), path)
+    assert {s.state for s in Pipeline(run).status(["predict-test"])} == {"finished"}
+    before = written(path)
+    made(run, "spatial")
+    assert changed(path, before) == set()
+
+
+def test_a_dry_run_names_what_is_missing_and_needs_no_library(tmp_path):
+    words = ("train", "all", "--dry-run", "--run", tmp_path / "run")
+    done = without_model_libraries(tmp_path, *words)
+    assert done.returncode == 1, done.stderr
+    missing = [line for line in done.stderr.splitlines() if line.startswith("missing: ")]
+    config = load_config("mini")
+    for split in (config.data.train, config.data.stack, config.data.val):
+        for file in (*split.relations, *split.boxes, *split.labels):
+            assert f"missing: {file}: no such file; run `kit download`, or set " in done.stderr
+        assert (
+            f"missing: {split.images}: no such folder of images; run `kit download`, or set " in done.stderr
+        )
+    assert len(missing) == len(set(missing))
+    assert not (tmp_path / "run").exists()
+    done = without_model_libraries(tmp_path, *words, *set_words("data.train.relations=[]"))
+    cure = "data.train.relations is not set; give it with --set data.train.relations=FILE"
+    assert f"missing: {cure}\n" in done.stderr
+
+
+def test_a_dry_run_says_why_a_stage_is_stale(path, kit):
+    deep = set_words("relation.spatial.max_depth=10")
+    assert kit("train", "spatial", "--run", path, *WORDS, *deep)[0] == 0
+    more = set_words("relation.spatial.max_depth=8")
+    code, out, err = kit("train", "all", "--dry-run", "--run", path, *WORDS, *more)
+    assert code == 0
+    (line,) = (line for line in out.splitlines() if line.lstrip().startswith("spatial"))
+    assert "stale" in line
+    assert line.endswith("settings: max_depth 10 → 8")
+    (line,) = (line for line in out.splitlines() if line.lstrip().startswith("stack"))
+    assert line.endswith("after spatial")
+    assert "2 stages to do; 2 of them took" in err
+
+
+def test_a_stage_is_frozen():
+    stage = small_stage("a")
+    with pytest.raises(AttributeError):
+        stage.name = "b"
+    assert Stage("a", stage.work) == Stage("a", stage.work)
+
+
+def test_the_table_of_the_whole_job_without_a_run(tiny, tmp_path):
+    done = in_a_process("train", "all", "--dry-run", "--json", "--run", tmp_path / "run", *WORDS, folder=tiny)
+    assert done.returncode == 0, done.stderr
+    assert [row["state"] for row in json.loads(done.stdout)] == ["to do"] * 3

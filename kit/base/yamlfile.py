@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,22 @@ def read_yaml(path: Path, what: str = "a config file") -> Any:
         return parse_yaml(text)
     except YamlFault as fault:
         raise FileFault(path, fault.message, line=fault.line) from None
+
+
+def line_of_key(path: Path, keys: Sequence[str]) -> int | None:
+    """The 1-based line of a key inside tables and lists (by its index) of a file that `read_yaml` has read.
+
+    None where it does not stand there by itself (it came by an alias, say).
+    """
+    node, line = compose_yaml(read_text(path, "a config file", SETTINGS.size)), None
+    for key in keys:
+        pairs = node.value if isinstance(node, MappingNode) else ()
+        if isinstance(node, SequenceNode):
+            node = node.value[int(key)]
+            continue
+        name, node = next(((name, value) for name, value in pairs if name.value == key), (None, None))
+        line = line_of(name) if name is not None else None
+    return line
 
 
 def parse_yaml(text: str) -> Any:

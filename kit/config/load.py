@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args
 from pydantic import Field, JsonValue, ValidationError
 
 from kit.base.errors import FileFault, KitError, printable
-from kit.base.yamlfile import SHOWN, YamlFault, parse_yaml, read_yaml
+from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
 from kit.config.data import Data
 from kit.config.detector import Attribute, Detector
 from kit.config.model import Files, Model, Seed
 from kit.config.plugins import load_plugins
 from kit.config.relation import Relation
+from kit.config.renamed import rename_keys
 
 
 class Submission(Model):
@@ -70,25 +71,32 @@ def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
     """
     path = _find(name)
     values = _read_yaml(path)
-    for override in overrides:
-        _override(values, override)
+    given = [_override(values, override) for override in overrides]
     load_plugins(values.get("plugins"))
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise _first_error(error, path, overrides) from None
+        raise _first_error(error, path, given) from None
 
 
-def _override(values: dict[str, Any], override: str) -> None:
+def _override(values: dict[str, Any], override: str) -> str:
+    """Put the value of `a.b=value` into the values; its key."""
     shown = printable(override, SHOWN)
     key, equals, text = override.partition("=")
     keys = key.split(".")
     if not equals or not all(keys):
         raise KitError(f"--set {shown}: not of the form key=value", "write --set a.b=value")
     try:
-        _put(values, keys, parse_yaml(text))
+        tree = parse_yaml(text)
     except YamlFault as fault:
         raise KitError(f"--set {shown}: the value is not readable as YAML ({fault.message})") from None
+    for part in reversed(keys):
+        tree = {part: tree}
+    tree = rename_keys(tree, lambda _: "--set")
+    for i in range(len(keys)):
+        ((keys[i], tree),) = tree.items()
+    _put(values, keys, tree)
+    return ".".join(keys)
 
 
 def _find(name: str) -> Path:
@@ -108,7 +116,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     values = read_yaml(path)
     if values is not None and not isinstance(values, dict):
         raise FileFault(path, "not a table of settings", hint="write key: value lines")
-    return values or {}
+    return rename_keys(values or {}, lambda keys: f"{path}{_line(path, keys)}")
+
+
+def _line(path: Path, keys: Sequence[str]) -> str:
+    line = line_of_key(path, keys)
+    return f", line {line}" if line else ""
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -124,11 +137,10 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _first_error(error: ValidationError, path: Path, overrides: Sequence[str]) -> KitError:
+def _first_error(error: ValidationError, path: Path, given: Sequence[str]) -> KitError:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if not isinstance(part, int)]
     key = printable(".".join(where), SHOWN)
-    given = [o.partition("=")[0] for o in overrides]
     place = "--set" if any(o.startswith(key) or key.startswith(f"{o}.") for o in given) else str(path)
     if first["type"] == "extra_forbidden":
         return _unknown_key(place, where)

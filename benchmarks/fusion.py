@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from ensemble_boxes import weighted_boxes_fusion
-from kit.stages.fusion import fuse_shards, fuse_views
 
 from benchmarks.measure import run, table
 from benchmarks.synthetic import image_ids, random_boxes
 from kit.base.parallel import ordered_map
 from kit.config import Fusion
 from kit.fusion.wbf import fuse_detections
+from kit.pipeline.stages.fuse import fuse_shards, fuse_views
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import count_rows, shard_path, write_shard
 

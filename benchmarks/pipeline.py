@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kit.relation.ensemble import Ensemble
 
 from benchmarks.measure import run, table
 from benchmarks.synthetic import detections, image_ids
@@ -21,8 +20,8 @@ from kit.config import Budget, Stack, load_config
 from kit.data.splits import SplitTables
 from kit.data.world import draw_world
 from kit.relation.final import Confidence
-from kit.relation.prior import PriorScorer, pair_examples, train_prior
-from kit.relation.scored import ScoredPairs, score_objects
+from kit.relation.prior import pair_examples, train_prior
+from kit.relation.scored import score_objects, scored_pairs
 from kit.relation.spatial import SpatialScorer, train_spatial
 from kit.relation.stack import Stacker, train_stack
 from kit.relation.statistics import folds
@@ -30,6 +29,7 @@ from kit.tables.schema import Detections, ImageLabels, Predictions
 from kit.tables.shards import read_shard, read_shards, shard_paths, write_shard
 from kit.tables.submission_writer import write_submission
 from kit.vocabulary import vocabulary
+from tests.builders import stacked
 
 SIZES, PER_IMAGE, SHARD, WORKERS = (1_000, 2_000), 60, 250, 2
 TRAIN, STACK = 3_000, 800  # pictures that the models learn from
@@ -86,7 +86,7 @@ def work(name: str, images: int) -> None:
     spatial = SpatialScorer.load(folder / "spatial")
     stack = Stacker.load(folder / "stack", spatial.statistics)
     timed: Any = (_Timed(spatial, clock, "spatial"), _Timed(stack, clock, "stack"))
-    ensemble = Ensemble("stack", PriorScorer(spatial.statistics), timed[0], None, timed[1])
+    ensemble = stacked(spatial.statistics, *timed)
     start = time.perf_counter()
 
     def one(numbered: tuple[int, Path]) -> None:
@@ -96,7 +96,7 @@ def work(name: str, images: int) -> None:
             scored = score_objects(ensemble, read_shard(path, Detections), Budget())
             write_shard(out, i, scored)
         with clock.of("predictions"):
-            found = Confidence().predictions(read_shard(out / path.name, ScoredPairs), "stack")
+            found = Confidence().predictions(read_shard(out / path.name, scored_pairs()), "stack")
             write_shard(folder / f"predictions-{images}", i, found)
 
     for _ in ordered_map(one, enumerate(shard_paths(folder / str(images))), WORKERS):

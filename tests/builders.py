@@ -10,6 +10,10 @@ import numpy as np
 from kit.config import Prior
 from kit.data.splits import SplitTables
 from kit.data.world import draw_world
+from kit.relation.prior import PriorScorer
+from kit.relation.scorers import Ensemble
+from kit.relation.spatial import SpatialScorer
+from kit.relation.stack import Stacker
 from kit.relation.statistics import Statistics
 from kit.tables.schema import Boxes, ImageLabels, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
@@ -98,3 +102,22 @@ def statistics_of_triplets() -> Statistics:
     hit = np.eye(10, dtype=bool)[triplets[:, 0]]
     settings = Prior()
     return Statistics.count(triplets[:, 1], triplets[:, 2], hit, settings.smooth_class, settings.smooth_pair)
+
+
+def stacked(statistics: Statistics, spatial: SpatialScorer, stack: Stacker) -> Ensemble:
+    """The third stage over the spatial scores alone, as an ensemble."""
+    prior = PriorScorer(statistics)
+    return Ensemble(
+        "stack",
+        prior,
+        {
+            "prior": lambda objects, pairs, _: prior.pairs(objects, pairs),
+            "spatial": lambda objects, pairs, _: spatial.pairs(objects, pairs),
+            "stack": lambda objects, pairs, scores: stack.scores(
+                objects, pairs, {"spatial": scores["spatial"]}
+            ),
+        },
+        spatial,
+        None,
+        stack,
+    )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from kit.relation.ensemble import Ensemble
 
 from kit.config import Config
 from kit.data.splits import SplitTables
 from kit.metric.relations import evaluate
-from kit.relation.prior import PriorScorer, pair_examples, train_prior
+from kit.relation.prior import pair_examples, train_prior
 from kit.relation.scoring import Scorer, predict_relations
 from kit.relation.spatial import train_spatial
 from kit.relation.stack import train_stack
 from kit.relation.statistics import folds
 from kit.vocabulary import IS, PREDICATES
+from tests.builders import stacked
 
 OTHERS = [name for p, name in enumerate(PREDICATES) if p != IS]
 
@@ -35,7 +35,7 @@ def models(one: SplitTables, two: SplitTables, config: Config) -> dict[str, Scor
     fold = folds(two.objects.images)[examples.candidates.image]
     half = np.full(len(PREDICATES), 0.5, np.float32)
     stack = train_stack(examples, two.objects, fold, parts, half, statistics, relation.stack, config.seed)
-    return {"spatial": spatial, "stack": Ensemble("stack", PriorScorer(statistics), spatial, None, stack)}
+    return {"spatial": spatial, "stack": stacked(statistics, spatial, stack)}
 
 
 def aps(scorer: Scorer, val: SplitTables) -> list[float]:

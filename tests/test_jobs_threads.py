@@ -1,14 +1,16 @@
 """What a job's process sees of the machine: its share of the processors."""
 
 import os
+from pathlib import Path
 
 import pytest
-from kit.jobs import Job, run_jobs, run_steps
-from kit.run import Run
-from kit.stages.plan import Step
 
 from kit.base.errors import KitError
 from kit.config import load_config
+from kit.pipeline.jobs import Job, run_jobs, run_stages
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.stage import Stage
 
 SHOW = "import os; print('threads', os.environ.get('OMP_NUM_THREADS'), flush=True)"
 
@@ -30,16 +32,16 @@ def test_the_processors_are_shared_out_among_the_jobs_at_work(
 ):
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
     logs = [tmp_path / f"{i}.txt" for i in range(jobs)]
-    run_jobs([Job(log.stem, [["--version"]], log) for log in logs], workers, "work")
+    run_jobs([Job(log.stem, Path("mini"), tmp_path / log.stem, (), log) for log in logs], workers, "work")
     assert {log.read_text().splitlines()[0] for log in logs} == {f"threads {threads}"}
 
 
 @pytest.mark.parametrize(("own", "threads"), [(0, 4), (3, 3)])
-def test_steps_have_the_configs_number_or_their_share(telling, tmp_path, monkeypatch, own, threads):
-    """The step is unknown to `kit train stage`, which ends its process soon after the start."""
+def test_stages_have_the_configs_number_or_their_share(telling, tmp_path, monkeypatch, own, threads):
+    """The stage is unknown to its process, which ends soon after the start."""
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     run = Run(load_config("mini", [f"threads={own}"]), tmp_path / "run")
-    step = Step("nothing", lambda *_: None)
+    pipeline = Pipeline(run, [Stage("nothing", lambda _: {})])
     with pytest.raises(KitError, match="nothing failed"):
-        run_steps(run, [step], workers=2)
+        run_stages(pipeline, ["nothing"], workers=2)
     assert (run.path / "logs" / "nothing.txt").read_text().splitlines()[0] == f"threads {threads}"

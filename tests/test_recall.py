@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from kit.config import SCORERS
 from kit.relation.recall import pair_recall
-from kit.relation.scored import SCORES, ScoredPairs
+from kit.relation.scored import scored_pairs
 from kit.tables.schema import Detections, Relations
 from kit.vocabulary import IS, vocabulary
 
@@ -35,7 +36,11 @@ def test_by_hand():
     rows = [(MAN, CAR, 0, LEFT, RIGHT), (MAN, CAR, 0, RIGHT, LEFT)]
     p = np.array([0.1, 0.9])
     scored = relations(
-        ScoredPairs, rows, subject_score=np.ones(2), object_score=np.ones(2), **dict.fromkeys(SCORES, p)
+        scored_pairs(),
+        rows,
+        subject_score=np.ones(2),
+        object_score=np.ones(2),
+        **dict.fromkeys(SCORERS.names, p),
     )
     recall = pair_recall(truth, found, scored)
     assert next(iter(recall)) == "all"
@@ -48,7 +53,11 @@ def test_by_hand():
     many = [(MAN, CAR, 0, RIGHT, LEFT)] * 12 + [(MAN, CAR, 0, LEFT, RIGHT)]
     p = np.r_[np.full(12, 0.9), 0.1]
     scored = relations(
-        ScoredPairs, many, subject_score=np.ones(13), object_score=np.ones(13), **dict.fromkeys(SCORES, p)
+        scored_pairs(),
+        many,
+        subject_score=np.ones(13),
+        object_score=np.ones(13),
+        **dict.fromkeys(SCORERS.names, p),
     )
     own = pair_recall(truth, found, scored)["at"]
     assert (own["candidate@10"], own["candidate@25"]) == (0.0, 1.0)
@@ -62,7 +71,9 @@ def test_the_candidate_behind_k_others_is_not_among_the_first_k(k, before, withi
     p = np.r_[np.full(n, 0.9), 0.1]
     rows = [(MAN, CAR, 0, RIGHT, LEFT)] * n + [(MAN, CAR, 0, LEFT, RIGHT)]
     ones = np.ones(n + 1)
-    scored = relations(ScoredPairs, rows, subject_score=ones, object_score=ones, **dict.fromkeys(SCORES, p))
+    scored = relations(
+        scored_pairs(), rows, subject_score=ones, object_score=ones, **dict.fromkeys(SCORERS.names, p)
+    )
     own = pair_recall(truth, Detections.empty(), scored)["at"]
     assert own[f"candidate@{k}"] == within
     assert own["candidate"] == 1.0
@@ -75,7 +86,9 @@ def test_a_box_is_found_from_an_overlap_of_a_half_on(side, there):
     found = Detections(("a",), [0, 0], [MAN, CAR], [0.9, 0.8], np.array([box, box], np.float32))
     one = np.ones(1)
     rows = [(MAN, CAR, 0, box, box)]
-    scored = relations(ScoredPairs, rows, subject_score=one, object_score=one, **dict.fromkeys(SCORES, one))
+    scored = relations(
+        scored_pairs(), rows, subject_score=one, object_score=one, **dict.fromkeys(SCORERS.names, one)
+    )
     own = pair_recall(truth, found, scored)["all"]
     assert (own["detected"], own["candidate"]) == (there, there)
 
@@ -83,14 +96,14 @@ def test_a_box_is_found_from_an_overlap_of_a_half_on(side, there):
 def test_the_order_is_by_the_prior_and_both_detection_scores():
     truth = relations(Relations, [(MAN, CAR, 0, LEFT, RIGHT)])
     rows = [(MAN, CAR, 0, RIGHT, LEFT)] * 10 + [(MAN, CAR, 0, LEFT, RIGHT)]
-    columns = {name: np.full(11, 0.5) for name in ("subject_score", "object_score", *SCORES)}
+    columns = {name: np.full(11, 0.5) for name in ("subject_score", "object_score", *SCORERS.names)}
     for name, within in (("subject_score", 1), ("object_score", 1), ("prior", 1), ("stack", 0)):
         column = np.r_[np.full(10, 0.5), 0.6]
-        scored = relations(ScoredPairs, rows, **{**columns, name: column})
+        scored = relations(scored_pairs(), rows, **{**columns, name: column})
         assert pair_recall(truth, Detections.empty(), scored)["at"]["candidate@10"] == within
 
 
 def test_nothing_found():
     truth = relations(Relations, [(MAN, CAR, 0, LEFT, RIGHT)])
-    recall = pair_recall(truth, Detections.empty(), ScoredPairs.empty())
+    recall = pair_recall(truth, Detections.empty(), scored_pairs().empty())
     assert recall["all"]["detected"] == recall["all"]["candidate"] == 0.0

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from kit.base.errors import KitError
-from kit.base.progress import Line
+from kit.base.progress import ProgressLine
 from kit.config import Prior, Spatial, Split, Visual
 from kit.data.splits import load_split
 from kit.detector.architecture import build, model_config, prepare
@@ -123,7 +123,7 @@ def states(folder, names):
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, monkeypatch, capsys):
-    shown = Line.show
+    shown = ProgressLine.show
     settings = FEW.model_copy(update={"epochs": 3, "workers": int(damaged)})
     whole, folder = tmp_path / "whole", tmp_path / "stopped"
     for path in (whole, folder):
@@ -135,7 +135,7 @@ def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, 
             raise KeyboardInterrupt
         shown(self, done, note)
 
-    monkeypatch.setattr(Line, "show", stopping)
+    monkeypatch.setattr(ProgressLine, "show", stopping)
     with pytest.raises(KeyboardInterrupt):
         train_visual(rows, "resnext-mini", detector, settings, 0, folder)
     newest = folder / "plays.2.checkpoint"
@@ -143,7 +143,7 @@ def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, 
     if damaged:
         newest.write_bytes(b"")
     done = []
-    monkeypatch.setattr(Line, "show", lambda self, epoch, note="": done.append((self.text, epoch)))
+    monkeypatch.setattr(ProgressLine, "show", lambda self, epoch, note="": done.append((self.text, epoch)))
     capsys.readouterr()
     figures = train_visual(rows, "resnext-mini", detector, settings, 0, folder)
     start = 1 if damaged else 2

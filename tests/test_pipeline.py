@@ -191,6 +191,21 @@ def test_what_the_user_has_to_ask_for_is_told_before_any_work(tmp_path):
     assert log == ["first", "long", "last"]
 
 
+def test_a_missing_input_is_told_before_any_work(tmp_path):
+    run, log = Run(load_config("mini"), tmp_path / "run"), []
+    stages = [
+        small_stage("first", work=writing(done=log)),
+        small_stage("last", "first", inputs=[tmp_path / "a.csv"], work=writing(done=log)),
+    ]
+    pipeline = Pipeline(run, stages)
+    with pytest.raises(KitError, match=r"a.csv: no such file; run `kit download`, or set data.file0"):
+        pipeline.make(["last"])
+    assert log == []
+    (tmp_path / "a.csv").write_text("x")
+    pipeline.make(["last"])
+    assert log == ["first", "last"]
+
+
 def test_the_relation_stages_in_processes(tiny, tmp_path, kit):
     words = set_words(*TINY, *NO_PICTURES)
     code, out, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)

@@ -92,9 +92,7 @@ class Pipeline:
         }
 
     def _content(self, given: Input) -> Any:
-        if missing := given.missing():
-            problem, _, hint = missing.partition("; ")
-            raise KitError(problem, hint)
+        _check(given)
         if isinstance(given, FileInput):
             return self.run.hashes.of(_path(given.path))
         assert isinstance(given, ImagesInput)
@@ -137,12 +135,15 @@ class Pipeline:
     def make(self, names: Sequence[str], *, force: Collection[str] = ()) -> dict[str, dict[str, Any]]:
         """Bring stages up to date, and what they need as far as that is implicit; their records, by name.
 
-        force: stages to do again though they are fresh. Raises KitError, before any work, for a need that the
-        user has to ask for first.
+        force: stages to do again though they are fresh. Raises KitError, before any work, for an input that is
+        not there and for a need that the user has to ask for first.
         """
         plan = self.closure(names)
         todo = [name for name in plan if name in names or self.stages[name].implicit]
         todo = self._needed(todo, names)
+        for name in todo:
+            for given in self.stages[name].inputs if self.run.record(name) is None else ():
+                _check(given)
         self.require(todo)
         for name in todo:
             self.do(name, force=name in force)
@@ -252,6 +253,13 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _check(given: Input) -> None:
+    """Raise KitError, with its cure, where an input is missing."""
+    if missing := given.missing():
+        problem, _, hint = missing.partition("; ")
+        raise KitError(problem, hint)
 
 
 def _path(path: Path | None) -> Path:

@@ -66,6 +66,15 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
     assert interval["low"] <= interval["mean"] <= interval["high"]
     assert "AP, true boxes" in (path / "evaluate-val" / "table.txt").read_text()
 
+    shards = {p.parent.name for p in path.glob("scored-candidates-*/stage.json")}
+    code, out, err = kit("evaluate", "--split", "val", "--scorer", "spatial", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    assert json.loads(out)["scorer"] == "spatial"
+    assert shards == {p.parent.name for p in path.glob("scored-candidates-*/stage.json")}
+    code, out, err = kit("train", "all", "--dry-run", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    assert {row["state"] for row in json.loads(out)} == {"finished"}
+
     code, out, err = kit("submit", "--dry-run", "--run", path, *WORDS)
     assert code == 0, err
     assert "no fault" in out

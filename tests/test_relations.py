@@ -185,6 +185,18 @@ def test_tied_rows_counts_rows_of_one_image_or_predicate():
     assert judge(truth, predictions([ONE, other_image], [0.5, 0.4])).tied_rows() == 0
 
 
+def test_tied_rows_are_counted_among_many():
+    rows = [ONE] * 6
+    scores = [0.9, 0.5, 0.9, 0.4, 0.5, 0.9]
+    assert judge(relations([ONE]), predictions(rows, scores)).tied_rows() == 5
+
+
+def test_of_equal_scores_the_later_image_comes_first_in_the_curve_whatever_its_triplets():
+    rows = [("a", 0, 0, 0, ONE[4], ONE[5]), ("b", 0, 0, 5, ONE[4], ONE[5]), ("b", 0, 0, 3, ONE[4], ONE[5])]
+    judgement = judge(relations(rows), predictions(rows, [0.5] * 3))
+    assert judgement.by_score.tolist() == [2, 1, 0]
+
+
 def test_scores_name_the_predicates_of_the_vocabulary():
     triplets = vocabulary().triplets
     rows = [("a", int(s), int(o), int(p), ONE[4], ONE[5]) for p, s, o in triplets]

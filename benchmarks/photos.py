@@ -86,8 +86,8 @@ def kit(url: str, out: str) -> None:
     from kit.base.retry import RetryPolicy
     from kit.download.photo_download import PhotoSource, fetch_photos
 
-    tally = asyncio.run(fetch_photos(PhotoSource(url, Path(out)), names(), AT_ONCE, RetryPolicy()))
-    sys.stdout.write(f"{tally.got}\n")
+    stats = asyncio.run(fetch_photos(PhotoSource(url, Path(out)), names(), AT_ONCE, RetryPolicy()))
+    sys.stdout.write(f"{stats.got}\n")
 
 
 def bare(url: str, out: str) -> None:

@@ -93,10 +93,10 @@ def test_a_file(tmp_path, monkeypatch, name):
 def test_a_photo(tmp_path, name):
     script, cause = ANSWERS[name]
     with raw(script) as server:
-        tally = asyncio.run(fetch_photos(PhotoSource(server.url, tmp_path), ["a"], 2, HASTY))
-    (told,) = tally.causes
+        stats = asyncio.run(fetch_photos(PhotoSource(server.url, tmp_path), ["a"], 2, HASTY))
+    (told,) = stats.causes
     assert cause in told
-    assert (tally.got, tally.missing) == (0, 0)
+    assert (stats.got, stats.missing) == (0, 0)
 
 
 @pytest.mark.parametrize("tag", [b"x" * 8000, b"\x1b[31mred", b"\xff\xfe", b"a\tb"])

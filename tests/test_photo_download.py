@@ -27,16 +27,16 @@ def server():
 
 
 def get(server, folder, names=NAMES, **options):
-    album = PhotoSource(f"{server.url}/train", folder, options.pop("max_side", None))
-    return asyncio.run(fetch_photos(album, names, 8, HASTY, **options))
+    source = PhotoSource(f"{server.url}/train", folder, options.pop("max_side", None))
+    return asyncio.run(fetch_photos(source, names, 8, HASTY, **options))
 
 
 def test_all_photos_many_at_once(server, tmp_path):
     for name in NAMES[:8]:
         server.tricks[f"/train/{name}.jpg"] = ["slow 0.2"]
     seen = []
-    tally = get(server, tmp_path / "p", on_photo=lambda t: seen.append(t.got))
-    assert (tally.got, tally.there, tally.missing, tally.failures()) == (40, 0, 0, 0)
+    stats = get(server, tmp_path / "p", on_photo=lambda t: seen.append(t.got))
+    assert (stats.got, stats.there, stats.missing, stats.failures()) == (40, 0, 0, 0)
     assert 1 < server.most <= 8
     assert max(seen) == 40
     for name in NAMES:
@@ -50,16 +50,16 @@ def test_all_photos_many_at_once(server, tmp_path):
 @pytest.mark.parametrize("place", [0, 5, 39])
 def test_a_passing_refusal_is_asked_again_before_it_counts(server, tmp_path, status, place):
     server.tricks[f"/train/{NAMES[place]}.jpg"] = [f"status {status}"]
-    tally = get(server, tmp_path)
-    assert (tally.got, tally.missing, tally.failures(), tally.stopped) == (40, 0, 0, "")
+    stats = get(server, tmp_path)
+    assert (stats.got, stats.missing, stats.failures(), stats.stopped) == (40, 0, 0, "")
     assert not (tmp_path / "missing.csv").exists()
     assert server.seen[f"/train/{NAMES[place]}.jpg"] == 2
 
 
 def test_what_fails_otherwise_when_asked_again_is_not_taken_for_gone(server, tmp_path):
     server.tricks[f"/train/{NAMES[5]}.jpg"] = ["status 404", *["status 500"] * 3]
-    tally = get(server, tmp_path)
-    assert (tally.got, tally.missing, tally.causes) == (39, 0, {"HTTP 500": 1})
+    stats = get(server, tmp_path)
+    assert (stats.got, stats.missing, stats.causes) == (39, 0, {"HTTP 500": 1})
     assert list(read_missing(tmp_path)) == []
 
 
@@ -71,8 +71,8 @@ def test_what_is_gone_is_noted_and_not_asked_for_again(server, tmp_path):
     assert set(read_missing(tmp_path)) == {NAMES[3], NAMES[5]}
     assert get(server, tmp_path).missing == 2
     assert server.seen[f"/train/{NAMES[3]}.jpg"] == 2
-    tally = get(server, tmp_path, ask_again=True)
-    assert (tally.got, tally.missing) == (1, 1)
+    stats = get(server, tmp_path, ask_again=True)
+    assert (stats.got, stats.missing) == (1, 1)
     assert set(read_missing(tmp_path)) == {NAMES[3]}
 
 
@@ -91,10 +91,10 @@ def test_what_stays_broken_is_told_by_cause_and_tried_again_by_the_next_call(ser
     for name in NAMES[:3]:
         server.tricks[f"/train/{name}.jpg"] = ["status 500"] * 3
     server.tricks[f"/train/{NAMES[9]}.jpg"] = ["short"] * 3
-    tally = get(server, tmp_path)
-    assert tally.failures() == 4
-    assert tally.causes == {"HTTP 500": 3, "a photo was cut off": 1}
-    assert tally.first["a photo was cut off"] == NAMES[9]
+    stats = get(server, tmp_path)
+    assert stats.failures() == 4
+    assert stats.causes == {"HTTP 500": 3, "a photo was cut off": 1}
+    assert stats.first["a photo was cut off"] == NAMES[9]
     assert not photo_place(tmp_path, NAMES[0]).exists()
     assert get(server, tmp_path).got == 4
     assert not list(tmp_path.rglob(".*.part"))
@@ -111,9 +111,9 @@ def test_photos_are_made_smaller_on_the_way(server, tmp_path):
 def test_a_folder_is_a_mirror_too(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/a.jpg").write_bytes(jpeg(0))
-    album = PhotoSource(str(tmp_path / "m"), tmp_path / "out")
-    tally = asyncio.run(fetch_photos(album, ["a", "b"], 4, HASTY))
-    assert (tally.got, tally.missing) == (1, 1)
+    source = PhotoSource(str(tmp_path / "m"), tmp_path / "out")
+    stats = asyncio.run(fetch_photos(source, ["a", "b"], 4, HASTY))
+    assert (stats.got, stats.missing) == (1, 1)
 
 
 def test_nothing_to_get(server, tmp_path):
@@ -131,19 +131,19 @@ def test_where_nothing_comes_nothing_is_taken_for_gone(server, tmp_path, status,
     names = far(2 * MAX_NOT_FOUND)
     get(server, tmp_path, NAMES[:before])
     server.tricks |= {f"/train/{name}.jpg": [f"status {status}"] * 9 for name in [*NAMES, *names]}
-    tally = get(server, tmp_path, [*NAMES[:before], *names])
-    assert (tally.got, tally.there, tally.missing) == (0, before, 0)
-    assert MAX_NOT_FOUND <= tally.failures() < MAX_NOT_FOUND + 8
-    (cause,) = tally.causes
+    stats = get(server, tmp_path, [*NAMES[:before], *names])
+    assert (stats.got, stats.there, stats.missing) == (0, before, 0)
+    assert MAX_NOT_FOUND <= stats.failures() < MAX_NOT_FOUND + 8
+    (cause,) = stats.causes
     assert cause == f"HTTP {status} again and again: is {server.url}/train right, or a proxy in the way?"
-    assert tally.stopped.endswith(f"photos in a row that are not there (HTTP {status})")
+    assert stats.stopped.endswith(f"photos in a row that are not there (HTTP {status})")
     assert list(read_missing(tmp_path)) == []
 
 
 def test_many_that_are_truly_gone_do_not_hold_up_the_rest(server, tmp_path):
     gone = far(MAX_NOT_FOUND + 10)
-    tally = get(server, tmp_path, [*NAMES[:20], *gone, *NAMES[20:]])
-    assert (tally.got, tally.missing, tally.failures(), tally.stopped) == (40, len(gone), 0, "")
+    stats = get(server, tmp_path, [*NAMES[:20], *gone, *NAMES[20:]])
+    assert (stats.got, stats.missing, stats.failures(), stats.stopped) == (40, len(gone), 0, "")
     assert sorted(read_missing(tmp_path)) == gone
 
 
@@ -162,14 +162,14 @@ def test_a_photo_without_an_end_is_given_up(server, tmp_path, monkeypatch):
     monkeypatch.setattr("kit.download.photo_download.MAX_BYTES", 1 << 20)
     server.packed = True
     server.files[f"/train/{NAMES[0]}.jpg"] = bytes(5 << 20)  # some kB on the line
-    tally = get(server, tmp_path, NAMES[:2])
-    assert (tally.got, [*tally.causes]) == (1, ["larger than 1 MB"])
+    stats = get(server, tmp_path, NAMES[:2])
+    assert (stats.got, [*stats.causes]) == (1, ["larger than 1 MB"])
     assert server.seen[f"/train/{NAMES[0]}.jpg"] == 1
 
 
 def test_a_few_that_are_gone_at_the_end(server, tmp_path):
-    tally = get(server, tmp_path, far(3))  # all of them, and none of the album was ever there
-    assert (tally.failures(), tally.stopped) == (3, "")
+    stats = get(server, tmp_path, far(3))  # all of them, and none of the photos was ever there
+    assert (stats.failures(), stats.stopped) == (3, "")
     get(server, tmp_path, NAMES[:1])
     assert get(server, tmp_path, [NAMES[0], *far(3)]).missing == 3  # the one that is there still comes
     assert sorted(read_missing(tmp_path)) == far(3)
@@ -177,8 +177,8 @@ def test_a_few_that_are_gone_at_the_end(server, tmp_path):
 
 
 def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
-    album = PhotoSource(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
-    (cause,) = asyncio.run(fetch_photos(album, NAMES[:2], 8, HASTY)).causes
+    source = PhotoSource(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
+    (cause,) = asyncio.run(fetch_photos(source, NAMES[:2], 8, HASTY)).causes
     assert server.url.replace("http://", "http://***@") in cause
     assert "hidden" not in cause
 
@@ -186,9 +186,9 @@ def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
 def test_a_full_disk_ends_it_with_what_was_done(server, tmp_path):
     (tmp_path / "ff").write_text("no folder")
     server.files["/train/ff00.jpg"] = jpeg(0)
-    tally = get(server, tmp_path, [*NAMES[:9], "ff00", *NAMES[9:]])
-    assert "/ff: cannot be written" in tally.stopped
-    assert 1 < tally.got < 40
+    stats = get(server, tmp_path, [*NAMES[:9], "ff00", *NAMES[9:]])
+    assert "/ff: cannot be written" in stats.stopped
+    assert 1 < stats.got < 40
     with pytest.raises(KitError, match="cannot be written"):
         get(server, tmp_path / "ff/folder")
 
@@ -198,11 +198,11 @@ def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
     path = photo_place(tmp_path, NAMES[0])
     path.write_bytes(b"damaged")
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 500"] * 3
-    tally = get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1]))
-    assert (tally.failures(), tally.there, path.read_bytes()) == (1, 1, b"damaged")
+    stats = get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1]))
+    assert (stats.failures(), stats.there, path.read_bytes()) == (1, 1, b"damaged")
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["status 404"] * 2
-    tally = get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1]))
-    assert [*tally.causes] == ["damaged, and the server has it no more (HTTP 404)"]
+    stats = get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1]))
+    assert [*stats.causes] == ["damaged, and the server has it no more (HTTP 404)"]
     assert list(read_missing(tmp_path)) == []
     assert get(server, tmp_path, NAMES[:2], overwrite=frozenset(NAMES[:1])).got == 1
     assert path.read_bytes() == server.files[f"/train/{NAMES[0]}.jpg"]
@@ -210,10 +210,10 @@ def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
 
 def test_a_photo_that_trickles_is_given_up(server, tmp_path):
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["trickle"] * 2
-    album = PhotoSource(f"{server.url}/train", tmp_path)
-    tally = asyncio.run(fetch_photos(album, NAMES[:2], 2, RetryPolicy(1, 0.1, 2, 0.01)))
-    assert (tally.got, tally.failures()) == (1, 1)
-    assert next(iter(tally.causes)).startswith("too slow: ")
+    source = PhotoSource(f"{server.url}/train", tmp_path)
+    stats = asyncio.run(fetch_photos(source, NAMES[:2], 2, RetryPolicy(1, 0.1, 2, 0.01)))
+    assert (stats.got, stats.failures()) == (1, 1)
+    assert next(iter(stats.causes)).startswith("too slow: ")
 
 
 def test_long_waits_are_told_once_for_all(server, tmp_path, monkeypatch, capsys):
@@ -230,26 +230,26 @@ def test_two_at_once_do_not_hurt_each_other(server, tmp_path):
     del server.files[f"/train/{NAMES[3]}.jpg"]
 
     async def both():
-        album = PhotoSource(f"{server.url}/train", tmp_path)
-        return await asyncio.gather(*(fetch_photos(album, NAMES, 8, HASTY) for _ in range(2)))
+        source = PhotoSource(f"{server.url}/train", tmp_path)
+        return await asyncio.gather(*(fetch_photos(source, NAMES, 8, HASTY) for _ in range(2)))
 
-    for tally in asyncio.run(both()):
-        assert tally.got + tally.there == 39
+    for stats in asyncio.run(both()):
+        assert stats.got + stats.there == 39
     for name in NAMES[:3] + NAMES[4:]:
         assert photo_place(tmp_path, name).read_bytes() == server.files[f"/train/{name}.jpg"]
     assert set(read_missing(tmp_path)) == {NAMES[3]}
 
 
 def test_a_name_that_no_photo_can_have_is_not_asked_for(server, tmp_path):
-    tally = get(server, tmp_path / "photos", ["../x", "x" * 300, NAMES[0]])
-    assert tally.got == 1
-    assert tally.causes == {"no photo can have this name": 2}
-    assert tally.first == {"no photo can have this name": "../x"}
+    stats = get(server, tmp_path / "photos", ["../x", "x" * 300, NAMES[0]])
+    assert stats.got == 1
+    assert stats.causes == {"no photo can have this name": 2}
+    assert stats.first == {"no photo can have this name": "../x"}
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
 def test_a_photo_that_lies_in_another_layout_is_not_got_again(server, tmp_path):
     (tmp_path / "train_0").mkdir()
     (tmp_path / f"train_0/{NAMES[0]}.JPG").write_bytes(jpeg(0))
-    tally = get(server, tmp_path, NAMES[:2])
-    assert (tally.got, tally.there) == (1, 1)
+    stats = get(server, tmp_path, NAMES[:2])
+    assert (stats.got, stats.there) == (1, 1)

@@ -14,11 +14,13 @@ Mode = Literal["make", "do", "redo"]
 
 def work(words: Sequence[str]) -> int:
     """Make the stages and what they need, or just these; 0. Raises KitError."""
+    from kit.base.log import configure_logging
     from kit.base.threads import use_threads
     from kit.config import load_config
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
 
+    configure_logging()
     mode, config, folder, *stages = words
     run = Run(load_config(config), Path(folder))
     use_threads(run.config.cpu_threads)

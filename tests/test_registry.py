@@ -67,7 +67,7 @@ def plugin(tmp_path):
 def test_every_module_of_stages_is_in_the_list():
     folder = files("kit.pipeline.stages")
     found = {path.name.removesuffix(".py") for path in folder.iterdir() if path.name.endswith(".py")}
-    assert found - {"__init__"} == set(MODULES)
+    assert found - {"__init__", "training_tables"} == set(MODULES)  # what two of them share
     assert len(MODULES) == len(set(MODULES))
 
 

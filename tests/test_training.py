@@ -191,7 +191,7 @@ def test_gradients_and_weights_are_looked_at_too(photos, tmp_path, monkeypatch):
 
 def test_a_healthy_training_shows_its_loss_from_the_start(photos, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(training.Line, "show", lambda _, done, note="": shown.append((done, note)))
+    monkeypatch.setattr(training.ProgressLine, "show", lambda _, done, note="": shown.append((done, note)))
     figures = learn(tmp_path, photos)
     assert [done for done, _ in shown] == [1, 2, 3, 4, 5]
     assert not any("nan" in note for _, note in shown)

@@ -69,3 +69,29 @@ def test_a_failure_is_told_after_the_others_have_ended(job, tmp_path):
 def test_no_jobs(capsys):
     run_jobs([], 2, "work")
     assert capsys.readouterr() == ("", "")
+
+
+SPEAKS = """
+from kit.base.log import logger
+from kit.pipeline.registry import register_stages
+from kit.pipeline.stage import Stage
+
+def work(context):
+    logger.info("all is well")
+    logger.warning("3 rows are left out")
+    return {}
+
+@register_stages
+def stages(config):
+    yield Stage("speaks", work)
+"""
+
+
+@pytest.mark.parametrize(("options", "told"), [((), True), (("-q",), False)])
+def test_a_quiet_parent_still_tells_its_childrens_warnings(options, told, tmp_path, kit):
+    write_text(tmp_path / "speaks.py", SPEAKS)
+    words = ["--set", f"plugins=[{tmp_path / 'speaks.py'}]", "--run", tmp_path / "run"]
+    code, _, err = kit(*options, "train", "all", "--only", "speaks", "--jobs", 2, *words)
+    assert code == 0, err
+    assert "3 rows are left out" in err
+    assert ("all is well" in err) is told

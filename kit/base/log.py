@@ -24,6 +24,11 @@ def configure_logging(verbosity: int = 0) -> None:
         logger.addHandler(_StderrHandler())
 
 
+def verbosity() -> int:
+    """What `configure_logging` was given, for the processes that are started from here."""
+    return (logging.INFO - logger.getEffectiveLevel()) // 10
+
+
 @cache
 def warn_once(text: str) -> None:
     """Log a warning, where this process has not logged the very same before."""

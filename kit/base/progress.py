@@ -81,6 +81,3 @@ def track(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
 def silent(steps: Iterable[T], _total: int, _text: str) -> Iterator[T]:
     """Pass the steps through and show nothing."""
     yield from steps
-
-
-notice = logger.info

@@ -61,14 +61,14 @@ def download(
 ) -> None:
     """Generate the mini challenge (data.source: mini), or get the real data; what is there is left alone."""
     from kit.config import load_config
-    from kit.download.selection import PhotoFilter as Choice
+    from kit.download.selection import PhotoFilter
 
     loaded = load_config(config, set_ or ())
     if loaded.data.source == "mini":
         _mini(loaded, force, dry_run, json)
         return
     splits = [s.value for s in split] if split else ["train", "stack", "val"]
-    choice = Choice(splits, _names(predicates), _names(classes), limit)
+    choice = PhotoFilter(splits, _names(predicates), _names(classes), limit)
     if dry_run:
         _preview(loaded, what.value, choice, json)
     else:
@@ -82,15 +82,16 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
 def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
     from kit.base.errors import printable
     from kit.base.files import json_text
-    from kit.base.progress import notice, track
+    from kit.base.log import logger
+    from kit.base.progress import track
     from kit.data.mini import build_mini, is_built
 
     data = config.data
     built = is_built(data.root, data.mini) and not force
     if built:
-        notice(f"{data.root}: the mini challenge is there already")
+        logger.info(f"{data.root}: the mini challenge is there already")
     elif dry_run:
-        notice(f"{data.root}: the mini challenge would be generated; nothing is downloaded for it")
+        logger.info(f"{data.root}: the mini challenge would be generated; nothing is downloaded for it")
     files = [] if built or dry_run else build_mini(data.root, data.mini, track)
     if json:
         typer.echo(json_text({"files": [str(path) for path in files]}))
@@ -123,12 +124,12 @@ def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
 def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, json: bool) -> None:
     from kit.base.errors import printable
     from kit.base.files import json_text
-    from kit.base.progress import notice
-    from kit.download import download_all as job
+    from kit.base.log import logger
+    from kit.download import download_all
 
-    outcome = job.download(config, what, choice, ask_again, verify)
+    outcome = download_all.download(config, what, choice, ask_again, verify)
     for name in outcome.damaged:
-        notice(f"{name} was damaged")
+        logger.warning(f"{name} was damaged")
     photos = {
         split: {"got": t.got, "there": t.there, "missing": t.missing, "failed": t.failures()}
         for split, t in outcome.photos.items()
@@ -141,10 +142,10 @@ def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, 
         for split, counts in photos.items():
             typer.echo(f"photos {split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
     for url, cause in outcome.failed:
-        notice(f"not got: {url}: {cause}")
+        logger.warning(f"not got: {url}: {cause}")
     for split, tally in outcome.photos.items():
         for cause, n in tally.causes.most_common():
-            notice(f"not got: {n} photos of {split} ({tally.first[cause]} the first): {cause}")
+            logger.warning(f"not got: {n} photos of {split} ({tally.first[cause]} the first): {cause}")
     if not outcome.ok:
-        notice("the next `kit download` gets what is left")
+        logger.info("the next `kit download` gets what is left")
         raise typer.Exit(1)

@@ -107,7 +107,7 @@ def _made(options: RunOptions, stage: str) -> Path:
 
 def _say(result: Any, json: bool, folder: Path) -> None:
     from kit.base.files import json_text
-    from kit.base.progress import notice
+    from kit.base.log import logger
 
     typer.echo(json_text(result) if json else result, nl=json)
-    notice(f"saved in {folder}")
+    logger.info(f"saved in {folder}")

@@ -136,13 +136,13 @@ def _fuse_files(
 
 def _check_paths(files: list[Path], out: Path) -> None:
     """The output replaces no input; a file that is given twice is told, for it counts twice."""
-    from kit.base.progress import notice
+    from kit.base.log import logger
 
     for i, file in enumerate(files):
         if _same(file, out):
             raise KitError(f"--out: {out} is one of the files to fuse", "give another name")
         if any(_same(file, earlier) for earlier in files[:i]):
-            notice(f"{file} is given more than once: each time it counts as a source of its own")
+            logger.warning(f"{file} is given more than once: each time it counts as a source of its own")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -157,7 +157,7 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
 
     Raises KitError where a file shares no image with any other.
     """
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.tables.image_ids import images_of, share, shown, unmatched
 
     own = [dict.fromkeys(images_of(source)) for source in sources]
@@ -176,7 +176,7 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
     partial = [name for name in union if name not in everywhere]
     if partial:
         lacking = next(file for file, images in zip(files, own, strict=True) if partial[0] not in images)
-        notice(
+        logger.warning(
             f"{share(len(partial), len(union), 'images')} are not in every file, the first {shown(partial[0])} "
             f"(not in {lacking}): their boxes count as seen by fewer sources"
             + (f"; {cause}" if cause else "")

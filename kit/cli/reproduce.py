@@ -38,7 +38,7 @@ def _command(name: str, folder: str) -> Callable[..., None]:
         from importlib import import_module
 
         from kit.base.files import json_text, write_json
-        from kit.base.progress import notice
+        from kit.base.log import logger
         from kit.config import load_config
         from kit.reproduce.study import Study
 
@@ -48,7 +48,7 @@ def _command(name: str, folder: str) -> Callable[..., None]:
         result = experiment(Study(loaded, place, range(seeds), jobs))
         write_json(place / f"{name}.json", result)
         typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds", result), nl=json)
-        notice(f"saved in {place}")
+        logger.info(f"saved in {place}")
 
     return command
 

@@ -35,7 +35,8 @@ def relations(
 ) -> None:
     """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
     from kit.base.files import json_text
-    from kit.base.progress import notice, track
+    from kit.base.log import logger
+    from kit.base.progress import track
     from kit.boxes import outside
     from kit.metric import summary
     from kit.metric.judgement import InvertedBox, judge
@@ -59,7 +60,7 @@ def relations(
     result = score(judgement)
     strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
     if strange:
-        notice(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
+        logger.warning(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
     if verified:
         tell_strange_labels(labels or [], images_of(verified), set(true.images))
     beyond, true_beyond = (outside(t.subject_box) | outside(t.object_box) for t in (table, true))
@@ -68,13 +69,13 @@ def relations(
         side = "subject" if outside(table.subject_box)[row] else "object"
         count = share(int(beyond.sum()), len(beyond), "rows")
         line = prediction_fault(predictions, row, side, "").line
-        notice(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
+        logger.warning(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
     elif true_beyond.any() and not beyond.any():
         count = share(int(true_beyond.sum()), len(true_beyond), "rows of the truth")
-        notice(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
+        logger.warning(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
     tied = judgement.tied_rows()
     if tied:
-        notice(
+        logger.warning(
             f"note: {tied} of {len(judgement.rows)} counted rows tie in score; the published evaluator's result "
             "then depends on its unstable sort, kit's sorts are stable"
         )

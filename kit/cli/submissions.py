@@ -25,7 +25,7 @@ def submissions(
     """All submissions with their state, the open ones brought up to date by what Kaggle says."""
     from kit.base.address import redacted
     from kit.base.files import json_text
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.cli import show
     from kit.cli.common import figure_path
     from kit.config import load_config
@@ -41,35 +41,33 @@ def submissions(
         from kit.report.leaderboard import draw
 
         n = draw(figure, records)
-        notice(f"{n} submissions with both scores -> {figure}")
+        logger.info(f"{n} submissions with both scores -> {figure}")
     if not news:
         raise typer.Exit(1)
     waiting = [r for r in records if r.state in OPEN]
     if waiting:
-        notice(f"{len(waiting)} without a score yet")
+        logger.info(f"{len(waiting)} without a score yet")
 
 
 def _refresh(config: Config) -> bool:
     """Ask Kaggle where there is something to ask; False where that failed (the records stand as they were)."""
     from kit.base.errors import KitError
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.kaggle.client import Client
-    from kit.kaggle.reconcile import close_interrupted as settle
-    from kit.kaggle.reconcile import refresh as look
-    from kit.kaggle.records import OPEN, read_records
-    from kit.kaggle.records import lock_records as alone
+    from kit.kaggle.reconcile import close_interrupted, refresh
+    from kit.kaggle.records import OPEN, lock_records, read_records
 
     folder = config.kaggle.records
     if not any(r.state in (*OPEN, "uploading") for r in read_records(folder)):
         return True
     try:
-        with alone(folder):
+        with lock_records(folder):
             records = read_records(folder)
-            settle(records, folder)
+            close_interrupted(records, folder)
         for competition in sorted({r.competition for r in records if r.state in OPEN}):
             own = [r for r in records if r.competition == competition]
-            look(Client(competition, config.data.download.patience()), own, folder)
+            refresh(Client(competition, config.data.download.retry_policy()), own, folder)
     except KitError as error:
-        notice(f"not brought up to date: {error}")
+        logger.warning(f"not brought up to date: {error}")
         return False
     return True

@@ -86,7 +86,7 @@ def submit(
 
 def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
     """Faults stop the sending, but for those that the metric takes where the user says so."""
-    from kit.base.progress import notice
+    from kit.base.log import logger
 
     count = len(report.faults)
     text = f"{path}: {count} {'kind' if count == 1 else 'kinds'} of faults"
@@ -99,7 +99,7 @@ def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
         raise KitError(text, "mend them before sending")
     if not send_anyway:
         raise KitError(text, "mend them, or send it with --send-anyway: the metric takes them")
-    notice(f"{text}, which the metric takes")
+    logger.warning(f"{text}, which the metric takes")
 
 
 def _open(file: Path | None, config: str | None, overrides: list[str], folder: Path | None) -> Session:
@@ -116,7 +116,7 @@ def _can_send(config: Config) -> None:
     """What stands in the way of sending, told before hours of prediction. Raises KitError."""
     from importlib.util import find_spec
 
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.kaggle.client_errors import no_credentials
     from kit.kaggle.credentials import open_to_others, sources
 
@@ -127,7 +127,7 @@ def _can_send(config: Config) -> None:
     if not sources():
         raise no_credentials()
     for exposed in open_to_others():
-        notice(f"warning: others can read {exposed}; chmod 600 it")
+        logger.warning(f"warning: others can read {exposed}; chmod 600 it")
 
 
 def _written(session: Session, file: Path | None, scorer: str | None, force: bool) -> tuple[Path, Report]:
@@ -159,14 +159,10 @@ def _ids(config: Config) -> Sequence[str]:
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.kaggle.client import Client
-    from kit.kaggle.reconcile import close_interrupted as settle
-    from kit.kaggle.reconcile import find_earlier as sent_before
-    from kit.kaggle.reconcile import list_submissions as listing
-    from kit.kaggle.reconcile import reconcile as update
-    from kit.kaggle.records import OPEN, new_record, read_records
-    from kit.kaggle.records import lock_records as alone
+    from kit.kaggle.reconcile import close_interrupted, find_earlier, list_submissions, reconcile
+    from kit.kaggle.records import OPEN, lock_records, new_record, read_records
     from kit.kaggle.send import send
     from kit.pipeline.sending import local_score, run_of, scorer_of
 
@@ -182,38 +178,38 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
         scorer=scorer_of(run, path) if of_run else None,
         config=run.config.model_dump(mode="json") if of_run else None,
     )
-    client, folder = Client(settings.competition, run.config.data.download.patience()), settings.records
-    listed = listing(client)
-    with alone(folder):
+    client, folder = Client(settings.competition, run.config.data.download.retry_policy()), settings.records
+    listed = list_submissions(client)
+    with lock_records(folder):
         before = read_records(folder)
-        settle(before, folder)
+        close_interrupted(before, folder)
         if listed is not None:
-            update(client, before, listed, folder)
-    earlier = sent_before(record, before, listed)
+            reconcile(client, before, listed, folder)
+    earlier = find_earlier(record, before, listed)
     _may_send(client, record, earlier, yes, again)
-    with alone(folder):
+    with lock_records(folder):
         known = {r.id for r in before}
-        if sent_before(record, [r for r in read_records(folder) if r.id not in known], None):
+        if find_earlier(record, [r for r in read_records(folder) if r.id not in known], None):
             raise KitError("this very file was sent by another kit meanwhile", "see `kit submissions`")
         send(client, record, folder)
-    notice(f"sent as {record.ref or 'yet unknown'}")
+    logger.info(f"sent as {record.ref or 'yet unknown'}")
     if wait:
         _wait(client, record, folder, settings.wait)
     if record.state in OPEN:
-        notice("no score yet: `kit submissions` shows it later")
+        logger.info("no score yet: `kit submissions` shows it later")
     return record
 
 
 def _wait(client: Client, record: Record, folder: Path, longest: float) -> None:
     """Wait for the score; the submission is sent, whatever happens here."""
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.kaggle.send import wait_for_score
 
-    notice("waiting for the score; stopping does no harm, `kit submissions` shows it later")
+    logger.info("waiting for the score; stopping does no harm, `kit submissions` shows it later")
     try:
         wait_for_score(client, record, folder, longest)
     except KitError as error:
-        notice(f"no news of the score: {error}")
+        logger.warning(f"no news of the score: {error}")
 
 
 def _may_send(

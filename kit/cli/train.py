@@ -67,7 +67,7 @@ def _chosen(pipeline: Pipeline, only: Sequence[str], first: str | None) -> tuple
 def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: bool) -> int:
     """Print the stages' states; 1 where an input is missing."""
     from kit.base.files import json_text
-    from kit.base.progress import notice
+    from kit.base.log import logger
     from kit.base.text_table import table
     from kit.session import status_rows
 
@@ -82,10 +82,10 @@ def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: 
     left: list[Any] = [row["seconds"] for row in rows if row["state"] != "finished"]
     if left:
         known = [seconds for seconds in left if seconds is not None]
-        notice(f"{len(left)} stages to do; {len(known)} of them took {sum(known):.0f} s before")
+        logger.info(f"{len(left)} stages to do; {len(known)} of them took {sum(known):.0f} s before")
     missing = dict.fromkeys(text for row in rows for text in row["missing"])
     for text in missing:
-        notice(f"missing: {text}")
+        logger.warning(f"missing: {text}")
     return 1 if missing else 0
 
 

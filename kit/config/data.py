@@ -98,10 +98,6 @@ class Download(Model):
         """How long and how often a server is asked."""
         return RetryPolicy(self.connect_timeout, self.read_timeout, self.attempts, self.backoff)
 
-    def patience(self) -> RetryPolicy:
-        """The older name of `retry_policy`."""
-        return self.retry_policy()
-
 
 class Decoding(Model):
     """How pictures are read: at most so many pixels; EXIF's orientation is applied or not."""

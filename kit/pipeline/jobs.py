@@ -16,10 +16,11 @@ from types import TracebackType
 
 from kit.base.errors import KitError
 from kit.base.files import writing
-from kit.base.progress import notice, track
+from kit.base.log import logger, verbosity
+from kit.base.progress import track
 from kit.base.stopping import PARENT, PATIENCE
 from kit.pipeline.pipeline import Pipeline
-from kit.pipeline.worker import Mode
+from kit.pipeline.worker import VERBOSITY, Mode
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Crew:
             "OMP_NUM_THREADS": str(threads),
             "PYTHONIOENCODING": "utf-8:backslashreplace",
             PARENT: str(os.getpid()),
+            VERBOSITY: str(verbosity()),
         }
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
@@ -94,7 +96,7 @@ class Crew:
                         for line in process.stdout or ():
                             last = line.strip() or last
                             if aloud and not self._over:
-                                notice(line.rstrip())
+                                logger.warning(line.rstrip())  # of what the child says at all
                             log.write(line)
                             log.flush()
                     except BaseException:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.base.split_names import SplitName
 from kit.config import SCORERS, Config
 from kit.pipeline.splits import image_folder, relation_images
@@ -93,13 +93,13 @@ def say_unseen(stage: str, folder: Path, images: int) -> None:
 
     skipped = tidy_skipped(folder / SKIPPED)
     if skipped:
-        notice(f"{stage}: {left_out(skipped, images)}: {SKIPPED_NOTE}; see {SKIPPED}")
+        logger.warning(f"{stage}: {left_out(skipped, images)}: {SKIPPED_NOTE}; see {SKIPPED}")
 
 
 def named_reasons(what: str, reasons: dict[str, str]) -> None:
     """One notice of the predicates that stay with what they start from, and why."""
     if reasons:
-        notice(f"{what} {', '.join(f'{name} ({why})' for name, why in reasons.items())}")
+        logger.warning(f"{what} {', '.join(f'{name} ({why})' for name, why in reasons.items())}")
 
 
 def boosting_settings(settings: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kit.base.errors import FileFault, KitError
 from kit.base.files import check, read_json
-from kit.base.progress import notice
+from kit.base.log import logger
 
 RECORD = "stage.json"
 KINDS: dict[str, type | tuple[type, ...]] = {  # of what is in a record
@@ -56,7 +56,7 @@ def tidy_part(part: Path) -> None:
             try:
                 check(path)
             except KitError as error:
-                notice(f"{error.message}; thrown away, it is made again")
+                logger.warning(f"{error.message}; thrown away, it is made again")
                 path.unlink()
 
 

@@ -23,7 +23,7 @@ from kit.base import stopping
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
 from kit.base.hashes import FileHashes
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.base.threads import machine, use_threads
 from kit.base.version import __version__
 from kit.config import Config
@@ -98,7 +98,7 @@ class Run:
         with self._locked(name), stopping.keeping(f"stage {name} goes on from what it has in {self.path}"):
             fault = self.fault(name)
             if fault is not None:
-                notice(f"{fault}; stage {name} is done again")
+                logger.warning(f"{fault}; stage {name} is done again")
             part = self._part(name, fingerprint, force)
             self.write_config()
             attempt = Attempt(part)
@@ -128,7 +128,7 @@ class Run:
                 try:
                     same = read_json(fingerprint_file, object) == fingerprint
                 except KitError as error:
-                    notice(f"{error.message}; what an interrupted {name} left is thrown away")
+                    logger.warning(f"{error.message}; what an interrupted {name} left is thrown away")
             if same:
                 tidy_part(part)
             else:

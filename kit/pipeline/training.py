@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.config import Architecture, Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
 from kit.detector.architecture import build, model_config, prepare
@@ -56,7 +56,7 @@ def train_stage(task: Task, folder: Path, start: State | None, validate: Validat
     skipped = tidy_skipped(folder / SKIPPED, task.pictures.missing)
     if skipped:
         total = len(task.pictures.boxes.images) + len(task.pictures.missing)
-        notice(f"{task.name}: {left_out(skipped, total)}; see {SKIPPED}")
+        logger.warning(f"{task.name}: {left_out(skipped, total)}; see {SKIPPED}")
     return {**figures, "pictures": len(task.pictures.boxes.images), "left_out": len(skipped)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 from kit.base.process import run_as_process
 
 Mode = Literal["make", "do", "redo"]
+VERBOSITY = "KIT_VERBOSITY"  # of the environment: how much the process says
 
 
 def work(words: Sequence[str]) -> int:
@@ -20,7 +22,7 @@ def work(words: Sequence[str]) -> int:
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
 
-    configure_logging()
+    configure_logging(int(os.environ.get(VERBOSITY, "0")))
     mode, config, folder, *stages = words
     run = Run(load_config(config), Path(folder))
     use_threads(run.config.cpu_threads)

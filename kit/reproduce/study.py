@@ -142,7 +142,7 @@ def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles
     """MAP by iteration: the mean of the seeds as a line, their range as a band."""
     from matplotlib.figure import Figure
 
-    from kit.base.files import atomic_write as whole
+    from kit.base.files import atomic_write
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -152,5 +152,5 @@ def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles
     axes.set(title=title, xlabel="iterations", ylabel="validation mAP", ylim=(0, None))
     axes.legend()
     axes.grid(alpha=0.3)
-    with whole(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=130)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.config import Architecture, Config
 from kit.data.splits import load_split
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
@@ -93,7 +93,7 @@ def attribute_weights(architecture: Architecture, base: Path, seed: int, folder:
     state, report = transfer_weights(read_state(base), target, attribute_classes()[:, 0])
     write_json(folder / "transfer.json", report.as_dict())
     if is_first():
-        notice(
+        logger.info(
             f"{len(attribute_classes())} (object, attribute) classes take their objects' weights of {len(CLASSES)}"
         )
     return state

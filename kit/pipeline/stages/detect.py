@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kit.base.progress import notice, track
+from kit.base.log import logger
+from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.photos import GONE, PhotoFolder, list_photos
@@ -64,7 +65,7 @@ def _detect(context: StageContext, task: DetectorTask, split: SplitName, name: s
     parts = [ids[i : i + settings.shard] for i in range(0, len(ids), settings.shard)]
     todo = [i for i in range(len(parts)) if not shard_path(shards, i).exists()]
     if len(todo) < len(parts):
-        notice(f"{context.stage.name}: going on after {len(parts) - len(todo)} of {len(parts)} shards")
+        logger.info(f"{context.stage.name}: going on after {len(parts) - len(todo)} of {len(parts)} shards")
     photos = list_photos(image_folder(config, split))
     work = _Work(config, name, weights, photos, task.classes, context.stage.name, Timing())
     for i, table, unread in work.over(parts, todo):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kit.base.errors import FileFault
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.config import Config, DetectorModel
 from kit.pipeline.detector_task import OBJECTS, detector_model
 from kit.pipeline.registry import register_stages
@@ -175,5 +175,5 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
     content: dict[str, Any] = {"matched": matched, "basis": bases, **report.as_dict()}
     write_json(folder / "transfer.json", content)
     if settings.start == "pwt" and is_first():
-        notice(f"detector-{name}: {matched} of {len(CLASSES)} classes take their weights from {weights}")
+        logger.info(f"detector-{name}: {matched} of {len(CLASSES)} classes take their weights from {weights}")
     return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
@@ -62,7 +62,9 @@ def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         confidence = read_confidence(context, scorer)
     else:
         confidence = Confidence()
-        notice("note: no validation detections: detection scores count as they are, nothing is calibrated")
+        logger.warning(
+            "note: no validation detections: detection scores count as they are, nothing is calibrated"
+        )
     images = 0
     for i, path in enumerate(shard_paths(context.result(candidates_stage(config, split, scorer)) / SHARDS)):
         pairs = read_shard(path, scored_pairs())

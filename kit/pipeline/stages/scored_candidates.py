@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from kit.base.errors import KitError
+from kit.base.log import logger
 from kit.base.parallel import ordered_map
-from kit.base.progress import notice, track
+from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
 from kit.boxes import area
 from kit.config import SCORERS, Config
@@ -142,6 +143,6 @@ def read_given(config: Config) -> Detections:
         text = f"{named}: {strange.say('images with detections', where)}"
         if strange.none_match:
             raise KitError(text, "data.test.detections and data.test.ids must be of the same images")
-        notice(f"{text}; left out")
+        logger.warning(f"{text}; left out")
     detections = detections.take(area(detections.box) > 0)  # the reader has told of those without
     return detections.of_images(ids)

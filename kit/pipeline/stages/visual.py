@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kit.base.errors import KitError
-from kit.base.progress import notice
+from kit.base.log import logger
 from kit.config import Config
 from kit.data.photos import list_photos
 from kit.pipeline.detector_task import OBJECTS
@@ -81,7 +81,7 @@ def _train(context: StageContext) -> Metrics:
     )
     skipped = tidy_skipped(context.path / SKIPPED, [image for image in shown if image not in photos])
     if skipped:
-        notice(f"visual: {left_out(skipped, len(shown))}; see {SKIPPED}")
+        logger.warning(f"visual: {left_out(skipped, len(shown))}; see {SKIPPED}")
     losses = [figures["loss"] for figures in networks.values()]
     mean = round(sum(losses) / len(losses), 4) if losses else None
     return {"loss": mean, "networks": networks, "left_out": len(skipped)}

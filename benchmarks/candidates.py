@@ -11,10 +11,10 @@ from benchmarks.synthetic import detections
 from kit.base.parallel import ordered_map
 from kit.data.objects import Objects
 from kit.relation.candidates import pair_candidates
-from kit.relation.features import beside, features_of_pairs
+from kit.relation.features import features_of_pairs, hstack
 from kit.relation.scoring import shards
 from kit.relation.spatial import PAIRWISE
-from kit.relation.statistics import Statistics, feature_names
+from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.vocabulary import vocabulary
 
 IMAGES, PER_IMAGE = 4_000, 60
@@ -27,7 +27,7 @@ def main() -> None:
     words = vocabulary()
     pairs = words.triplets[rng.integers(0, 329, 10_000)]
     hit = np.eye(len(words.predicates), dtype=bool)[pairs[:, 0]]
-    statistics = Statistics.count(pairs[:, 1], pairs[:, 2], hit)
+    statistics = CooccurrenceStatistics.count(pairs[:, 1], pairs[:, 2], hit)
     features_of_pairs(tables[0], pair_candidates(tables[0]))
 
     def spatial(objects: Objects) -> int:
@@ -38,7 +38,7 @@ def main() -> None:
         features = features_of_pairs(objects, candidates)
         subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
         semantic = statistics.features(PAIRWISE, subject, object_)
-        return len(beside(features, feature_names(PAIRWISE), semantic).values)
+        return len(hstack(features, feature_names(PAIRWISE), semantic).values)
 
     rows = []
     for name, work in (

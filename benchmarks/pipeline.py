@@ -19,7 +19,7 @@ from kit.base.parallel import ordered_map
 from kit.config import Budget, Stack, load_config
 from kit.data.splits import SplitTables
 from kit.data.world import draw_world
-from kit.relation.final import Confidence
+from kit.relation.final import ScoreCalibrator
 from kit.relation.prior import pair_examples, train_prior
 from kit.relation.scored import score_objects, scored_pairs
 from kit.relation.spatial import SpatialScorer, train_spatial
@@ -96,7 +96,7 @@ def work(name: str, images: int) -> None:
             scored = score_objects(ensemble, read_shard(path, Detections), Budget())
             write_shard(out, i, scored)
         with clock.of("predictions"):
-            found = Confidence().predictions(read_shard(out / path.name, scored_pairs()), "stack")
+            found = ScoreCalibrator().predictions(read_shard(out / path.name, scored_pairs()), "stack")
             write_shard(folder / f"predictions-{images}", i, found)
 
     for _ in ordered_map(one, enumerate(shard_paths(folder / str(images))), WORKERS):

@@ -70,18 +70,18 @@ class Session:
         return Pipeline(self.run)
 
     def for_scorer(self, name: str | None) -> tuple[Session, str]:
-        """Open the run so that a scorer (default `relation.combine`) can score it; with the scorer's name.
+        """Open the run so that a scorer (default `relation.scorer`) can score it; with the scorer's name.
 
-        Candidates hold the scores of `relation.combine` and of all that it uses; as long as models of these are
+        Candidates hold the scores of `relation.scorer` and of all that it uses; as long as models of these are
         not trained, the run combines by the scorer asked for instead. Raises KitError for a scorer that cannot be.
         """
         from kit.pipeline.models import check_scorer, scorer_stages
 
-        usual = self.config.relation.combine
+        usual = self.config.relation.scorer
         chosen = check_scorer(self.config, name or usual)
         if chosen == usual or all(self.run.record(s) for s in scorer_stages(self.config, usual)):
             return self, chosen
-        relation = self.config.relation.model_copy(update={"combine": chosen})
+        relation = self.config.relation.model_copy(update={"scorer": chosen})
         return Session(self.config.model_copy(update={"relation": relation}), self.path), chosen
 
     def make(self, *names: str, force: bool = False) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from kit.relation.prior import PriorScorer
 from kit.relation.scorers import Ensemble
 from kit.relation.spatial import SpatialScorer
 from kit.relation.stack import Stacker
-from kit.relation.statistics import Statistics
+from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.schema import Boxes, ImageLabels, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
 
@@ -96,15 +96,17 @@ def drawn_split(name: str, n: int) -> SplitTables:
     return SplitTables(world.relations, world.boxes, labels)
 
 
-def statistics_of_triplets() -> Statistics:
+def statistics_of_triplets() -> CooccurrenceStatistics:
     """Every allowed triplet seen once."""
     triplets = vocabulary().triplets
     hit = np.eye(10, dtype=bool)[triplets[:, 0]]
     settings = Prior()
-    return Statistics.count(triplets[:, 1], triplets[:, 2], hit, settings.smooth_class, settings.smooth_pair)
+    return CooccurrenceStatistics.count(
+        triplets[:, 1], triplets[:, 2], hit, settings.smooth_class, settings.smooth_pair
+    )
 
 
-def stacked(statistics: Statistics, spatial: SpatialScorer, stack: Stacker) -> Ensemble:
+def stacked(statistics: CooccurrenceStatistics, spatial: SpatialScorer, stack: Stacker) -> Ensemble:
     """The third stage over the spatial scores alone, as an ensemble."""
     prior = PriorScorer(statistics)
     return Ensemble(

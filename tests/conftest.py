@@ -31,20 +31,21 @@ TINY = (
     "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
     "data.test.detections=data/mini/test-detections.csv",
     "relation.spatial.rounds=40",
-    "relation.spatial.block=20",
+    "relation.spatial.early_stopping_interval=20",
 )
 
 
 FEW = (
-    "detector.source.training={iterations: 4, batch: 4, size: [96, 96], validate_every: 4, validate_pictures: 4}",
-    "detector.training={iterations: 6, batch: 4, size: [96, 96], checkpoint_every: 2, validate_every: 3, "
-    "validate_pictures: 8, warmup: 2}",
-    "detector.inference={views: [{size: [96, 96]}, {size: [96, 96], flip: true}], per_image: 20, shard: 25}",
+    "detector.source.training={iterations: 4, batch_size: 4, size: [96, 96], validate_every: 4, "
+    "validate_images: 4}",
+    "detector.training={iterations: 6, batch_size: 4, size: [96, 96], checkpoint_every: 2, validate_every: 3, "
+    "validate_images: 8, warmup: 2}",
+    "detector.inference={views: [{size: [96, 96]}, {size: [96, 96], flip: true}], max_detections: 20, shard: 25}",
     "detector.device=cpu",
-    "attribute.training={iterations: 3, batch: 4, size: [96, 96], validate_every: 3, validate_pictures: 8}",
-    "relation.visual={size: 32, hidden: 16, epochs: 1, negatives: 0.5}",
-    "relation.stack={rounds: 20, block: 10, max_depth: 3, least: 3}",
-    "relation.budget={boxes: 10, per_image: 20, per_pair: 5}",
+    "attribute.training={iterations: 3, batch_size: 4, size: [96, 96], validate_every: 3, validate_images: 8}",
+    "relation.visual={crop_size: 32, hidden: 16, epochs: 1, negatives: 0.5}",
+    "relation.stack={rounds: 20, early_stopping_interval: 10, max_depth: 3, min_positives: 3}",
+    "relation.candidate_limits={boxes: 10, per_image: 20, per_pair: 5}",
 )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from kit.config import Inference, Training
-from kit.detector.pictures import LabelledPictures
-from kit.detector.task import Task
+from kit.detector.annotated_images import LabelledPictures
 from kit.detector.training import train_detector
+from kit.detector.training_spec import TrainingSpec
 from kit.tables.schema import Boxes
 
-FEW = Training(iterations=5, batch=2, size=(64, 64), checkpoint_every=2, validate_every=5, warmup=2)
+FEW = Training(iterations=5, batch_size=2, size=(64, 64), checkpoint_every=2, validate_every=5, warmup=2)
 NAMES = tuple("abcdef")
 
 
@@ -22,7 +22,7 @@ def task(photos, boxes=None, **settings):
     pictures = LabelledPictures(photos, table, ("x", "y"))
     schedule = FEW.model_copy(update=settings)
     own = {"device": "cpu", "settings": "detector.training"}
-    return Task("t", "resnext-mini", pictures, schedule, Inference(), None, 3, **own)
+    return TrainingSpec("t", "resnext-mini", pictures, schedule, Inference(), None, 3, **own)
 
 
 def learn(folder, *arguments, **settings):

@@ -6,7 +6,7 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import Boosting
-from kit.relation.boosting import Rows, fit, load, log_odds, save
+from kit.relation.boosting import TrainingRows, fit, load, log_odds, save
 from kit.relation.features import Features
 from kit.relation.held_out import log_loss
 
@@ -21,7 +21,7 @@ def rows(n=600, seed=0, noise=False, classes=0):
     )
     if noise:
         label = rng.integers(0, 2, n)
-    return Rows(Features(("a", "b", "c"), x), label, np.arange(n), rng.integers(0, 10, n))
+    return TrainingRows(Features(("a", "b", "c"), x), label, np.arange(n), rng.integers(0, 10, n))
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -39,7 +39,9 @@ def test_it_learns_and_tells_the_held_out_loss(folds, booster):
 @pytest.mark.parametrize(("rounds", "block", "tried"), [(30, 50, [0, 30]), (50, 20, [0, 20, 40, 50])])
 def test_rounds_that_are_no_multiple_of_a_block(rounds, block, tried):
     model = fit(
-        rows(), Boosting(rounds=rounds, block=block, patience=9, reg_lambda=1, eta=0.05), seed=0
+        rows(),
+        Boosting(rounds=rounds, early_stopping_interval=block, patience=9, reg_lambda=1, eta=0.05),
+        seed=0,
     ).model
     assert list(model.loss) == tried
 
@@ -48,13 +50,16 @@ def test_noise_wants_no_tree():
     settings = Boosting(**{**SMALL, "rounds": 200, "block": 50}, folds=3, max_depth=8)
     data = rows(noise=True)
     start = np.zeros(len(data.label), np.float32)
-    assert fit(Rows(data.features, data.label, data.image, data.fold, start), settings, seed=0).model is None
+    assert (
+        fit(TrainingRows(data.features, data.label, data.image, data.fold, start), settings, seed=0).model
+        is None
+    )
 
 
 def test_the_kept_block_is_the_best_one_even_if_training_went_on():
     data = rows(n=300, seed=3)
     flipped = np.random.default_rng(0).random(300) < 0.25
-    noisy = Rows(data.features, np.where(flipped, 1 - data.label, data.label), data.image, data.fold)
+    noisy = TrainingRows(data.features, np.where(flipped, 1 - data.label, data.label), data.image, data.fold)
     settings = Boosting(**{**SMALL, "rounds": 200}, folds=1, booster="dart", rate_drop=0.2, eta=0.5)
     model = fit(noisy, settings, seed=0).model
     held = noisy.fold == 9
@@ -77,7 +82,7 @@ def test_classes():
 def test_the_start_margin_is_where_no_tree_reaches():
     data = rows()
     margin = log_odds(np.where(data.label == 1, 0.9, 0.1))
-    started = Rows(data.features, data.label, data.image, data.fold, margin)
+    started = TrainingRows(data.features, data.label, data.image, data.fold, margin)
     model = fit(started, Boosting(**SMALL), seed=0).model
     with_start, without = (model.predict(data.features, m) for m in (margin, np.zeros(600, np.float32)))
     assert log_loss(with_start, data.label) < log_loss(without, data.label)
@@ -135,8 +140,8 @@ def test_rare_noise_wants_no_tree_either(classes):
     rng = np.random.default_rng(0)
     data = rows(4000, noise=True)
     label = (rng.random(4000) < 0.01).astype(int) * (rng.integers(1, 3, 4000) if classes else 1)
-    data = Rows(data.features, label, data.image, data.fold)
-    settings = Boosting(rounds=60, block=20, threads=1, folds=3, eta=0.3, reg_lambda=1)
+    data = TrainingRows(data.features, label, data.image, data.fold)
+    settings = Boosting(rounds=60, early_stopping_interval=20, threads=1, folds=3, eta=0.3, reg_lambda=1)
     assert fit(data, settings, 0, classes).model is None
 
 
@@ -150,7 +155,7 @@ def rare(positive_images, seed=0, images=200, per_image=3, informative=True, fol
     if informative:
         x[:, 0] += 2 * label
     own = rng.integers(0, 10, images) if fold is None else np.full(images, fold)
-    return Rows(Features(("a", "b", "c"), x), label, image, own[image])
+    return TrainingRows(Features(("a", "b", "c"), x), label, image, own[image])
 
 
 @pytest.mark.parametrize("booster", ["gbtree", "dart"])
@@ -159,7 +164,15 @@ def rare(positive_images, seed=0, images=200, per_image=3, informative=True, fol
 def test_a_rare_label_is_always_stopped_and_judged(booster, folds, fold):
     """Wherever its few images lie, all in the held-out tenth or none of them."""
     data = rare(6, fold=fold, informative=False)
-    settings = Boosting(rounds=5000, block=10, folds=folds, booster=booster, threads=1, eta=0.3, reg_lambda=1)
+    settings = Boosting(
+        rounds=5000,
+        early_stopping_interval=10,
+        folds=folds,
+        booster=booster,
+        threads=1,
+        eta=0.3,
+        reg_lambda=1,
+    )
     perfect = replace(data, rival=np.where(data.label == 1, 0.6, 0.1).astype(np.float32))
     found = fit(perfect, settings, 0)
     assert found.model is None
@@ -186,7 +199,7 @@ def test_one_or_two_images_with_positives_are_too_few(n, folds):
 
 
 def without(data, rows):
-    return Rows(
+    return TrainingRows(
         Features(data.features.names, data.features.values[rows]),
         data.label[rows],
         data.image[rows],
@@ -237,7 +250,11 @@ def test_no_rounds_make_no_trees(folds, classes):
 def test_a_longer_patience_goes_on_over_a_worse_block():
     noisy = rare(30, informative=False)
     tried = [
-        len(fit(noisy, Boosting(rounds=500, block=10, patience=p, eta=0.3, reg_lambda=1), 0).loss)
+        len(
+            fit(
+                noisy, Boosting(rounds=500, early_stopping_interval=10, patience=p, eta=0.3, reg_lambda=1), 0
+            ).loss
+        )
         for p in (1, 4)
     ]
     assert tried == [2, 5]

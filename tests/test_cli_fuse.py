@@ -76,8 +76,8 @@ WRONG = [
     (["--weight", "0", "--weight", "1"], "weights: expected positive numbers"),
     (["--weight", "-1", "--weight", "1"], "weights: expected positive numbers"),
     (["--weight", "1e300", "--weight", "1"], "weights: expected positive numbers"),
-    (["--lowest", "5"], "lowest: expected a number in [0, 1], given 5"),
-    (["--lowest", "0.95"], "none of the 5 boxes is left; lower --lowest 0.95"),
+    (["--skip-box-threshold", "5"], "skip_box_threshold: expected a number in [0, 1], given 5"),
+    (["--lowest", "0.95"], "none of the 5 boxes is left; lower --skip-box-threshold 0.95"),
     (["--force"], "--force does not go with detection files"),
     (["--attributes"], "--attributes does not go with detection files"),
 ]

@@ -23,7 +23,7 @@ def test_the_papers_numbers():
     )
     assert (stack.booster, stack.max_depth, stack.reg_lambda) == ("gbtree", 8, 1000)
     assert (visual.batch, visual.epochs, visual.dropout, visual.mlp_layers) == (32, 35, 0.2, 3)
-    assert (visual.highest_rate, visual.lowest_rate) == (3e-4, 5e-5)
+    assert (visual.max_lr, visual.lowest_rate) == (3e-4, 5e-5)
     assert 1000 <= config.detector.sampling_limit <= 10000
 
 
@@ -177,7 +177,8 @@ def test_home_is_written_out_everywhere(tmp_path, monkeypatch):
 
 def test_aliases_within_reason_are_fine(tmp_path):
     (tmp_path / "c.yaml").write_text(
-        "detector: {training: &t {batch: 3}, source: {training: {<<: *t, rate: 1e-3}}}\nattribute: {training: *t}\n"
+        "detector: {training: &t {batch_size: 3}, source: {training: {<<: *t, lr: 1e-3}}}\n"
+        "attribute: {training: *t}\n"
     )
     config = load_config(str(tmp_path / "c.yaml"))
     assert config.detector.source.training.batch == config.attribute.training.batch == 3

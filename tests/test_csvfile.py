@@ -7,7 +7,7 @@ import pytest
 
 from kit.base.errors import FileFault
 from kit.tables import csvfile, csvlines, unpack
-from kit.tables.arrow import Codes
+from kit.tables.arrow import DictionaryEncoder
 from kit.tables.csvfile import NUMBER, Column, CsvFile
 
 COLUMNS = [Column("ImageID"), Column("Score", "number")]
@@ -125,10 +125,10 @@ def test_a_fault_in_a_later_block_has_the_right_line(tmp_path, monkeypatch):
 def test_codes_grow_or_are_closed(tmp_path):
     path = write(tmp_path / "a.csv", "ImageID,Score\nb,1\na,1\nb,1\n")
     column = next(CsvFile(path).batches(COLUMNS)).column(0)
-    growing = Codes()
+    growing = DictionaryEncoder()
     assert growing.encode(column).tolist() == [0, 1, 0]
     assert list(growing.index) == ["b", "a"]
-    assert Codes({"a": 7}).encode(column).tolist() == [-1, 7, -1]
+    assert DictionaryEncoder({"a": 7}).encode(column).tolist() == [-1, 7, -1]
     assert np.issubdtype(growing.encode(column).dtype, np.int32)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.base.errors import FileFault
-from kit.metric.detection import Objects, evaluate
+from kit.metric.detection import LabeledBoxes, evaluate
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy
 from tests import reference_detection
@@ -34,7 +34,7 @@ def test_golden_case_to_1e9(golden, case):
 
 
 def objects(rows, score=None, group=None):
-    return Objects(
+    return LabeledBoxes(
         np.array([r[0] for r in rows], np.int64),
         np.array([r[1] for r in rows], np.int64),
         np.array([r[2] for r in rows], np.float64).reshape(-1, 4),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from kit.relation.candidates import attribute_candidates, pair_candidates
 from kit.relation.context import context_features
-from kit.relation.features import beside, features_of_attributes, features_of_pairs
+from kit.relation.features import features_of_attributes, features_of_pairs, hstack
 from kit.relation.geometry import object_features, pair_features
 from kit.tables.schema import Boxes, Detections
 from tests.builders import A, B, C, boxes
@@ -220,7 +220,7 @@ def test_no_rows_have_the_same_columns():
 def test_more_columns_beside():
     objects = boxes(("a", "Man", A), ("a", "Guitar", B))
     f = features_of_pairs(objects, pair_candidates(objects))
-    wider = beside(f, ("x",), np.ones((len(f.values), 1), np.float32))
+    wider = hstack(f, ("x",), np.ones((len(f.values), 1), np.float32))
     assert wider.names[-1] == "x"
     assert wider.values.shape[1] == f.values.shape[1] + 1
 

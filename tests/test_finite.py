@@ -83,7 +83,7 @@ def test_any_shape_of_picture_is_looked_at_in_bounded_batches(model, tmp_path, s
     shapes = []
     hook = model.backbone.register_forward_hook(lambda _m, inputs, _o: shapes.append(inputs[0].shape))
     views = [View(size=(96, 64)), View(size=(96, 64), flip=True)]
-    found = detect(model, tmp_path, [str(i) for i in range(len(sizes))], views, Inference(batch=4))
+    found = detect(model, tmp_path, [str(i) for i in range(len(sizes))], views, Inference(batch_size=4))
     hook.remove()
     assert not found.skipped
     assert found.timing.pictures == len(sizes)

@@ -60,11 +60,22 @@ def test_equals_ensemble_boxes(conf_type, ties, degenerate, monkeypatch):
         sources = random_sources(rng, int(rng.integers(1, 6)), 12, ties, degenerate)
         sources = [(b, np.maximum(s, 0.01), x) for b, s, x in sources]
         weights = None if rng.random() < 0.3 else rng.uniform(0.2, 3, len(sources))
-        iou, lowest, overflow = rng.choice([0.3, 0.55, 0.7]), rng.choice([0, 0.2]), bool(rng.random() < 0.3)
-        box, score, label = published.weighted_boxes_fusion(
-            *zip(*sources, strict=True), weights, iou, lowest, conf_type, overflow
+        iou, skip_box_threshold, overflow = (
+            rng.choice([0.3, 0.55, 0.7]),
+            rng.choice([0, 0.2]),
+            bool(rng.random() < 0.3),
         )
-        got = ours(sources, weights, iou=iou, lowest=lowest, conf_type=conf_type, overflow=overflow)
+        box, score, label = published.weighted_boxes_fusion(
+            *zip(*sources, strict=True), weights, iou, skip_box_threshold, conf_type, overflow
+        )
+        got = ours(
+            sources,
+            weights,
+            iou=iou,
+            skip_box_threshold=skip_box_threshold,
+            conf_type=conf_type,
+            overflow=overflow,
+        )
         assert np.allclose(got.score, score, rtol=1e-6, atol=0)
         assert np.allclose(got.box, box, atol=1e-6)
         assert np.array_equal(got.label, label)
@@ -136,8 +147,8 @@ ONE = (np.array([[0, 0, 1, 1.0]]), np.array([0.5]), np.array([0]))
         ({"weights": [np.nan]}, "weights: expected positive numbers .* given nan"),
         ({"iou": 2}, r"iou: expected a number in \[0, 1\]"),
         ({"iou": np.nan}, r"iou: expected a number in \[0, 1\]"),
-        ({"lowest": np.nan}, r"lowest: expected a number in \[0, 1\], given nan"),
-        ({"lowest": 50}, r"lowest: expected a number in \[0, 1\]"),
+        ({"skip_box_threshold": np.nan}, r"skip_box_threshold: expected a number in \[0, 1\], given nan"),
+        ({"skip_box_threshold": 50}, r"skip_box_threshold: expected a number in \[0, 1\]"),
         ({"conf_type": "median"}, "conf_type: expected one of avg"),
     ],
 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kit.relation.held_out import ENOUGH, FEWEST, held_out, images_by_class, judge, log_loss
+from kit.relation.held_out import ENOUGH, FEWEST, compare_with_rival, held_out, images_by_class, log_loss
 from kit.relation.statistics import FOLDS
 
 
@@ -72,21 +72,21 @@ def test_a_single_image_or_none_has_no_parts(parts):
 def test_average_precision_and_loss_decide():
     hit = np.array([True, False, True, False])
     right, wrong = np.array([0.9, 0.1, 0.8, 0.2]), np.array([0.1, 0.9, 0.2, 0.8])
-    verdict = judge([(right, wrong, hit)])
+    verdict = compare_with_rival([(right, wrong, hit)])
     assert (verdict.ap, verdict.rival_ap) == (1, pytest.approx(0.5))
     assert verdict.better
-    assert not judge([(wrong, right, hit)]).better
+    assert not compare_with_rival([(wrong, right, hit)]).better
     sure, unsure = np.array([0.99, 0.01, 0.99, 0.01]), np.array([0.6, 0.4, 0.6, 0.4])
-    assert judge([(sure, unsure, hit)]).better
-    assert not judge([(unsure, sure, hit)]).better
-    assert judge([(sure, sure, hit)]).better
+    assert compare_with_rival([(sure, unsure, hit)]).better
+    assert not compare_with_rival([(unsure, sure, hit)]).better
+    assert compare_with_rival([(sure, sure, hit)]).better
 
 
 def test_equal_scores_rank_by_nothing_whatever_the_order():
     hit = np.array([True, False, False, True])
     flat = np.full(4, 0.3)
     for order in ([0, 3, 1, 2], [1, 2, 0, 3]):
-        verdict = judge([(flat, flat, hit[order])])
+        verdict = compare_with_rival([(flat, flat, hit[order])])
         assert verdict.ap == pytest.approx(0.5)
 
 
@@ -95,9 +95,9 @@ def test_parts_count_by_their_positives_and_those_without_do_not():
     flat = np.full(4, 0.5)
     half = (flat, flat, np.array([True, True, True, False]))
     none = (flat, flat, np.zeros(4, bool))
-    assert judge([perfect, half, none]).ap == pytest.approx((1 + 3 * 0.75) / 4)
-    assert judge([none]) is None
-    assert judge([]) is None
+    assert compare_with_rival([perfect, half, none]).ap == pytest.approx((1 + 3 * 0.75) / 4)
+    assert compare_with_rival([none]) is None
+    assert compare_with_rival([]) is None
 
 
 def test_log_loss_by_hand():

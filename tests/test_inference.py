@@ -60,7 +60,7 @@ def test_boxes_of_every_view_are_in_the_pictures_frame(folder, workers):
     ]
     images = ["wide", "broken", "tall", "wide"]
     model = Bright().train()
-    found = detect(model, folder, images, views, Inference(batch=2, workers=workers))
+    found = detect(model, folder, images, views, Inference(batch_size=2, workers=workers))
     assert model.training
     assert found.skipped == {"broken": "not readable as a picture"}
     for table in found.views:

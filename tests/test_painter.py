@@ -6,7 +6,7 @@ from PIL import Image
 
 from kit.data.painter import TEXTURES, paint
 from kit.data.source import paint_source
-from kit.data.world import Bond, Scene, Thing, draw_world
+from kit.data.world import Scene, SceneObject, SceneRelation, draw_world
 from kit.detector.trained import source_names
 from kit.vocabulary import PREDICATES, vocabulary
 
@@ -19,7 +19,7 @@ def pixels(scene, side=160):
 
 def thing(name, box, *attributes, **look):
     look.setdefault("turned", False)
-    return Thing(LABEL[name], np.asarray(box), attributes=tuple(LABEL[a] for a in attributes), **look)
+    return SceneObject(LABEL[name], np.asarray(box), attributes=tuple(LABEL[a] for a in attributes), **look)
 
 
 def test_a_picture_is_a_jpeg_of_the_scenes_shape():
@@ -32,7 +32,7 @@ def test_a_picture_is_a_jpeg_of_the_scenes_shape():
 
 def test_things_are_painted_in_their_boxes_and_nowhere_else():
     box = (0.25, 0.25, 0.75, 0.75)
-    empty, full = (pixels(Scene("1", (1, 1), things)) for things in ([], [thing("Drum", box)]))
+    empty, full = (pixels(Scene("1", (1, 1), objects)) for objects in ([], [thing("Drum", box)]))
     changed = np.abs(empty - full).max(axis=2) > 60
     rows, columns = np.nonzero(changed)
     assert 36 <= rows.min() <= 48
@@ -51,11 +51,11 @@ def test_an_attribute_is_seen(attribute):
 
 @pytest.mark.parametrize(("predicate", "object_"), [("holds", "Camera"), ("plays", "Piano"), ("on", "Horse")])
 def test_a_relation_is_seen(predicate, object_):
-    """The same things in the same order: only the hands or the shadow tell."""
+    """The same objects in the same order: only the hands or the shadow tell."""
     man, other = thing("Man", (0.2, 0.2, 0.4, 0.8)), thing(object_, (0.5, 0.4, 0.8, 0.7))
     number = PREDICATES.index(predicate)
     pictures = [
-        pixels(Scene("1", (1, 1), [man, other], [Bond(number, man, other, related, True)]))
+        pixels(Scene("1", (1, 1), [man, other], [SceneRelation(number, man, other, related, True)]))
         for related in (False, True)
     ]
     changed = np.abs(pictures[0] - pictures[1]).max(axis=2) > 40
@@ -65,8 +65,8 @@ def test_a_relation_is_seen(predicate, object_):
 def test_the_hands_are_seen_only_inside_the_two_boxes():
     man, camera = thing("Man", (0.0, 0.2, 0.2, 0.8)), thing("Camera", (0.6, 0.4, 0.8, 0.6))
     plain, bound = (
-        pixels(Scene("1", (1, 1), [man, camera], bonds))
-        for bonds in ([], [Bond(PREDICATES.index("holds"), man, camera, True, True)])
+        pixels(Scene("1", (1, 1), [man, camera], relations))
+        for relations in ([], [SceneRelation(PREDICATES.index("holds"), man, camera, True, True)])
     )
     between = np.abs(plain - bound)[:, 36:92]
     assert between.max() < 40

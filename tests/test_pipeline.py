@@ -16,7 +16,11 @@ from tests.conftest import TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
 NO_PICTURES = ("detector.models={}", "attribute.models=[]")
-FAST = (*TINY, *NO_PICTURES, "relation.stack={rounds: 20, block: 10, max_depth: 3, least: 3}")
+FAST = (
+    *TINY,
+    *NO_PICTURES,
+    "relation.stack={rounds: 20, early_stopping_interval: 10, max_depth: 3, min_positives: 3}",
+)
 WORDS = set_words(*FAST)
 
 

@@ -35,7 +35,7 @@ def test_every_pair_of_detections_on_a_relation_has_it():
     assert len(attribute) == 1
     assert np.array_equal(attribute.subject_box, attribute.object_box)
     examples = pair_examples(moved)
-    assert examples.hit[:, 0].sum() == 2
+    assert examples.positive[:, 0].sum() == 2
     assert len(examples.candidates) > 2
 
 

@@ -20,7 +20,7 @@ def sources():
 @pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])
 def test_every_image_is_what_ensemble_boxes_gives(method):
     tables, weights = sources(), [1.0, 2.0]
-    out = combine(tables, weights, method, iou=0.5, lowest=0.01)
+    out = combine(tables, weights, method, iou=0.5, skip_box_threshold=0.01)
     assert out.images == ("a", "b", "c")
     for i, image in enumerate(out.images):
         parts = [
@@ -50,7 +50,7 @@ def test_the_usual_settings_and_what_is_left_out(method):
     assert out.score.tolist() == pytest.approx([0.9, 0.8])
     assert np.allclose(out.box, box[:2])
     near = combine([sources()[0]], None, method)
-    told = combine([sources()[0]], [1.0], method, iou=0.55, lowest=1e-4)
+    told = combine([sources()[0]], [1.0], method, iou=0.55, skip_box_threshold=1e-4)
     assert np.array_equal(near.score, told.score)
 
 

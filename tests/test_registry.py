@@ -103,7 +103,7 @@ def test_what_is_named_is_there(registry):
 @pytest.mark.parametrize(
     ("setting", "known"),
     [
-        ("relation.combine=blend", SCORERS),
+        ("relation.scorer=blend", SCORERS),
         ("detector.models={a: {architecture: resnet}}", ARCHITECTURES),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.metric.judgement import InvertedBox, judge
+from kit.metric.matching import InvertedBox, match_predictions
 from kit.metric.relations import evaluate, score
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import ImageLabels, Predictions, Relations
@@ -63,11 +63,11 @@ def test_without_ties_the_stable_and_the_published_number_agree(golden, case):
 def test_verdicts_and_ranks_row_by_row(golden, case):
     folder = golden / "relations" / case
     truth, predictions, labels = read(folder)
-    judgement = judge(truth, predictions, labels)
+    matches = match_predictions(truth, predictions, labels)
     ours = [("dropped", "dropped", 0)] * len(predictions)
-    for i, row in enumerate(judgement.rows):
-        verdict = [("FP", "TP")[int(judgement.hit[task][i])] for task in ("relationships", "phrases")]
-        ours[row] = (*verdict, int(judgement.rank[i]))
+    for i, row in enumerate(matches.rows):
+        verdict = [("FP", "TP")[int(matches.true_positive[task][i])] for task in ("relationships", "phrases")]
+        ours[row] = (*verdict, int(matches.rank[i]))
     with (folder / "verdicts.csv").open() as file:
         theirs = [(r["relationships"], r["phrases"], int(r["rank_in_image"])) for r in csv.DictReader(file)]
     assert ours == theirs
@@ -127,34 +127,36 @@ def test_no_second_choice():
     """The best truth is taken, so the second prediction is wrong although another truth lies under it."""
     near = ("a", 0, 1, 0, (0.0, 0.0, 0.5, 0.4), (0.5, 0.5, 1.0, 1.0))
     truth = relations([ONE, near])
-    judgement = judge(truth, predictions([ONE, ONE], [0.9, 0.8]))
-    assert judgement.hit["relationships"].tolist() == [True, False]
+    matches = match_predictions(truth, predictions([ONE, ONE], [0.9, 0.8]))
+    assert matches.true_positive["relationships"].tolist() == [True, False]
 
 
 def test_of_equal_predictions_the_last_row_is_right_and_stands_last_in_its_image():
     """So 51 of them leave the truth out of the first 50."""
     for number, recalled in ((50, 1.0), (51, 0.0)):
-        judgement = judge(relations([ONE]), predictions([ONE] * number, [0.5] * number))
-        assert judgement.rank.tolist() == list(range(1, number + 1))
-        assert judgement.hit["relationships"].tolist() == [False] * (number - 1) + [True]
-        result = score(judgement).relationships
+        matches = match_predictions(relations([ONE]), predictions([ONE] * number, [0.5] * number))
+        assert matches.rank.tolist() == list(range(1, number + 1))
+        assert matches.true_positive["relationships"].tolist() == [False] * (number - 1) + [True]
+        result = score(matches).relationships
         assert (result["Recall@50"], result["Recall@100"]) == (recalled, 1.0)
 
 
 def test_of_equal_scores_the_higher_triplet_stands_first_in_its_image():
     rows = [("a", s, o, p, ONE[4], ONE[5]) for s in (0, 1) for o in (0, 1) for p in (0, 3)]
-    judgement = judge(relations(rows), predictions(rows, [0.5] * 8))
-    assert judgement.rank.tolist() == list(range(8, 0, -1))
+    matches = match_predictions(relations(rows), predictions(rows, [0.5] * 8))
+    assert matches.rank.tolist() == list(range(8, 0, -1))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(ROW, max_size=4), st.lists(SCORED, min_size=1, max_size=40), st.lists(LABEL, max_size=6))
 def test_the_list_of_every_image_equals_the_plain_loop(truth, scored, labels):
     table = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
-    judgement = judge(relations(truth), predictions([r for r, _ in scored], [s for _, s in scored]), table)
-    order = judgement.in_image
+    matches = match_predictions(
+        relations(truth), predictions([r for r, _ in scored], [s for _, s in scored]), table
+    )
+    order = matches.in_image
     for task in ("relationships", "phrases"):
-        columns = (judgement.score, judgement.predicate, judgement.hit[task])
+        columns = (matches.score, matches.predicate, matches.true_positive[task])
         ours = list(zip(*(column[order].tolist() for column in columns), strict=True))
         lists = reference.ranked_lists(truth, scored, labels)[task]
         assert ours == [row for image in sorted(lists) for row in lists[image]]
@@ -163,10 +165,12 @@ def test_the_list_of_every_image_equals_the_plain_loop(truth, scored, labels):
 def test_unverified_labels_drop_a_prediction_and_negative_ones_count_against_it():
     other = ("a", 5, 6, 0, ONE[4], ONE[5])
     half = ("a", 0, 6, 0, ONE[4], ONE[5])
-    unverified = judge(relations([ONE]), predictions([other, half], [0.5, 0.5]))
+    unverified = match_predictions(relations([ONE]), predictions([other, half], [0.5, 0.5]))
     assert len(unverified.rows) == 0
     labels = ImageLabels(("a",), [0], [6])
-    assert judge(relations([ONE]), predictions([other, half], [0.5, 0.5]), labels).rows.tolist() == [0, 1]
+    assert match_predictions(
+        relations([ONE]), predictions([other, half], [0.5, 0.5]), labels
+    ).rows.tolist() == [0, 1]
 
 
 def test_inverted_box_counts_only_where_the_prediction_counts():
@@ -181,25 +185,25 @@ def test_inverted_box_counts_only_where_the_prediction_counts():
 def test_tied_rows_counts_rows_of_one_image_or_predicate():
     other_image = ("b", 0, 1, 0, ONE[4], ONE[5])
     truth = relations([ONE, other_image])
-    assert judge(truth, predictions([ONE, other_image], [0.5, 0.5])).tied_rows() == 2
-    assert judge(truth, predictions([ONE, other_image], [0.5, 0.4])).tied_rows() == 0
+    assert match_predictions(truth, predictions([ONE, other_image], [0.5, 0.5])).tied_rows() == 2
+    assert match_predictions(truth, predictions([ONE, other_image], [0.5, 0.4])).tied_rows() == 0
 
 
 def test_tied_rows_are_counted_among_many():
     rows = [ONE] * 6
     scores = [0.9, 0.5, 0.9, 0.4, 0.5, 0.9]
-    assert judge(relations([ONE]), predictions(rows, scores)).tied_rows() == 5
+    assert match_predictions(relations([ONE]), predictions(rows, scores)).tied_rows() == 5
 
 
 def test_of_equal_scores_the_later_image_comes_first_in_the_curve_whatever_its_triplets():
     rows = [("a", 0, 0, 0, ONE[4], ONE[5]), ("b", 0, 0, 5, ONE[4], ONE[5]), ("b", 0, 0, 3, ONE[4], ONE[5])]
-    judgement = judge(relations(rows), predictions(rows, [0.5] * 3))
-    assert judgement.by_score.tolist() == [2, 1, 0]
+    matches = match_predictions(relations(rows), predictions(rows, [0.5] * 3))
+    assert matches.by_score.tolist() == [2, 1, 0]
 
 
 def test_scores_name_the_predicates_of_the_vocabulary():
     triplets = vocabulary().triplets
     rows = [("a", int(s), int(o), int(p), ONE[4], ONE[5]) for p, s, o in triplets]
-    result = score(judge(relations(rows), predictions(rows, np.linspace(0, 1, len(rows)))))
+    result = score(match_predictions(relations(rows), predictions(rows, np.linspace(0, 1, len(rows)))))
     assert set(result.relationships["AP"]) == set(PREDICATES)
     assert all(ap == 1 for ap in result.relationships["AP"].values())

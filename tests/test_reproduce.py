@@ -8,10 +8,10 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.reproduce.ablation import _kept as kept
 from kit.reproduce.ablation import start_from, variants
+from kit.reproduce.experiment import Experiment, draw_curves, mean_std
 from kit.reproduce.pipeline import whole_job
 from kit.reproduce.sampling import _claims as sampling_claims
 from kit.reproduce.sampling import class_thirds
-from kit.reproduce.study import Study, draw_curves, spread
 from kit.reproduce.table1 import STARTS, reaches
 from kit.reproduce.table1 import _claims as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS, claims
@@ -20,8 +20,8 @@ from tests.stages import small_stage, writing
 
 
 def test_spread():
-    assert spread([1.0, 2.0, 3.0]) == "2.000 ± 1.000"
-    assert spread([0.5]) == "0.500 ± 0.000"
+    assert mean_std([1.0, 2.0, 3.0]) == "2.000 ± 1.000"
+    assert mean_std([0.5]) == "0.500 ± 0.000"
 
 
 def test_where_a_curve_reaches_a_value():
@@ -85,8 +85,8 @@ def test_table3_says_yes_and_no():
 
 
 def test_thirds_of_the_classes(tiny, tmp_path):
-    study = Study(load_config("mini", TINY), tmp_path, (0,))
-    thirds = class_thirds(study)
+    experiment = Experiment(load_config("mini", TINY), tmp_path, (0,))
+    thirds = class_thirds(experiment)
     assert [len(names) for names in thirds.values()] == [19, 19, 19]
     assert "Man" in thirds["frequent"]
 
@@ -115,15 +115,15 @@ def test_a_variant_takes_over_what_is_finished(tmp_path):
 
 
 def test_variants_are_valid_settings(tmp_path):
-    study = Study(load_config("mini"), tmp_path, (0,))
-    for name, changes in variants(study).items():
+    experiment = Experiment(load_config("mini"), tmp_path, (0,))
+    for name, changes in variants(experiment).items():
         given = {"detector.models.resnext.weights": "w.pth", "detector.models.hrnet.weights": "w.pth"}
         own = {key: value for key, value in given.items() if kept(key, changes)}
-        job = study.job(name, 0, {**changes, **own}, ["prior", "final"], own_schedule=True)
+        job = experiment.job(name, 0, {**changes, **own}, ["prior", "final"], own_schedule=True)
         config = load_config(str(tmp_path / "configs" / f"{name}-0.yaml"))
         assert job.stages == ["prior", "final"]
         assert all(str(model.weights) == "w.pth" for model in config.detector.models.values())
-        assert config.detector.training == study.config.detector.training
+        assert config.detector.training == experiment.config.detector.training
         assert set(whole_job(config)) <= set(Pipeline(Run(config, job.run)).stages)
     assert kept("detector.models.a.weights", {"detector.models": {"a": {}}})
     assert not kept("detector.models.b.weights", {"detector.models": {"a": {}}})
@@ -138,9 +138,9 @@ def test_curves_are_drawn(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_table1_for_real(tiny, tmp_path, kit):
     few = (
-        "detector.source.training={iterations: 2, batch: 2, size: [96, 96], validate_pictures: 2}",
-        "detector.training={iterations: 2, batch: 2, size: [96, 96], warmup: 0}",
-        "detector.inference={views: [{size: [96, 96]}], per_image: 10}",
+        "detector.source.training={iterations: 2, batch_size: 2, size: [96, 96], validate_images: 2}",
+        "detector.training={iterations: 2, batch_size: 2, size: [96, 96], warmup: 0}",
+        "detector.inference={views: [{size: [96, 96]}], max_detections: 10}",
         "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
     )
     words = [w for setting in few for w in ("--set", setting)]

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from kit.metric.analysis import analyse
-from kit.metric.faults import KINDS, fault_kinds
-from kit.metric.judgement import judge
+from kit.metric.error_analysis import KINDS, error_kinds
+from kit.metric.matching import match_predictions
 from kit.metric.relations import evaluate
-from kit.metric.resample import Resampler, interval, without_each
+from kit.metric.resample import Resampler, interval, leave_one_predicate_out
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import PREDICATES
 from tests.builders import predictions, random_predictions, relations
@@ -36,7 +36,7 @@ def times(table, counts):
 @pytest.mark.parametrize("counts", [(1, 1, 1, 1, 1), (2, 0, 1, 3, 0), (0, 0, 5, 0, 0)])
 def test_a_weighting_equals_the_metric_on_repeated_images(counts):
     truth, table = a_case()
-    weighted = Resampler(judge(truth, table)).score(np.array(counts))
+    weighted = Resampler(match_predictions(truth, table)).score(np.array(counts))
     direct = evaluate(times(truth, counts), times(table, counts))
     assert weighted["final_score"] == pytest.approx(direct.final_score, abs=1e-12)
     for task in ("relationships", "phrases"):
@@ -46,7 +46,7 @@ def test_a_weighting_equals_the_metric_on_repeated_images(counts):
 def test_without_a_predicate_is_the_mean_of_the_others():
     truth, table = a_case()
     scores = evaluate(truth, table)
-    left_out = without_each(Resampler(judge(truth, table)))
+    left_out = leave_one_predicate_out(Resampler(match_predictions(truth, table)))
     for name in scores.relationships["AP"]:
         others = [
             np.mean([ap for p, ap in part["AP"].items() if p != name])
@@ -57,10 +57,10 @@ def test_without_a_predicate_is_the_mean_of_the_others():
 
 
 def test_the_same_seed_draws_the_same():
-    resampler = Resampler(judge(*a_case()))
-    first, second = (list(resampler.boards(5, seed=1)) for _ in range(2))
+    resampler = Resampler(match_predictions(*a_case()))
+    first, second = (list(resampler.simulated_leaderboards(5, seed=1)) for _ in range(2))
     assert first == second
-    assert first != list(resampler.boards(5, seed=2))
+    assert first != list(resampler.simulated_leaderboards(5, seed=2))
 
 
 def ten_images(right):
@@ -72,7 +72,7 @@ def ten_images(right):
 
 def test_boards_are_first_the_public_three_tenths_then_the_others():
     truth, found = ten_images(4)
-    drawn = list(Resampler(judge(truth, found)).boards(200, seed=0))
+    drawn = list(Resampler(match_predictions(truth, found)).simulated_leaderboards(200, seed=0))
     assert len(drawn) == 200
     for public, private in drawn:
         assert 3 * public == pytest.approx(round(3 * public))
@@ -82,7 +82,7 @@ def test_boards_are_first_the_public_three_tenths_then_the_others():
 
 def test_private_minus_public_is_what_it_says():
     truth, found = ten_images(4)
-    boards = analyse(judge(truth, found), truth, found, resamples=50, seed=1)["boards"]
+    boards = analyse(match_predictions(truth, found), truth, found, resamples=50, seed=1)["boards"]
     gain = boards["private"]["mean"] - boards["public"]["mean"]
     assert abs(gain) > 1e-3
     assert boards["private_minus_public"]["mean"] == pytest.approx(gain)
@@ -94,7 +94,10 @@ def test_private_minus_public_is_what_it_says():
 def test_the_bootstrap_draws_as_many_images_as_are_known():
     """Of ten images n were drawn from the found four: the score is n / 10."""
     truth, found = ten_images(4)
-    drawn = [scores["final_score"] * 10 for scores in Resampler(judge(truth, found)).bootstrap(200, seed=0)]
+    drawn = [
+        scores["final_score"] * 10
+        for scores in Resampler(match_predictions(truth, found)).bootstrap(200, seed=0)
+    ]
     assert drawn == pytest.approx([round(score) for score in drawn])
     assert np.mean(drawn) == pytest.approx(4, abs=0.4)
     assert np.std(drawn) == pytest.approx(np.sqrt(10 * 0.4 * 0.6), abs=0.2)
@@ -102,8 +105,8 @@ def test_the_bootstrap_draws_as_many_images_as_are_known():
 
 def test_an_analysis_draws_a_thousand_times_from_seed_0_unless_told():
     truth, found = ten_images(4)
-    plain = analyse(judge(truth, found), truth, found)
-    told = analyse(judge(truth, found), truth, found, resamples=1000, seed=0)
+    plain = analyse(match_predictions(truth, found), truth, found)
+    told = analyse(match_predictions(truth, found), truth, found, resamples=1000, seed=0)
     assert plain["bootstrap"] == told["bootstrap"]
     assert plain["boards"] == told["boards"]
     assert (plain["resamples"], plain["seed"]) == (1000, 0)
@@ -113,7 +116,7 @@ def test_only_the_first_fifty_of_an_image_are_recalled():
     for before, recalled in ((49, 1.0), (50, 0.0)):
         rows = [("a", 0, 1, 2, FAR, FAR)] * before + [TRUE]
         scores = [0.9] * before + [0.1]
-        resampler = Resampler(judge(relations([TRUE]), predictions(rows, scores)))
+        resampler = Resampler(match_predictions(relations([TRUE]), predictions(rows, scores)))
         assert resampler.score(np.ones(3, int))["relationships"]["Recall@50"] == recalled
 
 
@@ -134,8 +137,8 @@ def test_every_kind_of_error():
         "not in the truth": ("a", 0, 1, 2, FAR, FAR),
     }
     table = predictions([TRUE, *rows.values()], np.linspace(1, 0.4, 7))
-    judgement = judge(relations([TRUE]), table, ImageLabels(("a",), [0], [5]))
-    kinds = fault_kinds(judgement, relations([TRUE]), table)
+    matches = match_predictions(relations([TRUE]), table, ImageLabels(("a",), [0], [5]))
+    kinds = error_kinds(matches, relations([TRUE]), table)
     assert [KINDS[k] if k >= 0 else "hit" for k in kinds.kind] == ["hit", *rows]
     listed = {row["kind"]: row for row in kinds.table()}
     assert all(listed[kind]["rows"] == 1 for kind in KINDS)
@@ -149,14 +152,14 @@ def test_a_box_is_right_from_an_overlap_of_a_half_on(side, kind):
     box = (0.0, 0.0, side, 1.0)
     for part in ((*whole[:5], box), (*whole[:4], box, whole[5])):
         table = predictions([whole, part], [0.9, 0.5])
-        kinds = fault_kinds(judge(relations([whole]), table), relations([whole]), table)
+        kinds = error_kinds(match_predictions(relations([whole]), table), relations([whole]), table)
         missed = kind if part[5] == whole[5] else kind.replace("subject", "object")
         assert [KINDS[k] for k in kinds.kind[1:]] == [missed]
 
 
 def test_a_kind_without_rows_costs_nothing():
     table = predictions([TRUE], [0.9])
-    kinds = fault_kinds(judge(relations([TRUE]), table), relations([TRUE]), table)
+    kinds = error_kinds(match_predictions(relations([TRUE]), table), relations([TRUE]), table)
     assert kinds.kind.tolist() == [-1]
     assert [(row["rows"], row["score_gain_without"], row["per_predicate"]) for row in kinds.table()] == [
         (0, 0.0, {})
@@ -167,22 +170,22 @@ def test_a_prediction_in_an_image_without_truth_is_not_in_the_truth():
     other = ("b", *TRUE[1:])
     table = predictions([TRUE, other], [0.5, 0.9])
     labels = ImageLabels(("b",), [0, 0], [0, 1])
-    kinds = fault_kinds(judge(relations([TRUE]), table, labels), relations([TRUE]), table)
+    kinds = error_kinds(match_predictions(relations([TRUE]), table, labels), relations([TRUE]), table)
     assert [KINDS[k] for k in kinds.kind[1:]] == ["not in the truth"]
 
 
 def test_what_a_kind_costs_is_the_score_without_its_rows():
     wrong_first = predictions([("a", 0, 1, 2, FAR, RIGHT), TRUE], [0.9, 0.5])
-    judgement = judge(relations([TRUE]), wrong_first)
-    rows = {r["kind"]: r for r in fault_kinds(judgement, relations([TRUE]), wrong_first).table()}
+    matches = match_predictions(relations([TRUE]), wrong_first)
+    rows = {r["kind"]: r for r in error_kinds(matches, relations([TRUE]), wrong_first).table()}
     # the phrase of the wrong box is wrong as well, so both APs rise from 1/2 to 1
     assert rows["subject box missed"]["score_gain_without"] == pytest.approx(0.4 * 0.5 + 0.4 * 0.5)
 
 
 def test_the_whole_analysis_is_plain_data():
     truth, table = a_case()
-    judgement = judge(truth, table)
-    result = analyse(judgement, truth, table, resamples=20, seed=1)
+    matches = match_predictions(truth, table)
+    result = analyse(matches, truth, table, resamples=20, seed=1)
     assert set(result) == {"resamples", "seed", "bootstrap", "without", "boards", "errors"}
     final = result["bootstrap"]["final_score"]
     assert final["low"] <= evaluate(truth, table).final_score <= final["high"] or final["std"] == 0
@@ -192,5 +195,5 @@ def test_the_whole_analysis_is_plain_data():
 def test_an_analysis_of_predictions_that_all_drop():
     truth, _ = a_case()
     nothing = Predictions.empty(truth.images)
-    result = analyse(judge(truth, nothing), truth, nothing, resamples=3)
+    result = analyse(match_predictions(truth, nothing), truth, nothing, resamples=3)
     assert result["bootstrap"]["final_score"]["high"] == 0

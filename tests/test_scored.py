@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kit.config import Budget
+from kit.config import CandidateLimits
 from kit.data.world import draw_world
 from kit.relation.attributes import object_scores
 from kit.relation.prior import PriorScorer
@@ -15,7 +15,7 @@ from kit.vocabulary import IS, vocabulary
 from tests.builders import statistics_of_triplets
 from tests.imperfect import imperfect
 
-WIDE = Budget(boxes=1000, per_image=10_000, per_pair=10_000)
+WIDE = CandidateLimits(boxes=1000, per_image=10_000, per_pair=10_000)
 
 
 @pytest.fixture(scope="module")

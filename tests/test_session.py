@@ -13,7 +13,7 @@ from kit.tables.schema import Predictions
 from kit.vocabulary import vocabulary
 from tests.conftest import TINY
 
-SETTINGS = (*TINY, "detector.models={}", "attribute.models=[]", "relation.combine=spatial")
+SETTINGS = (*TINY, "detector.models={}", "attribute.models=[]", "relation.scorer=spatial")
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_a_scorer_has_what_it_needs(tiny, tmp_path):
     same, chosen = opened.for_scorer(None)
     assert (same, chosen) == (opened, "stack")
     other, chosen = opened.for_scorer("spatial")
-    assert (other.config.relation.combine, chosen, other.path) == ("spatial", "spatial", opened.path)
+    assert (other.config.relation.scorer, chosen, other.path) == ("spatial", "spatial", opened.path)
     with pytest.raises(KitError, match="no scorer blend; there are: prior, spatial"):
         opened.for_scorer("blend")
     with pytest.raises(KitError, match=r"needs the visual model, but relation.visual is null; take another"):

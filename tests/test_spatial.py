@@ -15,7 +15,7 @@ from kit.vocabulary import IS, vocabulary
 from tests.builders import drawn_split
 
 HITS = vocabulary().predicate["hits"]
-SETTINGS = Spatial(rounds=40, block=20, threads=1)
+SETTINGS = Spatial(rounds=40, early_stopping_interval=20, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +147,8 @@ def test_loading_what_is_not_there(tmp_path):
 
 def test_examples_count_only_verified_labels(train):
     pairs, attributes = pair_examples(train), attribute_examples(train)
-    assert pairs.hit[:, IS].sum() == 0
-    assert pairs.hit.any(axis=1).sum() > 0
+    assert pairs.positive[:, IS].sum() == 0
+    assert pairs.positive.any(axis=1).sum() > 0
     verified = train.verified()
     assert verified[attributes.candidates.image, attributes.object].all()
     without = SplitTables(train.relations, train.objects, None)

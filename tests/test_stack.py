@@ -10,7 +10,7 @@ from kit.relation.statistics import folds
 from kit.vocabulary import IS, PREDICATES, vocabulary
 from tests.builders import drawn_split
 
-SETTINGS = Stack(rounds=60, block=20, max_depth=3, eta=0.1, threads=1)
+SETTINGS = Stack(rounds=60, early_stopping_interval=20, max_depth=3, eta=0.1, threads=1)
 HALF = np.full(10, 0.5, np.float32)
 
 
@@ -27,7 +27,7 @@ def examples(tables):
 def noisy(examples, seed, strength):
     """Scores that know the truth a little."""
     rng = np.random.default_rng(seed)
-    z = strength * examples.hit + rng.normal(0, 1, examples.hit.shape) - 2
+    z = strength * examples.positive + rng.normal(0, 1, examples.positive.shape) - 2
     allowed = vocabulary().allowed[:, examples.subject, examples.object].T
     return (allowed / (1 + np.exp(-z))).astype(np.float32)
 
@@ -57,7 +57,7 @@ def auc(score, hit):
 
 @pytest.mark.parametrize("start", ["logistic", "mean"])
 def test_two_scores_together_are_better_than_each(tables, examples, parts, statistics, start):
-    stacker = fitted(tables, examples, parts, statistics, SETTINGS.model_copy(update={"start": start}))
+    stacker = fitted(tables, examples, parts, statistics, SETTINGS.model_copy(update={"base_margin": start}))
     unseen = drawn_split("val", 200)
     new = pair_examples(unseen)
     own = {"spatial": noisy(new, 3, 2.0), "visual": noisy(new, 4, 2.0)}
@@ -65,22 +65,22 @@ def test_two_scores_together_are_better_than_each(tables, examples, parts, stati
     for name in ("at", "on", "holds"):
         p = PREDICATES.index(name)
         rows = vocabulary().allowed[p][new.subject, new.object]
-        hit = new.hit[rows, p]
+        hit = new.positive[rows, p]
         assert auc(out[rows, p], hit) > max(auc(s[rows, p], hit) for s in own.values()) + 0.02
     allowed = vocabulary().allowed[:, new.subject, new.object].T
     assert (out[~allowed] == 0).all()
 
 
 def test_a_predicate_with_few_rows_keeps_the_average_and_says_so(tables, examples, parts, statistics):
-    settings = SETTINGS.model_copy(update={"least": 30, "rounds": 20})
+    settings = SETTINGS.model_copy(update={"min_positives": 30, "rounds": 20})
     stacker = fitted(tables, examples, parts, statistics, settings)
-    few = [p for p in range(10) if p != IS and examples.hit[:, p].sum() < 30]
+    few = [p for p in range(10) if p != IS and examples.positive[:, p].sum() < 30]
     assert few
     out = stacker.scores(tables.objects, examples.candidates, parts)
     for p in few:
         assert "positive row" in stacker.models[PREDICATES[p]].fallback
         assert np.array_equal(out[:, p], average(parts, HALF)[:, p])
-        assert stacker.figures()[PREDICATES[p]]["positives"] == examples.hit[:, p].sum()
+        assert stacker.figures()[PREDICATES[p]]["positives"] == examples.positive[:, p].sum()
 
 
 @pytest.mark.parametrize("folds", [1, 3])
@@ -88,16 +88,16 @@ def test_a_predicate_with_few_rows_keeps_the_average_and_says_so(tables, example
 def test_where_nothing_beats_the_average_it_stands(tables, examples, statistics, start, folds):
     """Scores that know the truth: what trees or a start without them make of it ranks no better."""
     known = noisy(examples, 1, 14.0)
-    update = {"start": start, "folds": folds, "reg_lambda": 1000, "gamma": 2, "rounds": 60}
+    update = {"base_margin": start, "folds": folds, "reg_lambda": 1000, "gamma": 2, "rounds": 60}
     settings = SETTINGS.model_copy(update=update)
     stacker = fitted(tables, examples, {"spatial": known, "visual": known}, statistics, settings)
     out = stacker.scores(tables.objects, examples.candidates, {"spatial": known, "visual": known})
-    rare = [name for name in PREDICATES if 10 <= examples.hit[:, PREDICATES.index(name)].sum() < 30]
+    rare = [name for name in PREDICATES if 10 <= examples.positive[:, PREDICATES.index(name)].sum() < 30]
     assert rare
     for name in rare:
         p = PREDICATES.index(name)
         rows = vocabulary().allowed[p][examples.subject, examples.object]
-        hit = examples.hit[rows, p]
+        hit = examples.positive[rows, p]
         assert auc(out[rows, p], hit) >= auc(known[rows, p], hit) - 1e-9
         if start == "mean":
             assert stacker.models[name].fallback
@@ -121,7 +121,7 @@ def test_without_a_visual_model(tables, examples, parts, statistics, tmp_path):
     assert not stacker.visual
     stacker.save(tmp_path)
     back = Stacker.load(tmp_path, statistics)
-    assert back.scores(tables.objects, examples.candidates, alone).shape == examples.hit.shape
+    assert back.scores(tables.objects, examples.candidates, alone).shape == examples.positive.shape
     assert np.array_equal(average(alone, HALF), parts["spatial"])
 
 

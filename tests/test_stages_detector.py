@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from kit.config import load_config
+from kit.detector.annotated_images import read_skipped
 from kit.detector.checkpoint import read_checkpoint, read_state
-from kit.detector.pictures import read_skipped
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.images import say_left_out
 from kit.pipeline.pipeline import Pipeline
@@ -61,7 +61,7 @@ def test_learning_changes_every_layer(trained, tiny):
 )
 def test_where_the_weights_start(trained, tiny, tmp_path, start, equal):
     weights = trained.folder("source-resnext") / "weights.pth"
-    state = starting_weights(config(f"detector.start={start}"), "resnext", weights, tmp_path)
+    state = starting_weights(config(f"detector.initial_weights={start}"), "resnext", weights, tmp_path)
     if start == "scratch":
         assert state is None
         return
@@ -95,7 +95,7 @@ def test_missing_and_broken_pictures_are_recorded_and_skipped(trained, tiny, tmp
 
 def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
     shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
-    changes = ("precision=bfloat16", "optimizer=sgd", "rate=0.005", "iterations=2", "channels_last=true")
+    changes = ("precision=bfloat16", "optimizer=sgd", "lr=0.005", "iterations=2", "channels_last=true")
     more = [f"detector.training.{change}" for change in changes]
     run = Run(config(*more, "detector.inference.precision=bfloat16"), tmp_path / "run")
     assert np.isfinite(alone(run, "detector-resnext")["metrics"]["loss"])

@@ -17,7 +17,7 @@ from kit.pipeline.splits import CLASSES
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.attribute_detector import attribute_weights
 from kit.pipeline.stages.evaluate import gt_stage, read_scores
-from kit.relation.final import Confidence
+from kit.relation.final import ScoreCalibrator
 from kit.relation.scored import scored_pairs
 from kit.tables.attribute_classes import attribute_class_names, attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
@@ -124,14 +124,14 @@ def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny, kit):
 
 def test_the_confidence_is_the_best_that_was_tried(whole, tiny):
     record = read_json(whole.folder("final") / "final.json", dict)
-    confidence = Confidence.of_dict(record)
+    confidence = ScoreCalibrator.of_dict(record)
     assert confidence.exponent == max(record["tries"], key=lambda t: t["pairs"])["exponent"]
     shards = read_shards(whole.folder("scored-candidates-val") / SHARDS, scored_pairs())
     pairs = scored_pairs().concat(list(shards))
     assert np.isfinite(pairs.stack).all()
     val = whole.config.data.val
     truth, labels = read_relations(val.relations), read_image_labels(val.labels)
-    plain = Confidence(confidence.exponent, confidence.is_exponent)
+    plain = ScoreCalibrator(confidence.exponent, confidence.is_exponent)
     one, two = (evaluate(truth, c.predictions(pairs, "stack"), labels) for c in (confidence, plain))
     for name, ap in two.relationships["AP"].items():  # calibration leaves every AP as it is
         assert one.relationships["AP"][name] == pytest.approx(ap, abs=1e-9)

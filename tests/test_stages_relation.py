@@ -40,7 +40,7 @@ def test_from_annotations_to_a_checked_submission(run):
     again = evaluate(read_relations(val.relations), table, read_image_labels(val.labels))
     assert again.final_score == pytest.approx(spatial.final_score, abs=1e-12)
 
-    by_spatial = Run(load_config("mini", [*TINY, "relation.combine=spatial"]), run.path)
+    by_spatial = Run(load_config("mini", [*TINY, "relation.scorer=spatial"]), run.path)
     assert made(by_spatial, "predict-test")["metrics"]["images"] == 30
     made(by_spatial, "submission")
     path = run.path / "submission" / file_name(run.config)
@@ -91,7 +91,7 @@ def test_what_is_missing_is_said(run):
         Pipeline(Run(load_config("mini", [*TINY, "data.test.detections=[]"]), run.path)).folder("fuse-test")
     assert not run.path.exists()  # nothing was begun
     for key, message in (
-        ("relation.combine=spatial", "stage spatial is not there; run `kit train spatial` first"),
+        ("relation.scorer=spatial", "stage spatial is not there; run `kit train spatial` first"),
         ("data.test.detections=[]", "detector-resnext is not there; run `kit train detector resnext` first"),
         ("data.test.ids=null", "data.test.ids is not set"),
         ("data.test.detections=none.csv", "none.csv: no such file"),

@@ -103,7 +103,7 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
 def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
-    more = ("detector.training.rate=1e30", "detector.training.warmup=0", "detector.training.iterations=20")
+    more = ("detector.training.lr=1e30", "detector.training.warmup=0", "detector.training.iterations=20")
     done = two_processes(path, tmp_path, *more)
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if line.startswith("kit: ")]
@@ -115,7 +115,7 @@ def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
 
 
 def test_an_attribute_detector_that_diverges_is_not_finished(copied, kit):
-    more = ("attribute.training.rate=1e30", "attribute.training.warmup=0", "attribute.training.iterations=20")
+    more = ("attribute.training.lr=1e30", "attribute.training.warmup=0", "attribute.training.iterations=20")
     settings = set_words(*TINY, *FEW, "data.test.detections=[]", *more)
     code, out, err = kit("train", "attribute", "resnext", "--run", copied.path, *settings)
     assert (code, out) == (2, "")

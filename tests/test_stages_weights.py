@@ -47,7 +47,7 @@ def test_a_config_names_the_classes_of_weights_that_do_not(weights, tmp_path):
 
 def test_new_heads_need_no_names(weights, tmp_path):
     path, source = weights
-    state = start_of(tmp_path, path, "detector.start=new-heads")
+    state = start_of(tmp_path, path, "detector.initial_weights=new-heads")
     assert torch.equal(state["backbone.conv1.weight"], source["backbone.conv1.weight"])
     assert state[ROW].shape[0] == 58
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kit.base.errors import KitError
-from kit.relation.statistics import Statistics, feature_names, folds, without_own_fold
+from kit.relation.statistics import CooccurrenceStatistics, feature_names, folds, out_of_fold
 from kit.vocabulary import vocabulary
 
 TRIPLET = vocabulary().triplets[0]
@@ -14,7 +14,7 @@ PRED, SUB, OBJ = (int(v) for v in TRIPLET)
 def count(n, positive, **smooth):
     hit = np.zeros((n, 10), bool)
     hit[:positive, PRED] = True
-    return Statistics.count(np.full(n, SUB), np.full(n, OBJ), hit, *smooth.values())
+    return CooccurrenceStatistics.count(np.full(n, SUB), np.full(n, OBJ), hit, *smooth.values())
 
 
 def test_the_rate_backs_off_to_the_classes_and_to_the_predicate():
@@ -44,7 +44,9 @@ def test_parts_together_are_the_whole():
     subject, object_ = rng.integers(0, 62, (2, n))
     hit = rng.random((n, 10)) < 0.3
     half = np.arange(n) < 120
-    whole, one, two = (Statistics.count(subject[m], object_[m], hit[m]) for m in (half | True, half, ~half))
+    whole, one, two = (
+        CooccurrenceStatistics.count(subject[m], object_[m], hit[m]) for m in (half | True, half, ~half)
+    )
     for name in ("pairs", "related"):
         assert np.array_equal(getattr(one + two, name), getattr(whole, name))
         assert np.array_equal(getattr(whole - one, name), getattr(two, name))
@@ -63,7 +65,7 @@ def test_every_feature_by_hand():
     hit = np.zeros((10, 10), bool)
     hit[:5, PRED] = hit[:4, second] = True
     subject, object_ = np.full(10, SUB), np.array([OBJ] * 8 + [other] * 2)
-    statistics = Statistics.count(subject, object_, hit)
+    statistics = CooccurrenceStatistics.count(subject, object_, hit)
     rows = np.array([SUB, SUB, OBJ]), np.array([OBJ, other, SUB])
     names = feature_names([PRED])
     column = dict(zip(names, statistics.features([PRED], *rows).T, strict=True))
@@ -75,7 +77,7 @@ def test_every_feature_by_hand():
     whole = 5.5 / 11
     assert column["subject_rate"][:2] == pytest.approx([(5 + 5 * whole) / 15] * 2)
     assert column["object_rate"][:2] == pytest.approx([(5 + 5 * whole) / 13, 5 * whole / 7])
-    fewer = Statistics.count(subject[3:], object_[3:], hit[3:])
+    fewer = CooccurrenceStatistics.count(subject[3:], object_[3:], hit[3:])
     column = dict(zip(names, fewer.features([PRED], *rows).T, strict=True))
     assert column["any_relation_rate"] == pytest.approx([3 / 5, 0, 0])
 
@@ -108,8 +110,8 @@ def test_a_row_never_sees_its_own_label():
     hit[:, PRED] = rng.random(n) < 0.5
 
     def seen_by(row, hit):
-        whole = Statistics.count(subject, object_, hit)
-        own = without_own_fold(fold, subject, object_, hit, whole)[fold[row]]
+        whole = CooccurrenceStatistics.count(subject, object_, hit)
+        own = out_of_fold(fold, subject, object_, hit, whole)[fold[row]]
         return own.features([PRED], subject[[row]], object_[[row]])
 
     for row in (0, 17, 199):
@@ -125,12 +127,12 @@ def test_a_row_never_sees_its_own_label():
 def test_saved_and_loaded(tmp_path):
     statistics = count(10, 4, a=1.0, b=2.0)
     statistics.save(tmp_path / "s.npz")
-    back = Statistics.load(tmp_path / "s.npz")
+    back = CooccurrenceStatistics.load(tmp_path / "s.npz")
     assert np.array_equal(back.prior, statistics.prior)
     assert (back.smooth_class, back.smooth_pair) == (1.0, 2.0)
     (tmp_path / "bad.npz").write_text("x")
     with pytest.raises(KitError, match="not a statistics file"):
-        Statistics.load(tmp_path / "bad.npz")
+        CooccurrenceStatistics.load(tmp_path / "bad.npz")
     with zipfile.ZipFile(tmp_path / "s.npz") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     for damage in (b"'shape': (62, 'shape': (62", b"\0" * 26):  # what a parser of Python raises on it
@@ -138,4 +140,4 @@ def test_saved_and_loaded(tmp_path):
             for name, data in members.items():
                 archive.writestr(name, data[:60] + damage + data[60 + len(damage) :])
         with pytest.raises(KitError, match="not a statistics file"):
-            Statistics.load(tmp_path / "bad.npz")
+            CooccurrenceStatistics.load(tmp_path / "bad.npz")

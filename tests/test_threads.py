@@ -11,7 +11,7 @@ from kit.base import threads
 from kit.config import Boosting, load_config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.relation.boosting import Rows, fit, load, save
+from kit.relation.boosting import TrainingRows, fit, load, save
 from kit.relation.features import Features
 from tests.stages import small_stage
 
@@ -75,8 +75,8 @@ def test_boosting_has_its_own_number_or_the_processes(process, own, used, tmp_pa
     """The trees that grow, and those that are read again."""
     values = np.random.default_rng(0).random((200, 1), np.float32)
     features = Features(("x",), values)
-    data = Rows(features, values[:, 0] > 0.5, np.arange(200), np.arange(200) % 10)
-    settings = Boosting(rounds=4, block=2, threads=own)
+    data = TrainingRows(features, values[:, 0] > 0.5, np.arange(200), np.arange(200) % 10)
+    settings = Boosting(rounds=4, early_stopping_interval=2, threads=own)
     threads.use_threads(process)
     model = fit(data, settings, 0).model
     save(model, tmp_path / "m.ubj")

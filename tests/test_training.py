@@ -133,12 +133,12 @@ def test_a_damaged_checkpoint_is_passed_over(damage, interrupted, tmp_path, caps
 
 def test_a_rate_that_is_too_high_stops_the_training(photos, tmp_path):
     with pytest.raises(DivergedError) as error:
-        learn(tmp_path, photos, rate=1e30, iterations=50, warmup=0)
+        learn(tmp_path, photos, lr=1e30, iterations=50, warmup=0)
     text = str(error.value)
     assert text.startswith("t: ")
     assert " at iteration " in text
     assert " of 50 (images " in text
-    assert "lower detector.training.rate (now 1e+30) or detector.training.clip" in text
+    assert "lower detector.training.lr (now 1e+30) or detector.training.grad_clip_norm" in text
     assert not (tmp_path / "weights.pth").exists()
     for path in tmp_path.glob("iter_*.pth"):
         assert all(torch.isfinite(t.float()).all() for t in read_checkpoint(path)["state_dict"].values())
@@ -147,7 +147,7 @@ def test_a_rate_that_is_too_high_stops_the_training(photos, tmp_path):
 def test_the_checkpoint_before_a_divergence_is_not_gone_on_from(photos, tmp_path):
     """Its weights are finite, and lead to a loss that is not."""
     with pytest.raises(DivergedError):
-        learn(tmp_path, photos, rate=1e30, iterations=50, warmup=0, checkpoint_every=1)
+        learn(tmp_path, photos, lr=1e30, iterations=50, warmup=0, checkpoint_every=1)
     assert list(tmp_path.glob("iter_*.pth")) == []
 
 

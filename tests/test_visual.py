@@ -26,7 +26,7 @@ from kit.vocabulary import vocabulary
 from tests.paths import OPENIMAGES, needs_openimages
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-FEW = Visual(size=32, hidden=16, epochs=6, batch=16, negatives=1.0, highest_rate=3e-3)
+FEW = Visual(crop_size=32, hidden=16, epochs=6, batch_size=16, negatives=1.0, max_lr=3e-3)
 LABEL = {name: i for i, name in enumerate(vocabulary().names)}
 MAN, GUITAR = LABEL["Man"], LABEL["Guitar"]
 HOLDS, PLAYS = vocabulary().predicate["holds"], vocabulary().predicate["plays"]
@@ -105,7 +105,7 @@ def test_pixels_tell_what_boxes_cannot(backbone, rows, spatial, detector, object
 
 
 def test_a_frozen_trunk_keeps_the_detectors_weights(rows, detector, tmp_path):
-    settings = FEW.model_copy(update={"trunk": "frozen", "epochs": 1, "backbone": "shared"})
+    settings = FEW.model_copy(update={"freeze_backbone": True, "epochs": 1, "backbone": "shared"})
     train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
     state = torch.load(tmp_path / "shared.pth", weights_only=True)["state_dict"]
     tuned = FEW.model_copy(update={"epochs": 1, "backbone": "shared"})
@@ -167,14 +167,14 @@ def test_a_network_that_is_not_whole_is_trained_again(rows, detector, tmp_path, 
 
 
 def test_a_training_that_diverges_stops(rows, detector, tmp_path):
-    settings = FEW.model_copy(update={"backbone": "shared", "highest_rate": 1e30, "warmup": 0})
+    settings = FEW.model_copy(update={"backbone": "shared", "max_lr": 1e30, "warmup": 0})
     with pytest.raises(DivergedError) as error:
         train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
     text = str(error.value)
     assert text.startswith("visual shared: the ")
     assert " at step " in text
     assert "(images p" in text
-    assert "lower relation.visual.highest_rate (now 1e+30)" in text
+    assert "lower relation.visual.max_lr (now 1e+30)" in text
     assert not (tmp_path / "shared.pth").exists()
     assert list(tmp_path.glob("*.checkpoint")) == []
 
@@ -237,10 +237,10 @@ def test_the_same_seed_the_same_networks(rows, detector, tmp_path):
 
 
 def test_the_rate_rises_and_falls_as_the_paper_says(rows, detector, tmp_path, monkeypatch):
-    settings = Visual(epochs=35, size=32, hidden=16, batch=2, warmup=0.1, backbone="shared")
+    settings = Visual(epochs=35, crop_size=32, hidden=16, batch_size=2, warmup=0.1, backbone="shared")
     rates = []
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: rates.append(self.param_groups[0]["lr"]))
-    few = rows.take(np.flatnonzero(rows.hit.any(axis=1))[:8])
+    few = rows.take(np.flatnonzero(rows.positive.any(axis=1))[:8])
     train_visual(few, "resnext-mini", detector, settings, 0, tmp_path)
     assert len(rates) == 35 * 4
     top = int(np.argmax(rates))
@@ -254,8 +254,8 @@ def test_the_rate_rises_and_falls_as_the_paper_says(rows, detector, tmp_path, mo
 
 def test_negatives_are_bounded_and_new_in_every_epoch(rows, detector, tmp_path, batches):
     """Eight pairs are related; with one negative a positive an epoch has sixteen, one batch."""
-    hit = np.zeros_like(rows.hit)
-    hit[:8] = rows.hit[:8] | (np.arange(hit.shape[1]) == 0)
+    hit = np.zeros_like(rows.positive)
+    hit[:8] = rows.positive[:8] | (np.arange(hit.shape[1]) == 0)
     hit[:, 1:] = False
     one = PairRows(rows.files, rows.subject, rows.object, hit, np.ones_like(rows.allowed))
     settings = FEW.model_copy(update={"epochs": 2})
@@ -305,7 +305,7 @@ def test_the_real_photos_go_the_same_way(part, detector, tmp_path):
     examples = pair_examples(tables)
     found = pair_rows(examples, tables.objects, folder)
     assert len(found.files) == len(examples.candidates) > 0
-    settings = FEW.model_copy(update={"backbone": "shared", "epochs": 1, "size": 64})
+    settings = FEW.model_copy(update={"backbone": "shared", "epochs": 1, "crop_size": 64})
     train_visual(found, "resnext-mini", detector, settings, 0, tmp_path)
     spatial = SpatialScorer({}, {}, examples.statistics(Prior()), Spatial(), {})
     candidates, score = scores(tmp_path, spatial, tables.objects, folder)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kit.data.world import ALIKE, MANNERS, draw_world
+from kit.data.world import ALIKE, RELATION_STYLES, draw_world
 from kit.vocabulary import IS, PREDICATES, vocabulary
 
 
@@ -35,24 +35,24 @@ def test_boxes_are_inside_the_picture():
 
 
 def test_pairs_stand_alike_with_and_without_the_relation_and_look_different():
-    bonds = [b for s in draw_world("train", 1500, 0).scenes for b in s.bonds if b.predicate != IS]
-    related = np.asarray([b.related for b in bonds])
+    relations = [b for s in draw_world("train", 1500, 0).scenes for b in s.relations if b.predicate != IS]
+    related = np.asarray([b.related for b in relations])
     assert abs((~related).mean() - ALIKE) < 0.05
     for p in (PREDICATES.index("on"), PREDICATES.index("holds")):
         offsets = {True: [], False: []}
-        for bond in bonds:
-            if bond.predicate == p:
-                subject, object_ = bond.subject.box, bond.object.box
-                offsets[bond.related].append((object_[1] + object_[3] - subject[1] - subject[3]) / 2)
+        for relation in relations:
+            if relation.predicate == p:
+                subject, object_ = relation.subject.box, relation.object.box
+                offsets[relation.related].append((object_[1] + object_[3] - subject[1] - subject[3]) / 2)
         assert abs(np.mean(offsets[True]) - np.mean(offsets[False])) < 0.03
     inside = PREDICATES.index("inside_of")
-    for bond in bonds:
-        subject, object_ = bond.subject.box, bond.object.box
-        facing = (subject[0] + subject[2] > object_[0] + object_[2]) == bond.subject.turned
-        if abs(MANNERS[PREDICATES[bond.predicate]].place[0]) > 0.8:
-            assert facing == bond.related
-        if bond.predicate == inside:
-            assert bond.object.glass == bond.related
+    for relation in relations:
+        subject, object_ = relation.subject.box, relation.object.box
+        facing = (subject[0] + subject[2] > object_[0] + object_[2]) == relation.subject.turned
+        if abs(RELATION_STYLES[PREDICATES[relation.predicate]].place[0]) > 0.8:
+            assert facing == relation.related
+        if relation.predicate == inside:
+            assert relation.object.glass == relation.related
 
 
 def test_some_boxes_are_groups():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kit.tables.schema import Detections
 
-OF_FILES = ("out", "weight", "iou", "lowest", "conf_type")
+OF_FILES = ("out", "weight", "iou", "skip_box_threshold", "conf_type")
 OF_A_RUN = ("attributes", "config", "set_", "run", "force")
 
 
@@ -49,7 +49,10 @@ def fuse(
     iou: Annotated[
         float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
     ] = 0.55,
-    lowest: Annotated[float, typer.Option(min=0, help="Leave out lower scores.")] = 0.0,
+    skip_box_threshold: Annotated[
+        float,
+        typer.Option("--skip-box-threshold", "--lowest", min=0, help="Leave out boxes of lower scores."),
+    ] = 0.0,
     conf_type: Annotated[ConfType, typer.Option(help="How scores are combined.")] = ConfType.avg,
     config: ConfigName = "mini",
     set_: Overrides = None,
@@ -69,7 +72,7 @@ def fuse(
     elif files and out is None:
         raise KitError("--out is not given", "say where the fused detections go")
     elif files and out is not None:
-        _fuse_files(files, out, weight, iou, lowest, conf_type, json)
+        _fuse_files(files, out, weight, iou, skip_box_threshold, conf_type, json)
 
 
 def _fuse_split(session: Session, split: SplitName, attributes: bool, force: bool, json: bool) -> None:
@@ -99,7 +102,7 @@ def _fuse_files(
     out: Path,
     weight: list[float] | None,
     iou: float,
-    lowest: float,
+    skip_box_threshold: float,
     conf_type: ConfType,
     json: bool,
 ) -> None:
@@ -111,18 +114,22 @@ def _fuse_files(
     _check_paths(files, out)
     try:
         weights_of(weight, len(files))
-        check_settings(iou, lowest)
+        check_settings(iou, skip_box_threshold)
     except ValueError as error:
         raise KitError(str(error)) from None
     sources = [read_detections(file) for file in files]
     _compare_images(files, sources)
     try:
-        fused = fuse_detections(sources, weight, iou=iou, lowest=lowest, conf_type=conf_type.value)
+        fused = fuse_detections(
+            sources, weight, iou=iou, skip_box_threshold=skip_box_threshold, conf_type=conf_type.value
+        )
     except ValueError as error:
         raise KitError(str(error)) from None
     total = sum(map(len, sources))
     if not len(fused):
-        raise KitError(f"none of the {total:,} boxes is left", f"lower --lowest {lowest:g}")
+        raise KitError(
+            f"none of the {total:,} boxes is left", f"lower --skip-box-threshold {skip_box_threshold:g}"
+        )
     write_detections(out, fused)
     if json:
         typer.echo(

@@ -32,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Split = Annotated[SplitName, typer.Option("--split", help="The split of the data.")]
 Scorer = Annotated[
     str | None,
-    typer.Option("--scorer", metavar="NAME", help="What scores the pairs (default: relation.combine)."),
+    typer.Option("--scorer", metavar="NAME", help="What scores the pairs (default: relation.scorer)."),
 ]
 
 

@@ -40,12 +40,12 @@ def _command(name: str, folder: str) -> Callable[..., None]:
         from kit.base.files import json_text, write_json
         from kit.base.log import logger
         from kit.config import load_config
-        from kit.reproduce.study import Study
+        from kit.reproduce.experiment import Experiment
 
         loaded = load_config(config, set_ or ())
         place = out or loaded.run.with_name(f"{loaded.run.name}-{folder}")
         experiment = getattr(import_module(f"kit.reproduce.{name}"), f"run_{name}")
-        result = experiment(Study(loaded, place, range(seeds), jobs))
+        result = experiment(Experiment(loaded, place, range(seeds), jobs))
         write_json(place / f"{name}.json", result)
         typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds", result), nl=json)
         logger.info(f"saved in {place}")

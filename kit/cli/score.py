@@ -39,7 +39,7 @@ def relations(
     from kit.base.progress import track
     from kit.boxes import outside
     from kit.metric import summary
-    from kit.metric.judgement import InvertedBox, judge
+    from kit.metric.matching import InvertedBox, match_predictions
     from kit.metric.relations import score
     from kit.tables.image_ids import NEITHER, images_of, share, tell_strange_labels, unmatched
     from kit.tables.official import (
@@ -54,10 +54,10 @@ def relations(
     table = read_predictions(predictions)
     verified = read_image_labels(labels) if labels else None
     try:
-        judgement = judge(true, table, verified)
+        matches = match_predictions(true, table, verified)
     except InvertedBox as error:
         raise prediction_fault(predictions, error.row, error.side, f"inverted {error.side} box") from None
-    result = score(judgement)
+    result = score(matches)
     strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
     if strange:
         logger.warning(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
@@ -73,17 +73,17 @@ def relations(
     elif true_beyond.any() and not beyond.any():
         count = share(int(true_beyond.sum()), len(true_beyond), "rows of the truth")
         logger.warning(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
-    tied = judgement.tied_rows()
+    tied = matches.tied_rows()
     if tied:
         logger.warning(
-            f"note: {tied} of {len(judgement.rows)} counted rows tie in score; the published evaluator's result "
+            f"note: {tied} of {len(matches.rows)} counted rows tie in score; the published evaluator's result "
             "then depends on its unstable sort, kit's sorts are stable"
         )
     out: dict[str, Any] = result.as_dict()
     if analysis:
         from kit.metric.analysis import analyse
 
-        out["analysis"] = analyse(judgement, true, table, resamples=resamples, seed=seed, progress=track)
+        out["analysis"] = analyse(matches, true, table, resamples=resamples, seed=seed, progress=track)
     if json:
         typer.echo(json_text(out))
         return

@@ -18,36 +18,37 @@ ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
     ("resnext101-64x4d", "hrnet-w32", "resnext-mini", "hrnet-mini"),
 )
 Architecture = Annotated[str, AfterValidator(ARCHITECTURES.check)]
-Start = Literal["pwt", "new-heads", "scratch"]
+InitialWeights = Literal["pwt", "new-heads", "scratch"]
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # longer and shorter side, pixels
 
 
 class Training(Model):
-    """How a detector is trained: iterations of `batch` pictures a process.
+    """How a detector is trained: iterations of `batch_size` pictures a process.
 
-    milestones: shares of the iterations after which the rate falls to a tenth; clip: norm of the gradient;
-    validate_every, checkpoint_every: iterations; validate_pictures: of the validation split, 0 for all.
+    milestones: shares of the iterations after which the learning rate falls to a tenth; grad_clip_norm: the
+    largest norm of the gradient; warmup, validate_every, checkpoint_every: iterations; validate_images: how
+    many of the validation split, 0 for all.
     """
 
     iterations: int = Field(100, ge=1)
-    batch: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
-    rate: float = Field(3e-3, gt=0)
+    lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup: int = Field(20, ge=0)
     milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [0.8]
-    clip: float = Field(10.0, gt=0)
+    grad_clip_norm: float = Field(10.0, gt=0)
     precision: Precision = "float32"
     size: Size = (160, 160)
     channels_last: bool = False
     workers: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(100, ge=1)
-    validate_pictures: int = Field(0, ge=0)
+    validate_images: int = Field(0, ge=0)
 
     def weights_key(self) -> dict[str, Any]:
         """The settings that the trained weights depend on."""
-        return self.model_dump(exclude={"workers", "checkpoint_every", "validate_every", "validate_pictures"})
+        return self.model_dump(exclude={"workers", "checkpoint_every", "validate_every", "validate_images"})
 
 
 class DetectorModel(Model):
@@ -93,10 +94,10 @@ class Inference(Model):
     """Detection: views, pictures a batch, what is kept; shard: pictures a file."""
 
     views: list[View] = Field([View(size=(160, 160))], min_length=1)
-    batch: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=1)
     workers: int = Field(0, ge=0)
-    score: float = Field(1e-4, ge=0, lt=1)
-    per_image: int = Field(400, ge=1)
+    score_threshold: float = Field(1e-4, ge=0, lt=1)
+    max_detections: int = Field(400, ge=1)
     precision: Precision = "float32"
     shard: int = Field(500, ge=1)
 
@@ -108,8 +109,8 @@ class Fusion(Model):
     """
 
     method: Literal["wbf", "nms", "soft-nms", "nmw"] = "wbf"
-    iou: float = Field(0.55, gt=0, lt=1)
-    lowest: float = Field(1e-4, ge=0)
+    iou_threshold: float = Field(0.55, gt=0, lt=1)
+    skip_box_threshold: float = Field(1e-4, ge=0)
     conf_type: Literal["avg", "max", "box_and_model_avg", "absent_model_aware_avg"] = "avg"
     weights: list[Annotated[float, Field(gt=0)]] = Field([0.5, 1.0, 2.0, 3.0], min_length=1)
     rounds: int = Field(2, ge=0)
@@ -118,13 +119,14 @@ class Fusion(Model):
 class Detector(Model):
     """The detectors: Cascade R-CNN models, where their weights start, class-balanced sampling, views, fusion.
 
-    start: partial weight transfer; all weights but the heads' classification and regression layers; none.
+    initial_weights: by partial weight transfer (pwt); all weights but the heads' classification and regression
+    layers (new-heads); none (scratch).
     class_map: a YAML file of `kit classmap`; null matches by name, synonym and kind.
     sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
     """
 
     models: dict[Name, DetectorModel] = {}
-    start: Start = "pwt"
+    initial_weights: InitialWeights = "pwt"
     class_map: Path | None = None
     source: Source = Source()
     training: Training = Training()

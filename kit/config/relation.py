@@ -1,4 +1,4 @@
-"""Settings of the relation models: prior, spatial, visual, stack, budget, final confidence."""
+"""Settings of the relation models: prior, spatial, visual, stack, limits of candidates, final confidence."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ class Prior(Model):
 
 
 class Boosting(Model):
-    """XGBoost's own parameters under its own names, and early stopping in blocks of rounds.
+    """XGBoost's own parameters under its own names, and early stopping.
 
-    folds: how many held-out parts of the images the number of rounds is chosen on; the model is then trained
-    again on all rows. With 1, a tenth of the images is held out and the best block's model is kept; where that
-    tenth holds too few images with the predicate to judge by, it is as with 3.
+    early_stopping_interval: rounds between two evaluations of the held-out loss; patience: after how many of
+    them without a better loss it stops; folds: how many held-out parts of the images the number of rounds is
+    chosen on; the model is then trained again on all rows. With 1, a tenth of the images is held out and the
+    best evaluation's model is kept; where that tenth holds too few images with the predicate to judge by, it is
+    as with 3.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"
@@ -42,7 +44,7 @@ class Boosting(Model):
     reg_lambda: float = Field(30.0, ge=0)
     rate_drop: float = Field(0.0, ge=0, lt=1)
     rounds: int = Field(300, ge=0)
-    block: int = Field(50, ge=1)
+    early_stopping_interval: int = Field(50, ge=1)
     patience: int = Field(1, ge=1)
     folds: int = Field(3, ge=1, le=10)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
@@ -52,34 +54,34 @@ class Boosting(Model):
 class Spatial(Boosting):
     """The spatio-semantic model: a binary model a predicate, or one multiclass model with a "none" class.
 
-    start: what boosting starts from, the prior's log-odds or the mean of the labels.
+    base_margin: what boosting starts from, the prior's log-odds or the mean of the labels.
     """
 
     objective: Literal["binary", "multiclass"] = "binary"
-    start: Literal["prior", "mean"] = "mean"
+    base_margin: Literal["prior", "mean"] = "mean"
 
 
 class Visual(Model):
     """The visual model on the union crop (paper 2.2, 3.1): an MLP on a detector's backbone.
 
-    model: whose backbone it starts from, null for the first of `detector.models`; backbone: a network a
-    predicate, or one shared trunk with a head a predicate; trunk: fine-tuned or frozen; size: side of a
-    crop in pixels; negatives: at most so many times the positives, drawn anew in every epoch; warmup: share
-    of the steps in which the rate rises to the highest, from where a cosine takes it to the lowest.
+    model: whose backbone it starts from, null for the first of `detector.models`; backbone: one a predicate, or
+    a shared one with a head a predicate; freeze_backbone: do not fine-tune it; crop_size: side in pixels;
+    negatives: at most so many times the positives, drawn anew in every epoch; warmup: share of the steps in
+    which the learning rate rises to max_lr, from where a cosine takes it to min_lr.
     """
 
     model: str | None = None
     backbone: Literal["separate", "shared"] = "separate"
-    trunk: Literal["tuned", "frozen"] = "tuned"
-    size: int = Field(224, ge=32)
+    freeze_backbone: bool = False
+    crop_size: int = Field(224, ge=32)
     hidden: int = Field(512, ge=1)
     mlp_layers: int = Field(3, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
-    batch: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1)
     epochs: int = Field(35, ge=1)
     negatives: float = Field(3.0, gt=0)
-    highest_rate: float = Field(3e-4, gt=0)
-    lowest_rate: float = Field(5e-5, gt=0)
+    max_lr: float = Field(3e-4, gt=0)
+    min_lr: float = Field(5e-5, gt=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0)
@@ -88,16 +90,16 @@ class Visual(Model):
 class Stack(Boosting):
     """The third stage (paper 2.3): XGBoost over both scores and the features, a model a predicate.
 
-    start: what boosting starts from, a logistic regression of the two scores or the mean of the labels;
-    least: with fewer positive rows a predicate keeps the average of its scores.
+    base_margin: what boosting starts from, a logistic regression of the two scores or the mean of the labels;
+    min_positives: with fewer positive rows a predicate keeps the average of its scores.
     """
 
     max_depth: int = Field(8, ge=1, le=30)
-    start: Literal["logistic", "mean"] = "logistic"
-    least: int = Field(10, ge=1)
+    base_margin: Literal["logistic", "mean"] = "logistic"
+    min_positives: int = Field(10, ge=1)
 
 
-class Budget(Model):
+class CandidateLimits(Model):
     """How many candidates of an image are scored, the likeliest by prior and detection scores.
 
     boxes: an image's objects; per_image: its pairs; per_pair: those of one subject and object class.
@@ -119,13 +121,13 @@ class Relation(Model):
     """The relation models of the second and third stage.
 
     train_boxes: ground truth (paper 3.1), or the fused detections of the training pictures, which the paper
-    tried; combine: whose score of a pair counts; attributes: predict "is"; visual: null for none.
+    tried; scorer: whose score of a pair counts; attributes: predict "is"; visual: null for none.
     """
 
     train_boxes: Literal["truth", "predicted"] = "truth"
-    combine: Annotated[str, AfterValidator(SCORERS.check)] = "stack"
+    scorer: Annotated[str, AfterValidator(SCORERS.check)] = "stack"
     attributes: bool = True
-    budget: Budget = Budget()
+    candidate_limits: CandidateLimits = CandidateLimits()
     prior: Prior = Prior()
     spatial: Spatial = Spatial()
     visual: Visual | None = Visual()

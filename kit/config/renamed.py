@@ -16,6 +16,13 @@ class Renamed(NamedTuple):
     convert: Callable[[Any], Any] = lambda value: value
 
 
+TRAININGS = ("detector.training", "detector.source.training", "attribute.training")
+OF_TRAINING = {
+    "batch": "batch_size",
+    "rate": "lr",
+    "clip": "grad_clip_norm",
+    "validate_pictures": "validate_images",
+}
 RENAMED = {  # dotted older key; * is any key of a table, or any item of a list
     "data.download.at_once": Renamed("concurrency"),
     "data.download.longest": Renamed("max_side"),
@@ -23,6 +30,27 @@ RENAMED = {  # dotted older key; * is any key of a table, or any item of a list
     "data.download.read": Renamed("read_timeout"),
     "data.download.tries": Renamed("attempts"),
     "data.download.wait": Renamed("backoff"),
+    **{f"{table}.{old}": Renamed(new) for table in TRAININGS for old, new in OF_TRAINING.items()},
+    "detector.start": Renamed("initial_weights"),
+    "detector.inference.batch": Renamed("batch_size"),
+    "detector.inference.score": Renamed("score_threshold"),
+    "detector.inference.per_image": Renamed("max_detections"),
+    "detector.fusion.iou": Renamed("iou_threshold"),
+    "detector.fusion.lowest": Renamed("skip_box_threshold"),
+    "relation.combine": Renamed("scorer"),
+    "relation.budget": Renamed("candidate_limits"),
+    "relation.spatial.block": Renamed("early_stopping_interval"),
+    "relation.spatial.start": Renamed("base_margin"),
+    "relation.visual.batch": Renamed("batch_size"),
+    "relation.visual.size": Renamed("crop_size"),
+    "relation.visual.highest_rate": Renamed("max_lr"),
+    "relation.visual.lowest_rate": Renamed("min_lr"),
+    "relation.visual.trunk": Renamed(
+        "freeze_backbone", lambda value: {"tuned": False, "frozen": True}.get(value, value)
+    ),
+    "relation.stack.block": Renamed("early_stopping_interval"),
+    "relation.stack.start": Renamed("base_margin"),
+    "relation.stack.least": Renamed("min_positives"),
 }
 Patterns = Sequence[tuple[Sequence[str], Renamed]]
 

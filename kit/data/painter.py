@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from kit.data.silhouettes import FINE, FIXED, Colour, Silhouette, draw, silhouettes
-from kit.data.world import MANNERS, Bond, Doubles, Manner, Scene, Thing
+from kit.data.world import RELATION_STYLES, Doubles, RelationStyle, Scene, SceneObject, SceneRelation
 from kit.vocabulary import IS, PREDICATES, vocabulary
 
 PEOPLE = ("Man", "Woman", "Boy", "Girl")
@@ -25,14 +25,14 @@ def paint(scene: Scene, side: int, seed: int) -> bytes:
     """The scene as a JPEG whose longer side has `side` pixels."""
     rng = np.random.default_rng([seed, int(scene.image, 16)])
     canvas = background(rng, (round(scene.shape[0] * side), round(scene.shape[1] * side)))
-    bonds = [b for b in scene.bonds if b.related and b.predicate != IS]
-    for thing in scene.things:
-        if any(b.subject is thing and _manner(b).shadow for b in bonds):
+    relations = [b for b in scene.relations if b.related and b.predicate != IS]
+    for thing in scene.objects:
+        if any(b.subject is thing and _style(b).shadow for b in relations):
             _shadow(canvas, thing.box)
         _put(rng, canvas, thing)
-        for bond in bonds:
-            if _last(scene, bond) is thing:
-                _hands(canvas, bond)
+        for relation in relations:
+            if _last(scene, relation) is thing:
+                _hands(canvas, relation)
     return jpeg(rng, canvas)
 
 
@@ -83,7 +83,7 @@ def paste(canvas: Image.Image, picture: Image.Image, box: Doubles, turned: bool)
     canvas.paste(picture, (x1, y1), picture)
 
 
-def _put(rng: np.random.Generator, canvas: Image.Image, thing: Thing) -> None:
+def _put(rng: np.random.Generator, canvas: Image.Image, thing: SceneObject) -> None:
     look = silhouettes()[vocabulary().names[thing.label]]
     textures = [TEXTURES[vocabulary().names[a]] for a in thing.attributes]
     for box in _tiles(thing) if thing.group else [thing.box]:
@@ -94,7 +94,7 @@ def _put(rng: np.random.Generator, canvas: Image.Image, thing: Thing) -> None:
         paste(canvas, picture, box, thing.turned)
 
 
-def _tiles(thing: Thing) -> list[Doubles]:
+def _tiles(thing: SceneObject) -> list[Doubles]:
     """Four places side by side that fill a group's box."""
     x1, y1, x2, y2 = thing.box
     w, h = (x2 - x1) * 0.4, (y2 - y1) * 0.7
@@ -165,13 +165,13 @@ TEXTURES: dict[str, Texture] = {
 }
 
 
-def _manner(bond: Bond) -> Manner:
-    return MANNERS[PREDICATES[bond.predicate]]
+def _style(relation: SceneRelation) -> RelationStyle:
+    return RELATION_STYLES[PREDICATES[relation.predicate]]
 
 
-def _last(scene: Scene, bond: Bond) -> Thing:
+def _last(scene: Scene, relation: SceneRelation) -> SceneObject:
     """Which of a pair is painted last."""
-    return [thing for thing in scene.things if thing is bond.subject or thing is bond.object][-1]
+    return [thing for thing in scene.objects if thing is relation.subject or thing is relation.object][-1]
 
 
 def _shadow(canvas: Image.Image, box: Doubles) -> None:
@@ -184,12 +184,12 @@ def _shadow(canvas: Image.Image, box: Doubles) -> None:
     canvas.paste((10, 10, 14), (0, 0), patch)
 
 
-def _hands(canvas: Image.Image, bond: Bond) -> None:
+def _hands(canvas: Image.Image, relation: SceneRelation) -> None:
     """Arms from a person's shoulders to the object, seen only inside the two boxes."""
-    hands = _manner(bond).hands
-    if not hands or vocabulary().names[bond.subject.label] not in PEOPLE:
+    hands = _style(relation).hands
+    if not hands or vocabulary().names[relation.subject.label] not in PEOPLE:
         return
-    one, two = (_pixels(canvas, t.box) for t in (bond.subject, bond.object))
+    one, two = (_pixels(canvas, t.box) for t in (relation.subject, relation.object))
     shoulder = ((one[0] + one[2]) / 2, one[1] + 0.34 * (one[3] - one[1]))
     middle = ((two[0] + two[2]) / 2, (two[1] + two[3]) / 2)
     width = max(2, round(0.09 * (one[2] - one[0])))

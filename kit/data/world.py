@@ -23,7 +23,7 @@ from kit.vocabulary import IS, PREDICATES, vocabulary
 Doubles = NDArray[np.float64]
 
 
-class Manner(NamedTuple):
+class RelationStyle(NamedTuple):
     """How a related pair stands and looks.
 
     place: offset of the object's centre in halves of both sides together; front: which of the two is drawn
@@ -38,16 +38,16 @@ class Manner(NamedTuple):
 
 
 # Shares are long-tailed, in the order of the real counts.
-MANNERS = {
-    "at": Manner(0.28, (0.45, 0.35), "object", hands=2),
-    "on": Manner(0.17, (0.0, 0.70), "subject", shadow=True),
-    "holds": Manner(0.16, (0.55, 0.0), "object", hands=1),
-    "plays": Manner(0.12, (0.40, 0.10), "object", hands=2),
-    "interacts_with": Manner(0.09, (0.90, 0.25), "subject", hands=1),
-    "inside_of": Manner(0.07, (0.0, 0.0), "glass"),
-    "wears": Manner(0.05, (0.15, 0.0), "object"),
-    "hits": Manner(0.03, (0.90, 0.60), "object", hands=1, shadow=True),
-    "under": Manner(0.03, (0.0, -0.30), "object", shadow=True),
+RELATION_STYLES = {
+    "at": RelationStyle(0.28, (0.45, 0.35), "object", hands=2),
+    "on": RelationStyle(0.17, (0.0, 0.70), "subject", shadow=True),
+    "holds": RelationStyle(0.16, (0.55, 0.0), "object", hands=1),
+    "plays": RelationStyle(0.12, (0.40, 0.10), "object", hands=2),
+    "interacts_with": RelationStyle(0.09, (0.90, 0.25), "subject", hands=1),
+    "inside_of": RelationStyle(0.07, (0.0, 0.0), "glass"),
+    "wears": RelationStyle(0.05, (0.15, 0.0), "object"),
+    "hits": RelationStyle(0.03, (0.90, 0.60), "object", hands=1, shadow=True),
+    "under": RelationStyle(0.03, (0.0, -0.30), "object", shadow=True),
 }
 SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0))  # pictures, by their longer side
 ALIKE = 0.4  # share of the pairs that stand like related ones and are not
@@ -61,7 +61,7 @@ TRIES = 8  # for a place that hides nothing
 
 
 @dataclass
-class Thing:
+class SceneObject:
     """An object in a picture; box: normalised xyxy; turned: faces left; glass: drawn see-through."""
 
     label: int
@@ -72,24 +72,24 @@ class Thing:
     glass: bool = False
 
 
-class Bond(NamedTuple):
-    """Two things of a scene, by their place in it; related: with the predicate; seen: has a row."""
+class SceneRelation(NamedTuple):
+    """Two objects of a scene, by their place in it; related: with the predicate; seen: has a row."""
 
     predicate: int
-    subject: Thing
-    object: Thing
+    subject: SceneObject
+    object: SceneObject
     related: bool
     seen: bool
 
 
 @dataclass
 class Scene:
-    """A picture before it is painted; things: back to front; shape: (width, height), the longer side is 1."""
+    """A picture before it is painted; objects: back to front; shape: (width, height), the longer side is 1."""
 
     image: str
     shape: tuple[float, float]
-    things: list[Thing] = field(default_factory=list)
-    bonds: list[Bond] = field(default_factory=list)
+    objects: list[SceneObject] = field(default_factory=list)
+    relations: list[SceneRelation] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,37 +114,43 @@ def _scene(rng: np.random.Generator) -> Scene:
     for _ in range(rng.integers(1, 4)):
         _add_pair(rng, scene)
     if rng.random() < GROUP:
-        label = scene.things[-1].label
-        scene.things.insert(0, Thing(label, _box(rng, scene, label, 1.6), bool(rng.random() < 0.5), (), True))
-    for thing in scene.things:
+        label = scene.objects[-1].label
+        scene.objects.insert(
+            0, SceneObject(label, _box(rng, scene, label, 1.6), bool(rng.random() < 0.5), (), True)
+        )
+    for thing in scene.objects:
         for attribute in thing.attributes:
             seen = bool(rng.random() >= UNLABELLED)
-            scene.bonds.append(Bond(IS, thing, Thing(attribute, thing.box, False), True, seen))
+            scene.relations.append(
+                SceneRelation(IS, thing, SceneObject(attribute, thing.box, False), True, seen)
+            )
     return scene
 
 
 def _add_pair(rng: np.random.Generator, scene: Scene) -> None:
-    names = list(MANNERS)
-    shares = [m.share for m in MANNERS.values()]
+    names = list(RELATION_STYLES)
+    shares = [m.share for m in RELATION_STYLES.values()]
     name = names[rng.choice(len(names), p=np.asarray(shares) / sum(shares))]
-    manner, predicate = MANNERS[name], PREDICATES.index(name)
+    manner, predicate = RELATION_STYLES[name], PREDICATES.index(name)
     first, second = _triplet(rng, predicate)
     subject_box, object_box, side = _placed(rng, scene, (first, second), manner.place)
     if name == "inside_of":
         subject_box = _within(subject_box, object_box)
     related = bool(rng.random() >= ALIKE)
     toward_left = side < 0
-    subject = Thing(first, subject_box, toward_left == related, _textures(rng, first))
-    object_ = Thing(second, object_box, not toward_left, _textures(rng, second))
+    subject = SceneObject(first, subject_box, toward_left == related, _textures(rng, first))
+    object_ = SceneObject(second, object_box, not toward_left, _textures(rng, second))
     front = manner.front if related else "object" if manner.front == "subject" else "subject"
     object_.glass = front == "glass"
     pair = [object_, subject] if front == "subject" else [subject, object_]
-    scene.things += pair
-    scene.bonds.append(Bond(predicate, subject, object_, related, bool(rng.random() >= UNLABELLED)))
+    scene.objects += pair
+    scene.relations.append(
+        SceneRelation(predicate, subject, object_, related, bool(rng.random() >= UNLABELLED))
+    )
     if rng.random() < DECOY:
         label = second if rng.random() < 0.5 else first
         turned = bool(rng.random() < 0.5)
-        scene.things.append(Thing(label, _box(rng, scene, label), turned, _textures(rng, label)))
+        scene.objects.append(SceneObject(label, _box(rng, scene, label), turned, _textures(rng, label)))
 
 
 @lru_cache(maxsize=16)
@@ -225,32 +231,32 @@ def _within(box: Doubles, outer: Doubles) -> Doubles:
 
 def _crowded(scene: Scene, box: Doubles) -> float:
     """How much the box overlaps what is there already."""
-    if not scene.things:
+    if not scene.objects:
         return 0.0
-    others = np.asarray([thing.box for thing in scene.things])
+    others = np.asarray([thing.box for thing in scene.objects])
     return float(iou(np.broadcast_to(box, others.shape), others).max())
 
 
 def _boxes(scenes: list[Scene]) -> Boxes:
-    things = [thing for scene in scenes for thing in scene.things]
+    objects = [thing for scene in scenes for thing in scene.objects]
     return Boxes(
         images=tuple(scene.image for scene in scenes),
-        image=np.repeat(np.arange(len(scenes), dtype=np.int32), [len(s.things) for s in scenes]),
-        label=np.asarray([t.label for t in things], np.uint8),
-        box=np.asarray([t.box for t in things], np.float32).reshape(-1, 4),
-        is_group_of=np.asarray([t.group for t in things], bool),
+        image=np.repeat(np.arange(len(scenes), dtype=np.int32), [len(s.objects) for s in scenes]),
+        label=np.asarray([t.label for t in objects], np.uint8),
+        box=np.asarray([t.box for t in objects], np.float32).reshape(-1, 4),
+        is_group_of=np.asarray([t.group for t in objects], bool),
     )
 
 
 def _relations(scenes: list[Scene], seen: bool) -> Relations:
-    rows = [(i, b) for i, s in enumerate(scenes) for b in s.bonds if b.related and b.seen == seen]
-    bonds = [bond for _, bond in rows]
+    rows = [(i, b) for i, s in enumerate(scenes) for b in s.relations if b.related and b.seen == seen]
+    relations = [relation for _, relation in rows]
     return Relations(
         images=tuple(scene.image for scene in scenes),
         image=np.asarray([i for i, _ in rows], np.int32),
-        predicate=np.asarray([b.predicate for b in bonds], np.uint8),
-        subject=np.asarray([b.subject.label for b in bonds], np.uint8),
-        object=np.asarray([b.object.label for b in bonds], np.uint8),
-        subject_box=np.asarray([b.subject.box for b in bonds], np.float32).reshape(-1, 4),
-        object_box=np.asarray([b.object.box for b in bonds], np.float32).reshape(-1, 4),
+        predicate=np.asarray([b.predicate for b in relations], np.uint8),
+        subject=np.asarray([b.subject.label for b in relations], np.uint8),
+        object=np.asarray([b.object.label for b in relations], np.uint8),
+        subject_box=np.asarray([b.subject.box for b in relations], np.float32).reshape(-1, 4),
+        object_box=np.asarray([b.object.box for b in relations], np.float32).reshape(-1, 4),
     )

@@ -24,10 +24,10 @@ PUBLISHED = {
     "resnext101-64x4d": "cascade_rcnn/cascade-rcnn_x101_64x4d_fpn_20e_coco.py",
     "hrnet-w32": "hrnet/cascade-rcnn_hrnetv2p-w32-20e_coco.py",
 }
-WIDTH = 32  # channels of a small neck
+NECK_CHANNELS = 32  # channels of a small neck
 STAGES = 3
 LOSS_WEIGHTS = (1.0, 0.5, 0.25)
-DEVIATIONS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
+TARGET_STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))
 
 
 def prepare() -> None:
@@ -38,21 +38,23 @@ def prepare() -> None:
         warnings.simplefilter("ignore")
         from mmdet.utils import register_all_modules
 
-        import kit.detector.parts  # noqa: F401  (registers)
+        import kit.detector.mmdet_components  # noqa: F401  (registers)
 
         register_all_modules(init_default_scope=True)
 
 
-def model_config(architecture: Architecture, classes: int, score: float, per_image: int) -> dict[str, Any]:
+def model_config(
+    architecture: Architecture, classes: int, score_threshold: float, max_detections: int
+) -> dict[str, Any]:
     """Mmdet's configuration of a detector of `classes` classes.
 
-    score: lowest score of a detection; per_image: at most so many. Weights are never fetched from here.
+    score_threshold: lowest score of a detection; max_detections: of an image. Weights are never fetched from here.
     """
     config = ARCHITECTURES[architecture]()
     for head in config["roi_head"]["bbox_head"]:
         head["num_classes"] = classes
     config["roi_head"]["bbox_roi_extractor"]["type"] = "FloatRoIExtractor"
-    config["test_cfg"]["rcnn"].update(score_thr=score, max_per_img=per_image)
+    config["test_cfg"]["rcnn"].update(score_thr=score_threshold, max_per_img=max_detections)
     return config
 
 
@@ -99,11 +101,11 @@ def _small(parts: Callable[[], tuple[dict[str, Any], dict[str, Any]]]) -> dict[s
             "bbox_roi_extractor": {
                 "type": "FloatRoIExtractor",
                 "roi_layer": {"type": "RoIAlign", "output_size": 5, "sampling_ratio": 2},
-                "out_channels": WIDTH,
+                "out_channels": NECK_CHANNELS,
                 "featmap_strides": [4, 8, 16, 32],
                 "finest_scale": 20,
             },
-            "bbox_head": [_head(deviations) for deviations in DEVIATIONS],
+            "bbox_head": [_head(stds) for stds in TARGET_STDS],
         },
         "train_cfg": _small_training(),
         "test_cfg": {
@@ -130,7 +132,7 @@ def _small_resnext() -> tuple[dict[str, Any], dict[str, Any]]:
         "norm_cfg": {"type": "BN", "requires_grad": True},
         "norm_eval": False,
     }
-    neck = {"type": "FPN", "in_channels": [64, 128, 256, 512], "out_channels": WIDTH, "num_outs": 5}
+    neck = {"type": "FPN", "in_channels": [64, 128, 256, 512], "out_channels": NECK_CHANNELS, "num_outs": 5}
     return backbone, neck
 
 
@@ -156,14 +158,14 @@ def _small_hrnet() -> tuple[dict[str, Any], dict[str, Any]]:
         "extra": {"stage1": stem, "stage2": branches(2), "stage3": branches(3), "stage4": branches(4)},
         "norm_eval": False,
     }
-    return backbone, {"type": "HRFPN", "in_channels": [8, 16, 32, 64], "out_channels": WIDTH}
+    return backbone, {"type": "HRFPN", "in_channels": [8, 16, 32, 64], "out_channels": NECK_CHANNELS}
 
 
 def _proposals() -> dict[str, Any]:
     return {
         "type": "RPNHead",
-        "in_channels": WIDTH,
-        "feat_channels": WIDTH,
+        "in_channels": NECK_CHANNELS,
+        "feat_channels": NECK_CHANNELS,
         "anchor_generator": {
             "type": "AnchorGenerator",
             "scales": [4],
@@ -176,21 +178,21 @@ def _proposals() -> dict[str, Any]:
     }
 
 
-def _head(deviations: tuple[float, ...]) -> dict[str, Any]:
+def _head(stds: tuple[float, ...]) -> dict[str, Any]:
     return {
         "type": "Shared2FCBBoxHead",
-        "in_channels": WIDTH,
+        "in_channels": NECK_CHANNELS,
         "fc_out_channels": 128,
         "roi_feat_size": 5,
         "reg_class_agnostic": True,
-        "bbox_coder": _coder(deviations),
+        "bbox_coder": _coder(stds),
         "loss_cls": {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0},
         "loss_bbox": {"type": "SmoothL1Loss", "beta": 1.0, "loss_weight": 1.0},
     }
 
 
-def _coder(deviations: tuple[float, ...]) -> dict[str, Any]:
-    return {"type": "DeltaXYWHBBoxCoder", "target_means": [0.0] * 4, "target_stds": list(deviations)}
+def _coder(stds: tuple[float, ...]) -> dict[str, Any]:
+    return {"type": "DeltaXYWHBBoxCoder", "target_means": [0.0] * 4, "target_stds": list(stds)}
 
 
 def _small_training() -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _batches(
         data,
         batch_size=None,
         num_workers=settings.workers,
-        prefetch_factor=2 * settings.batch if settings.workers else None,
+        prefetch_factor=2 * settings.batch_size if settings.workers else None,
     )
     waiting: dict[bool, _Batch] = {}
     start, pictures = time.perf_counter(), iter(enumerate(loader))
@@ -161,7 +161,7 @@ def _batches(
             batch.sizes.append(size)
             for own, picture in zip(batch.inputs, inputs, strict=True):
                 own.append(picture)
-            if len(batch.numbers) == settings.batch:
+            if len(batch.numbers) == settings.batch_size:
                 yield waiting.pop(size[0] > size[1])
         start = time.perf_counter()
     yield from waiting.values()
@@ -215,7 +215,9 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
 
     prepare()
     own = settings.inference
-    model = build(model_config(settings.models[name].architecture, classes, own.score, own.per_image))
+    model = build(
+        model_config(settings.models[name].architecture, classes, own.score_threshold, own.max_detections)
+    )
     state = read_state(weights)
     _check_weights(state, model.state_dict(), weights, settings.models[name].architecture, classes)
     model.load_state_dict(state)

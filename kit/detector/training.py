@@ -19,21 +19,21 @@ from kit.base.errors import FileFault
 from kit.base.files import write_json
 from kit.base.log import logger
 from kit.base.progress import ProgressLine
+from kit.detector.annotated_images import write_annotations
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of
-from kit.detector.pictures import write_annotations
-from kit.detector.processes import is_first, launched
-from kit.detector.task import Task, runner_config
+from kit.detector.process_group import is_distributed, is_main_process
+from kit.detector.training_spec import TrainingSpec, runner_config
 
 WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
 Validate = Callable[[nn.Module], float]  # the model's validation mAP
 
 
 def train_detector(
-    task: Task, folder: Path, start: State | None, validate: Validate | None
+    task: TrainingSpec, folder: Path, start: State | None, validate: Validate | None
 ) -> dict[str, Any]:
     """Train below `folder` and leave `weights.pth` and `curve.json` there; the last figures.
 
@@ -45,7 +45,7 @@ def train_detector(
     from mmengine.dist import barrier
     from mmengine.runner import Runner
 
-    first = is_first()
+    first = is_main_process()
     checkpoint = _last_checkpoint(folder)
     if first:
         write_annotations(folder / "annotations.npz", task.pictures.boxes)
@@ -60,7 +60,7 @@ def train_detector(
         barrier()
         runner = Runner.from_cfg(_config(config))
         _quiet_logger(runner)
-        if not launched():  # mmengine takes whatever GPU there is
+        if not is_distributed():  # mmengine takes whatever GPU there is
             runner.model.to(device_of(task.device))
         if task.training.channels_last:
             runner.model.to(memory_format=torch.channels_last)
@@ -88,9 +88,9 @@ def train_detector(
     return {**report.figures(), **({"resumed_at": resumed} if resumed else {})}
 
 
-def _watch(task: Task) -> Watch:
+def _watch(task: TrainingSpec) -> Watch:
     training = task.training
-    settings = f"{task.settings}.rate (now {training.rate:g}) or {task.settings}.clip"
+    settings = f"{task.settings}.lr (now {training.lr:g}) or {task.settings}.grad_clip_norm"
     scaled = training.precision == "float16"  # its scaler leaves out steps of infinite gradients
     return Watch(task.name, settings, training.iterations, training.checkpoint_every, not scaled)
 
@@ -114,12 +114,12 @@ def _resumed(path: Path, checkpoint: Path | None, first: bool) -> list[int]:
 class _Report:
     """What the user sees of a training, and the curve that is kept: loss and validation mAP by iteration."""
 
-    def __init__(self, task: Task, folder: Path, validate: Validate | None) -> None:
+    def __init__(self, task: TrainingSpec, folder: Path, validate: Validate | None) -> None:
         self.task, self.path, self.validate = task, folder / CURVE, validate
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = math.nan
         self.line = ProgressLine(task.training.iterations, f"train {task.name}")
-        self.speaks = is_first()
+        self.speaks = is_main_process()
 
     def hook(self) -> Any:
         """The hook for mmengine's Runner."""
@@ -186,7 +186,7 @@ def _last_checkpoint(folder: Path) -> Path | None:
         fault = _fault(path)
         if fault is None:
             return path
-        if is_first():
+        if is_main_process():
             logger.warning(f"{path.name} is passed over: {fault}; an older one is looked for")
     return None
 

@@ -61,7 +61,7 @@ def fuse_images(image, label, score, box, source, weights, iou, conf_type, overf
 
 
 @numba.njit(nogil=True, cache=True)
-def prepare(image, label, score, box, source, weights, lowest, overshoot):  # type: ignore[no-untyped-def]
+def prepare(image, label, score, box, source, weights, skip_box_threshold, overshoot):  # type: ignore[no-untyped-def]
     """The rows to fuse, in one pass: corners in order and within [0, 1], scores weighted; the rest left out.
 
     Gives image, label, score, box and source of the rows kept, and whether all numbers were finite, scores
@@ -86,7 +86,7 @@ def prepare(image, label, score, box, source, weights, lowest, overshoot):  # ty
             out_box[count, k + 2] = min(max(np.float64(high), 0.0), 1.0)
         width = out_box[count, 2] - out_box[count, 0]
         height = out_box[count, 3] - out_box[count, 1]
-        if score[i] >= lowest and width * height > 0:
+        if score[i] >= skip_box_threshold and width * height > 0:
             out_image[count], out_label[count], out_source[count] = image[i], label[i], source[i]
             out_score[count] = np.float64(score[i]) * weights[source[i]]
             count += 1

@@ -41,13 +41,13 @@ def fuse_detections(
     weights: Sequence[float] | None = None,
     *,
     iou: float = 0.55,
-    lowest: float = 0.0,
+    skip_box_threshold: float = 0.0,
     conf_type: ConfType = "avg",
 ) -> Detections:
     """Fuse the detections of several sources (models, or models × views), any images in each.
 
-    weights: one a source, positive; iou: overlap above which boxes are one object; lowest: scores below are
-    left out. Raises ValueError on arguments that do not fit, and on boxes and scores beyond [0, 1].
+    weights: one a source, positive; iou: overlap above which boxes are one object; skip_box_threshold: lower scores
+    are left out. Raises ValueError on arguments that do not fit, and on boxes and scores beyond [0, 1].
     """
     if not sources:
         raise ValueError("sources: expected one or more")
@@ -61,7 +61,7 @@ def fuse_detections(
         np.repeat(np.arange(len(tables)), [len(t) for t in tables]),
         weights_of(weights, len(tables)),
         iou=iou,
-        lowest=lowest,
+        skip_box_threshold=skip_box_threshold,
         conf_type=conf_type,
     )
     return Detections(images, fused.image, fused.label, fused.score, fused.box)
@@ -90,7 +90,7 @@ def fuse(
     weights: Doubles,
     *,
     iou: float = 0.55,
-    lowest: float = 0.0,
+    skip_box_threshold: float = 0.0,
     conf_type: ConfType = "avg",
     overflow: bool = False,
 ) -> Fused:
@@ -101,10 +101,12 @@ def fuse(
     not fit.
     """
     _check(image, label, score, box, source, conf_type)
-    check_settings(iou, lowest)
+    check_settings(iou, skip_box_threshold)
     _check_indices(image, label, source, len(weights))
-    lowest = score.dtype.type(lowest) if score.dtype.kind == "f" else lowest
-    kept, fit = prepare(image, label, score, box, source, weights, lowest, OVERSHOOT)
+    skip_box_threshold = (
+        score.dtype.type(skip_box_threshold) if score.dtype.kind == "f" else skip_box_threshold
+    )
+    kept, fit = prepare(image, label, score, box, source, weights, skip_box_threshold, OVERSHOOT)
     if not fit:
         check_rows(score, box)
     arguments = (*kept, weights, iou, CONF_TYPES.index(conf_type), overflow)
@@ -112,9 +114,9 @@ def fuse(
     return Fused(images[:count], labels[:count], scores[:count], boxes[:count])
 
 
-def check_settings(iou: float, lowest: float) -> None:
+def check_settings(iou: float, skip_box_threshold: float) -> None:
     """Raises ValueError where the overlap or the lowest score is no number from 0 to 1."""
-    for name, value in (("iou", iou), ("lowest", lowest)):
+    for name, value in (("iou", iou), ("skip_box_threshold", skip_box_threshold)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name}: expected a number in [0, 1], given {value}")
 

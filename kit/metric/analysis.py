@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from kit.base.progress import Progress, silent
-from kit.metric.faults import fault_kinds
-from kit.metric.judgement import TASKS, Judgement
-from kit.metric.resample import Resampler, interval, without_each
+from kit.metric.error_analysis import error_kinds
+from kit.metric.matching import TASKS, MatchResult
+from kit.metric.resample import Resampler, interval, leave_one_predicate_out
 from kit.tables.schema import Predictions, Relations
 
 
 def analyse(
-    judgement: Judgement,
+    matches: MatchResult,
     truth: Relations,
     predictions: Predictions,
     *,
@@ -23,10 +23,14 @@ def analyse(
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Bootstrap intervals (95%), score without each predicate, simulated boards, kinds of errors."""
-    resampler = Resampler(judgement)
+    resampler = Resampler(matches)
     drawn = list(progress(resampler.bootstrap(resamples, seed), resamples, "bootstrap"))
     boards = np.asarray(
-        list(progress(resampler.boards(resamples, seed), resamples, "public and private boards"))
+        list(
+            progress(
+                resampler.simulated_leaderboards(resamples, seed), resamples, "public and private boards"
+            )
+        )
     )
     return {
         "resamples": resamples,
@@ -36,13 +40,13 @@ def analyse(
             "Recall@50": interval([d["relationships"]["Recall@50"] for d in drawn]),
             **{task: _per_predicate(drawn, task, resampler) for task in TASKS},
         },
-        "without": without_each(resampler),
+        "without": leave_one_predicate_out(resampler),
         "boards": {
             "public": interval(boards[:, 0].tolist()),
             "private": interval(boards[:, 1].tolist()),
             "private_minus_public": interval((boards[:, 1] - boards[:, 0]).tolist()),
         },
-        "errors": fault_kinds(judgement, truth, predictions).table(),
+        "errors": error_kinds(matches, truth, predictions).table(),
     }
 
 

@@ -19,7 +19,7 @@ MOST_PER_CLASS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class Objects:
+class LabeledBoxes:
     """Boxes for the detection metric, any classes: images, labels (n,) int; box (n, 4) float.
 
     score: (n,) of predictions; is_group_of: bool (n,) of ground truth.
@@ -35,13 +35,13 @@ class Objects:
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, rows: NDArray[Any]) -> Objects:
+    def take(self, rows: NDArray[Any]) -> LabeledBoxes:
         """The given rows, by index or mask."""
         optional = {
             name: None if (column := getattr(self, name)) is None else column[rows]
             for name in ("score", "is_group_of")
         }
-        return Objects(self.image[rows], self.label[rows], self.box[rows], **optional)
+        return LabeledBoxes(self.image[rows], self.label[rows], self.box[rows], **optional)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DetectionScores:
 
 
 def evaluate(
-    truth: Objects, predictions: Objects, verified: tuple[Ints, Ints], names: Sequence[str]
+    truth: LabeledBoxes, predictions: LabeledBoxes, verified: tuple[Ints, Ints], names: Sequence[str]
 ) -> DetectionScores:
     """Detection mAP at IoU 0.5 (the rules of the Open Images challenge evaluator, every sort stable).
 
@@ -70,15 +70,15 @@ def evaluate(
     known = np.union1d(_key(truth.image, truth.label, size), _key(*verified, size))
     counted, place = _counted(predictions, known, size)
     key = _key(counted.image, counted.label, size)
-    hit = _hits(counted, key, truth.take(~group), size)
-    credit = _group_credits(counted, key, hit, truth.take(group), size)
-    truths = np.bincount(truth.label, minlength=size)
-    ap = _per_class(counted, place, hit, credit, truths)
+    true_positive = _hits(counted, key, truth.take(~group), size)
+    credit = _group_credits(counted, key, true_positive, truth.take(group), size)
+    num_gt = np.bincount(truth.label, minlength=size)
+    ap = _per_class(counted, place, true_positive, credit, num_gt)
     by_name = sorted(ap, key=lambda label: names[label])
     return DetectionScores(
         mean_ap=mean(list(ap.values())),
         ap={names[label]: ap[label] for label in by_name},
-        num_gt={names[label]: int(truths[label]) for label in by_name},
+        num_gt={names[label]: int(num_gt[label]) for label in by_name},
         counts={"gt_boxes": len(truth), "pred_rows": len(predictions), "pred_kept": len(counted)},
     )
 
@@ -97,7 +97,7 @@ def _key(image: Ints, label: Ints, size: int) -> NDArray[np.int64]:
     return image.astype(np.int64) * size + label
 
 
-def _counted(predictions: Objects, known: NDArray[np.int64], size: int) -> tuple[Objects, Ints]:
+def _counted(predictions: LabeledBoxes, known: NDArray[np.int64], size: int) -> tuple[LabeledBoxes, Ints]:
     """Predictions that count, sorted by image, class, score falling, row falling; and their file rows."""
     box, score = predictions.box, _score(predictions)
     key = _key(predictions.image, predictions.label, size)
@@ -109,7 +109,9 @@ def _counted(predictions: Objects, known: NDArray[np.int64], size: int) -> tuple
     return predictions.take(rows), rows
 
 
-def _hits(counted: Objects, key: NDArray[np.int64], single: Objects, size: int) -> NDArray[np.bool_]:
+def _hits(
+    counted: LabeledBoxes, key: NDArray[np.int64], single: LabeledBoxes, size: int
+) -> NDArray[np.bool_]:
     ((row, overlap),) = best_truth(
         key,
         _key(single.image, single.label, size),
@@ -120,9 +122,13 @@ def _hits(counted: Objects, key: NDArray[np.int64], single: Objects, size: int) 
 
 
 def _group_credits(
-    counted: Objects, key: NDArray[np.int64], hit: NDArray[np.bool_], groups: Objects, size: int
+    counted: LabeledBoxes,
+    key: NDArray[np.int64],
+    true_positive: NDArray[np.bool_],
+    groups: LabeledBoxes,
+    size: int,
 ) -> _Credits:
-    missed = np.flatnonzero(~hit)
+    missed = np.flatnonzero(~true_positive)
     ((row, overlap),) = best_truth(
         key[missed],
         _key(groups.image, groups.label, size),
@@ -138,28 +144,28 @@ def _group_credits(
 
 
 def _per_class(
-    counted: Objects,
+    counted: LabeledBoxes,
     place: Ints,
-    hit: NDArray[np.bool_],
+    true_positive: NDArray[np.bool_],
     credit: _Credits,
-    truths: NDArray[np.int64],
+    num_gt: NDArray[np.int64],
 ) -> dict[int, float]:
     """AP per class code; of equal scores the later image first, in it group credits, then earlier rows."""
     left = ~credit.absorbed
     image = np.concatenate([counted.image[left], credit.image])
     label = np.concatenate([counted.label[left], credit.label])
     score = np.concatenate([_score(counted)[left], credit.score])
-    true = np.concatenate([hit[left], np.ones(len(credit.image), bool)])
+    true = np.concatenate([true_positive[left], np.ones(len(credit.image), bool)])
     order_in_image = np.concatenate([place[left], -1 - np.arange(len(credit.image))])
     order = np.lexsort((order_in_image, -image.astype(np.int64), -score, label))
-    starts = np.searchsorted(label[order], np.arange(len(truths) + 1))
+    starts = np.searchsorted(label[order], np.arange(len(num_gt) + 1))
     return {
-        int(c): average_precision(true[order[starts[c] : starts[c + 1]]], int(truths[c]))
-        for c in np.flatnonzero(truths)
+        int(c): average_precision(true[order[starts[c] : starts[c + 1]]], int(num_gt[c]))
+        for c in np.flatnonzero(num_gt)
     }
 
 
-def _score(objects: Objects) -> NDArray[np.floating[Any]]:
+def _score(objects: LabeledBoxes) -> NDArray[np.floating[Any]]:
     if objects.score is None:
         raise ValueError("predictions need a score")
     return objects.score

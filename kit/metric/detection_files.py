@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from kit.base.errors import KitError
 from kit.base.log import logger
 from kit.boxes import inverted, outside
-from kit.metric.detection import DetectionScores, Objects, evaluate
+from kit.metric.detection import DetectionScores, LabeledBoxes, evaluate
 from kit.metric.hierarchy import Hierarchy
-from kit.tables.arrow import Codes, as_numpy
+from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched
 from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, corners
@@ -30,10 +30,10 @@ class DetectionFiles:
     """Reads truth, image labels and predictions under one numbering of images and labels."""
 
     hierarchy: Hierarchy | None = None
-    images: Codes = field(default_factory=Codes)
-    labels: Codes = field(default_factory=Codes)
+    images: DictionaryEncoder = field(default_factory=DictionaryEncoder)
+    labels: DictionaryEncoder = field(default_factory=DictionaryEncoder)
 
-    def truth(self, paths: Sequence[Path | str]) -> Objects:
+    def truth(self, paths: Sequence[Path | str]) -> LabeledBoxes:
         """Ground-truth boxes, each copied to its class's ancestors. Raises FileFault."""
         parts = []
         for path in paths:
@@ -41,13 +41,13 @@ class DetectionFiles:
             group = [GROUP] if file.has(GROUP.name) else []
             c = self._read(file, [IMAGE, LABEL, *corners(), *group])
             is_group = c[GROUP.name] > 0 if group else np.zeros(len(c["image"]), bool)
-            parts.append(Objects(c["image"], c["label"], _box(c), is_group_of=is_group))
+            parts.append(LabeledBoxes(c["image"], c["label"], _box(c), is_group_of=is_group))
             _refuse_inverted(file, parts[-1].box)
             self._refuse_outside_hierarchy(file, c["label"])
         truth = _concat(parts)
         rows, label = self._spread(truth.label, self.hierarchy.ancestors if self.hierarchy else {})
         spread = truth.take(rows)
-        return Objects(spread.image, label, spread.box, is_group_of=spread.is_group_of)
+        return LabeledBoxes(spread.image, label, spread.box, is_group_of=spread.is_group_of)
 
     def verified(self, paths: Sequence[Path | str]) -> tuple[Array, Array]:
         """Image labels of all files as (image, label), with a hierarchy spread over it. Raises FileFault."""
@@ -71,7 +71,7 @@ class DetectionFiles:
             parts.append((c["image"][mask][rows], label))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    def predictions(self, path: Path | str) -> Objects:
+    def predictions(self, path: Path | str) -> LabeledBoxes:
         """Detections with their scores; not expanded (the submitter adds the ancestors). Raises FileFault.
 
         Read after truth and labels: notices tell what has no part in the metric, being unknown to both, or a
@@ -80,7 +80,7 @@ class DetectionFiles:
         file = CsvFile(path)
         images, labels = len(self.images.index), len(self.labels.index)
         c = self._read(file, [IMAGE, LABEL, SCORE, *corners()])
-        found = Objects(c["image"], c["label"], _box(c), score=c[SCORE.name])
+        found = LabeledBoxes(c["image"], c["label"], _box(c), score=c[SCORE.name])
         names = list(self.images.index)
         strange = unmatched([names[i] for i in np.unique(found.image)], set(names[:images]))
         if strange:
@@ -188,18 +188,18 @@ def _ascending(names: list[str]) -> Array:
     return place
 
 
-def _renumber(objects: Objects, place: Array) -> Objects:
-    return Objects(place[objects.image], objects.label, objects.box, objects.score, objects.is_group_of)
+def _renumber(objects: LabeledBoxes, place: Array) -> LabeledBoxes:
+    return LabeledBoxes(place[objects.image], objects.label, objects.box, objects.score, objects.is_group_of)
 
 
 def _box(columns: dict[str, Array]) -> Array:
     return np.stack([columns[c.name] for c in corners()], axis=1)
 
 
-def _concat(parts: list[Objects]) -> Objects:
+def _concat(parts: list[LabeledBoxes]) -> LabeledBoxes:
     if not parts:
         raise KitError("no truth file given")
-    return Objects(
+    return LabeledBoxes(
         np.concatenate([p.image for p in parts]),
         np.concatenate([p.label for p in parts]),
         np.concatenate([p.box for p in parts]),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metric.detection import DetectionScores, Objects, evaluate
+from kit.metric.detection import DetectionScores, LabeledBoxes, evaluate
 from kit.tables.schema import Boxes, Detections, ImageLabels
 
 
@@ -25,8 +25,8 @@ def detection_scores(
             np.concatenate([truth.label, labels.label[classes]]),
         )
     rank = _by_id(truth.images)
-    real = Objects(rank[truth.image], truth.label, truth.box.astype(np.float64), None, truth.is_group_of)
-    guess = Objects(rank[found.image], found.label, found.box.astype(np.float64), found.score)
+    real = LabeledBoxes(rank[truth.image], truth.label, truth.box.astype(np.float64), None, truth.is_group_of)
+    guess = LabeledBoxes(rank[found.image], found.label, found.box.astype(np.float64), found.score)
     return evaluate(real, guess, (rank[verified[0]], verified[1]), names)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.metric.judgement import TASKS, Judgement, judge
+from kit.metric.matching import TASKS, MatchResult, match_predictions
 from kit.metric.precision import average_precision, mean
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import vocabulary
@@ -40,32 +40,32 @@ def evaluate(truth: Relations, predictions: Predictions, labels: ImageLabels | N
     labels: the verified image labels; without them the classes of an image's relations are its verified set.
     Raises InvertedBox where a prediction that counts has an inverted box.
     """
-    return score(judge(truth, predictions, labels))
+    return score(match_predictions(truth, predictions, labels))
 
 
-def score(judgement: Judgement) -> Scores:
-    """The official numbers of a judgement: rules R7 to R10."""
-    order = judgement.by_score
-    predicate = judgement.predicate[order]
-    top = {k: judgement.rank <= k for k in (50, 100)}
-    truths = np.bincount(judgement.truth_predicate, minlength=len(vocabulary().predicates))
-    total = len(judgement.truth_predicate)
+def score(matches: MatchResult) -> Scores:
+    """The official numbers of a matches: rules R7 to R10."""
+    order = matches.by_score
+    predicate = matches.predicate[order]
+    top = {k: matches.rank <= k for k in (50, 100)}
+    num_gt = np.bincount(matches.truth_predicate, minlength=len(vocabulary().predicates))
+    total = len(matches.truth_predicate)
     tasks = {}
     for task in TASKS:
-        hit = judgement.hit[task]
+        true_positive = matches.true_positive[task]
         ap = {
-            name: average_precision(hit[order][predicate == p], int(truths[p]))
+            name: average_precision(true_positive[order][predicate == p], int(num_gt[p]))
             for p, name in enumerate(vocabulary().predicates)
-            if truths[p]
+            if num_gt[p]
         }
         tasks[task] = {
             "mAP": mean(list(ap.values())),
-            "weightedAP": average_precision(hit[order], total),
-            "Recall@50": float((hit & top[50]).sum() / total) if total else float("nan"),
-            "Recall@100": float((hit & top[100]).sum() / total) if total else float("nan"),
+            "weightedAP": average_precision(true_positive[order], total),
+            "Recall@50": float((true_positive & top[50]).sum() / total) if total else float("nan"),
+            "Recall@100": float((true_positive & top[100]).sum() / total) if total else float("nan"),
             "AP": dict(sorted(ap.items())),
         }
-    return Scores(final_score(tasks), tasks["relationships"], tasks["phrases"], judgement.counts)
+    return Scores(final_score(tasks), tasks["relationships"], tasks["phrases"], matches.counts)
 
 
 def final_score(tasks: dict[str, dict[str, Any]]) -> float:

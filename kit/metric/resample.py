@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metric.judgement import TASKS, Judgement
+from kit.metric.matching import TASKS, MatchResult
 from kit.metric.relations import final_score
 from kit.vocabulary import vocabulary
 
@@ -23,33 +23,33 @@ Summary = dict[str, float]
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """One predicate's predictions in rank order: image (n,), hit per task (n,), and its truth's images."""
+    """One predicate's predictions in rank order: image (n,), true positives a task (n,), and its truth's images."""
 
     name: str
     image: NDArray[np.int64]
-    hit: dict[str, NDArray[np.bool_]]
+    true_positive: dict[str, NDArray[np.bool_]]
     truth_image: NDArray[np.int64]
 
 
 class Resampler:
-    """Scores a judgement under image weights."""
+    """Scores a matches under image weights."""
 
-    def __init__(self, judgement: Judgement) -> None:
+    def __init__(self, matches: MatchResult) -> None:
         """Sort once; every weighting reuses it."""
-        self.images = len(judgement.images)
-        self.known = judgement.known
-        order = judgement.by_score
-        predicate = judgement.predicate[order]
+        self.images = len(matches.images)
+        self.known = matches.known
+        order = matches.by_score
+        predicate = matches.predicate[order]
         self.curves = []
         for p, name in enumerate(vocabulary().predicates):
             rows = order[predicate == p]
-            truth = judgement.truth_image[judgement.truth_predicate == p]
+            truth = matches.truth_image[matches.truth_predicate == p]
             if len(truth):
-                hit = {task: judgement.hit[task][rows] for task in TASKS}
-                self.curves.append(_Curve(name, judgement.image[rows], hit, truth))
-        found = judgement.hit["relationships"] & (judgement.rank <= 50)
-        self.found = np.bincount(judgement.image[found], minlength=self.images)
-        self.truths = np.bincount(judgement.truth_image, minlength=self.images)
+                true_positive = {task: matches.true_positive[task][rows] for task in TASKS}
+                self.curves.append(_Curve(name, matches.image[rows], true_positive, truth))
+        found = matches.true_positive["relationships"] & (matches.rank <= 50)
+        self.found = np.bincount(matches.image[found], minlength=self.images)
+        self.num_gt = np.bincount(matches.truth_image, minlength=self.images)
 
     def score(self, weights: Weights, without: str = "") -> dict[str, Any]:
         """Final score and APs with image i counted weights[i] times; `without` leaves a predicate out.
@@ -58,17 +58,17 @@ class Resampler:
         """
         tasks: dict[str, dict[str, Any]] = {task: {"AP": {}} for task in TASKS}
         for curve in self.curves:
-            truths = weights[curve.truth_image].sum()
-            if truths and curve.name != without:
+            num_gt = weights[curve.truth_image].sum()
+            if num_gt and curve.name != without:
                 ranks = np.cumsum(weights[curve.image])
                 for task in TASKS:
                     tasks[task]["AP"][curve.name] = _weighted_ap(
-                        ranks, weights[curve.image], curve.hit[task], truths
+                        ranks, weights[curve.image], curve.true_positive[task], num_gt
                     )
         for task in TASKS:
             ap = list(tasks[task]["AP"].values())
             tasks[task]["mAP"] = float(np.mean(ap)) if ap else float("nan")
-        total = (weights * self.truths).sum()
+        total = (weights * self.num_gt).sum()
         tasks["relationships"]["Recall@50"] = (
             float((weights * self.found).sum() / total) if total else float("nan")
         )
@@ -81,7 +81,9 @@ class Resampler:
             draw = rng.choice(self.known, len(self.known))
             yield self.score(np.bincount(draw, minlength=self.images))
 
-    def boards(self, splits: int, seed: int, public: float = 0.3) -> Iterator[tuple[float, float]]:
+    def simulated_leaderboards(
+        self, splits: int, seed: int, public: float = 0.3
+    ) -> Iterator[tuple[float, float]]:
         """Yield (public, private) final scores of random splits of the known images."""
         rng = np.random.default_rng(seed)
         for _ in range(splits):
@@ -101,7 +103,7 @@ def interval(values: list[float], coverage: float = 0.95) -> Summary:
     return {"mean": float(good.mean()), "std": float(good.std()), "low": float(low), "high": float(high)}
 
 
-def without_each(resampler: Resampler) -> dict[str, float]:
+def leave_one_predicate_out(resampler: Resampler) -> dict[str, float]:
     """The final score with each predicate left out of both means."""
     ones = np.ones(resampler.images, np.int64)
     return {
@@ -109,16 +111,16 @@ def without_each(resampler: Resampler) -> dict[str, float]:
     }
 
 
-def _weighted_ap(ranks: Weights, weight: Weights, hit: NDArray[np.bool_], truths: int) -> float:
+def _weighted_ap(ranks: Weights, weight: Weights, true_positive: NDArray[np.bool_], num_gt: int) -> float:
     """Average precision where row i stands weight[i] times in a row; ranks is the cumulative weight.
 
     Of a true positive's copies the last has the highest precision, (a + w) / (b + w) >= (a + 1) / (b + 1) for
     a <= b, so it stands for all of them in the running maximum from the right.
     """
-    rows = np.flatnonzero(hit & (weight > 0))
+    rows = np.flatnonzero(true_positive & (weight > 0))
     if not len(rows):
         return 0.0
     found = np.cumsum(weight[rows])
     precision = found / ranks[rows]
     highest_after = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((weight[rows] * highest_after).sum() / truths)
+    return float((weight[rows] * highest_after).sum() / num_gt)

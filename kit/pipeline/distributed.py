@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kit.detector.processes import is_first, launched
+from kit.detector.process_group import is_distributed, is_main_process
 from kit.pipeline.run import Attempt, Run
 from kit.pipeline.stage import Stage
 
@@ -17,14 +17,14 @@ def shared_attempt(
 ) -> Iterator[Attempt | None]:
     """`Run.working` for all processes: the first one opens and ends it, all get the folder, or None where done."""
     timing = stage.timing_files
-    if not launched():
+    if not is_distributed():
         with run.working(stage.name, fingerprint, force=force, timing_files=timing) as attempt:
             yield attempt
         return
     from mmengine.dist import barrier
 
     join_all(run)
-    if is_first():
+    if is_main_process():
         with run.working(stage.name, fingerprint, force=force, timing_files=timing) as attempt:
             barrier()
             yield attempt
@@ -39,6 +39,6 @@ def shared_attempt(
 
 def join_all(run: Run) -> None:
     """Meet the other processes of a torchrun."""
-    from kit.detector.processes import join
+    from kit.detector.process_group import init_process_group
 
-    join(run.config.detector)
+    init_process_group(run.config.detector)

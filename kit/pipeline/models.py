@@ -80,7 +80,7 @@ def scorer_images(config: Config, name: str, split: SplitName) -> tuple[ImagesIn
 
 def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
     """Write down the images that the visual model could not see so far."""
-    from kit.detector.pictures import SKIPPED, record_skipped
+    from kit.detector.annotated_images import SKIPPED, record_skipped
 
     for name in list(scorer.skipped if scorer else ()):
         if scorer and (why := scorer.skipped.pop(name, None)):  # else another thread has written it down
@@ -89,7 +89,7 @@ def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
 
 def say_unseen(stage: str, folder: Path, images: int) -> None:
     """One notice of the images that were written down."""
-    from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
+    from kit.detector.annotated_images import SKIPPED, left_out, tidy_skipped
 
     skipped = tidy_skipped(folder / SKIPPED)
     if skipped:

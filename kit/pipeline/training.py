@@ -11,13 +11,13 @@ from torch import nn
 from kit.base.log import logger
 from kit.config import Architecture, Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
+from kit.detector.annotated_images import SKIPPED, LabelledPictures, labelled_pictures, left_out, tidy_skipped
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import State
 from kit.detector.inference import detect
-from kit.detector.pictures import SKIPPED, LabelledPictures, labelled_pictures, left_out, tidy_skipped
-from kit.detector.processes import is_first
-from kit.detector.task import Task
+from kit.detector.process_group import is_main_process
 from kit.detector.training import Validate, train_detector
+from kit.detector.training_spec import TrainingSpec
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import DetectorTask
 from kit.tables.schema import ImageLabels
@@ -31,10 +31,10 @@ def task_of(
     training: Training,
     settings: str,
     limit: int | None = None,
-) -> Task:
+) -> TrainingSpec:
     """The training task of a stage. settings: the key of `training`; limit: N of balanced sampling."""
     detector = config.detector
-    return Task(
+    return TrainingSpec(
         stage,
         model.architecture,
         pictures,
@@ -48,10 +48,12 @@ def task_of(
     )
 
 
-def train_stage(task: Task, folder: Path, start: State | None, validate: Validate | None) -> dict[str, Any]:
+def train_stage(
+    task: TrainingSpec, folder: Path, start: State | None, validate: Validate | None
+) -> dict[str, Any]:
     """Train below the stage's folder; the figures, with the number of pictures and of those left out."""
     figures = train_detector(task, folder, start, validate)
-    if not is_first():
+    if not is_main_process():
         return figures
     skipped = tidy_skipped(folder / SKIPPED, task.pictures.missing)
     if skipped:
@@ -73,7 +75,7 @@ def validation(
     config: Config, pictures: LabelledPictures, labels: ImageLabels | None, training: Training
 ) -> Validate:
     """MAP of one view over the first pictures of a set."""
-    ids = pictures.boxes.images[: training.validate_pictures or None]
+    ids = pictures.boxes.images[: training.validate_images or None]
     truth = pictures.boxes.of_images(ids)
     view, photos, decoding = View(size=training.size), list_photos(pictures.folder), config.data.decoding()
 

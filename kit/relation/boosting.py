@@ -1,4 +1,4 @@
-"""Gradient boosting with XGBoost: early stopping in blocks of rounds, models that know their features."""
+"""Gradient boosting with XGBoost: early stopping, models that know their features."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ from kit.base.log import logger
 from kit.base.threads import threads_used
 from kit.config import Boosting
 from kit.relation.features import Features
-from kit.relation.held_out import FEWEST, LEAST, Mask, Verdict, held_out, images_by_class, judge, log_loss
+from kit.relation.held_out import (
+    EPSILON,
+    FEWEST,
+    Mask,
+    Verdict,
+    compare_with_rival,
+    held_out,
+    images_by_class,
+    log_loss,
+)
 from kit.tables.schema import Floats
 
 AGAIN = "train it again with --force"
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class TrainingRows:
     """Training rows: features, labels (n,), image (n,), the image's fold (n,), start margin (n,) or (n, classes).
 
     rival: probabilities by what the trees must beat, (n,), or (n, judged) for the first classes; counts: which
@@ -54,7 +63,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Boosted:
+class BoostedModel:
     """A trained model. loss: held out, by number of rounds."""
 
     booster: xgb.Booster
@@ -78,7 +87,7 @@ class Fit:
     verdicts: of the classes that could be judged.
     """
 
-    model: Boosted | None
+    model: BoostedModel | None
     loss: dict[int, float]
     refused: dict[int, str]
     verdicts: dict[int, Verdict]
@@ -87,8 +96,8 @@ class Fit:
 NO_TREE = "held-out images want no tree"
 
 
-def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
-    """Train with the number of rounds that held-out images want, and judge on them whether it was worth it.
+def fit(rows: TrainingRows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
+    """Train with the number of rounds that held-out images want, and compare it on them with what it must beat.
 
     classes: 0 for binary labels, else the number of classes. Rounds are tried in blocks; the loss is the
     log loss over the held-out images of all parts. With one part the best block's model itself is kept: with
@@ -118,7 +127,7 @@ def fit(rows: Rows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
             booster.update(everything, i)
         log_loss(booster.predict(everything), rows.label, classes)
     booster.feature_names = list(rows.features.names)
-    return Fit(Boosted(booster, trial.rounds, trial.loss), trial.loss, refused, verdicts)
+    return Fit(BoostedModel(booster, trial.rounds, trial.loss), trial.loss, refused, verdicts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +140,7 @@ class _Trial:
     held: list[Floats]
 
 
-def _try_rounds(rows: Rows, parts: list[Mask], settings: Boosting, seed: int, classes: int) -> _Trial:
+def _try_rounds(rows: TrainingRows, parts: list[Mask], settings: Boosting, seed: int, classes: int) -> _Trial:
     """Grow the models of all parts block by block, as long as the held-out loss falls."""
     params = _params(settings, seed, classes)
     train = [rows.matrix(~part) for part in parts]
@@ -141,7 +150,7 @@ def _try_rounds(rows: Rows, parts: list[Mask], settings: Boosting, seed: int, cl
     losses: dict[int, float] = {}
     best = _Trial(0, losses, bytearray(), [])
     grown = 0
-    for done in [*range(0, settings.rounds, settings.block), settings.rounds]:
+    for done in [*range(0, settings.rounds, settings.early_stopping_interval), settings.rounds]:
         for booster, matrix in zip(boosters, train, strict=True):
             for i in range(grown, done):
                 booster.update(matrix, i)
@@ -153,19 +162,19 @@ def _try_rounds(rows: Rows, parts: list[Mask], settings: Boosting, seed: int, cl
         losses[done] = log_loss(np.concatenate(out), label, classes)
         if done == 0 or losses[done] < losses[best.rounds]:
             best = _Trial(done, losses, boosters[0].save_raw("ubj"), out)
-        elif done - best.rounds >= settings.patience * settings.block:
+        elif done - best.rounds >= settings.patience * settings.early_stopping_interval:
             break
     return best
 
 
-def _judged(rows: Rows, classes: int) -> int:
+def _judged(rows: TrainingRows, classes: int) -> int:
     """How many classes are judged: 1 for binary labels, else those with a rival, or all without any."""
     if not classes:
         return 1
     return classes if rows.rival is None else rows.rival.shape[1]
 
 
-def _too_few(rows: Rows, classes: int) -> dict[int, str]:
+def _too_few(rows: TrainingRows, classes: int) -> dict[int, str]:
     """Of each class that cannot be judged, why."""
     count = images_by_class(rows.label, rows.image, max(classes, 2))
     if not classes:
@@ -179,13 +188,13 @@ def _too_few(rows: Rows, classes: int) -> dict[int, str]:
     return out
 
 
-def _verdicts(rows: Rows, parts: list[Mask], held: list[Floats]) -> dict[int, Verdict]:
+def _verdicts(rows: TrainingRows, parts: list[Mask], held: list[Floats]) -> dict[int, Verdict]:
     """Of each judged class with positives, how the held-out probabilities compare with the rival's."""
     if rows.rival is None:
         return {}
     rival = rows.rival.reshape(len(rows.label), -1)
     binary = rows.rival.ndim == 1
-    hit = rows.label[:, None] == (np.ones(1) if binary else np.arange(rival.shape[1]))
+    positive = rows.label[:, None] == (np.ones(1) if binary else np.arange(rival.shape[1]))
     counts = np.ones(rival.shape, bool) if rows.counts is None else rows.counts
     out = {}
     for k in range(rival.shape[1]):
@@ -193,8 +202,8 @@ def _verdicts(rows: Rows, parts: list[Mask], held: list[Floats]) -> dict[int, Ve
         for part, own in zip(parts, held, strict=True):
             i = np.flatnonzero(part & counts[:, k])
             mine = own.reshape(len(own), -1)[counts[part, k], k]
-            compared.append((mine, rival[i, k], hit[i, k]))
-        verdict = judge(compared)
+            compared.append((mine, rival[i, k], positive[i, k]))
+        verdict = compare_with_rival(compared)
         if verdict is not None:
             out[k] = verdict
     return out
@@ -210,11 +219,11 @@ def _mean(label: NDArray[Any], n: int, classes: int) -> Floats:
 
 def log_odds(probability: NDArray[Any]) -> Floats:
     """log(p / (1 - p)), p kept off 0 and 1."""
-    p = np.clip(probability, LEAST, 1 - LEAST)
+    p = np.clip(probability, EPSILON, 1 - EPSILON)
     return np.asarray(np.log(p / (1 - p)), np.float32)
 
 
-def save(model: Boosted, path: Path) -> None:
+def save(model: BoostedModel, path: Path) -> None:
     """Write a model as UBJ, and its SHA-256 beside it."""
     data = model.booster.save_raw("ubj")
     with atomic_write(path) as part:
@@ -222,7 +231,7 @@ def save(model: Boosted, path: Path) -> None:
     write_text(_digest_path(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
 
 
-def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
+def load(path: Path, names: tuple[str, ...], threads: int = 0) -> BoostedModel:
     """Read what `save` wrote. threads: 0 for as many as `use_threads` was given.
 
     Raises KitError where it is damaged or was trained on other features.
@@ -239,7 +248,7 @@ def load(path: Path, names: tuple[str, ...], threads: int = 0) -> Boosted:
             raise FileFault(path, "damaged: its SHA-256 is another one", hint=AGAIN)
         booster.load_model(bytearray(data))
     check_features(booster, names, str(path))
-    return Boosted(booster, booster.num_boosted_rounds(), {})
+    return BoostedModel(booster, booster.num_boosted_rounds(), {})
 
 
 def _digest_path(path: Path) -> Path:
@@ -271,7 +280,17 @@ def warnings_as_notices() -> Iterator[None]:
 
 
 def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
-    own = {"rounds", "block", "patience", "folds", "threads", "rate_drop", "objective", "start", "least"}
+    own = {
+        "rounds",
+        "early_stopping_interval",
+        "patience",
+        "folds",
+        "threads",
+        "rate_drop",
+        "objective",
+        "base_margin",
+        "min_positives",
+    }
     params: dict[str, Any] = {**settings.model_dump(exclude=own), "tree_method": "hist", "seed": seed}
     params |= (
         {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}

@@ -94,7 +94,7 @@ def _mark(
     predicate: Labels,
 ) -> NDArray[np.bool_]:
     """Set the predicate of every found (subject, other) among the candidates."""
-    hit = np.zeros((len(candidates), len(vocabulary().predicates)), bool)
+    positive = np.zeros((len(candidates), len(vocabulary().predicates)), bool)
     found = (subject >= 0) & (other >= 0)
     key = candidates.subject.astype(np.int64) * size + candidates.object
     order = np.argsort(key)
@@ -102,8 +102,8 @@ def _mark(
     place = np.searchsorted(key, wanted, sorter=order)
     there = place < len(key)
     there[there] = key[order[place[there]]] == wanted[there]
-    hit[order[place[there]], predicate[found][there]] = True
-    return hit
+    positive[order[place[there]], predicate[found][there]] = True
+    return positive
 
 
 def _known(relations: Relations, objects: Objects) -> Relations:

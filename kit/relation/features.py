@@ -83,7 +83,7 @@ def signature() -> dict[str, str]:
     return signed
 
 
-def beside(features: Features, names: tuple[str, ...], columns: Floats) -> Features:
+def hstack(features: Features, names: tuple[str, ...], columns: Floats) -> Features:
     """The features with more columns to their right."""
     return Features((*features.names, *names), np.concatenate([features.values, columns], axis=1))
 

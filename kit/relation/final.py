@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.relation.held_out import LEAST
+from kit.relation.held_out import EPSILON
 from kit.relation.logistic import fit_logistic
 from kit.relation.scored import ScoredPairs
 from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import IS, PREDICATES
 
 Doubles = NDArray[np.float64]
-FLATTEST = 1e-3  # slope of a calibration at the least
+MIN_SLOPE = 1e-3  # of a calibration
 
 
 @dataclass(frozen=True, eq=False)
-class Confidence:
+class ScoreCalibrator:
     """exponent: of both detection scores; is_exponent: of the object's; line: slope, constant (predicates, 2)."""
 
     exponent: float = 1.0
@@ -39,9 +39,11 @@ class Confidence:
 
     def score(self, pairs: ScoredPairs, scorer: str) -> Doubles:
         """The final score of every row, float64 (n,)."""
-        surety = (pairs.subject_score.astype(np.float64) * pairs.object_score).clip(LEAST**2, 1)
+        detection_confidence = (pairs.subject_score.astype(np.float64) * pairs.object_score).clip(
+            EPSILON**2, 1
+        )
         exponent = np.where(pairs.predicate == IS, self.is_exponent, self.exponent)
-        score = np.asarray(pairs.scores(scorer).astype(np.float64) * surety**exponent)
+        score = np.asarray(pairs.scores(scorer).astype(np.float64) * detection_confidence**exponent)
         if self.line is None:
             return score
         slope, constant = self.line[pairs.predicate].T
@@ -54,42 +56,42 @@ class Confidence:
         return {"exponent": self.exponent, "is_exponent": self.is_exponent, "line": line}
 
     @classmethod
-    def of_dict(cls, values: dict[str, Any]) -> Confidence:
+    def of_dict(cls, values: dict[str, Any]) -> ScoreCalibrator:
         """What `as_dict` gave."""
         line = values["line"]
         return cls(values["exponent"], values["is_exponent"], None if line is None else np.asarray(line))
 
 
 def choose_exponents(
-    exponents: list[float], value: Callable[[Confidence, bool], float]
-) -> tuple[Confidence, list[dict[str, float]]]:
+    exponents: list[float], value: Callable[[ScoreCalibrator, bool], float]
+) -> tuple[ScoreCalibrator, list[dict[str, float]]]:
     """The exponents of the best validation scores, and the table of tries.
 
     value: a confidence's score on pairs (False) or on "is" alone (True).
     """
     tries = []
     for e in exponents:
-        confidence = Confidence(e, e)
+        confidence = ScoreCalibrator(e, e)
         tries.append({"exponent": e, "pairs": value(confidence, False), "is": value(confidence, True)})
     best, best_is = (
         max(tries, key=lambda tried: float(np.nan_to_num(tried[key])))["exponent"] for key in ("pairs", "is")
     )
-    return Confidence(best, best_is), tries
+    return ScoreCalibrator(best, best_is), tries
 
 
-def calibration(score: Doubles, predicate: NDArray[Any], hit: NDArray[np.bool_]) -> Doubles:
+def fit_platt_scaling(score: Doubles, predicate: NDArray[Any], positive: NDArray[np.bool_]) -> Doubles:
     """Slope and constant of every predicate's line, (predicates, 2), fitted to which rows are true.
 
     With few true rows a line stays near that of all predicates together.
     """
     x = log_odds(score)[:, None]
-    common = fit_logistic(x, hit, np.asarray([1.0, 0.0])) if len(score) else np.asarray([1.0, 0.0])
+    common = fit_logistic(x, positive, np.asarray([1.0, 0.0])) if len(score) else np.asarray([1.0, 0.0])
     out = np.tile(common, (len(PREDICATES), 1))
     for p in range(len(PREDICATES)):
         rows = predicate == p
-        if hit[rows].any():
-            out[p] = fit_logistic(x[rows], hit[rows], common)
-    out[:, 0] = np.maximum(out[:, 0], FLATTEST)
+        if positive[rows].any():
+            out[p] = fit_logistic(x[rows], positive[rows], common)
+    out[:, 0] = np.maximum(out[:, 0], MIN_SLOPE)
     return out
 
 

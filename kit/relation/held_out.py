@@ -17,7 +17,7 @@ from kit.tables.schema import Floats
 FEWEST = 3  # images with a class; with fewer nothing can be learned on some and judged on others
 ENOUGH = 10  # images with a class to judge by; with fewer held out, a third of those that there are
 TURNS = 3  # parts that take turns where a single tenth of the images would hold too few
-LEAST = 1e-5  # probabilities are kept this far from 0 and 1 before a logarithm
+EPSILON = 1e-5  # probabilities are kept this far from 0 and 1 before a logarithm
 
 Mask = NDArray[np.bool_]
 
@@ -100,23 +100,25 @@ class Verdict:
         return f"held-out AP {self.ap:.3f} against {self.rival_ap:.3f}"
 
 
-def judge(parts: list[tuple[Floats, Floats, Mask]]) -> Verdict | None:
+def compare_with_rival(parts: list[tuple[Floats, Floats, Mask]]) -> Verdict | None:
     """Compare a model with its rival; of each part the probabilities of both and the labels, all (n,).
 
     AP is the mean over the parts, weighted by their positives. None where no part has a positive.
     """
-    parts = [(own, rival, hit) for own, rival, hit in parts if hit.any()]
+    parts = [(own, rival, positive) for own, rival, positive in parts if positive.any()]
     if not parts:
         return None
-    weight = [int(hit.sum()) for _, _, hit in parts]
-    ap = np.average([[_ap(own, hit), _ap(rival, hit)] for own, rival, hit in parts], axis=0, weights=weight)
-    own, rival, hit = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Verdict(float(ap[0]), float(ap[1]), log_loss(own, hit), log_loss(rival, hit))
+    weight = [int(positive.sum()) for _, _, positive in parts]
+    ap = np.average(
+        [[_ap(own, positive), _ap(rival, positive)] for own, rival, positive in parts], axis=0, weights=weight
+    )
+    own, rival, positive = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Verdict(float(ap[0]), float(ap[1]), log_loss(own, positive), log_loss(rival, positive))
 
 
-def _ap(score: Floats, hit: Mask) -> float:
+def _ap(score: Floats, positive: Mask) -> float:
     """Average precision as in the metric; of equal scores the false ones come first."""
-    return average_precision(hit[np.lexsort((hit, -score))], int(hit.sum()))
+    return average_precision(positive[np.lexsort((positive, -score))], int(positive.sum()))
 
 
 def log_loss(probability: Floats, label: NDArray[Any], classes: int = 0) -> float:
@@ -128,7 +130,7 @@ def log_loss(probability: Floats, label: NDArray[Any], classes: int = 0) -> floa
         chosen = probability[np.arange(len(label)), label.astype(np.intp)]
     else:
         chosen = np.where(label > 0, probability, 1 - probability)
-    loss = float(-np.log(np.clip(chosen, LEAST, 1)).mean())
+    loss = float(-np.log(np.clip(chosen, EPSILON, 1)).mean())
     if not math.isfinite(loss):
         wrong = int((~np.isfinite(chosen)).sum())
         raise KitError(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kit.boxes import iou
 from kit.data.objects import side_of
 from kit.data.splits import SplitTables
-from kit.relation.budget import best_boxes
+from kit.relation.candidate_limits import top_k_boxes
 from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
@@ -20,7 +20,7 @@ def on_detections(tables: SplitTables, found: Detections, most: int) -> SplitTab
     A relation holds for every pair of detections of its classes that lie on its boxes (IoU of 0.5 and more);
     one that no pair of detections has is gone.
     """
-    found = best_boxes(found.of_images(tables.objects.images), most)
+    found = top_k_boxes(found.of_images(tables.objects.images), most)
     objects = Boxes(found.images, found.image, found.label, found.box, np.zeros(len(found), bool))
     relations = tables.relations.of_images(found.images)
     first, subject = _matches(side_of(relations, "subject"), objects)

@@ -17,24 +17,24 @@ from kit.relation.candidates import (
     pair_candidates,
     pair_positives,
 )
-from kit.relation.statistics import Hits, Statistics
+from kit.relation.statistics import CooccurrenceStatistics, Positives
 from kit.tables.schema import Floats, Labels
 from kit.vocabulary import vocabulary
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Candidates of a split with their truth: labels of both sides (n,), hit: bool (n, predicates)."""
+    """Candidates of a split with their truth: labels of both sides (n,), positive: bool (n, predicates)."""
 
     candidates: Candidates
     subject: Labels
     object: Labels
-    hit: Hits
+    positive: Positives
 
-    def statistics(self, settings: Prior) -> Statistics:
+    def statistics(self, settings: Prior) -> CooccurrenceStatistics:
         """Count them."""
-        return Statistics.count(
-            self.subject, self.object, self.hit, settings.smooth_class, settings.smooth_pair
+        return CooccurrenceStatistics.count(
+            self.subject, self.object, self.positive, settings.smooth_class, settings.smooth_pair
         )
 
 
@@ -43,9 +43,9 @@ def pair_examples(split: SplitTables) -> Examples:
     candidates = pair_candidates(split.objects)
     second = split.objects.label[candidates.object]
     candidates = candidates.take(_verified(split, candidates, second))
-    hit = pair_positives(candidates, split.objects, split.relations)
+    positive = pair_positives(candidates, split.objects, split.relations)
     label = split.objects.label
-    return Examples(candidates, label[candidates.subject], label[candidates.object], hit)
+    return Examples(candidates, label[candidates.subject], label[candidates.object], positive)
 
 
 def attribute_examples(split: SplitTables) -> Examples:
@@ -53,9 +53,9 @@ def attribute_examples(split: SplitTables) -> Examples:
     candidates = attribute_candidates(split.objects)
     second = candidates.object.astype(np.uint8)
     candidates = candidates.take(_verified(split, candidates, second))
-    hit = attribute_positives(candidates, split.objects, split.relations)
+    positive = attribute_positives(candidates, split.objects, split.relations)
     return Examples(
-        candidates, split.objects.label[candidates.subject], candidates.object.astype(np.uint8), hit
+        candidates, split.objects.label[candidates.subject], candidates.object.astype(np.uint8), positive
     )
 
 
@@ -65,7 +65,7 @@ def _verified(split: SplitTables, candidates: Candidates, second: Labels) -> NDA
     return verified[candidates.image, first] & verified[candidates.image, second]
 
 
-def train_prior(split: SplitTables, settings: Prior) -> Statistics:
+def train_prior(split: SplitTables, settings: Prior) -> CooccurrenceStatistics:
     """Count both kinds of candidates of the training split."""
     return pair_examples(split).statistics(settings) + attribute_examples(split).statistics(settings)
 
@@ -74,7 +74,7 @@ def train_prior(split: SplitTables, settings: Prior) -> Statistics:
 class PriorScorer:
     """Scores candidates by their classes alone."""
 
-    statistics: Statistics
+    statistics: CooccurrenceStatistics
 
     def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kit.config import SCORERS, Budget
+from kit.config import SCORERS, CandidateLimits
 from kit.data.objects import Objects
 from kit.relation.attributes import object_scores
-from kit.relation.budget import best_boxes, likely_pairs
+from kit.relation.candidate_limits import top_k_boxes, top_k_pairs
 from kit.relation.candidates import Candidates, attribute_candidates, to_predictions
 from kit.relation.scorers import Ensemble
 from kit.tables.attribute_classes import is_predictions
@@ -56,21 +56,21 @@ def _with_columns(names: tuple[str, ...]) -> type[ScoredPairs]:
 
 
 def score_objects(
-    ensemble: Ensemble, objects: Objects, budget: Budget, attributes: Detections | None = None
+    ensemble: Ensemble, objects: Objects, limits: CandidateLimits, attributes: Detections | None = None
 ) -> ScoredPairs:
-    """All candidates within the budget of a table of objects, scored.
+    """All candidates within the limits of a table of objects, scored.
 
     attributes: attribute detections of the same images; without them "is" rows come from the objects and
     the spatial model (or the prior).
     """
-    objects = best_boxes(objects, budget.boxes)
-    pairs = likely_pairs(objects, ensemble.prior.statistics, budget)
+    objects = top_k_boxes(objects, limits.boxes)
+    pairs = top_k_pairs(objects, ensemble.prior.statistics, limits)
     scores = ensemble.scores(objects, pairs)
     allowed = vocabulary().allowed[:, objects.label[pairs.subject], objects.label[pairs.object]]
     predicate, row = np.nonzero(allowed)
     chosen = pairs.take(row)
     own = {name: score[row, predicate] for name, score in scores.items()}
-    related = _rows(chosen, objects, predicate, own, _surety(objects, chosen.object))
+    related = _rows(chosen, objects, predicate, own, _detection_confidence(objects, chosen.object))
     if attributes is None:
         return scored_pairs().concat([related, _guessed(ensemble, objects)])
     return scored_pairs().concat([related, _detected(attributes.of_images(objects.images), objects)])
@@ -102,11 +102,11 @@ def _rows(
     columns: dict[str, Any] = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     none = np.full(len(candidates), np.nan, np.float32)
     columns |= {name: scores.get(name, none) for name in SCORERS.names}
-    surety = _surety(objects, candidates.subject)
-    return scored_pairs()(images=table.images, **columns, subject_score=surety, object_score=object_score)
+    confidence = _detection_confidence(objects, candidates.subject)
+    return scored_pairs()(images=table.images, **columns, subject_score=confidence, object_score=object_score)
 
 
-def _surety(objects: Objects, rows: np.ndarray) -> Floats:
+def _detection_confidence(objects: Objects, rows: np.ndarray) -> Floats:
     if isinstance(objects, Detections):
         return objects.score[rows]
     return np.ones(len(rows), np.float32)

@@ -16,7 +16,7 @@ from kit.config import SCORERS, Config
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
 from kit.relation.prior import PriorScorer
-from kit.relation.statistics import Statistics
+from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.schema import Floats
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def load_ensemble(config: Config, name: str, models: Models) -> None:
 
 def empty_ensemble(name: str, prior: Path) -> Ensemble:
     """An ensemble without scorers; prior: the folder of the prior's statistics."""
-    return Ensemble(name, PriorScorer(Statistics.load(prior / "statistics.npz")))
+    return Ensemble(name, PriorScorer(CooccurrenceStatistics.load(prior / "statistics.npz")))
 
 
 def _load_prior(models: Models) -> Score:

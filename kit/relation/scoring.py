@@ -49,15 +49,15 @@ def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
                 objects,
                 predicate.astype(np.uint8),
                 score[row, predicate].astype(np.float64)
-                * _surety(objects, pairs.subject[row])
-                * _surety(objects, pairs.object[row]),
+                * _detection_confidence(objects, pairs.subject[row])
+                * _detection_confidence(objects, pairs.object[row]),
             ),
             to_predictions(
                 attributes,
                 objects,
                 np.full(len(attributes), IS, np.uint8),
                 scorer.attributes(objects, attributes).astype(np.float64)
-                * _surety(objects, attributes.subject),
+                * _detection_confidence(objects, attributes.subject),
             ),
         ]
     )
@@ -85,7 +85,7 @@ def shards(objects: Objects, pairs: int | None = None) -> Iterator[Objects]:
         start = end
 
 
-def _surety(objects: Objects, rows: np.ndarray) -> np.ndarray:
+def _detection_confidence(objects: Objects, rows: np.ndarray) -> np.ndarray:
     if isinstance(objects, Detections):
         return objects.score[rows].astype(np.float64)
     return np.ones(len(rows))

@@ -18,12 +18,12 @@ from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.splits import SplitTables
 from kit.relation import boosting
-from kit.relation.boosting import NO_TREE, Boosted, Fit, Rows, log_odds
+from kit.relation.boosting import NO_TREE, BoostedModel, Fit, TrainingRows, log_odds
 from kit.relation.candidates import Candidates
-from kit.relation.features import Features, beside, features_of_attributes, features_of_pairs
-from kit.relation.held_out import LEAST
+from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
+from kit.relation.held_out import EPSILON
 from kit.relation.prior import Examples, attribute_examples, pair_examples
-from kit.relation.statistics import Statistics, feature_names, folds, without_own_fold
+from kit.relation.statistics import CooccurrenceStatistics, feature_names, folds, out_of_fold
 from kit.tables.schema import Boxes, Floats, Labels
 from kit.vocabulary import IS, vocabulary
 
@@ -38,9 +38,9 @@ class SpatialScorer:
     rounds: how many rounds each model got; standing: the predicates whose prior stands, each with the reason.
     """
 
-    models: dict[str, Boosted]
+    models: dict[str, BoostedModel]
     rounds: dict[str, int]
-    statistics: Statistics
+    statistics: CooccurrenceStatistics
     settings: Spatial
     standing: dict[str, str]
 
@@ -81,7 +81,7 @@ class SpatialScorer:
             loaded = {name: _load_trees(folder, name, n, settings.threads) for name, n in rounds.items()}
             standing = dict(index["standing"])
         models = {name: model for name, model in loaded.items() if model is not None}
-        return cls(models, rounds, Statistics.load(folder / "statistics.npz"), settings, standing)
+        return cls(models, rounds, CooccurrenceStatistics.load(folder / "statistics.npz"), settings, standing)
 
     def _binary(self, p: int, features: Features, subject: Labels, object_: Labels) -> Floats:
         prior = self.statistics.prior[p][subject, object_].astype(np.float32)
@@ -89,8 +89,8 @@ class SpatialScorer:
         if model is None or not len(prior):
             return prior
         semantic = self.statistics.features([p], subject, object_)
-        margin = log_odds(prior) if self.settings.start == "prior" else None
-        return model.predict(beside(features, feature_names([p]), semantic), margin)
+        margin = log_odds(prior) if self.settings.base_margin == "prior" else None
+        return model.predict(hstack(features, feature_names([p]), semantic), margin)
 
     def _multiclass(self, features: Features, subject: Labels, object_: Labels) -> Floats:
         prior = self.statistics.prior[:, subject, object_].T.astype(np.float32)
@@ -98,9 +98,11 @@ class SpatialScorer:
             return prior
         out = np.zeros((len(subject), len(vocabulary().predicates)), np.float32)
         semantic = self.statistics.features(PAIRWISE, subject, object_)
-        margin = _class_margin(self.statistics, subject, object_) if self.settings.start == "prior" else None
+        margin = (
+            _class_margin(self.statistics, subject, object_) if self.settings.base_margin == "prior" else None
+        )
         out[:, PAIRWISE] = self.models[MULTICLASS].predict(
-            beside(features, feature_names(PAIRWISE), semantic), margin
+            hstack(features, feature_names(PAIRWISE), semantic), margin
         )[:, :-1]
         standing = [p for p in PAIRWISE if vocabulary().predicates[p] in self.standing]
         out[:, standing] = prior[:, standing]
@@ -109,7 +111,7 @@ class SpatialScorer:
 
 def train_spatial(
     split: SplitTables,
-    statistics: Statistics,
+    statistics: CooccurrenceStatistics,
     settings: Spatial,
     seed: int,
     folder: Path | None = None,
@@ -154,7 +156,7 @@ def train_spatial(
 class _Trained:
     """A model, or None; standing: its predicates whose prior stands; ap: held out, of the trees and the prior."""
 
-    model: Boosted | None
+    model: BoostedModel | None
     standing: dict[str, str]
     ap: dict[str, tuple[float, float]]
 
@@ -185,16 +187,16 @@ class _Trained:
             return cls(model, dict(record.get("standing", {})), dict(record.get("held_out_ap", {})))
 
 
-def _record(model: Boosted) -> dict[str, object]:
+def _record(model: BoostedModel) -> dict[str, object]:
     return {"rounds": model.rounds, "held_out_loss": model.loss}
 
 
-def _save_trees(folder: Path, name: str, model: Boosted | None) -> None:
+def _save_trees(folder: Path, name: str, model: BoostedModel | None) -> None:
     if model is not None:
         boosting.save(model, folder / f"{name}.ubj")
 
 
-def _load_trees(folder: Path, name: str, rounds: int, threads: int) -> Boosted | None:
+def _load_trees(folder: Path, name: str, rounds: int, threads: int) -> BoostedModel | None:
     return boosting.load(folder / f"{name}.ubj", _names(name), threads) if rounds else None
 
 
@@ -206,14 +208,14 @@ class _Tables:
         split: SplitTables,
         examples: Examples,
         features: Features,
-        statistics: Statistics,
+        statistics: CooccurrenceStatistics,
         settings: Spatial,
     ) -> None:
         self.examples, self.features, self.settings = examples, features, settings
         self.image = examples.candidates.image
         self.fold = folds(split.objects.images)[self.image]
-        self.statistics = without_own_fold(
-            self.fold, examples.subject, examples.object, examples.hit, statistics
+        self.statistics = out_of_fold(
+            self.fold, examples.subject, examples.object, examples.positive, statistics
         )
 
     def binary(self, p: int, seed: int) -> Fit:
@@ -222,13 +224,13 @@ class _Tables:
         rows = np.flatnonzero(vocabulary().allowed[p][e.subject, e.object])
         semantic = self._by_fold(rows, lambda s, i: s.features([p], e.subject[i], e.object[i]))
         prior = self._by_fold(rows, lambda s, i: s.prior[p][e.subject[i], e.object[i]].astype(np.float32))
-        part = beside(Features(self.features.names, self.features.values[rows]), feature_names([p]), semantic)
-        table = Rows(
+        part = hstack(Features(self.features.names, self.features.values[rows]), feature_names([p]), semantic)
+        table = TrainingRows(
             part,
-            e.hit[rows, p],
+            e.positive[rows, p],
             self.image[rows],
             self.fold[rows],
-            log_odds(prior) if self.settings.start == "prior" else None,
+            log_odds(prior) if self.settings.base_margin == "prior" else None,
             prior,
         )
         return boosting.fit(table, self.settings, seed)
@@ -236,30 +238,32 @@ class _Tables:
     def multiclass(self, seed: int) -> Fit:
         """One model of all predicates but "is", and "none"; a pair with several relations is several rows."""
         e = self.examples
-        hit = e.hit[:, PAIRWISE]
-        some, label = np.nonzero(hit)
-        none = np.flatnonzero(~hit.any(axis=1))
+        positive = e.positive[:, PAIRWISE]
+        some, label = np.nonzero(positive)
+        none = np.flatnonzero(~positive.any(axis=1))
         rows = np.concatenate([some, none])
         label = np.concatenate([label, np.full(len(none), len(PAIRWISE))])
         subject, object_ = e.subject[rows], e.object[rows]
         semantic = self._by_fold(rows, lambda s, i: s.features(PAIRWISE, e.subject[i], e.object[i]))
         start = self._by_fold(rows, lambda s, i: _class_margin(s, e.subject[i], e.object[i]))
         prior = self._by_fold(rows, lambda s, i: s.prior[:, e.subject[i], e.object[i]].T.astype(np.float32))
-        other = hit[rows] & (label[:, None] != np.arange(len(PAIRWISE)))  # its own row says that it has it
-        table = Rows(
+        other = positive[rows] & (
+            label[:, None] != np.arange(len(PAIRWISE))
+        )  # its own row says that it has it
+        table = TrainingRows(
             Features(self.features.names, self.features.values[rows]),
             label,
             self.image[rows],
             self.fold[rows],
-            start if self.settings.start == "prior" else None,
+            start if self.settings.base_margin == "prior" else None,
             prior[:, PAIRWISE],
             vocabulary().allowed[:, subject, object_].T[:, PAIRWISE] & ~other,
         )
-        table = replace(table, features=beside(table.features, feature_names(PAIRWISE), semantic))
+        table = replace(table, features=hstack(table.features, feature_names(PAIRWISE), semantic))
         return boosting.fit(table, self.settings, seed, len(PAIRWISE) + 1)
 
     def _by_fold(
-        self, rows: NDArray[np.intp], of: Callable[[Statistics, NDArray[np.intp]], Floats]
+        self, rows: NDArray[np.intp], of: Callable[[CooccurrenceStatistics, NDArray[np.intp]], Floats]
     ) -> Floats:
         """Evaluate `of` on each fold's rows with the statistics without that fold; rows in order."""
         fold = self.fold[rows]
@@ -271,11 +275,11 @@ class _Tables:
         return out
 
 
-def _class_margin(statistics: Statistics, subject: Labels, object_: Labels) -> Floats:
+def _class_margin(statistics: CooccurrenceStatistics, subject: Labels, object_: Labels) -> Floats:
     """Log-probabilities of PAIRWISE and "none" by the prior, float32 (n, classes)."""
     prior = statistics.prior[:, subject, object_].T[:, PAIRWISE]
-    none = np.maximum(1 - prior.sum(axis=1, keepdims=True), LEAST)
-    return np.asarray(np.log(np.maximum(np.concatenate([prior, none], axis=1), LEAST)), np.float32)
+    none = np.maximum(1 - prior.sum(axis=1, keepdims=True), EPSILON)
+    return np.asarray(np.log(np.maximum(np.concatenate([prior, none], axis=1), EPSILON)), np.float32)
 
 
 def _names(model: str) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from kit.base.files import read_json, reading, write_json
 from kit.config import Stack
 from kit.data.objects import Objects
 from kit.relation import boosting
-from kit.relation.boosting import Boosted, Rows, log_odds
+from kit.relation.boosting import BoostedModel, TrainingRows, log_odds
 from kit.relation.candidates import Candidates
-from kit.relation.features import Features, beside, features_of_pairs
+from kit.relation.features import Features, features_of_pairs, hstack
 from kit.relation.logistic import fit_logistic, margin
 from kit.relation.prior import Examples
 from kit.relation.spatial import PAIRWISE
-from kit.relation.statistics import Statistics, feature_names
+from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
@@ -48,11 +48,11 @@ def choose_weights(parts: Parts, ap: Callable[[Floats], Doubles]) -> tuple[Float
 
 
 @dataclass(eq=False)
-class Stacked:
+class StackedPredicate:
     """One predicate's combination: boosted trees on a logistic start, either or both; fallback: why neither."""
 
     logistic: Doubles | None = None
-    trees: Boosted | None = None
+    trees: BoostedModel | None = None
     fallback: str = ""
     rows: int = 0
     positives: int = 0
@@ -62,9 +62,9 @@ class Stacked:
 class Stacker:
     """The trained third stage; weights: of the average, which stands where a predicate falls back."""
 
-    models: dict[str, Stacked]
+    models: dict[str, StackedPredicate]
     weights: Floats
-    statistics: Statistics
+    statistics: CooccurrenceStatistics
     settings: Stack
     visual: bool
 
@@ -102,14 +102,14 @@ class Stacker:
         write_json(folder / INDEX, index)
 
     @classmethod
-    def load(cls, folder: Path, statistics: Statistics) -> Stacker:
+    def load(cls, folder: Path, statistics: CooccurrenceStatistics) -> Stacker:
         """Read what `save` wrote. Raises KitError where something is missing or of another version."""
         path = folder / INDEX
         with reading(path, "the index of this version's stack", "run `kit train stack --force`"):
             index = read_json(path, dict)
             settings, visual = Stack.model_validate(index["settings"]), bool(index["visual"])
             models = {
-                name: Stacked(
+                name: StackedPredicate(
                     None if r["logistic"] is None else np.asarray(r["logistic"]),
                     boosting.load(folder / f"{name}.ubj", _feature_names(name, visual), settings.threads)
                     if r["rounds"]
@@ -134,7 +134,7 @@ def train_stack(
     fold: NDArray[np.int64],
     parts: Parts,
     weights: Floats,
-    statistics: Statistics,
+    statistics: CooccurrenceStatistics,
     settings: Stack,
     seed: int,
 ) -> Stacker:
@@ -148,29 +148,29 @@ def train_stack(
             own = {name: score[rows, p] for name, score in parts.items()}
             semantic = statistics.features([p], examples.subject[rows], examples.object[rows])
             table = _table(Features(features.names, features.values[rows]), own, p, semantic)
-            label, image = examples.hit[rows, p], examples.candidates.image[rows]
-            own_rows = Rows(table, label, image, fold[rows], rival=mean[rows, p])
+            label, image = examples.positive[rows, p], examples.candidates.image[rows]
+            own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p])
             models[vocabulary().predicates[p]] = _train(own_rows, own, settings, seed)
     return Stacker(models, weights, statistics, settings, "visual" in parts)
 
 
-def _train(rows: Rows, own: Parts, settings: Stack, seed: int) -> Stacked:
+def _train(rows: TrainingRows, own: Parts, settings: Stack, seed: int) -> StackedPredicate:
     """Train one predicate; rows: without a start; own: its scores by the parts (n,)."""
     label = rows.label
     positives = int(label.sum())
-    if positives < settings.least or label.all():
+    if positives < settings.min_positives or label.all():
         why = f"{positives} positive rows of {len(label)}"
-        return Stacked(fallback=why, rows=len(label), positives=positives)
+        return StackedPredicate(fallback=why, rows=len(label), positives=positives)
     logistic = None
-    if settings.start == "logistic":
+    if settings.base_margin == "logistic":
         columns = _log_odds(own)
         toward = np.asarray([1 / len(own)] * len(own) + [0.0])
         logistic = fit_logistic(columns, label, toward)
         rows = replace(rows, margin=margin(columns, logistic).astype(np.float32))
     fit = boosting.fit(rows, settings, seed)
     if 0 in fit.refused:
-        return Stacked(fallback=fit.refused[0], rows=len(label), positives=positives)
-    return Stacked(logistic, fit.model, "", len(label), positives)
+        return StackedPredicate(fallback=fit.refused[0], rows=len(label), positives=positives)
+    return StackedPredicate(logistic, fit.model, "", len(label), positives)
 
 
 def _log_odds(parts: Parts) -> Doubles:
@@ -178,8 +178,8 @@ def _log_odds(parts: Parts) -> Doubles:
 
 
 def _table(features: Features, parts: Parts, p: int, semantic: Floats) -> Features:
-    scored = beside(features, tuple(f"{name}_score" for name in parts), np.column_stack(list(parts.values())))
-    return beside(scored, feature_names([p]), semantic)
+    scored = hstack(features, tuple(f"{name}_score" for name in parts), np.column_stack(list(parts.values())))
+    return hstack(scored, feature_names([p]), semantic)
 
 
 def _feature_names(name: str, visual: bool) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ def _feature_names(name: str, visual: bool) -> tuple[str, ...]:
     return (*pair, *scores, *feature_names([vocabulary().predicate[name]]))
 
 
-def _record(model: Stacked) -> dict[str, object]:
+def _record(model: StackedPredicate) -> dict[str, object]:
     return {
         "rows": model.rows,
         "positives": model.positives,

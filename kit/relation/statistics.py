@@ -24,9 +24,9 @@ from kit.vocabulary import vocabulary
 
 FOLDS = 10
 Counts = NDArray[np.float64]
-Hits = NDArray[np.bool_]
-OWN = ("prior", "subject_rate", "object_rate")
-COMMON = (
+Positives = NDArray[np.bool_]
+PER_PREDICATE = ("prior", "subject_rate", "object_rate")
+ALL_PREDICATES = (
     "any_relation_rate",
     "share_of_subject_pairs",
     "log_pairs",
@@ -36,7 +36,7 @@ COMMON = (
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
+class CooccurrenceStatistics:
     """Counts of candidates by class pair, and the rates that follow from them.
 
     pairs: float64 (labels, labels), candidates; related: (predicates, labels, labels), those with the
@@ -50,22 +50,24 @@ class Statistics:
     smooth_class: float = 5.0
     smooth_pair: float = 20.0
 
-    def __add__(self, other: Statistics) -> Statistics:
-        return Statistics(self.pairs + other.pairs, self.related + other.related, *self._smooth)
+    def __add__(self, other: CooccurrenceStatistics) -> CooccurrenceStatistics:
+        return CooccurrenceStatistics(self.pairs + other.pairs, self.related + other.related, *self._smooth)
 
-    def __sub__(self, other: Statistics) -> Statistics:
-        return Statistics(self.pairs - other.pairs, self.related - other.related, *self._smooth)
+    def __sub__(self, other: CooccurrenceStatistics) -> CooccurrenceStatistics:
+        return CooccurrenceStatistics(self.pairs - other.pairs, self.related - other.related, *self._smooth)
 
     @property
     def _smooth(self) -> tuple[float, float]:
         return self.smooth_class, self.smooth_pair
 
     @classmethod
-    def count(cls, subject: NDArray[Any], object_: NDArray[Any], hit: Hits, *smooth: float) -> Statistics:
-        """Count candidates; subject, object_: labels (n,), hit: bool (n, predicates)."""
+    def count(
+        cls, subject: NDArray[Any], object_: NDArray[Any], positive: Positives, *smooth: float
+    ) -> CooccurrenceStatistics:
+        """Count candidates; subject, object_: labels (n,), positive: bool (n, predicates)."""
         size = vocabulary().labels
         key = subject.astype(np.int64) * size + object_
-        related = np.stack([np.bincount(key[h], minlength=size**2) for h in hit.T])
+        related = np.stack([np.bincount(key[h], minlength=size**2) for h in positive.T])
         pairs = np.bincount(key, minlength=size**2)
         return cls(
             pairs.reshape(size, size).astype(np.float64),
@@ -94,7 +96,7 @@ class Statistics:
         return rate * vocabulary().allowed
 
     def features(self, predicates: Sequence[int], subject: NDArray[Any], object_: NDArray[Any]) -> Floats:
-        """Rows of class pairs: the columns OWN of each given predicate, then COMMON; float32 (n, columns)."""
+        """Rows of class pairs: PER_PREDICATE of each given predicate, then ALL_PREDICATES; float32 (n, columns)."""
         own = [
             column
             for p in predicates
@@ -119,7 +121,7 @@ class Statistics:
             np.savez_compressed(file, pairs=self.pairs, related=self.related, smooth=np.asarray(self._smooth))
 
     @classmethod
-    def load(cls, path: Path) -> Statistics:
+    def load(cls, path: Path) -> CooccurrenceStatistics:
         """Read what `save` wrote. Raises KitError where the file is none."""
         size, predicates = vocabulary().labels, len(vocabulary().predicates)
         with (
@@ -155,15 +157,25 @@ def folds(images: Sequence[str]) -> NDArray[np.int64]:
 
 
 def feature_names(predicates: Sequence[int]) -> tuple[str, ...]:
-    """The columns of `Statistics.features`; a single predicate's own columns have no suffix."""
+    """The columns of `CooccurrenceStatistics.features`; a single predicate's own columns have no suffix."""
     if len(predicates) == 1:
-        return (*OWN, *COMMON)
-    return (*(f"{name}_{vocabulary().predicates[p]}" for p in predicates for name in OWN), *COMMON)
+        return (*PER_PREDICATE, *ALL_PREDICATES)
+    return (
+        *(f"{name}_{vocabulary().predicates[p]}" for p in predicates for name in PER_PREDICATE),
+        *ALL_PREDICATES,
+    )
 
 
-def without_own_fold(
-    fold: NDArray[np.int64], subject: NDArray[Any], object_: NDArray[Any], hit: Hits, whole: Statistics
-) -> list[Statistics]:
+def out_of_fold(
+    fold: NDArray[np.int64],
+    subject: NDArray[Any],
+    object_: NDArray[Any],
+    positive: Positives,
+    whole: CooccurrenceStatistics,
+) -> list[CooccurrenceStatistics]:
     """For every fold the statistics of all other folds; fold: of every row (n,)."""
-    own = (Statistics.count(subject[fold == k], object_[fold == k], hit[fold == k]) for k in range(FOLDS))
+    own = (
+        CooccurrenceStatistics.count(subject[fold == k], object_[fold == k], positive[fold == k])
+        for k in range(FOLDS)
+    )
     return [whole - part for part in own]

@@ -47,7 +47,7 @@ class VisualNet(nn.Module):
 
         config = model_config(architecture, 1, 1e-4, 1)
         self.backbone = MODELS.build(ConfigDict(config["backbone"]))
-        self.frozen = settings.trunk == "frozen"
+        self.frozen = settings.freeze_backbone
         for name, key in (("mean", "mean"), ("deviation", "std")):
             values = torch.tensor(config["data_preprocessor"][key]).reshape(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -71,7 +71,7 @@ class VisualNet(nn.Module):
         return torch.cat([head(features) for head in self.heads], dim=1)
 
     def train(self, mode: bool = True) -> VisualNet:
-        """As torch; a frozen trunk stays in evaluation mode."""
+        """As torch; a frozen backbone stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -156,7 +156,7 @@ class VisualScorer:
         groups = np.split(order, starts[1:]) if len(order) else []
         names = [candidates.images[candidates.image[group[0]]] for group in groups]
         files = [self.photos.path(name) for name in names]
-        data = _PairsOfPictures(files, self.decoding, objects, candidates, groups, self.settings.size)
+        data = _PairsOfPictures(files, self.decoding, objects, candidates, groups, self.settings.crop_size)
         loader = DataLoader(data, batch_size=None, num_workers=self.settings.workers)
         rows: list[NDArray[np.intp]] = []
         crops: list[Tensor] = []

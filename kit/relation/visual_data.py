@@ -16,31 +16,31 @@ from torch.utils.data import Dataset
 from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_picture
 from kit.data.photos import list_photos
-from kit.detector.pictures import record_skipped
+from kit.detector.annotated_images import record_skipped
 from kit.relation.crops import union_crop
 from kit.relation.prior import Examples
 from kit.relation.spatial import PAIRWISE
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
-Hits = NDArray[np.bool_]
-Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, hit, allowed, the pictures' files
+Positives = NDArray[np.bool_]
+Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, positive, allowed, the pictures' files
 
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
-    """Pairs with their pictures: file of each pair (n,), boxes (n, 4), hit and allowed: bool (n, 9)."""
+    """Pairs with their pictures: file of each pair (n,), boxes (n, 4), positive and allowed: bool (n, 9)."""
 
     files: Sequence[Path]
     subject: Floats
     object: Floats
-    hit: Hits
-    allowed: Hits
+    positive: Positives
+    allowed: Positives
 
     def take(self, rows: NDArray[np.intp]) -> PairRows:
         """The given rows."""
         files = [self.files[i] for i in rows]
-        return PairRows(files, self.subject[rows], self.object[rows], self.hit[rows], self.allowed[rows])
+        return PairRows(files, self.subject[rows], self.object[rows], self.positive[rows], self.allowed[rows])
 
 
 def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
@@ -55,7 +55,7 @@ def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
         [names[i] for i in candidates.image[rows]],
         objects.box[candidates.subject[rows]],
         objects.box[candidates.object[rows]],
-        examples.hit[rows][:, pairwise],
+        examples.positive[rows][:, pairwise],
         allowed[:, pairwise],
     )
 
@@ -72,7 +72,7 @@ class Crops(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows.files)
 
-    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Hits, Hits, Path] | None:
+    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Positives, Positives, Path] | None:
         try:
             picture = read_picture(self.rows.files[i], self.decoding)
         except UnreadableError as error:
@@ -81,7 +81,7 @@ class Crops(Dataset[Any]):
         crop = union_crop(picture, self.rows.subject[i], self.rows.object[i], self.size)
         crop = crop[:, ::-1] if self.flip[i] else crop
         pixels = np.ascontiguousarray(crop.transpose(2, 0, 1))
-        return pixels, self.rows.hit[i], self.rows.allowed[i], self.rows.files[i]
+        return pixels, self.rows.positive[i], self.rows.allowed[i], self.rows.files[i]
 
 
 def collate(items: list[Any]) -> Batch | None:
@@ -90,5 +90,5 @@ def collate(items: list[Any]) -> Batch | None:
     if not items:
         return None
     *columns, files = zip(*items, strict=True)
-    crops, hit, allowed = (torch.from_numpy(np.stack(column)) for column in columns)
-    return crops, hit.float(), allowed.float(), list(files)
+    crops, positive, allowed = (torch.from_numpy(np.stack(column)) for column in columns)
+    return crops, positive.float(), allowed.float(), list(files)

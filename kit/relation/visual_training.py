@@ -18,12 +18,12 @@ from kit.base.files import atomic_write, read_json, write_json
 from kit.base.log import logger
 from kit.base.progress import ProgressLine
 from kit.config import Architecture, Decoding, Visual
+from kit.detector.annotated_images import SKIPPED
 from kit.detector.checkpoint import State, read_checkpoint, read_state
 from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
-from kit.detector.pictures import SKIPPED
 from kit.relation.spatial import PAIRWISE
 from kit.relation.visual import SHARED, VisualNet, save_index, save_network
 from kit.relation.visual_data import Batch, Crops, PairRows, collate
@@ -51,7 +51,7 @@ def train_visual(
         jobs = {SHARED: np.arange(len(PAIRWISE))}
     else:
         names = vocabulary().predicates
-        jobs = {names[p]: np.asarray([i]) for i, p in enumerate(PAIRWISE) if rows.hit[:, i].any()}
+        jobs = {names[p]: np.asarray([i]) for i, p in enumerate(PAIRWISE) if rows.positive[:, i].any()}
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
         kept = _kept(folder, name)
@@ -59,11 +59,13 @@ def train_visual(
             figures[name] = kept
         else:
             own = rows.take(np.flatnonzero(rows.allowed[:, columns].any(axis=1)))
-            own = PairRows(own.files, own.subject, own.object, own.hit[:, columns], own.allowed[:, columns])
+            own = PairRows(
+                own.files, own.subject, own.object, own.positive[:, columns], own.allowed[:, columns]
+            )
             network = _fresh(architecture, settings, len(columns), detector, seed + number)
             training = _Training(name, own, network, settings, [seed, number], folder, device, decoding)
             loss = round(training.run(), 4)
-            figures[name] = {"pairs": len(own.files), "positives": int(own.hit.sum()), "loss": loss}
+            figures[name] = {"pairs": len(own.files), "positives": int(own.positive.sum()), "loss": loss}
             if training.resumed:
                 figures[name]["resumed_at"] = training.resumed
             write_json(folder / f"{name}.json", figures[name])
@@ -117,16 +119,16 @@ class _Training:
         self.folder = folder
         self.device, self.decoding = device_of(device), decoding or Decoding()
         self.resumed: list[int] = []
-        self.some = rows.hit.any(axis=1)
+        self.some = rows.positive.any(axis=1)
         each = int(self.some.sum())
         each += min(int((~self.some).sum()), round(settings.negatives * each))
-        self.batches = max(1, math.ceil(each / settings.batch))
+        self.batches = max(1, math.ceil(each / settings.batch_size))
 
     def run(self) -> float:
         """Train; the mean loss of the last epoch."""
         self.network.to(self.device)
         parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
-        optimizer = torch.optim.Adam(parameters, lr=self.settings.highest_rate)
+        optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
         done, loss = self._resume(optimizer)
         line = ProgressLine(self.settings.epochs, f"visual {self.name}")
         line.begin(done)
@@ -189,20 +191,20 @@ class _Training:
         return 0, math.nan
 
     def _diverged(self, problem: str, place: str, images: Sequence[str]) -> DivergedError:
-        settings = f"relation.visual.highest_rate (now {self.settings.highest_rate:g})"
+        settings = f"relation.visual.max_lr (now {self.settings.max_lr:g})"
         return diverged(f"visual {self.name}", problem, place, images, settings)
 
     def _epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> float:
         self.network.train()
         total, count = 0.0, 0
-        for i, (crops, hit, allowed, files) in enumerate(self._loader(epoch)):
+        for i, (crops, positive, allowed, files) in enumerate(self._loader(epoch)):
             seed_by(*self.seed, epoch, i)
             for group in optimizer.param_groups:
                 group["lr"] = self._rate(epoch * self.batches + i)
             with mixed_precision(self.device, self.settings.precision):
                 logits = self.network(crops.to(self.device))
             mask = allowed.to(self.device)
-            target = hit.to(self.device)
+            target = positive.to(self.device)
             losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
             loss = (losses * mask).sum() / mask.sum().clamp(min=1)
             optimizer.zero_grad()
@@ -223,13 +225,13 @@ class _Training:
         return float(value)
 
     def _rate(self, step: int) -> float:
-        """Linear warm-up to the highest rate, then a cosine to the lowest (paper 3.1)."""
+        """Linear warm-up to the highest learning rate, then a cosine to the lowest (paper 3.1)."""
         s, steps = self.settings, self.settings.epochs * self.batches
         warmup = s.warmup * steps
         if step < warmup:
-            return s.highest_rate * (step + 1) / (warmup + 1)
+            return s.max_lr * (step + 1) / (warmup + 1)
         share = (step - warmup) / max(steps - warmup, 1)
-        return s.lowest_rate + (s.highest_rate - s.lowest_rate) * (1 + math.cos(math.pi * min(share, 1))) / 2
+        return s.min_lr + (s.max_lr - s.min_lr) * (1 + math.cos(math.pi * min(share, 1))) / 2
 
     def _loader(self, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng([*self.seed, epoch])
@@ -239,12 +241,12 @@ class _Training:
         drawn = rng.permutation(drawn)
         flip = rng.random(len(drawn)) < 0.5
         rows, skipped = self.rows.take(drawn), self.folder / SKIPPED
-        data = Crops(rows, flip, self.settings.size, skipped, self.decoding)
+        data = Crops(rows, flip, self.settings.crop_size, skipped, self.decoding)
         loader = DataLoader(
             data,
-            self.settings.batch,
+            self.settings.batch_size,
             num_workers=self.settings.workers,
             collate_fn=collate,
-            drop_last=len(drawn) > self.settings.batch,  # a batch of one pair would break normalisation
+            drop_last=len(drawn) > self.settings.batch_size,  # a batch of one pair would break normalisation
         )
         return (batch for batch in loader if batch is not None)

@@ -11,47 +11,47 @@ import numpy as np
 
 from kit.base.split_names import SplitName
 from kit.config import load_config
+from kit.reproduce.experiment import Claim, Doubles, Experiment, mean_std
 from kit.reproduce.pipeline import FULL, SPLITS, evaluation, run_full, source_changes, whole_job
-from kit.reproduce.study import Claim, Doubles, Study, spread
 
 
-def variants(study: Study) -> dict[str, dict[str, Any]]:
+def variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
     """The settings that take a part away, by the part's name."""
-    detector = study.config.detector
+    detector = experiment.config.detector
     first = next(iter(detector.models))
     own = detector.models[first].model_dump(mode="json")
     view = detector.inference.views[0].model_dump(mode="json")
     return {
         "views": {"detector.inference.views": [view]},
         "fusion": {"detector.models": {first: own}},
-        "partial weight transfer": {"detector.start": "new-heads"},
+        "partial weight transfer": {"detector.initial_weights": "new-heads"},
         "visual": {"relation.visual": None},
-        "stack": {"relation.combine": "average"},
+        "stack": {"relation.scorer": "average"},
         "is": {"relation.attributes": False},
     }
 
 
-def run_ablation(study: Study) -> dict[str, Any]:
+def run_ablation(experiment: Experiment) -> dict[str, Any]:
     """The final score with everything and without each part, validation and test; with the claims."""
-    run_full(study)
-    given, jobs = source_changes(study), []
-    for name, changes in variants(study).items():
-        for seed in study.seeds:
-            start_from(study.path(FULL, seed), study.path(_slug(name), seed))
+    run_full(experiment)
+    given, jobs = source_changes(experiment), []
+    for name, changes in variants(experiment).items():
+        for seed in experiment.seeds:
+            start_from(experiment.path(FULL, seed), experiment.path(_slug(name), seed))
             own = {key: value for key, value in given.items() if _kept(key, changes)}
-            job = study.job(_slug(name), seed, {**changes, **own}, [], own_schedule=True)
+            job = experiment.job(_slug(name), seed, {**changes, **own}, [], own_schedule=True)
             jobs.append(replace(job, stages=whole_job(load_config(str(job.config)))))
-    study.run_all(jobs, "ablation")
-    full = {split: _scores(study, FULL, split) for split in SPLITS}
+    experiment.run_all(jobs, "ablation")
+    full = {split: _scores(experiment, FULL, split) for split in SPLITS}
     rows: list[dict[str, str]] = [
-        {"without": "nothing", **{split: spread(v) for split, v in full.items()}, "loss": ""}
+        {"without": "nothing", **{split: mean_std(v) for split, v in full.items()}, "loss": ""}
     ]
     claims = []
-    for name in variants(study):
-        scores = {split: _scores(study, _slug(name), split) for split in SPLITS}
+    for name in variants(experiment):
+        scores = {split: _scores(experiment, _slug(name), split) for split in SPLITS}
         loss = np.mean([full[split] - scores[split] for split in SPLITS], axis=0)
         rows.append(
-            {"without": name, **{split: spread(v) for split, v in scores.items()}, "loss": spread(loss)}
+            {"without": name, **{split: mean_std(v) for split, v in scores.items()}, "loss": mean_std(loss)}
         )
         claims.append(Claim(f"{name} earns its place", bool(loss.mean() > 0), f"{loss.mean():+.3f}"))
     return {"rows": rows, "claims": [claim.as_dict() for claim in claims]}
@@ -71,8 +71,8 @@ def _kept(key: str, changes: dict[str, Any]) -> bool:
     return models is None or key.split(".")[2] in models
 
 
-def _scores(study: Study, variant: str, split: SplitName) -> Doubles:
-    found = [evaluation(study, variant, seed, split) for seed in study.seeds]
+def _scores(experiment: Experiment, variant: str, split: SplitName) -> Doubles:
+    found = [evaluation(experiment, variant, seed, split) for seed in experiment.seeds]
     return np.asarray([f["scores"]["final_score"] for f in found])
 
 

@@ -8,18 +8,18 @@ import numpy as np
 
 from kit.detector.sampling import image_counts
 from kit.pipeline.splits import CLASSES, split_boxes
-from kit.reproduce.study import Claim, Doubles, Study, draw_curves, spread
+from kit.reproduce.experiment import Claim, Doubles, Experiment, draw_curves, mean_std
 
 LIMITS = (10, 30, 100, None)  # N; None is the plain distribution
 THIRDS = ("rare", "middle", "frequent")
 
 
-def run_sampling(study: Study, limits: tuple[int | None, ...] = LIMITS) -> dict[str, Any]:
+def run_sampling(experiment: Experiment, limits: tuple[int | None, ...] = LIMITS) -> dict[str, Any]:
     """Train with every N and compare; the results, with the claims, also in `sampling.json` and `.png`."""
-    name = study.detectors()[0]
-    weights = study.sources([name])[name]
-    model = {**study.config.detector.models[name].model_dump(mode="json"), "weights": str(weights)}
-    view = study.config.detector.inference.views[0].model_dump(mode="json")
+    name = experiment.detectors()[0]
+    weights = experiment.sources([name])[name]
+    model = {**experiment.config.detector.models[name].model_dump(mode="json"), "weights": str(weights)}
+    view = experiment.config.detector.inference.views[0].model_dump(mode="json")
     changes: dict[str, Any] = {
         "detector.models": {name: model},
         "detector.inference.views": [view],
@@ -28,32 +28,32 @@ def run_sampling(study: Study, limits: tuple[int | None, ...] = LIMITS) -> dict[
     }
     stages = [f"detector-{name}", "evaluate-val-detections", "evaluate-stack-detections"]
     jobs = [
-        study.job(_variant(limit), seed, {**changes, "detector.sampling_limit": limit}, stages)
-        for seed in study.seeds
+        experiment.job(_variant(limit), seed, {**changes, "detector.sampling_limit": limit}, stages)
+        for seed in experiment.seeds
         for limit in limits
     ]
-    study.run_all(jobs, "sampling")
-    curves = {_title(n): study.curves(_variant(n), f"detector-{name}") for n in limits}
-    draw_curves(study.folder / "sampling.png", f"Class-balanced sampling ({name})", curves)
-    third = class_thirds(study)
-    values = {limit: _values(study, limit, third) for limit in limits}
+    experiment.run_all(jobs, "sampling")
+    curves = {_title(n): experiment.curves(_variant(n), f"detector-{name}") for n in limits}
+    draw_curves(experiment.folder / "sampling.png", f"Class-balanced sampling ({name})", curves)
+    third = class_thirds(experiment)
+    values = {limit: _values(experiment, limit, third) for limit in limits}
     rows = [
-        {"N": _title(limit), **{key: spread(v) for key, v in own.items()}} for limit, own in values.items()
+        {"N": _title(limit), **{key: mean_std(v) for key, v in own.items()}} for limit, own in values.items()
     ]
     return {"rows": rows, "claims": [claim.as_dict() for claim in _claims(values)]}
 
 
-def class_thirds(study: Study) -> dict[str, set[str]]:
+def class_thirds(experiment: Experiment) -> dict[str, set[str]]:
     """Names of the classes in each third by how many training pictures show them."""
-    counts = image_counts(split_boxes(study.config.data.train, "train"))
+    counts = image_counts(split_boxes(experiment.config.data.train, "train"))
     order = np.argsort(counts, kind="stable")
     parts = np.array_split(order, len(THIRDS))
     return {third: {CLASSES[k] for k in part} for third, part in zip(THIRDS, parts, strict=True)}
 
 
-def _values(study: Study, limit: int | None, third: dict[str, set[str]]) -> dict[str, Doubles]:
+def _values(experiment: Experiment, limit: int | None, third: dict[str, set[str]]) -> dict[str, Doubles]:
     """MAP per seed: of all classes and of each third, the mean of validation and stack split."""
-    splits = [study.table1(_variant(limit), split) for split in ("val", "stack")]
+    splits = [experiment.table1(_variant(limit), split) for split in ("val", "stack")]
     result = {"all": np.asarray([[t[0]["mAP"] for t in tables] for tables in splits]).mean(axis=0)}
     for key, names in third.items():
         ap = [

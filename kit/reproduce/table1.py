@@ -6,39 +6,41 @@ from typing import Any
 
 import numpy as np
 
-from kit.reproduce.study import Claim, Doubles, Study, draw_curves, spread
+from kit.reproduce.experiment import Claim, Doubles, Experiment, draw_curves, mean_std
 
 STARTS = {"scratch": "from scratch", "new-heads": "new heads", "pwt": "partial weight transfer"}
 
 
-def run_table1(study: Study) -> dict[str, Any]:
+def run_table1(experiment: Experiment) -> dict[str, Any]:
     """Train, evaluate and compare; the results, with the claims, also in `table1.json` and `table1.png`."""
-    names = study.detectors()
-    first, weights = names[0], study.sources(names)
+    names = experiment.detectors()
+    first, weights = names[0], experiment.sources(names)
     given = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
     jobs = []
-    for seed in study.seeds:
+    for seed in experiment.seeds:
         stages = [f"detector-{name}" for name in names]
         stages += [f"evaluate-{split}-detections" for split in ("val", "stack")]
-        jobs.append(study.job("pwt", seed, {**given, "detector.start": "pwt"}, stages))
+        jobs.append(experiment.job("pwt", seed, {**given, "detector.initial_weights": "pwt"}, stages))
         for start in ("new-heads", "scratch"):
-            changes = {**given, "detector.start": start}
-            jobs.append(study.job(start, seed, changes, [f"detector-{first}"]))
-    study.run_all(jobs, "table 1")
-    curves = {title: study.curves(start, f"detector-{first}") for start, title in STARTS.items()}
-    draw_curves(study.folder / "table1.png", f"Cascade R-CNN ({first}): where the weights start", curves)
-    rows = [{"detector": f"{first}, {title}", "val": spread(ap[:, -1])} for title, (_, ap) in curves.items()]
-    tables = {split: study.table1("pwt", split) for split in ("val", "stack")}
+            changes = {**given, "detector.initial_weights": start}
+            jobs.append(experiment.job(start, seed, changes, [f"detector-{first}"]))
+    experiment.run_all(jobs, "table 1")
+    curves = {title: experiment.curves(start, f"detector-{first}") for start, title in STARTS.items()}
+    draw_curves(experiment.folder / "table1.png", f"Cascade R-CNN ({first}): where the weights start", curves)
+    rows = [
+        {"detector": f"{first}, {title}", "val": mean_std(ap[:, -1])} for title, (_, ap) in curves.items()
+    ]
+    tables = {split: experiment.table1("pwt", split) for split in ("val", "stack")}
     for i, row in enumerate(tables["val"][0]):
         values = {split: [table[i]["mAP"] for table in own] for split, own in tables.items()}
-        rows.append({"detector": f"PWT: {row['detector']}", **{s: spread(v) for s, v in values.items()}})
+        rows.append({"detector": f"PWT: {row['detector']}", **{s: mean_std(v) for s, v in values.items()}})
     points = {title: _by_iteration(*curve) for title, curve in curves.items()}
     claims = _claims(curves, tables, names)
     return {"rows": rows, "curves": points, "claims": [claim.as_dict() for claim in claims]}
 
 
 def _by_iteration(iterations: Doubles, ap: Doubles) -> dict[str, str]:
-    return {f"{i:.0f}": spread(ap[:, k]) for k, i in enumerate(iterations)}
+    return {f"{i:.0f}": mean_std(ap[:, k]) for k, i in enumerate(iterations)}
 
 
 def reaches(iterations: Doubles, ap: Doubles, wanted: float) -> float | None:

@@ -9,10 +9,10 @@ import numpy as np
 from kit.base.files import read_json
 from kit.data.splits import load_split
 from kit.metric.relations import evaluate
-from kit.relation.final import Confidence
+from kit.relation.final import ScoreCalibrator
 from kit.relation.scored import scored_pairs
+from kit.reproduce.experiment import Claim, Doubles, Experiment, mean_std
 from kit.reproduce.pipeline import FULL, SPLITS, run_full
-from kit.reproduce.study import Claim, Doubles, Study, spread
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS, PREDICATES
 
@@ -22,18 +22,18 @@ ENOUGH = 30  # true relations of a predicate, both splits together, for a claim 
 NAMES = [name for p, name in enumerate(PREDICATES) if p != IS]
 
 
-def run_table3(study: Study) -> dict[str, Any]:
+def run_table3(experiment: Experiment) -> dict[str, Any]:
     """AP of relationships by predicate and scorer, the mean of validation and test; with the claims."""
-    run_full(study)
-    counts = np.sum([_counts(study, split) for split in SPLITS], axis=0)
-    ap = np.asarray([[_ap(study, seed, split) for split in SPLITS] for seed in study.seeds])
+    run_full(experiment)
+    counts = np.sum([_counts(experiment, split) for split in SPLITS], axis=0)
+    ap = np.asarray([[_ap(experiment, seed, split) for split in SPLITS] for seed in experiment.seeds])
     mean = np.nanmean(ap, axis=1)  # (seeds, scorers, predicates)
     rows: list[dict[str, Any]] = []
     for k in np.argsort(-counts, kind="stable"):
-        own: dict[str, Any] = {scorer: spread(mean[:, i, k]) for i, scorer in enumerate(SCORERS)}
+        own: dict[str, Any] = {scorer: mean_std(mean[:, i, k]) for i, scorer in enumerate(SCORERS)}
         rows.append({"predicate": NAMES[k], "n": int(counts[k]), **own})
     overall = np.nanmean(mean, axis=2)
-    total: dict[str, Any] = {scorer: spread(overall[:, i]) for i, scorer in enumerate(SCORERS)}
+    total: dict[str, Any] = {scorer: mean_std(overall[:, i]) for i, scorer in enumerate(SCORERS)}
     rows.append({"predicate": "mean", "n": int(counts.sum()), **total})
     return {"rows": rows, "claims": [claim.as_dict() for claim in claims(mean, counts)]}
 
@@ -65,15 +65,15 @@ def claims(ap: Doubles, counts: Doubles) -> list[Claim]:
     ]
 
 
-def _ap(study: Study, seed: int, split: str) -> Doubles:
+def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
     """AP of every scorer and predicate, (scorers, predicates), with the exponent that was chosen."""
-    folder = study.path(FULL, seed)
-    chosen = Confidence.of_dict(read_json(folder / "final" / "final.json", dict))
-    confidence = Confidence(chosen.exponent, chosen.is_exponent)
+    folder = experiment.path(FULL, seed)
+    chosen = ScoreCalibrator.of_dict(read_json(folder / "final" / "final.json", dict))
+    confidence = ScoreCalibrator(chosen.exponent, chosen.is_exponent)
     shards = read_shards(folder / f"scored-candidates-{split}" / SHARDS, scored_pairs())
     pairs = scored_pairs().concat(list(shards))
     pairs = pairs.take(pairs.predicate != IS)
-    tables = load_split(getattr(study.config.data, split), split)
+    tables = load_split(getattr(experiment.config.data, split), split)
     out = []
     for scorer in SCORERS:
         found = evaluate(tables.relations, confidence.predictions(pairs, scorer), tables.labels)
@@ -81,7 +81,7 @@ def _ap(study: Study, seed: int, split: str) -> Doubles:
     return np.asarray(out)
 
 
-def _counts(study: Study, split: str) -> Doubles:
-    relations = load_split(getattr(study.config.data, split), split).relations
+def _counts(experiment: Experiment, split: str) -> Doubles:
+    relations = load_split(getattr(experiment.config.data, split), split).relations
     counts = np.bincount(relations.predicate, minlength=len(PREDICATES))
     return np.delete(counts, IS).astype(np.float64)

@@ -8,24 +8,24 @@ import numpy as np
 
 from kit.base.split_names import SplitName
 from kit.pipeline.stages.evaluate_attributes import read_table
+from kit.reproduce.experiment import Claim, Experiment, mean_std
 from kit.reproduce.pipeline import FULL, SPLITS, run_full, source_changes
-from kit.reproduce.study import Claim, Study, spread
 
 
-def run_table4(study: Study) -> dict[str, Any]:
+def run_table4(experiment: Experiment) -> dict[str, Any]:
     """AP by attribute, validation and test, and which class was best and worst most often."""
-    run_full(study)
-    given, stages = source_changes(study), [_stage(split) for split in SPLITS]
-    jobs = [study.job(FULL, seed, given, stages, own_schedule=True) for seed in study.seeds]
-    study.run_all(jobs, "attributes")
-    tables = [[_rows(study, seed, split) for split in SPLITS] for seed in study.seeds]
+    run_full(experiment)
+    given, stages = source_changes(experiment), [_stage(split) for split in SPLITS]
+    jobs = [experiment.job(FULL, seed, given, stages, own_schedule=True) for seed in experiment.seeds]
+    experiment.run_all(jobs, "attributes")
+    tables = [[_rows(experiment, seed, split) for split in SPLITS] for seed in experiment.seeds]
     names = list(dict.fromkeys(name for own in tables for table in own for name in table))
     rows = []
     for name in names:
         row: dict[str, Any] = {"attribute": name}
         for i, split in enumerate(SPLITS):
             own = [table[i][name] for table in tables if name in table[i]]
-            row[split] = spread([r["AP"] for r in own])
+            row[split] = mean_std([r["AP"] for r in own])
         all_ = [table[name] for own_ in tables for table in own_ if name in table]
         row |= {key: _often([r[key] for r in all_]) for key in ("best", "worst")}
         rows.append(row)
@@ -39,8 +39,8 @@ def _stage(split: SplitName) -> str:
     return f"evaluate-{split}-attributes"
 
 
-def _rows(study: Study, seed: int, split: SplitName) -> dict[str, dict[str, Any]]:
-    return {row["attribute"]: row for row in read_table(study.path(FULL, seed) / _stage(split))}
+def _rows(experiment: Experiment, seed: int, split: SplitName) -> dict[str, dict[str, Any]]:
+    return {row["attribute"]: row for row in read_table(experiment.path(FULL, seed) / _stage(split))}
 
 
 def _often(names: list[str]) -> str:

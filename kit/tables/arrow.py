@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 
-class Codes:
+class DictionaryEncoder:
     """Texts as small integers; with `known` a closed set, else numbered as they appear."""
 
     def __init__(self, known: dict[str, int] | None = None) -> None:
@@ -17,7 +17,7 @@ class Codes:
         self.index: dict[str, int] = dict(known or {})
 
     def encode(self, column: pa.DictionaryArray) -> NDArray[np.int32]:
-        """Codes of a dictionary-coded column, -1 for a text outside a closed set."""
+        """DictionaryEncoder of a dictionary-coded column, -1 for a text outside a closed set."""
         texts = column.dictionary.to_pylist()
         if self.closed:
             codes = [self.index.get(text, -1) for text in texts]

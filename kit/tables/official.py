@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kit.base.errors import FileFault
 from kit.boxes import inverted
-from kit.tables.arrow import Codes, as_numpy
+from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.left_out import LeftOut, Where, place
 from kit.tables.ranges import (
@@ -276,8 +276,10 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
 def _read(file: CsvFile, columns: list[Column], others: bool = False, strict: bool = False) -> dict[str, Any]:
     """Columns as arrays; labels and predicates as vocabulary integers, others a fault or OTHER."""
     parts: dict[str, list[Array]] = {column.name: [] for column in columns}
-    images = Codes()
-    closed = {c.name: Codes(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE}
+    images = DictionaryEncoder()
+    closed = {
+        c.name: DictionaryEncoder(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE
+    }
     row = 0
     for batch in file.batches(columns):
         for name, values in zip(batch.schema.names, batch.columns, strict=True):

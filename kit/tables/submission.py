@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.base.errors import FileFault
-from kit.tables.arrow import Codes, as_indices, as_numpy
+from kit.tables.arrow import DictionaryEncoder, as_indices, as_numpy
 from kit.tables.csvfile import NUMBER, Column, CsvFile
 from kit.tables.schema import Predictions
 from kit.vocabulary import vocabulary
@@ -84,7 +84,7 @@ def read_submission(file: CsvFile) -> Predictions:
     Raises FileFault with line and column at a wrong token count, an unknown label or predicate, or a token
     that is no finite number.
     """
-    images = Codes()
+    images = DictionaryEncoder()
     parts: list[dict[str, NDArray[Any]]] = []
     for chunk in chunks(file):
         if chunk.ragged.any():
@@ -137,7 +137,7 @@ def _parse(chunk: Chunk) -> dict[str, NDArray[Any]]:
         ("LabelName2", words.label),
         ("RelationshipLabel", words.predicate),
     ):
-        coded[name] = Codes(known).encode(chunk.column(name).dictionary_encode())
+        coded[name] = DictionaryEncoder(known).encode(chunk.column(name).dictionary_encode())
         if (coded[name] < 0).any():
             raise _UnknownToken
     with np.errstate(over="ignore"):

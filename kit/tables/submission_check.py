@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.boxes import inverted
-from kit.tables.arrow import Codes, as_numpy
+from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import NUMBER, CsvFile
 from kit.tables.image_ids import unmatched
 from kit.tables.ranges import PERCENT, PIXELS
@@ -182,7 +182,7 @@ class _Check:
             ("LabelName2", words.label),
             ("RelationshipLabel", words.predicate),
         ):
-            codes[name] = Codes(known).encode(chunk.column(name).dictionary_encode())
+            codes[name] = DictionaryEncoder(known).encode(chunk.column(name).dictionary_encode())
             self._predictions(f"{name} unknown", chunk, codes[name] < 0)
         subject, object_, predicate = codes.values()
         known_all = (subject >= 0) & (object_ >= 0) & (predicate >= 0)

@@ -9,7 +9,7 @@ from kit.config import load_config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.relation.spatial import SpatialScorer
-from kit.relation.statistics import Statistics
+from kit.relation.statistics import CooccurrenceStatistics
 
 Prepare = Callable[[Path], list[bytes]]
 
@@ -39,7 +39,7 @@ def use_prior(path: Path) -> None:
 
 def load_statistics(path: Path) -> None:
     """Read the prior's counts and use them."""
-    statistics = Statistics.load(path)
+    statistics = CooccurrenceStatistics.load(path)
     assert statistics.prior.shape == statistics.related.shape
 
 

@@ -16,7 +16,7 @@ from kit.data.splits import load_split
 from kit.kaggle.records import read_records
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy
-from kit.metric.judgement import InvertedBox, judge
+from kit.metric.matching import InvertedBox, match_predictions
 from kit.metric.relations import score
 from kit.tables.coco import read_instances
 from kit.tables.official import (
@@ -106,7 +106,7 @@ def _beside(name: str, content: bytes, *contents: bytes) -> Prepare:
 def _score_relations(path: Path) -> None:
     found = read_predictions(path)
     try:
-        score(judge(read_relations([path.with_name("truth.csv")]), found, None)).as_dict()
+        score(match_predictions(read_relations([path.with_name("truth.csv")]), found, None)).as_dict()
     except InvertedBox as error:
         raise prediction_fault(path, error.row, error.side, "inverted box") from None
 

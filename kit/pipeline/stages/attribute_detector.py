@@ -51,7 +51,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
 
 
 def _train(context: StageContext, name: str) -> Metrics:
-    from kit.detector.pictures import labelled_pictures
+    from kit.detector.annotated_images import labelled_pictures
     from kit.pipeline.training import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.attribute
@@ -84,7 +84,7 @@ def attribute_weights(architecture: Architecture, base: Path, seed: int, folder:
     """Weights of the 42 classes, each with its object's rows of the base detector (paper 3.1)."""
     from kit.base.files import write_json
     from kit.detector.checkpoint import read_state
-    from kit.detector.processes import is_first
+    from kit.detector.process_group import is_main_process
     from kit.detector.transfer import transfer_weights
     from kit.pipeline.training import fresh_weights
     from kit.tables.attribute_classes import attribute_classes
@@ -92,7 +92,7 @@ def attribute_weights(architecture: Architecture, base: Path, seed: int, folder:
     target = fresh_weights(architecture, len(attribute_classes()), seed)
     state, report = transfer_weights(read_state(base), target, attribute_classes()[:, 0])
     write_json(folder / "transfer.json", report.as_dict())
-    if is_first():
+    if is_main_process():
         logger.info(
             f"{len(attribute_classes())} (object, attribute) classes take their objects' weights of {len(CLASSES)}"
         )

@@ -46,7 +46,7 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
         inputs=(*files, images_input(config, split, files, lambda: split_ids(config, split))),
         settings={
             "views": [view.model_dump() for view in settings.views],
-            **settings.model_dump(include={"score", "per_image", "shard", "precision"}),
+            **settings.model_dump(include={"score_threshold", "max_detections", "shard", "precision"}),
         },
         command=f"detect {name} --split {split}{task.option}",
         headline="pictures_per_second",
@@ -55,8 +55,8 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
 
 
 def _detect(context: StageContext, task: DetectorTask, split: SplitName, name: str) -> Metrics:
+    from kit.detector.annotated_images import SKIPPED, record_skipped, tidy_skipped
     from kit.detector.inference import Timing
-    from kit.detector.pictures import SKIPPED, record_skipped, tidy_skipped
 
     config, settings = context.config, context.config.detector.inference
     weights = context.result(task.detector(name)) / "weights.pth"

@@ -27,7 +27,7 @@ CURVE = "curve.json"
 def detector_stages(config: Config) -> Iterator[Stage]:
     """A detector a model of the config, and its source weights where it needs some."""
     for name, model in config.detector.models.items():
-        own_source = config.detector.start != "scratch" and model.weights is None
+        own_source = config.detector.initial_weights != "scratch" and model.weights is None
         if own_source:
             yield _source(config, name, model)
         truth = box_inputs(config, "train")
@@ -48,7 +48,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             settings={
                 "architecture": model.architecture,
                 "training": settings.training.weights_key(),
-                "start": settings.start,
+                "initial_weights": settings.initial_weights,
                 "sampling_limit": settings.sampling_limit,
                 "seed": config.seed,
                 **({"classes": "coco"} if model.classes == "coco" else {}),
@@ -96,7 +96,7 @@ def _source_images(annotations: Path | None) -> tuple[str, ...]:
 
 
 def _train_source(context: StageContext, name: str) -> Metrics:
-    from kit.detector.pictures import labelled_pictures
+    from kit.detector.annotated_images import labelled_pictures
     from kit.pipeline.training import task_of, train_stage, validation
     from kit.tables.coco import read_instances
 
@@ -118,7 +118,7 @@ def _train_source(context: StageContext, name: str) -> Metrics:
 
 
 def _train_detector(context: StageContext, name: str) -> Metrics:
-    from kit.detector.pictures import labelled_pictures
+    from kit.detector.annotated_images import labelled_pictures
     from kit.pipeline.training import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.detector
@@ -126,7 +126,7 @@ def _train_detector(context: StageContext, name: str) -> Metrics:
     boxes = split_boxes(split_of(config, "train"), "train")
     pictures = labelled_pictures(image_folder(config, "train"), boxes, CLASSES)
     weights = model.weights
-    if weights is None and settings.start != "scratch":
+    if weights is None and settings.initial_weights != "scratch":
         weights = context.result(f"source-{name}") / "weights.pth"
     start = starting_weights(config, name, weights, context.path)
     validate = split_validation(config, OBJECTS, settings.training)
@@ -143,23 +143,23 @@ def _train_detector(context: StageContext, name: str) -> Metrics:
 
 
 def starting_weights(config: Config, name: str, weights: Path | None, folder: Path) -> State | None:
-    """The weights that a detector's training begins with, by `detector.start`; the report goes to `folder`.
+    """What a detector's training begins with, by `detector.initial_weights`; the report goes to `folder`.
 
     weights: the checkpoint that they come from; None starts from scratch.
     """
     from kit.base.files import write_json
-    from kit.detector.processes import is_first
+    from kit.detector.process_group import is_main_process
     from kit.detector.trained import read_trained
     from kit.pipeline.training import fresh_weights
     from kit.vocabulary.class_map import build_class_map, class_indices, read_class_map
 
     settings, model = config.detector, detector_model(config, name)
-    if settings.start == "scratch" or weights is None:
+    if settings.initial_weights == "scratch" or weights is None:
         return None
-    trained = read_trained(weights, model.classes, named=settings.start == "pwt")
+    trained = read_trained(weights, model.classes, named=settings.initial_weights == "pwt")
     target = fresh_weights(model.architecture, len(CLASSES), config.seed)
     bases: dict[str, str] = {}
-    if settings.start == "new-heads":
+    if settings.initial_weights == "new-heads":
         chosen = np.full(len(CLASSES), -1)
     elif settings.class_map:
         chosen = read_class_map(settings.class_map, trained.names)
@@ -167,13 +167,13 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
         chosen = class_indices(trained.names, model.classes or weights)
         bases = {m.name: m.basis for m in build_class_map(trained.names)}
     state, report = trained.transferred(target, chosen)
-    if settings.start == "new-heads":
+    if settings.initial_weights == "new-heads":
         heads = [n for n in state if n.split(".")[-2:-1] in (["fc_cls"], ["fc_reg"])]
         state |= {n: target[n] for n in heads}
         report.rows = {n: (0, target[n].shape[0]) for n in heads}
     matched = int((chosen >= 0).sum())
     content: dict[str, Any] = {"matched": matched, "basis": bases, **report.as_dict()}
     write_json(folder / "transfer.json", content)
-    if settings.start == "pwt" and is_first():
+    if settings.initial_weights == "pwt" and is_main_process():
         logger.info(f"detector-{name}: {matched} of {len(CLASSES)} classes take their weights from {weights}")
     return state

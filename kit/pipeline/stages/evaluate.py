@@ -14,7 +14,7 @@ from kit.data.splits import load_split
 from kit.metric import summary
 from kit.metric.analysis import analyse
 from kit.metric.detection_tables import detection_scores
-from kit.metric.judgement import judge
+from kit.metric.matching import match_predictions
 from kit.metric.relations import Scores, evaluate, score
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import (
@@ -91,7 +91,7 @@ def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
 
 def evaluate_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage of a split's score by a scorer."""
-    return f"evaluate-{split}{'' if scorer == config.relation.combine else f'-{scorer}'}"
+    return f"evaluate-{split}{'' if scorer == config.relation.scorer else f'-{scorer}'}"
 
 
 def gt_stage(split: SplitName, scorer: str) -> str:
@@ -120,9 +120,9 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     tables = load_split(split_of(config, split), split)
     folder = context.result(predict_stage(config, split, scorer)) / SHARDS
     found = Predictions.concat(list(read_shards(folder, Predictions)))
-    judged = judge(tables.relations, found, tables.labels)
-    analysis = analyse(judged, tables.relations, found, resamples=RESAMPLES, seed=config.seed)
-    scores = score(judged)
+    matches = match_predictions(tables.relations, found, tables.labels)
+    analysis = analyse(matches, tables.relations, found, resamples=RESAMPLES, seed=config.seed)
+    scores = score(matches)
     result: dict[str, Any] = {
         "split": split,
         "scorer": scorer,

@@ -47,7 +47,7 @@ def evaluate_attributes_stages(config: Config) -> Iterator[Stage]:
 
 def attributes_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage of a split's attributes by a scorer."""
-    return f"evaluate-{split}-attributes{'' if scorer == config.relation.combine else f'-{scorer}'}"
+    return f"evaluate-{split}-attributes{'' if scorer == config.relation.scorer else f'-{scorer}'}"
 
 
 def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:

@@ -1,4 +1,4 @@
-"""Stage `final`: the detection scores' exponents and the calibration, chosen on the validation split."""
+"""Stage `final`: the detection scores' exponents and the fit_platt_scaling, chosen on the validation split."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from kit.base.files import read_json, reading, write_json
 from kit.config import Config
 from kit.data.splits import load_split
-from kit.metric.judgement import judge
+from kit.metric.matching import match_predictions
 from kit.metric.relations import evaluate, score
 from kit.pipeline.models import usable_scorers
 from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.scored_candidates import candidates_stage
-from kit.relation.final import Confidence, calibration, choose_exponents
+from kit.relation.final import ScoreCalibrator, choose_exponents, fit_platt_scaling
 from kit.relation.scored import ScoredPairs, scored_pairs
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS
@@ -38,7 +38,7 @@ def final_stages(config: Config) -> Iterator[Stage]:
             settings={"scorer": scorer, **config.relation.final.model_dump()},
             command=f"train all --only {final_stage(config, scorer)}",
             headline="Recall@50",
-            trains=scorer == config.relation.combine,
+            trains=scorer == config.relation.scorer,
         )
 
 
@@ -49,7 +49,7 @@ def has_final(config: Config) -> bool:
 
 def final_stage(config: Config, scorer: str) -> str:
     """The stage of a scorer's final confidence."""
-    return "final" if scorer == config.relation.combine else f"final-{scorer}"
+    return "final" if scorer == config.relation.scorer else f"final-{scorer}"
 
 
 def _choose_stage(context: StageContext, scorer: str) -> Metrics:
@@ -61,15 +61,15 @@ def _choose_stage(context: StageContext, scorer: str) -> Metrics:
     return {**metrics, "exponent": confidence.exponent, "is_exponent": confidence.is_exponent}
 
 
-def read_confidence(context: StageContext, scorer: str) -> Confidence:
+def read_confidence(context: StageContext, scorer: str) -> ScoreCalibrator:
     """The final confidence that was chosen for a scorer."""
     name = final_stage(context.config, scorer)
     path, again = context.result(name) / FINAL, f"run `kit train all --from {name}`"
     with reading(path, "a final confidence", again):
-        return Confidence.of_dict(read_json(path, dict, again))
+        return ScoreCalibrator.of_dict(read_json(path, dict, again))
 
 
-def choose(config: Config, pairs: ScoredPairs, scorer: str) -> tuple[Confidence, dict[str, Any]]:
+def choose(config: Config, pairs: ScoredPairs, scorer: str) -> tuple[ScoreCalibrator, dict[str, Any]]:
     """The best confidence on the validation split, with the table of tries."""
     tables = load_split(config.data.val, "val")
     parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}
@@ -78,7 +78,7 @@ def choose(config: Config, pairs: ScoredPairs, scorer: str) -> tuple[Confidence,
         False: tables.relations.take(tables.relations.predicate != IS),
     }
 
-    def value(confidence: Confidence, attribute: bool) -> float:
+    def value(confidence: ScoreCalibrator, attribute: bool) -> float:
         found = confidence.predictions(parts[attribute], scorer)
         own = evaluate(truths[attribute], found, tables.labels)
         return float(own.relationships["mAP"] + own.phrases["mAP"]) / 2
@@ -86,12 +86,12 @@ def choose(config: Config, pairs: ScoredPairs, scorer: str) -> tuple[Confidence,
     settings = config.relation.final
     confidence, tries = choose_exponents(settings.exponents, value)
     plain = confidence.predictions(pairs, scorer)
-    judged = judge(tables.relations, plain, tables.labels)
-    before = score(judged).relationships["Recall@50"]
+    matches = match_predictions(tables.relations, plain, tables.labels)
+    before = score(matches).relationships["Recall@50"]
     record = {"tries": tries, "Recall@50": before, "Recall@50 uncalibrated": before}
     if settings.calibrate:
-        line = calibration(judged.score, judged.predicate, judged.hit["relationships"])
-        calibrated = Confidence(confidence.exponent, confidence.is_exponent, line)
+        line = fit_platt_scaling(matches.score, matches.predicate, matches.true_positive["relationships"])
+        calibrated = ScoreCalibrator(confidence.exponent, confidence.is_exponent, line)
         found = evaluate(tables.relations, calibrated.predictions(pairs, scorer), tables.labels)
         record["Recall@50 calibrated"] = found.relationships["Recall@50"]
         if found.relationships["Recall@50"] >= before:

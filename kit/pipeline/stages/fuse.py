@@ -122,11 +122,21 @@ def fuse_views(
         from kit.fusion.wbf import fuse_detections
 
         return fuse_detections(
-            sources, own, iou=settings.iou, lowest=settings.lowest, conf_type=settings.conf_type
+            sources,
+            own,
+            iou=settings.iou_threshold,
+            skip_box_threshold=settings.skip_box_threshold,
+            conf_type=settings.conf_type,
         )
     from kit.fusion.published import combine
 
-    return combine(sources, own, settings.method, iou=settings.iou, lowest=settings.lowest)
+    return combine(
+        sources,
+        own,
+        settings.method,
+        iou=settings.iou_threshold,
+        skip_box_threshold=settings.skip_box_threshold,
+    )
 
 
 def fuse_shards(

@@ -14,7 +14,7 @@ from kit.pipeline.registry import register_stages
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.final import final_stage, has_final, read_confidence
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
-from kit.relation.final import Confidence
+from kit.relation.final import ScoreCalibrator
 from kit.relation.scored import scored_pairs
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
@@ -45,11 +45,11 @@ def predict_stages(config: Config) -> Iterator[Stage]:
 
 def predict_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage of a split's predictions by a scorer."""
-    return f"predict-{split}{'' if scorer == config.relation.combine else f'-{scorer}'}"
+    return f"predict-{split}{'' if scorer == config.relation.scorer else f'-{scorer}'}"
 
 
 def _option(config: Config, scorer: str) -> str:
-    return "" if scorer == config.relation.combine else f" --scorer {scorer}"
+    return "" if scorer == config.relation.scorer else f" --scorer {scorer}"
 
 
 def _is_chosen(config: Config, split: SplitName) -> bool:
@@ -61,7 +61,7 @@ def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     if _is_chosen(config, split):
         confidence = read_confidence(context, scorer)
     else:
-        confidence = Confidence()
+        confidence = ScoreCalibrator()
         logger.warning(
             "note: no validation detections: detection scores count as they are, nothing is calibrated"
         )

@@ -36,5 +36,5 @@ def _count(context: StageContext) -> Metrics:
         "images": len(split.objects.images),
         "relations": len(split.relations),
         "pairs": len(examples.candidates),
-        "related_pairs": int(examples.hit.any(axis=1).sum()),
+        "related_pairs": int(examples.positive.any(axis=1).sum()),
     }

@@ -74,7 +74,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                 settings={
                     "scorers": list(in_order(config, scorer)),
                     "columns": list(SCORERS.names),
-                    "budget": config.relation.budget.model_dump(),
+                    "candidate_limits": config.relation.candidate_limits.model_dump(),
                     **signature(),
                 },
                 command=f"predict --split {split}",
@@ -85,13 +85,13 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
 
 def _scorers(config: Config) -> list[str]:
     """The config's scorer, and those that need candidates of their own."""
-    usual = config.relation.combine
+    usual = config.relation.scorer
     return [usual, *(s for s in usable_scorers(config) if s not in in_order(config, usual))]
 
 
 def candidates_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage whose scored candidates have a scorer's column."""
-    own = scorer not in in_order(config, config.relation.combine)
+    own = scorer not in in_order(config, config.relation.scorer)
     return f"scored-candidates-{split}{f'-{scorer}' if own else ''}"
 
 
@@ -111,7 +111,7 @@ def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     def work(numbered: tuple[int, Objects]) -> int:
         i, rows = numbered
         found = read_shard(attributes[i], Detections) if attributes else None
-        scored = score_objects(ensemble, rows, config.relation.budget, found)
+        scored = score_objects(ensemble, rows, config.relation.candidate_limits, found)
         note_unseen(ensemble.visual, context.path)
         return write_shard(out, i, scored)
 

@@ -12,7 +12,7 @@ from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.features import signature
-from kit.relation.statistics import Statistics
+from kit.relation.statistics import CooccurrenceStatistics
 
 
 @register_stages
@@ -41,7 +41,7 @@ def _train(context: StageContext) -> Metrics:
 
     config = context.config
     split = training_tables(context, "train")
-    statistics = Statistics.load(context.result("prior") / "statistics.npz")
+    statistics = CooccurrenceStatistics.load(context.result("prior") / "statistics.npz")
     scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, context.path, track)
     scorer.save(context.path)
     named_reasons("spatial: the prior stands for", scorer.standing)

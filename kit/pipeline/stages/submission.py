@@ -38,7 +38,7 @@ def submission_stages(config: Config) -> Iterator[Stage]:
 
 def submission_stage(config: Config, scorer: str) -> str:
     """The stage of the submission by a scorer."""
-    return "submission" if scorer == config.relation.combine else f"submission-{scorer}"
+    return "submission" if scorer == config.relation.scorer else f"submission-{scorer}"
 
 
 def file_name(config: Config) -> str:

@@ -22,7 +22,7 @@ def training_tables(context: StageContext, split: SplitName) -> SplitTables:
     from kit.relation.predicted import on_detections
 
     found = fused_detections(context.result(OBJECTS.fuse(split)))
-    return on_detections(tables, found, config.relation.budget.boxes)
+    return on_detections(tables, found, config.relation.candidate_limits.boxes)
 
 
 def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:
@@ -35,4 +35,4 @@ def box_settings(config: Config) -> dict[str, Any]:
     relation = config.relation
     if relation.train_boxes == "truth":
         return {}
-    return {"train_boxes": relation.train_boxes, "boxes": relation.budget.boxes}
+    return {"train_boxes": relation.train_boxes, "boxes": relation.candidate_limits.boxes}

@@ -58,8 +58,8 @@ def base_detector(config: Config) -> str:
 
 
 def _train(context: StageContext) -> Metrics:
+    from kit.detector.annotated_images import SKIPPED, left_out, tidy_skipped
     from kit.detector.checkpoint import read_state
-    from kit.detector.pictures import SKIPPED, left_out, tidy_skipped
     from kit.relation.visual_data import pair_rows
     from kit.relation.visual_training import train_visual
 

@@ -3,7 +3,7 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.data.photos import GONE
-from kit.detector.pictures import (
+from kit.detector.annotated_images import (
     labelled_pictures,
     left_out,
     read_annotations,

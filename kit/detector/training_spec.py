@@ -8,17 +8,17 @@ from typing import Any
 
 from kit.base.errors import KitError
 from kit.config import Architecture, Decoding, Inference, Training
+from kit.detector.annotated_images import SKIPPED, LabelledPictures
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
-from kit.detector.pictures import SKIPPED, LabelledPictures
-from kit.detector.processes import launched
+from kit.detector.process_group import is_distributed
 
 NARROWEST = 32  # pixels of a side: the smallest square anchor of the full-size detectors
 EVERY = 10  # iterations between lines of mmengine's log
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingSpec:
     """What to train: architecture, pictures, schedule.
 
     limit: N of equation 3, None is plain sampling; settings: where the config holds the schedule.
@@ -36,12 +36,15 @@ class Task:
     settings: str = "training"
 
 
-def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bool) -> dict[str, Any]:
+def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, started: bool) -> dict[str, Any]:
     """Mmengine's configuration of the whole training."""
     training = task.training
     load = checkpoint or (folder / "start.pth" if started else None)
     model = model_config(
-        task.architecture, len(task.pictures.classes), task.inference.score, task.inference.per_image
+        task.architecture,
+        len(task.pictures.classes),
+        task.inference.score_threshold,
+        task.inference.max_detections,
     )
     return {
         "default_scope": "mmdet",
@@ -63,7 +66,7 @@ def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bo
             },
         },
         "custom_hooks": [{"type": "PlainCheckpoints"}],
-        "launcher": "pytorch" if launched() else "none",
+        "launcher": "pytorch" if is_distributed() else "none",
         "model_wrapper_cfg": None if _on_gpu(task) else {"device_ids": None, "broadcast_buffers": False},
         "randomness": {"seed": task.seed},
         "log_level": "INFO",
@@ -72,11 +75,11 @@ def runner_config(task: Task, folder: Path, checkpoint: Path | None, started: bo
     }
 
 
-def _on_gpu(task: Task) -> bool:
+def _on_gpu(task: TrainingSpec) -> bool:
     return device_of(task.device).type == "cuda"
 
 
-def _loader(task: Task, folder: Path) -> dict[str, Any]:
+def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
     training = task.training
     pipeline = [
         {"type": "LoadPicture", "skipped": str(folder / SKIPPED), "decoding": task.decoding.model_dump()},
@@ -92,7 +95,7 @@ def _loader(task: Task, folder: Path) -> dict[str, Any]:
         {"type": "PackDetInputs"},
     ]
     return {
-        "batch_size": training.batch,
+        "batch_size": training.batch_size,
         "num_workers": training.workers,
         "persistent_workers": training.workers > 0,
         "pin_memory": _on_gpu(task),
@@ -109,12 +112,12 @@ def _loader(task: Task, folder: Path) -> dict[str, Any]:
     }
 
 
-def _optimiser(task: Task) -> dict[str, Any]:
+def _optimiser(task: TrainingSpec) -> dict[str, Any]:
     """Mmengine's optimiser; torch's fused one on a GPU. Raises KitError for float16 without a GPU."""
     training, gpu = task.training, _on_gpu(task)
     if training.precision == "float16" and not gpu:
         raise KitError("training.precision float16 needs a GPU", "set it to bfloat16 or float32")
-    optimizer: dict[str, Any] = {"lr": training.rate, "weight_decay": training.weight_decay}
+    optimizer: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     if gpu:
         optimizer["fused"] = True
     if training.optimizer == "sgd":
@@ -126,7 +129,7 @@ def _optimiser(task: Task) -> dict[str, Any]:
         wrapper = {"type": "Bfloat16OptimWrapper"}
     elif training.precision == "float16":
         wrapper = {"type": "AmpOptimWrapper", "dtype": "float16"}
-    return {**wrapper, "optimizer": optimizer, "clip_grad": {"max_norm": training.clip}}
+    return {**wrapper, "optimizer": optimizer, "clip_grad": {"max_norm": training.grad_clip_norm}}
 
 
 def _schedule(training: Training) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Study:
+class Experiment:
     """Runs below `folder`, one a variant and seed; jobs: how many at a time, 0 for one a processor."""
 
     config: Config
@@ -60,11 +60,11 @@ class Study:
         return list(self.config.detector.models)
 
     def sources(self, names: Sequence[str]) -> dict[str, Path]:
-        """Source weights for every detector: the config's own, or trained once for the whole study."""
+        """Source weights for every detector: the config's own, or trained once for the whole experiment."""
         given = {name: self.config.detector.models[name].weights for name in names}
         folder = self.folder / "source"
         wanted = [name for name, path in given.items() if path is None]
-        file = self._write_config("source", {"detector.start": "pwt"})
+        file = self._write_config("source", {"detector.initial_weights": "pwt"})
         jobs = [
             Job(
                 f"source {name}",
@@ -95,7 +95,7 @@ class Study:
         name = f"{variant}-{seed}"
         schedule: dict[str, Any] = {
             "detector.training.validate_every": max(1, self.config.detector.training.iterations // POINTS),
-            "detector.training.validate_pictures": 0,
+            "detector.training.validate_images": 0,
         }
         schedule = {} if own_schedule else schedule
         file = self._write_config(name, {**schedule, **changes, "seed": seed})
@@ -131,7 +131,7 @@ class Study:
         return path
 
 
-def spread(values: Sequence[float] | Doubles) -> str:
+def mean_std(values: Sequence[float] | Doubles) -> str:
     """Mean and standard deviation over seeds."""
     array = np.asarray(values, np.float64)
     deviation = array.std(ddof=1) if len(array) > 1 else 0.0

@@ -27,11 +27,11 @@ class InvertedBox(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class MatchResult:
     """Every prediction's verdict, before any averaging.
 
     images: all ids, ascending; rows: the predictions that count, as rows of the input (n,), all other arrays
-    follow them; image: index into images; hit: {task: bool (n,)}; in_image: the order of the image's list
+    follow them; image: index into images; true_positive: {task: bool (n,)}; in_image: the order of the image's list
     (R4d), image by image; by_score: the order of the pooled precision-recall curve (R7).
     known: the images that the truth or the labels name; truth_image, truth_predicate: of every truth row.
     """
@@ -42,7 +42,7 @@ class Judgement:
     image: NDArray[np.int64]
     triplet: NDArray[np.int64]
     score: NDArray[np.float64]
-    hit: dict[str, NDArray[np.bool_]]
+    true_positive: dict[str, NDArray[np.bool_]]
     truth_image: NDArray[np.int64]
     truth_predicate: NDArray[np.int64]
     counts: dict[str, Any]
@@ -73,15 +73,15 @@ class Judgement:
         rank[self.in_image] = np.arange(len(image)) - start + 1
         return rank
 
-    def only(self, keep: NDArray[np.bool_]) -> Judgement:
-        """The judgement as if the other counted predictions had never been there; their verdicts stay."""
+    def subset(self, keep: NDArray[np.bool_]) -> MatchResult:
+        """The matches as if the other counted predictions had never been there; their verdicts stay."""
         return replace(
             self,
             rows=self.rows[keep],
             image=self.image[keep],
             triplet=self.triplet[keep],
             score=self.score[keep],
-            hit={task: hit[keep] for task, hit in self.hit.items()},
+            true_positive={task: true_positive[keep] for task, true_positive in self.true_positive.items()},
         )
 
     def tied_rows(self) -> int:
@@ -94,7 +94,9 @@ class Judgement:
         return int(tied.sum())
 
 
-def judge(truth: Relations, predictions: Predictions, labels: ImageLabels | None = None) -> Judgement:
+def match_predictions(
+    truth: Relations, predictions: Predictions, labels: ImageLabels | None = None
+) -> MatchResult:
     """Drop what is not verified, match the rest: rules R1 to R6."""
     labels = ImageLabels.empty() if labels is None else labels
     images = tuple(sorted({*truth.images, *labels.images, *predictions.images}))
@@ -106,31 +108,31 @@ def judge(truth: Relations, predictions: Predictions, labels: ImageLabels | None
         if inverted(box).any():
             raise InvertedBox(int(rows[np.argmax(inverted(box))]), side)
     image = all_image[rows]
-    hit = _hits(truth, truth_image, counted, image)
+    true_positive = _hits(truth, truth_image, counted, image)
     named = vocabulary().predicates
     known = np.union1d(truth_image, label_image)
     per_predicate = np.bincount(truth.predicate, minlength=len(named))
-    return Judgement(
+    return MatchResult(
         images=images,
         known=known,
         rows=rows,
         image=image,
         triplet=triplets(counted),
         score=counted.score,
-        hit=hit,
+        true_positive=true_positive,
         truth_image=truth_image,
         truth_predicate=truth.predicate.astype(np.int64),
         counts={
             "gt_images": len(known),
             "gt_per_predicate": {p: int(n) for p, n in sorted(zip(named, per_predicate, strict=True)) if n},
             "gt_tuples": len(truth),
-            "phr_tp": int(hit["phrases"].sum()),
+            "phr_tp": int(true_positive["phrases"].sum()),
             "pred_images": len(np.unique(all_image)),
             "pred_images_without_gt": len(np.setdiff1d(all_image, known)),
             "pred_kept": len(rows),
             "pred_kept_because_negative_label": int(negative.sum()),
             "pred_rows": len(predictions),
-            "rel_tp": int(hit["relationships"].sum()),
+            "rel_tp": int(true_positive["relationships"].sum()),
         },
     )
 

@@ -10,19 +10,19 @@ from kit.config import Detector
 TIMEOUT = 7200  # seconds that processes wait for the first one's validation
 
 
-def launched() -> bool:
+def is_distributed() -> bool:
     """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process writes files and speaks to the user."""
-    return int(os.environ.get("RANK", "0")) == 0 if launched() else True
+    return int(os.environ.get("RANK", "0")) == 0 if is_distributed() else True
 
 
-def join(settings: Detector) -> None:
+def init_process_group(settings: Detector) -> None:
     """Meet the other processes, if there are any."""
-    if not launched():
+    if not is_distributed():
         return
     from kit.detector.inference import device_of
 

@@ -30,8 +30,8 @@ from kit.base.errors import KitError
 from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_picture, resized
 from kit.data.photos import list_photos
+from kit.detector.annotated_images import read_annotations, record_skipped
 from kit.detector.draws import drawn_by, seed_by
-from kit.detector.pictures import read_annotations, record_skipped
 from kit.detector.sampling import BalancedDraws
 
 

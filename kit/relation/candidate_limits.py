@@ -7,10 +7,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.config import Budget
+from kit.config import CandidateLimits
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates, pair_candidates
-from kit.relation.statistics import Statistics
+from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.schema import Boxes, Detections
 from kit.vocabulary import IS, vocabulary
 
@@ -18,7 +18,7 @@ Doubles = NDArray[np.float64]
 AnyObjects = TypeVar("AnyObjects", Boxes, Detections, Objects)
 
 
-def best_boxes(objects: AnyObjects, most: int) -> AnyObjects:
+def top_k_boxes(objects: AnyObjects, most: int) -> AnyObjects:
     """The `most` surest objects of every image, image by image, best first; ground truth stays as it is."""
     if not isinstance(objects, Detections):
         return objects
@@ -26,8 +26,8 @@ def best_boxes(objects: AnyObjects, most: int) -> AnyObjects:
     return objects.take(order[_place(objects.image[order]) < most])
 
 
-def likely_pairs(objects: Objects, statistics: Statistics, budget: Budget) -> Candidates:
-    """The candidates within the budget, image by image in the order of `pair_candidates`.
+def top_k_pairs(objects: Objects, statistics: CooccurrenceStatistics, limits: CandidateLimits) -> Candidates:
+    """The candidates within the limits, image by image in the order of `pair_candidates`.
 
     Ranked by max over predicates of P(predicate | classes) times both detection scores. For ground truth
     every candidate is within it.
@@ -37,18 +37,18 @@ def likely_pairs(objects: Objects, statistics: Statistics, budget: Budget) -> Ca
         return candidates
     first, second = objects.label[candidates.subject], objects.label[candidates.object]
     prior = np.delete(statistics.prior, IS, axis=0).max(axis=0)[first, second]
-    worth = prior * objects.score[candidates.subject] * objects.score[candidates.object]
+    score = prior * objects.score[candidates.subject] * objects.score[candidates.object]
     size = vocabulary().labels
     kind = (candidates.image.astype(np.int64) * size + first) * size + second
-    kept = _best(kind, worth, budget.per_pair)
+    kept = _best(kind, score, limits.per_pair)
     rows = np.flatnonzero(kept)
-    rows = rows[_best(candidates.image[rows].astype(np.int64), worth[rows], budget.per_image)]
+    rows = rows[_best(candidates.image[rows].astype(np.int64), score[rows], limits.per_image)]
     return candidates.take(rows)
 
 
-def _best(group: NDArray[np.int64], worth: Doubles, most: int) -> NDArray[np.bool_]:
-    """The `most` rows of highest worth in every group, earlier ones of equals."""
-    order = np.lexsort((-worth, group))
+def _best(group: NDArray[np.int64], score: Doubles, most: int) -> NDArray[np.bool_]:
+    """The `most` rows of highest score in every group, earlier ones of equals."""
+    order = np.lexsort((-score, group))
     kept = np.zeros(len(group), bool)
     kept[order[_place(group[order]) < most]] = True
     return kept

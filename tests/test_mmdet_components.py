@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from kit.detector.annotated_images import read_annotations, write_annotations
 from kit.detector.architecture import prepare
-from kit.detector.pictures import read_annotations, write_annotations
 from kit.detector.sampling import BalancedDraws
 from kit.metric.detection_tables import detection_scores
 from kit.tables.coco import read_instances
@@ -101,7 +101,7 @@ def test_rois_are_float32_under_mixed_precision():
 
 def test_bfloat16_keeps_weights_and_gradients_in_float32():
     prepare()
-    from kit.detector.parts import Bfloat16OptimWrapper
+    from kit.detector.mmdet_components import Bfloat16OptimWrapper
 
     model = torch.nn.Linear(4, 4)
     wrapper = Bfloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))

@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.config import Budget
+from kit.config import CandidateLimits
 from kit.data.world import draw_world
-from kit.relation.budget import best_boxes, likely_pairs
+from kit.relation.candidate_limits import top_k_boxes, top_k_pairs
 from kit.relation.candidates import pair_candidates
 from kit.tables.schema import Detections
 from kit.vocabulary import IS
@@ -27,21 +27,23 @@ def worths(objects, candidates):
 
 @given(st.integers(1, 8))
 def test_the_surest_boxes_of_every_image(most):
-    kept = best_boxes(FOUND, most)
+    kept = top_k_boxes(FOUND, most)
     for i in range(len(FOUND.images)):
         own, all_ = kept.score[kept.image == i], FOUND.score[FOUND.image == i]
         assert sorted(own) == sorted(np.sort(all_)[::-1][:most])
 
 
 def test_ground_truth_is_left_alone():
-    assert best_boxes(WORLD, 1) is WORLD
-    few = likely_pairs(WORLD, statistics_of_triplets(), Budget(per_image=1, per_pair=1))
+    assert top_k_boxes(WORLD, 1) is WORLD
+    few = top_k_pairs(WORLD, statistics_of_triplets(), CandidateLimits(per_image=1, per_pair=1))
     assert len(few) == len(pair_candidates(WORLD))
 
 
 @given(st.integers(1, 30), st.integers(1, 4))
 def test_the_likeliest_pairs_within_both_budgets(per_image, per_pair):
-    kept = likely_pairs(FOUND, statistics_of_triplets(), Budget(per_image=per_image, per_pair=per_pair))
+    kept = top_k_pairs(
+        FOUND, statistics_of_triplets(), CandidateLimits(per_image=per_image, per_pair=per_pair)
+    )
     every = pair_candidates(FOUND)
     worth = np.asarray(worths(FOUND, every))
     label = FOUND.label
@@ -56,4 +58,4 @@ def test_the_likeliest_pairs_within_both_budgets(per_image, per_pair):
 
 
 def test_no_objects_no_pairs():
-    assert len(likely_pairs(Detections.empty(("a",)), statistics_of_triplets(), Budget())) == 0
+    assert len(top_k_pairs(Detections.empty(("a",)), statistics_of_triplets(), CandidateLimits())) == 0

@@ -1,5 +1,5 @@
 from kit.config import Detector, load_config
-from kit.detector.processes import is_first, join, launched
+from kit.detector.process_group import init_process_group, is_distributed, is_main_process
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
@@ -9,16 +9,16 @@ from tests.stages import small_stage, writing
 def test_without_torchrun_there_is_one_process(monkeypatch):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("RANK", "1")
-    assert not launched()
-    assert is_first()
-    join(Detector())  # nobody to meet
+    assert not is_distributed()
+    assert is_main_process()
+    init_process_group(Detector())  # nobody to meet
 
 
 def test_under_torchrun_the_rank_tells(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     for rank, first in (("0", True), ("1", False)):
         monkeypatch.setenv("RANK", rank)
-        assert is_first() == first
+        assert is_main_process() == first
 
 
 def test_a_stage_of_one_process_is_the_runs_own(monkeypatch, tmp_path):

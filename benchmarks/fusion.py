@@ -1,4 +1,4 @@
-"""Weighted boxes fusion of 8 sources × 100 boxes, beside ensemble-boxes; and streaming 100,000 pictures."""
+"""Weighted boxes fusion of 8 sources × 100 boxes, beside ensemble-boxes; and streaming 100,000 images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def main() -> None:
         ("by", "workers", "images", "ms an image", "times"),
         rows,
     )
-    print(f"\n{PICTURES:,} pictures from shards to shards: {seconds:.0f} s, {memory:,.0f} MB at the peak")
+    print(f"\n{PICTURES:,} images from shards to shards: {seconds:.0f} s, {memory:,.0f} MB at the peak")
 
 
 def write_sources(folder: Path) -> None:

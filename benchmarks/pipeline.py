@@ -32,7 +32,7 @@ from kit.vocabulary import vocabulary
 from tests.builders import stacked
 
 SIZES, PER_IMAGE, SHARD, WORKERS = (1_000, 2_000), 60, 250, 2
-TRAIN, STACK = 3_000, 800  # pictures that the models learn from
+TRAIN, STACK = 3_000, 800  # images that the models learn from
 TARGET = 100_000
 STEPS = ("spatial", "stack", "candidates and rows", "predictions", "submission")
 
@@ -57,8 +57,8 @@ def main() -> None:
             rows.append(
                 [f"{images:,}", *parts, f"{seconds['total']:.1f}", f"{memory:,.0f}", f"{minutes:.1f}"]
             )
-    columns = ("pictures", *(f"{s}, CPU s" for s in STEPS), "seconds", "peak MB", f"minutes for {TARGET:,}")
-    table(f"Pictures × {PER_IMAGE} fused boxes to the submission, {WORKERS} workers", columns, rows)
+    columns = ("images", *(f"{s}, CPU s" for s in STEPS), "seconds", "peak MB", f"minutes for {TARGET:,}")
+    table(f"Images × {PER_IMAGE} fused boxes to the submission, {WORKERS} workers", columns, rows)
 
 
 def train(folder: Path) -> None:
@@ -147,8 +147,8 @@ class _Timed:
             return function(*arguments)
 
 
-def _split(name: str, pictures: int) -> SplitTables:
-    world = draw_world(name, pictures, 0)
+def _split(name: str, images: int) -> SplitTables:
+    world = draw_world(name, images, 0)
     label = np.concatenate([world.boxes.label, world.relations.object])
     image = np.concatenate([world.boxes.image, world.relations.image])
     return SplitTables(world.relations, world.boxes, ImageLabels(world.boxes.images, image, label))

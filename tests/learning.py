@@ -1,11 +1,11 @@
-"""A detector of a few iterations on pictures of a folder."""
+"""A detector of a few iterations on images of a folder."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from kit.config import Inference, Training
-from kit.detector.annotated_images import LabelledPictures
+from kit.detector.annotated_images import AnnotatedImages
 from kit.detector.training import train_detector
 from kit.detector.training_spec import TrainingSpec
 from kit.tables.schema import Boxes
@@ -15,14 +15,14 @@ NAMES = tuple("abcdef")
 
 
 def task(photos, boxes=None, **settings):
-    """The task of learning two classes from the pictures, one box in each; settings: of the training."""
+    """The task of learning two classes from the images, one box in each; settings: of the training."""
     own = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1)) if boxes is None else boxes
     n = len(NAMES)
     table = Boxes(NAMES, np.arange(n), np.arange(n) % 2, own, np.zeros(n, bool))
-    pictures = LabelledPictures(photos, table, ("x", "y"))
+    images = AnnotatedImages(photos, table, ("x", "y"))
     schedule = FEW.model_copy(update=settings)
     own = {"device": "cpu", "settings": "detector.training"}
-    return TrainingSpec("t", "resnext-mini", pictures, schedule, Inference(), None, 3, **own)
+    return TrainingSpec("t", "resnext-mini", images, schedule, Inference(), None, 3, **own)
 
 
 def learn(folder, *arguments, **settings):

@@ -4,7 +4,7 @@ import pytest
 from kit.base.errors import KitError
 from kit.data.photos import GONE
 from kit.detector.annotated_images import (
-    labelled_pictures,
+    annotated_images,
     left_out,
     read_annotations,
     read_skipped,
@@ -19,7 +19,7 @@ BOXES = Boxes(
 )
 
 
-def test_annotations_keep_pictures_without_boxes(tmp_path):
+def test_annotations_keep_images_without_boxes(tmp_path):
     write_annotations(tmp_path / "a.npz", BOXES)
     back = read_annotations(tmp_path / "a.npz")
     assert back.images == BOXES.images
@@ -27,21 +27,21 @@ def test_annotations_keep_pictures_without_boxes(tmp_path):
         assert np.array_equal(getattr(back, name), getattr(BOXES, name))
 
 
-def test_missing_pictures_are_left_out_and_none_at_all_is_an_error(tmp_path):
+def test_missing_images_are_left_out_and_none_at_all_is_an_error(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "b.jpg").touch()
-    found = labelled_pictures(tmp_path, BOXES, ("x",))
+    found = annotated_images(tmp_path, BOXES, ("x",))
     assert found.boxes.images == ("a", "b")
     assert len(found.boxes) == 1
     assert found.missing == ("c",)
-    with pytest.raises(KitError, match="no such folder of pictures"):
-        labelled_pictures(tmp_path / "none", BOXES, ("x",))
+    with pytest.raises(KitError, match="no such folder of images"):
+        annotated_images(tmp_path / "none", BOXES, ("x",))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(KitError, match="none of the 3 annotated pictures"):
-        labelled_pictures(tmp_path / "empty", BOXES, ("x",))
+    with pytest.raises(KitError, match="none of the 3 annotated images"):
+        annotated_images(tmp_path / "empty", BOXES, ("x",))
 
 
-def test_skipped_pictures_are_listed_once(tmp_path):
+def test_skipped_images_are_listed_once(tmp_path):
     path = tmp_path / "skipped.csv"
     assert tidy_skipped(path) == {}
     assert not path.exists()
@@ -50,10 +50,10 @@ def test_skipped_pictures_are_listed_once(tmp_path):
     assert tidy_skipped(path, ["y"]) == {"y": GONE, "x": "broken"}
     assert path.read_text() == f"ImageID,Reason\ny,{GONE}\nx,broken\n"
     assert tidy_skipped(path) == {"y": GONE, "x": "broken"}
-    assert left_out(tidy_skipped(path), 8) == f"2 of 8 pictures (25.0%) were left out, the first y ({GONE})"
+    assert left_out(tidy_skipped(path), 8) == f"2 of 8 images (25.0%) were left out, the first y ({GONE})"
 
 
-def test_any_id_and_reason_come_back_from_the_file_of_skipped_pictures(tmp_path):
+def test_any_id_and_reason_come_back_from_the_file_of_skipped_images(tmp_path):
     path = tmp_path / "skipped.csv"
     rows = {'a,"b': "400,000,000 pixels", "c\nd": "x", "ImageID": "gone", "": ""}
     for name, why in rows.items():

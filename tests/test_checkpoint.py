@@ -157,7 +157,7 @@ def test_a_checkpoint_as_mmengines_own_training_leaves_it(tmp_path):
     from mmengine.runner import Runner
     from torch.utils.data import DataLoader, Dataset
 
-    class Pictures(Dataset):
+    class Images(Dataset):
         metainfo: ClassVar = {"classes": ("cat", "dog"), "palette": [(1, 2, 3), (4, 5, 6)]}
 
         def __len__(self):
@@ -177,7 +177,7 @@ def test_a_checkpoint_as_mmengines_own_training_leaves_it(tmp_path):
     runner = Runner(
         model=Line(),
         work_dir=str(tmp_path),
-        train_dataloader=DataLoader(Pictures(), batch_size=2),
+        train_dataloader=DataLoader(Images(), batch_size=2),
         train_cfg=dict(by_epoch=True, max_epochs=1),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
         default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1)),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.config import Decoding
-from kit.data.decode import read_picture
+from kit.data.decode import read_image
 from kit.relation.crops import union_crop
 from tests.paths import OPENIMAGES, needs_openimages
 
@@ -20,10 +20,10 @@ def test_outside_the_two_boxes_all_is_black():
     assert np.array_equal(crop[..., 0], expected)
 
 
-def test_the_pixels_are_the_pictures_own():
-    picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
-    crop = union_crop(picture, np.array([0, 0, 1, 1]), np.array([0.5, 0.5, 0.6, 0.6]), 64)
-    assert np.array_equal(crop, picture)
+def test_the_pixels_are_the_images_own():
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    crop = union_crop(image, np.array([0, 0, 1, 1]), np.array([0.5, 0.5, 0.6, 0.6]), 64)
+    assert np.array_equal(crop, image)
 
 
 def test_the_aspect_is_kept_and_the_rest_is_black():
@@ -55,10 +55,10 @@ def test_the_real_photos(split):
         rows = [row for row in csv.DictReader(file) if (folder / f"{row['ImageID']}.jpg").exists()]
     assert len(rows) >= 10
     for row in rows:
-        picture = read_picture(folder / f"{row['ImageID']}.jpg", Decoding())
+        image = read_image(folder / f"{row['ImageID']}.jpg", Decoding())
         one, two = (
             np.array([float(row[f"{side}{i}"]) for side in ("XMin", "YMin", "XMax", "YMax")]) for i in "12"
         )
-        crop = union_crop(picture, one, two, 224)
+        crop = union_crop(image, one, two, 224)
         assert crop.shape == (224, 224, 3)
         assert crop.std() > 5

@@ -1,4 +1,4 @@
-"""Pictures of every kind, made here: what is read, what is skipped and why."""
+"""Images of every kind, made here: what is read, what is skipped and why."""
 
 import io
 import struct
@@ -14,16 +14,16 @@ from PIL import Image
 from kit.config import Decoding
 from kit.data import jpeg
 from kit.data.decode import (
-    NO_PICTURE,
+    NOT_AN_IMAGE,
     UnreadableError,
     decode,
     fitted,
     header_size,
-    read_picture,
+    read_image,
     resized,
 )
 from kit.data.photos import GONE
-from kit.download.photo_store import is_picture
+from kit.download.photo_store import is_image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 IGNORE, APPLY = Decoding(), Decoding(exif_orientation="apply")
@@ -85,11 +85,11 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gives_three_channels_of_a_byte(kind, tmp_path):
     (tmp_path / "a.jpg").write_bytes(KINDS[kind])
-    picture = read_picture(tmp_path / "a.jpg", IGNORE)
-    assert picture.shape == (30, 40, 3)
-    assert picture.dtype == np.uint8
+    image = read_image(tmp_path / "a.jpg", IGNORE)
+    assert image.shape == (30, 40, 3)
+    assert image.dtype == np.uint8
     assert header_size(KINDS[kind]) == (40, 30)
-    assert is_picture(KINDS[kind])
+    assert is_image(KINDS[kind])
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "progressive", "gray", "cmyk", "png", "16 bit"])
@@ -152,34 +152,34 @@ def test_the_limit_is_the_configurations():
 
 def test_a_header_that_promises_more_than_there_is():
     for data in (png_header(9000, 9000), jpeg_header(9000, 9000), jpeg_header(0, 0), png_header(0, 5)):
-        with pytest.raises(UnreadableError, match=NO_PICTURE):
+        with pytest.raises(UnreadableError, match=NOT_AN_IMAGE):
             decode(data, IGNORE)
 
 
-def test_what_is_no_picture(tmp_path):
+def test_what_is_no_image(tmp_path):
     contents = {
         "empty": (b"", "empty"),
-        "text": (b"this is a text\n" * 50, NO_PICTURE),
-        "page": (b"<html>gone</html>", NO_PICTURE),
-        "cut": (KINDS["jpeg"][:-300], NO_PICTURE),
-        "zeros": (b"\0" * 1000, NO_PICTURE),
-        "start": (b"\xff\xd8", NO_PICTURE),
+        "text": (b"this is a text\n" * 50, NOT_AN_IMAGE),
+        "page": (b"<html>gone</html>", NOT_AN_IMAGE),
+        "cut": (KINDS["jpeg"][:-300], NOT_AN_IMAGE),
+        "zeros": (b"\0" * 1000, NOT_AN_IMAGE),
+        "start": (b"\xff\xd8", NOT_AN_IMAGE),
     }
     for name, (data, why) in contents.items():
         (tmp_path / f"{name}.jpg").write_bytes(data)
         with pytest.raises(UnreadableError, match=why):
-            read_picture(tmp_path / f"{name}.jpg", IGNORE)
+            read_image(tmp_path / f"{name}.jpg", IGNORE)
     (tmp_path / "folder.jpg").mkdir()
     for path, why in ((tmp_path / "folder.jpg", "not a file"), (tmp_path / "none.jpg", GONE), (None, GONE)):
         with pytest.raises(UnreadableError, match=why):
-            read_picture(path, IGNORE)
+            read_image(path, IGNORE)
 
 
 def test_a_file_that_is_far_too_large_is_not_read(tmp_path):
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(1 << 36)
     with pytest.raises(UnreadableError, match="a file of 68,719,476,736 bytes"):
-        read_picture(tmp_path / "a.jpg", IGNORE)
+        read_image(tmp_path / "a.jpg", IGNORE)
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(KINDS)), st.integers(0, 400))
@@ -190,11 +190,11 @@ def test_no_bytes_do_anything_else(noise, kind, cut):
         KINDS[kind][:cut] + noise + KINDS[kind][cut + len(noise) :],
     ):
         try:
-            picture = decode(data, Decoding(max_pixels=1_000_000))
+            image = decode(data, Decoding(max_pixels=1_000_000))
         except UnreadableError:
             continue
-        assert picture.ndim == 3
-        assert picture.shape[0] * picture.shape[1] <= 1_000_000
+        assert image.ndim == 3
+        assert image.shape[0] * image.shape[1] <= 1_000_000
 
 
 @given(
@@ -207,19 +207,19 @@ def test_what_is_read_is_never_called_broken(size, quality, progressive, behind)
     data = saved("JPEG", pixels=PIXELS[: size[0], : size[1] or 1], quality=quality, progressive=progressive)
     for whole in (data, data + behind, data + b"\0" * 200_000 + behind):
         decode(whole, IGNORE)
-        assert is_picture(whole)
+        assert is_image(whole)
         assert jpeg.is_whole(whole)
 
 
 @given(st.sampled_from(sorted(KINDS)), st.floats(0, 1))
-def test_a_cut_picture_is_called_broken_where_it_cannot_be_read(kind, share):
+def test_a_cut_image_is_called_broken_where_it_cannot_be_read(kind, share):
     data = KINDS[kind][: int(len(KINDS[kind]) * share)]
     try:
         decode(data, IGNORE)
     except UnreadableError:
-        assert not is_picture(data)
+        assert not is_image(data)
     else:
-        assert is_picture(data)
+        assert is_image(data)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 8000), (8000, 5), (5, 8000), (3, 3)])

@@ -1,4 +1,4 @@
-"""A detector whose weights or outputs are not finite numbers is an error, not an empty picture."""
+"""A detector whose weights or outputs are not finite numbers is an error, not an empty image."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_broken_weights_are_not_loaded(model, tmp_path):
 
 
 @pytest.mark.parametrize("sizes", [[(8000, 5), (5, 8000), (1, 1), (64, 48), (2, 3000)]])
-def test_any_shape_of_picture_is_looked_at_in_bounded_batches(model, tmp_path, sizes):
+def test_any_shape_of_image_is_looked_at_in_bounded_batches(model, tmp_path, sizes):
     for i, size in enumerate(sizes):
         Image.new("RGB", size, (200, 10, 99)).save(tmp_path / f"{i}.jpg")
     shapes = []
@@ -86,7 +86,7 @@ def test_any_shape_of_picture_is_looked_at_in_bounded_batches(model, tmp_path, s
     found = detect(model, tmp_path, [str(i) for i in range(len(sizes))], views, Inference(batch_size=4))
     hook.remove()
     assert not found.skipped
-    assert found.timing.pictures == len(sizes)
+    assert found.timing.images == len(sizes)
     assert all(shape[2] * shape[3] <= 96 * 64 for shape in shapes)  # padded to no more than the view
     for table in found.views:
         assert np.isfinite(table.box).all()

@@ -136,7 +136,7 @@ def test_a_run_on_a_full_disk(tmp_path):
     assert python(*words).returncode == 0
 
 
-def test_pictures_of_the_mini_challenge(tmp_path):
+def test_images_of_the_mini_challenge(tmp_path):
     """The library's error names no file; it was told as one of stdout."""
     limited = """
 import resource, sys

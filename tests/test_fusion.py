@@ -215,7 +215,7 @@ def test_the_first_row_that_does_not_fit_is_named_among_many():
         fuse(zeros, zeros, rng.random(50), rows, zeros, np.ones(1))
 
 
-def test_rounding_beyond_the_picture_is_clipped():
+def test_rounding_beyond_the_image_is_clipped():
     box, one = np.array([[-0.004, 0, 1.004, 1]]), np.zeros(1, np.int64)
     assert fuse(one, one, np.ones(1), box, one, np.ones(1)).box.tolist() == [[0, 0, 1, 1]]
 

@@ -14,7 +14,7 @@ RECTANGLES = {"wide": ((200, 100), (20, 10, 60, 40)), "tall": ((80, 160), (10, 1
 
 
 class Bright(torch.nn.Module):
-    """Finds the rectangle of bright pixels and gives it in the original picture's pixels, as mmdet does."""
+    """Finds the rectangle of bright pixels and gives it in the original image's pixels, as mmdet does."""
 
     def __init__(self):
         super().__init__()
@@ -24,9 +24,9 @@ class Bright(torch.nn.Module):
     def test_step(self, data):
         from mmengine.structures import InstanceData
 
-        self.batches.append([tuple(picture.shape) for picture in data["inputs"]])
-        for picture, sample in zip(data["inputs"], data["data_samples"], strict=True):
-            rows, columns = np.nonzero(picture.numpy().min(axis=0) > 128)
+        self.batches.append([tuple(image.shape) for image in data["inputs"]])
+        for image, sample in zip(data["inputs"], data["data_samples"], strict=True):
+            rows, columns = np.nonzero(image.numpy().min(axis=0) > 128)
             across, down = sample.scale_factor
             box = [columns.min() / across, rows.min() / down]
             box += [(columns.max() + 1) / across, (rows.max() + 1) / down]
@@ -43,15 +43,15 @@ class Bright(torch.nn.Module):
 def folder(tmp_path):
     prepare()
     for name, (size, box) in RECTANGLES.items():
-        picture = Image.new("RGB", size)
-        ImageDraw.Draw(picture).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=(255, 255, 255))
-        picture.save(tmp_path / f"{name}.jpg", quality=98, subsampling=0)
+        image = Image.new("RGB", size)
+        ImageDraw.Draw(image).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=(255, 255, 255))
+        image.save(tmp_path / f"{name}.jpg", quality=98, subsampling=0)
     (tmp_path / "broken.jpg").write_bytes(b"broken")
     return tmp_path
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_boxes_of_every_view_are_in_the_pictures_frame(folder, workers):
+def test_boxes_of_every_view_are_in_the_images_frame(folder, workers):
     views = [
         View(size=(200, 200)),
         View(size=(200, 200), flip=True),
@@ -62,18 +62,18 @@ def test_boxes_of_every_view_are_in_the_pictures_frame(folder, workers):
     model = Bright().train()
     found = detect(model, folder, images, views, Inference(batch_size=2, workers=workers))
     assert model.training
-    assert found.skipped == {"broken": "not readable as a picture"}
+    assert found.skipped == {"broken": "not readable as an image"}
     for table in found.views:
         assert table.image.tolist() == [0, 2, 3]
         for image, box in zip(table.image, table.box, strict=True):
             size, truth = RECTANGLES[images[image]]
             assert box == pytest.approx(np.array(truth) / np.tile(size, 2), abs=0.02)
-    assert found.timing.pictures == 3
+    assert found.timing.images == 3
     shapes = [{shape[1] > shape[2] for shape in batch} for batch in model.batches]
-    assert all(len(kinds) == 1 for kinds in shapes)  # wide and tall pictures are not padded to each other
+    assert all(len(kinds) == 1 for kinds in shapes)  # wide and tall images are not padded to each other
 
 
-def test_no_picture_at_all(folder):
+def test_no_image_at_all(folder):
     found = detect(Bright(), folder, ["broken"], [View(size=(64, 64))], Inference())
     assert [len(table) for table in found.views] == [0]
     assert found.views[0].images == ("broken",)
@@ -83,8 +83,8 @@ def test_the_size_is_mmdets(folder):
     from mmdet.datasets.transforms import Resize
 
     for size in ((480, 640), (1333, 800), (97, 1000), (31, 30)):
-        picture = np.zeros((*size, 3), np.uint8)
-        theirs = Resize(scale=(1333, 800), keep_ratio=True)({"img": picture})["img"].shape[:2]
+        image = np.zeros((*size, 3), np.uint8)
+        theirs = Resize(scale=(1333, 800), keep_ratio=True)({"img": image})["img"].shape[:2]
         assert fitted(size, 1333, 800) == theirs
 
 

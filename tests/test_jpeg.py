@@ -5,7 +5,7 @@ import pytest
 from kit.config import Decoding
 from kit.data.decode import decode
 from kit.data.jpeg import orientation, with_orientation
-from kit.download.photo_store import is_picture, scaled, whole_jpeg
+from kit.download.photo_store import is_image, scaled, whole_jpeg
 from kit.download.remote import FetchError
 from tests.jpegs import jpeg
 
@@ -71,7 +71,7 @@ def test_what_is_too_large_or_narrow_to_be_scaled():
 
 def test_what_detection_reads_is_not_broken():
     png = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
-    assert is_picture(png)
-    assert is_picture(jpeg(0))
+    assert is_image(png)
+    assert is_image(jpeg(0))
     for bad in (b"", b"text", png[:-20], jpeg(0)[:-50]):
-        assert not is_picture(bad)
+        assert not is_image(bad)

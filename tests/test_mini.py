@@ -62,10 +62,10 @@ def test_splits_share_no_image():
 
 def test_the_source_set_is_read_as_coco(tmp_path):
     build_mini(tmp_path, SMALL)
-    for name, pictures in (("train2017", 20), ("val2017", 2)):
+    for name, images in (("train2017", 20), ("val2017", 2)):
         boxes, classes = read_instances(tmp_path / f"source/annotations/instances_{name}.json")
         assert classes == source_names("coco")
-        assert len(boxes.images) == pictures
+        assert len(boxes.images) == images
         assert {path.stem for path in (tmp_path / "source" / name).iterdir()} == set(boxes.images)
 
 

@@ -37,7 +37,7 @@ def dataset(tmp_path):
         "data_prefix": {"img": str(tmp_path)},
         "metainfo": {"classes": ("x", "y")},
         "pipeline": [
-            {"type": "LoadPicture", "skipped": str(tmp_path / "skipped.csv")},
+            {"type": "LoadImage", "skipped": str(tmp_path / "skipped.csv")},
             {"type": "PackDetInputs", "meta_keys": ()},
         ],
     }
@@ -51,15 +51,15 @@ def test_boxes_become_pixels_and_groups_are_ignored(dataset):
     assert dataset[0, 0]["inputs"].shape == (3, 20, 40)
 
 
-def test_a_picture_without_boxes_is_legal(dataset):
+def test_a_image_without_boxes_is_legal(dataset):
     assert len(dataset) == 3
     assert len(dataset[2, 0]["data_samples"].gt_instances) == 0
 
 
-def test_a_broken_picture_is_recorded_and_another_one_taken(dataset, tmp_path):
+def test_a_broken_image_is_recorded_and_another_one_taken(dataset, tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"broken")
     assert dataset[1, 0]["inputs"].shape == (3, 20, 40)
-    assert "b,not readable as a picture" in (tmp_path / "skipped.csv").read_text()
+    assert "b,not readable as an image" in (tmp_path / "skipped.csv").read_text()
 
 
 def test_the_sampler_leaves_groups_out_of_the_counts_and_shares_the_draws(dataset, monkeypatch):
@@ -69,7 +69,7 @@ def test_the_sampler_leaves_groups_out_of_the_counts_and_shares_the_draws(datase
     assert sampler.draws.counts.tolist() == [2, 0]  # class y has a group alone
     whole = list(islice(iter(sampler), 40))
     assert [number for _, number in whole] == list(range(40))
-    assert {picture for picture, _ in whole} == {0, 1}
+    assert {image for image, _ in whole} == {0, 1}
     shared = []
     for rank in range(2):
         monkeypatch.setattr(parts, "get_dist_info", lambda rank=rank: (rank, 2))
@@ -122,7 +122,7 @@ def test_resizing_is_mmdets(size):
 
     pixels = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
     results = []
-    for kind in ("Resize", "ResizePicture"):
+    for kind in ("Resize", "ResizeImage"):
         boxes = HorizontalBoxes(torch.tensor([[1.0, 2.0, 11.0, 13.0]]))
         record = {"img": pixels, "img_shape": size, "gt_bboxes": boxes}
         results.append(TRANSFORMS.build({"type": kind, "scale": (96, 64), "keep_ratio": True})(record))
@@ -134,14 +134,14 @@ def test_resizing_is_mmdets(size):
 
 
 @pytest.mark.parametrize("size", [(5, 8000), (8000, 5), (1, 1)])
-def test_no_picture_is_too_narrow(size):
+def test_no_image_is_too_narrow(size):
     prepare()
     from mmdet.registry import TRANSFORMS
 
-    resize = TRANSFORMS.build({"type": "ResizePicture", "scale": (96, 64), "keep_ratio": True})
-    picture = resize({"img": np.zeros((*size, 3), np.uint8), "img_shape": size})["img"]
-    assert min(picture.shape[:2]) >= 1
-    assert max(picture.shape[:2]) <= 96
+    resize = TRANSFORMS.build({"type": "ResizeImage", "scale": (96, 64), "keep_ratio": True})
+    image = resize({"img": np.zeros((*size, 3), np.uint8), "img_shape": size})["img"]
+    assert min(image.shape[:2]) >= 1
+    assert max(image.shape[:2]) <= 96
 
 
 def test_label_300_of_a_source_set_stays_300_up_to_the_training_and_its_evaluation(tmp_path):

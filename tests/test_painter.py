@@ -22,11 +22,11 @@ def thing(name, box, *attributes, **look):
     return SceneObject(LABEL[name], np.asarray(box), attributes=tuple(LABEL[a] for a in attributes), **look)
 
 
-def test_a_picture_is_a_jpeg_of_the_scenes_shape():
+def test_a_image_is_a_jpeg_of_the_scenes_shape():
     for scene in draw_world("train", 6, 0).scenes:
-        picture = Image.open(io.BytesIO(paint(scene, 120, 0)))
-        assert picture.format == "JPEG"
-        assert picture.size == tuple(round(s * 120) for s in scene.shape)
+        image = Image.open(io.BytesIO(paint(scene, 120, 0)))
+        assert image.format == "JPEG"
+        assert image.size == tuple(round(s * 120) for s in scene.shape)
         assert paint(scene, 120, 0) == paint(scene, 120, 0)
 
 
@@ -54,11 +54,11 @@ def test_a_relation_is_seen(predicate, object_):
     """The same objects in the same order: only the hands or the shadow tell."""
     man, other = thing("Man", (0.2, 0.2, 0.4, 0.8)), thing(object_, (0.5, 0.4, 0.8, 0.7))
     number = PREDICATES.index(predicate)
-    pictures = [
+    images = [
         pixels(Scene("1", (1, 1), [man, other], [SceneRelation(number, man, other, related, True)]))
         for related in (False, True)
     ]
-    changed = np.abs(pictures[0] - pictures[1]).max(axis=2) > 40
+    changed = np.abs(images[0] - images[1]).max(axis=2) > 40
     assert 0.002 < changed.mean() < 0.1
 
 
@@ -72,14 +72,14 @@ def test_the_hands_are_seen_only_inside_the_two_boxes():
     assert between.max() < 40
 
 
-def test_source_pictures_show_the_80_classes_and_people_of_every_kind():
+def test_source_images_show_the_80_classes_and_people_of_every_kind():
     rng = np.random.default_rng(0)
-    pictures = [paint_source(rng, 64) for _ in range(60)]
-    labels = {label for picture in pictures for label in picture.labels}
+    images = [paint_source(rng, 64) for _ in range(60)]
+    labels = {label for image in images for label in image.labels}
     assert len(labels) > 50
     assert max(labels) < len(source_names("coco"))
-    for picture in pictures:
-        assert Image.open(io.BytesIO(picture.jpeg)).size == picture.size
-        box = np.asarray(picture.boxes)
+    for image in images:
+        assert Image.open(io.BytesIO(image.jpeg)).size == image.size
+        box = np.asarray(image.boxes)
         assert box.min() >= 0
         assert box.max() <= 1

@@ -65,7 +65,7 @@ def test_names_that_no_photo_can_have_harm_nobody(tmp_path):
             save(tmp_path, name, jpeg(0))
 
 
-def test_a_picture_of_another_kind_is_not_called_damaged(tmp_path):
+def test_a_image_of_another_kind_is_not_called_damaged(tmp_path):
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "PNG")
     (tmp_path / "ab01.jpg").write_bytes(file.getvalue())

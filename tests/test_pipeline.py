@@ -15,10 +15,10 @@ from kit.pipeline.stage import Stage
 from tests.conftest import TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
-NO_PICTURES = ("detector.models={}", "attribute.models=[]")
+NOT_AN_IMAGE = ("detector.models={}", "attribute.models=[]")
 FAST = (
     *TINY,
-    *NO_PICTURES,
+    *NOT_AN_IMAGE,
     "relation.stack={rounds: 20, early_stopping_interval: 10, max_depth: 3, min_positives: 3}",
 )
 WORDS = set_words(*FAST)
@@ -211,7 +211,7 @@ def test_a_missing_input_is_told_before_any_work(tmp_path):
 
 
 def test_the_relation_stages_in_processes(tiny, tmp_path, kit):
-    words = set_words(*TINY, *NO_PICTURES)
+    words = set_words(*TINY, *NOT_AN_IMAGE)
     code, out, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)
     assert code == 0, err
     for name in ("prior", "spatial", "stack"):
@@ -224,7 +224,7 @@ def test_the_relation_stages_in_processes(tiny, tmp_path, kit):
 
 
 def test_a_failed_stage_ends_the_job(tiny, tmp_path, kit):
-    words = set_words(*TINY, *NO_PICTURES, "data.train.relations=[]")
+    words = set_words(*TINY, *NOT_AN_IMAGE, "data.train.relations=[]")
     code, _, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)
     assert code == 2
     assert "prior failed: data.train.relations is not set" in err

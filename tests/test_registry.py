@@ -50,7 +50,7 @@ def wide():
 
 ARCHITECTURES.register("wide", wide)
 """
-NO_PICTURES = ("detector.models={}", "attribute.models=[]")
+NOT_AN_IMAGE = ("detector.models={}", "attribute.models=[]")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def plugin(tmp_path):
 
     def write(text, name="plugin.py"):
         (tmp_path / name).write_text(text)
-        return set_words(*TINY, *NO_PICTURES, f"plugins=[{tmp_path / name}]")
+        return set_words(*TINY, *NOT_AN_IMAGE, f"plugins=[{tmp_path / name}]")
 
     return write
 

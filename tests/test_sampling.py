@@ -64,9 +64,9 @@ def test_draws_follow_the_formula(limit):
     draws = BalancedDraws(LABELS, 4, limit, seed=5)
     assert draws.counts.tolist() == [5, 2, 1, 0]
     p = class_probabilities(draws.counts, np.inf if limit is None else limit)
-    pictures = {0: [0, 1, 3, 4, 5], 1: [0, 4], 2: [3]}
+    images = {0: [0, 1, 3, 4, 5], 1: [0, 4], 2: [3]}
     expected = np.zeros(len(LABELS))
-    for label, own in pictures.items():
+    for label, own in images.items():
         expected[own] += p[label] / len(own)
     n = 60_000
     seen = np.bincount(list(islice(draws.stream(0), n)), minlength=len(LABELS)) / n
@@ -83,6 +83,6 @@ def test_processes_share_one_stream_that_can_be_taken_up_anywhere(start, step):
     assert list(islice(other.stream(0), 200)) != list(islice(draws.stream(0), 200))
 
 
-def test_no_picture_with_a_label():
+def test_no_image_with_a_label():
     with pytest.raises(ValueError, match="at least one image"):
         BalancedDraws([np.zeros(0, int)], 4, None, 0)

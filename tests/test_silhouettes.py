@@ -20,9 +20,9 @@ def test_every_class_has_a_look_of_its_own():
 @pytest.mark.parametrize("name", ["Man", "Table", "Snake"])
 def test_a_drawing_fills_its_box_and_the_mask_is_its_main_tone(name):
     main = (200, 10, 90)
-    picture, mask = draw(silhouettes()[name], (60, 40), main)
-    assert picture.size == mask.size == (60 * FINE, 40 * FINE)
-    pixels, shown = np.asarray(picture), np.asarray(mask) > 0
+    image, mask = draw(silhouettes()[name], (60, 40), main)
+    assert image.size == mask.size == (60 * FINE, 40 * FINE)
+    pixels, shown = np.asarray(image), np.asarray(mask) > 0
     rows, columns = np.nonzero(pixels[..., 3])
     assert rows.min() <= 3 * FINE
     assert rows.max() >= 36 * FINE

@@ -1,4 +1,4 @@
-"""The detectors from source pictures to table 1, on the tiny challenge: few iterations, everything real."""
+"""The detectors from source images to table 1, on the tiny challenge: few iterations, everything real."""
 
 import json
 import shutil
@@ -75,7 +75,7 @@ def test_where_the_weights_start(trained, tiny, tmp_path, start, equal):
     assert torch.equal(state[shared], source[shared])
 
 
-def test_missing_and_broken_pictures_are_recorded_and_skipped(trained, tiny, tmp_path, capsys):
+def test_missing_and_broken_images_are_recorded_and_skipped(trained, tiny, tmp_path, capsys):
     photos = tmp_path / "photos"
     shutil.copytree("data/mini/train", photos)
     names = sorted(path.stem for path in photos.iterdir())
@@ -90,7 +90,7 @@ def test_missing_and_broken_pictures_are_recorded_and_skipped(trained, tiny, tmp
     assert figures["left_out"] == len(rows) > 1
     assert f"{gone},not there" in rows
     assert {row.split(",")[0] for row in rows} <= {gone, *broken}
-    assert "of 150 pictures (16.7%) were left out, the first " in capsys.readouterr().err
+    assert "of 150 images (16.7%) were left out, the first " in capsys.readouterr().err
 
 
 def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
@@ -107,7 +107,7 @@ def test_from_detections_to_a_submission(copied):
         for name in ("resnext", "hrnet"):
             figures = made(run, f"detect-{split}-{name}")["metrics"]
             assert figures["detections"] > 0
-            assert figures["pictures_per_second"] > 0
+            assert figures["images_per_second"] > 0
     (folder,) = [run.folder("detect-val-hrnet") / "shards"]
     tables = list(read_shards(folder, ViewDetections))
     assert [len(t.images) for t in tables] == [
@@ -242,7 +242,7 @@ def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
     assert capsys.readouterr().err.count(said) == 1  # one notice for both models
     rows = read_skipped(run.folder("detect-test-resnext") / "skipped.csv")
     assert set(rows) == {path.stem for path in every[13:]}
-    assert rows[every[13].stem] == "not readable as a picture"
+    assert rows[every[13].stem] == "not readable as an image"
     again = Run(run.config, run.path)
     assert detected(again) == first
     for path in every:

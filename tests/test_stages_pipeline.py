@@ -114,7 +114,7 @@ def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_pat
 def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny, kit):
     relations = read_relations(whole.config.data.train.relations)
     images = len(np.unique(relations.image[relations.predicate == IS]))
-    assert whole.record("attribute-detector-resnext")["metrics"]["pictures"] == images
+    assert whole.record("attribute-detector-resnext")["metrics"]["images"] == images
     with np.load(whole.folder("attribute-detector-resnext") / "annotations.npz") as file:
         assert len(file["label"]) == (relations.predicate == IS).sum()
         assert file["label"].max() < len(attribute_class_names())

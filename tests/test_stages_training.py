@@ -51,7 +51,7 @@ def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, caps
 
     monkeypatch.setattr(training._Report, "step", watched)
     capsys.readouterr()
-    assert alone(run, "detector-resnext")["metrics"]["pictures"] == 150
+    assert alone(run, "detector-resnext")["metrics"]["images"] == 150
     assert seen == [5, 6]
     assert "going on from iter_4.pth" in capsys.readouterr().err
     manifest = json.loads((run.path / "manifest.json").read_text())["stages"]["detector-resnext"]
@@ -87,11 +87,11 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
     record = Run(trained.config, path).record("detector-resnext")
-    assert record["metrics"]["pictures"] == 150
+    assert record["metrics"]["images"] == 150
     ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
     alone = read_state(trained.folder("detector-resnext") / "weights.pth")
     learned = [name for name in alone if name.endswith("weight") and "bn" not in name]
-    for name in learned:  # the processes saw different pictures and learned the same: gradients were averaged
+    for name in learned:  # the processes saw different images and learned the same: gradients were averaged
         assert torch.equal(ranks[0][name], ranks[1][name]), name
     assert not all(torch.equal(ranks[0][name], alone[name]) for name in learned)
     kept = read_state(path / "detector-resnext" / "weights.pth")

@@ -1,4 +1,4 @@
-"""Detectors of a few iterations on made pictures: stopped and gone on, diverging, under other thread counts."""
+"""Detectors of a few iterations on made images: stopped and gone on, diverging, under other thread counts."""
 
 import hashlib
 import json
@@ -153,7 +153,7 @@ def test_the_checkpoint_before_a_divergence_is_not_gone_on_from(photos, tmp_path
 
 def test_poisoned_boxes_stop_it_at_their_batch(photos, tmp_path):
     boxes = np.tile([[0.1, 0.1, 0.7, 0.8]], (len(NAMES), 1))
-    boxes[2] = [1.1, 0.1, 1.3, 0.8]  # no width is left of it at the picture's edge
+    boxes[2] = [1.1, 0.1, 1.3, 0.8]  # no width is left of it at the image's edge
     with pytest.raises(DivergedError) as error:
         learn(tmp_path, photos, boxes, iterations=50)
     shown = str(error.value).split("(images ")[1].split(")")[0]

@@ -3,14 +3,14 @@ import pytest
 from kit.base.errors import KitError
 from kit.config import Inference, Training
 from kit.detector import task as tasks
-from kit.detector.annotated_images import LabelledPictures
+from kit.detector.annotated_images import AnnotatedImages
 from kit.detector.training_spec import TrainingSpec, runner_config
 from kit.tables.schema import Boxes
 
 
 def task(tmp_path, **training):
-    pictures = LabelledPictures(tmp_path, Boxes.empty(("a",)), ("x", "y"))
-    return TrainingSpec("t", "resnext-mini", pictures, Training(**training), Inference(), 7, 3, "cpu")
+    images = AnnotatedImages(tmp_path, Boxes.empty(("a",)), ("x", "y"))
+    return TrainingSpec("t", "resnext-mini", images, Training(**training), Inference(), 7, 3, "cpu")
 
 
 def test_what_the_settings_become(tmp_path):

@@ -1,4 +1,4 @@
-"""The visual model on pictures whose relation is seen in the pixels alone."""
+"""The visual model on images whose relation is seen in the pixels alone."""
 
 import json
 
@@ -42,7 +42,7 @@ def detector():
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A man and a guitar in every picture; he holds it where the guitar is red, plays it where it is blue."""
+    """A man and a guitar in every image; he holds it where the guitar is red, plays it where it is blue."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for i in range(PICTURES):
@@ -212,7 +212,7 @@ def test_the_batch_of_a_wrong_gradient_is_named(rows, detector, tmp_path, monkey
     assert set(str(error.value).split("(images ")[1].split(")")[0].split(", ")) == set(second)
 
 
-def test_a_missing_or_broken_picture_has_the_prior(rows, spatial, detector, objects, photos, tmp_path):
+def test_a_missing_or_broken_image_has_the_prior(rows, spatial, detector, objects, photos, tmp_path):
     train_visual(rows, "resnext-mini", detector, FEW.model_copy(update={"epochs": 1}), 0, tmp_path)
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -222,7 +222,7 @@ def test_a_missing_or_broken_picture_has_the_prior(rows, spatial, detector, obje
     assert np.allclose(score, spatial.statistics.prior[:, subject, object_].T)
     scorer = load_visual(tmp_path, spatial, folder, "cpu")
     scorer.pairs(objects, candidates)
-    assert scorer.skipped.pop("p00") == "not readable as a picture"
+    assert scorer.skipped.pop("p00") == "not readable as an image"
     assert set(scorer.skipped.values()) == {"not there"}
 
 

@@ -27,7 +27,7 @@ def test_relations_are_allowed_long_tailed_and_some_have_no_row():
     assert np.sort(classes)[-5:].sum() > classes.sum() / 3
 
 
-def test_boxes_are_inside_the_picture():
+def test_boxes_are_inside_the_image():
     box = draw_world("val", 300, 0).boxes.box
     assert box.min() >= 0
     assert box.max() <= 1

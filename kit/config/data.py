@@ -15,7 +15,7 @@ from kit.base.retry import RetryPolicy
 from kit.config.model import Files, Model, Seed
 
 MIRROR = "KIT_MIRROR"  # of the environment
-MAX_PIXELS = 100_000_000  # of a picture; decoded it takes three bytes a pixel
+MAX_PIXELS = 100_000_000  # of an image; decoded it takes three bytes a pixel
 
 
 class Split(Model):
@@ -38,7 +38,7 @@ class TestSet(Split):
 
 
 class Mini(Model):
-    """The generated challenge: pictures per split and of the source set, their longer side, and the seed."""
+    """The generated challenge: images per split and of the source set, their longer side, and the seed."""
 
     train: int = Field(1500, ge=1)
     stack: int = Field(400, ge=1)
@@ -100,7 +100,7 @@ class Download(Model):
 
 
 class Decoding(Model):
-    """How pictures are read: at most so many pixels; EXIF's orientation is applied or not."""
+    """How images are read: at most so many pixels; EXIF's orientation is applied or not."""
 
     max_pixels: int = Field(MAX_PIXELS, ge=1, le=1 << 30)
     exif_orientation: Literal["ignore", "apply"] = "ignore"
@@ -109,8 +109,8 @@ class Decoding(Model):
 class Data(Model):
     """Where the data is; `source: mini` generates it into `root`.
 
-    max_pixels: a larger picture is skipped, seen by its header; exif_orientation: boxes of Open Images refer to
-    the stored pixels, so that EXIF's orientation is ignored; `apply` turns the pictures by it.
+    max_pixels: a larger image is skipped, seen by its header; exif_orientation: boxes of Open Images refer to
+    the stored pixels, so that EXIF's orientation is ignored; `apply` turns the images by it.
     """
 
     source: Literal["mini", "openimages"] = "openimages"
@@ -125,5 +125,5 @@ class Data(Model):
     test: TestSet = TestSet()
 
     def decoding(self) -> Decoding:
-        """How pictures are read."""
+        """How images are read."""
         return Decoding(max_pixels=self.max_pixels, exif_orientation=self.exif_orientation)

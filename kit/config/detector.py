@@ -23,7 +23,7 @@ Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # long
 
 
 class Training(Model):
-    """How a detector is trained: iterations of `batch_size` pictures a process.
+    """How a detector is trained: iterations of `batch_size` images a process.
 
     milestones: shares of the iterations after which the learning rate falls to a tenth; grad_clip_norm: the
     largest norm of the gradient; warmup, validate_every, checkpoint_every: iterations; validate_images: how
@@ -69,7 +69,7 @@ class DetectorModel(Model):
 
 
 class Source(Model):
-    """The set that weights come from where none are given: COCO instances files and their pictures."""
+    """The set that weights come from where none are given: COCO instances files and their images."""
 
     annotations: Path | None = None
     images: Path | None = None
@@ -79,7 +79,7 @@ class Source(Model):
 
 
 class View(Model):
-    """How a picture is shown to a detector: sides at most `size`, mirrored or not."""
+    """How an image is shown to a detector: sides at most `size`, mirrored or not."""
 
     size: Size
     flip: bool = False
@@ -91,7 +91,7 @@ class View(Model):
 
 
 class Inference(Model):
-    """Detection: views, pictures a batch, what is kept; shard: pictures a file."""
+    """Detection: views, images a batch, what is kept; shard: images a file."""
 
     views: list[View] = Field([View(size=(160, 160))], min_length=1)
     batch_size: int = Field(8, ge=1)

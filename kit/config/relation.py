@@ -120,7 +120,7 @@ class Final(Model):
 class Relation(Model):
     """The relation models of the second and third stage.
 
-    train_boxes: ground truth (paper 3.1), or the fused detections of the training pictures, which the paper
+    train_boxes: ground truth (paper 3.1), or the fused detections of the training images, which the paper
     tried; scorer: whose score of a pair counts; attributes: predict "is"; visual: null for none.
     """
 

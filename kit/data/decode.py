@@ -1,4 +1,4 @@
-"""Pictures from bytes: what is too large is seen in the header, before any pixel is decoded."""
+"""Images from bytes: what is too large is seen in the header, before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from kit.data import jpeg
 from kit.data.photos import GONE
 
 Pixels = NDArray[np.uint8]
-NO_PICTURE = "not readable as a picture"
+NOT_AN_IMAGE = "not readable as an image"
 BYTES = 8  # of a pixel at the most: 16 bits, four channels
 FORMATS = ("PNG", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")  # whose headers Pillow reads
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken picture is told by kit
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken image is told by kit
 
 
 class UnreadableError(Exception):
-    """A picture that cannot be had; the text says why."""
+    """An image that cannot be had; the text says why."""
 
 
-def read_picture(path: Path | None, how: Decoding) -> Pixels:
-    """The picture as (height, width, 3) in BGR order.
+def read_image(path: Path | None, how: Decoding) -> Pixels:
+    """The image as (height, width, 3) in BGR order.
 
     path: None for one that is not there. Raises UnreadableError where it is missing, broken or too large.
     """
@@ -46,22 +46,22 @@ def read_picture(path: Path | None, how: Decoding) -> Pixels:
 
 
 def decode(data: bytes, how: Decoding) -> Pixels:
-    """The pixels of a picture's file. Raises UnreadableError where it is broken or too large."""
+    """The pixels of an image's file. Raises UnreadableError where it is broken or too large."""
     wide, high = header_size(data)
     if wide * high > how.max_pixels:
         raise UnreadableError(f"{wide} x {high} pixels are more than data.max_pixels ({how.max_pixels})")
     flags = cv2.IMREAD_COLOR | (0 if how.exif_orientation == "apply" else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
-        picture = None
-    if picture is None or not picture.size:
-        raise UnreadableError(NO_PICTURE)
-    return np.asarray(picture, np.uint8)
+        image = None
+    if image is None or not image.size:
+        raise UnreadableError(NOT_AN_IMAGE)
+    return np.asarray(image, np.uint8)
 
 
 def header_size(data: bytes) -> tuple[int, int]:
-    """Width and height as the file's header says. Raises UnreadableError where it is no picture's."""
+    """Width and height as the file's header says. Raises UnreadableError where it is no image's."""
     if not data:
         raise UnreadableError("empty")
     if data.startswith(jpeg.START):
@@ -69,7 +69,7 @@ def header_size(data: bytes) -> tuple[int, int]:
     else:
         size = _webp_size(data) if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else _other_size(data)
     if size is None:
-        raise UnreadableError(NO_PICTURE)
+        raise UnreadableError(NOT_AN_IMAGE)
     return size
 
 
@@ -113,9 +113,9 @@ def fitted(size: tuple[int, int], longest: int, shortest: int) -> tuple[int, int
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
-def resized(picture: Pixels, longest: int, shortest: int) -> Pixels:
-    """The picture as `fitted` says."""
-    high, wide = fitted((picture.shape[0], picture.shape[1]), longest, shortest)
-    if (high, wide) == picture.shape[:2]:
-        return picture
-    return np.asarray(cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR), np.uint8)
+def resized(image: Pixels, longest: int, shortest: int) -> Pixels:
+    """The image as `fitted` says."""
+    high, wide = fitted((image.shape[0], image.shape[1]), longest, shortest)
+    if (high, wide) == image.shape[:2]:
+        return image
+    return np.asarray(cv2.resize(image, (wide, high), interpolation=cv2.INTER_LINEAR), np.uint8)

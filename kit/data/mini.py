@@ -1,4 +1,4 @@
-"""The mini challenge: every file of the real one, pictures too, generated from a seed, with the test's truth."""
+"""The mini challenge: every file of the real one, images too, generated from a seed, with the test's truth."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ STEMS = {
     "test": ("hidden/test-vrd", "hidden/test-vrd-bbox", "hidden/test-vrd-labels"),
 }
 FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "challenge2018"}
-SOURCE = {"train2017": 1.0, "val2017": 0.1}  # folder of the source set, and its share of `source` pictures
+SOURCE = {"train2017": 1.0, "val2017": 0.1}  # folder of the source set, and its share of `source` images
 DONE = "mini.done"
 VERSION = 3  # of the generator: another one makes other files
-CHUNK = 64  # pictures a task
+CHUNK = 64  # images a task
 
 
 def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path]:
@@ -101,17 +101,17 @@ def _paint_scenes(folder: Path, mini: Mini, scenes: list[Scene]) -> None:
 
 
 def _put(path: Path, jpeg: bytes) -> None:
-    """Write a picture. Raises KitError; what is cut off then is no part of a challenge without `mini.done`."""
+    """Write an image. Raises KitError; what is cut off then is no part of a challenge without `mini.done`."""
     with writing(path):
         path.write_bytes(jpeg)
 
 
-def _build_source(root: Path, name: str, pictures: int, mini: Mini, progress: Progress) -> list[Path]:
-    """Pictures and a COCO instances file of one part of the source set."""
+def _build_source(root: Path, name: str, images: int, mini: Mini, progress: Progress) -> list[Path]:
+    """Images and a COCO instances file of one part of the source set."""
     from kit.vocabulary.class_map import coco_names
 
     task = partial(_paint_source, root / name, mini, name)
-    parts = _over_cores(task, list(range(1, pictures + 1)), progress, f"paint source {name}")
+    parts = _over_cores(task, list(range(1, images + 1)), progress, f"paint source {name}")
     pairs = [pair for part in parts for pair in part]
     boxes = [box for _, own in pairs for box in own]
     file = root / "annotations" / f"instances_{name}.json"
@@ -129,7 +129,7 @@ def _build_source(root: Path, name: str, pictures: int, mini: Mini, progress: Pr
 def _paint_source(
     folder: Path, mini: Mini, name: str, numbers: list[int]
 ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """COCO's records of the painted pictures: the image, and its annotations."""
+    """COCO's records of the painted images: the image, and its annotations."""
     from kit.data.source import paint_source
 
     records = []

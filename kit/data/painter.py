@@ -60,7 +60,7 @@ def background(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def jpeg(rng: np.random.Generator, canvas: Image.Image) -> bytes:
-    """The picture with a camera's noise, as JPEG."""
+    """The image with a camera's noise, as JPEG."""
     pixels = np.asarray(canvas, np.float32)
     noisy = pixels + rng.normal(0, NOISE, pixels.shape).astype(np.float32)
     file = io.BytesIO()
@@ -74,13 +74,13 @@ def colour(rng: np.random.Generator) -> Colour:
     return round(r * 255), round(g * 255), round(b * 255)
 
 
-def paste(canvas: Image.Image, picture: Image.Image, box: Doubles, turned: bool) -> None:
-    """Put an RGBA picture into a normalised box of the canvas."""
+def paste(canvas: Image.Image, image: Image.Image, box: Doubles, turned: bool) -> None:
+    """Put an RGBA image into a normalised box of the canvas."""
     x1, y1, x2, y2 = _pixels(canvas, box)
     if turned:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    picture = picture.resize((x2 - x1, y2 - y1), Image.Resampling.BOX)
-    canvas.paste(picture, (x1, y1), picture)
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = image.resize((x2 - x1, y2 - y1), Image.Resampling.BOX)
+    canvas.paste(image, (x1, y1), image)
 
 
 def _put(rng: np.random.Generator, canvas: Image.Image, thing: SceneObject) -> None:
@@ -88,10 +88,10 @@ def _put(rng: np.random.Generator, canvas: Image.Image, thing: SceneObject) -> N
     textures = [TEXTURES[vocabulary().names[a]] for a in thing.attributes]
     for box in _tiles(thing) if thing.group else [thing.box]:
         x1, y1, x2, y2 = _pixels(canvas, box)
-        picture = _textured(rng, look, (x2 - x1, y2 - y1), textures)
+        image = _textured(rng, look, (x2 - x1, y2 - y1), textures)
         if thing.glass:
-            picture.putalpha(picture.getchannel("A").point(lambda a: int(a * 0.55)))
-        paste(canvas, picture, box, thing.turned)
+            image.putalpha(image.getchannel("A").point(lambda a: int(a * 0.55)))
+        paste(canvas, image, box, thing.turned)
 
 
 def _tiles(thing: SceneObject) -> list[Doubles]:
@@ -106,10 +106,10 @@ def _textured(
     rng: np.random.Generator, look: Silhouette, size: tuple[int, int], textures: list[Texture]
 ) -> Image.Image:
     main = colour(rng)
-    picture, mask = draw(look, size, main)
+    image, mask = draw(look, size, main)
     if not textures:
-        return picture
-    pixels = np.asarray(picture, np.float64).copy()
+        return image
+    pixels = np.asarray(image, np.float64).copy()
     where = np.asarray(mask, np.float64)[..., None] / 255
     for texture in textures:
         pixels += where * (texture(rng, pixels) - pixels)
@@ -120,7 +120,7 @@ Texture = Callable[[np.random.Generator, Mask], Mask]
 
 
 def _grid(pixels: Mask) -> tuple[Mask, Mask]:
-    """Rows and columns of fine pixels, in pixels of the picture."""
+    """Rows and columns of fine pixels, in pixels of the image."""
     rows, columns = np.indices(pixels.shape[:2])[:, :, :, None] / FINE
     return rows, columns
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
-FINE = 2  # strokes are drawn this many times finer than the picture
+FINE = 2  # strokes are drawn this many times finer than the image
 FIXED: dict[str, Colour] = {"s": (222, 178, 140), "k": (28, 28, 34), "w": (240, 240, 236)}
 
 
@@ -28,7 +28,7 @@ class Stroke(NamedTuple):
 
 @dataclass(frozen=True)
 class Silhouette:
-    """A class's look. aspect: width by height; height: usual height by the picture's longer side."""
+    """A class's look. aspect: width by height; height: usual height by the image's longer side."""
 
     name: str
     aspect: float
@@ -62,14 +62,14 @@ def invented(name: str) -> Silhouette:
 
 
 def draw(shape: Silhouette, size: tuple[int, int], main: Colour) -> tuple[Image.Image, Image.Image]:
-    """The silhouette at FINE times `size` (width, height): its RGBA picture, and where the main tone shows."""
+    """The silhouette at FINE times `size` (width, height): its RGBA image, and where the main tone shows."""
     wide, high = size[0] * FINE, size[1] * FINE
-    picture = Image.new("RGBA", (wide, high), (*main, 0))
+    image = Image.new("RGBA", (wide, high), (*main, 0))
     mask = Image.new("L", (wide, high), 0)
     for stroke in shape.strokes:
-        _stroke(ImageDraw.Draw(picture), stroke, (wide, high), (*_tone(stroke.tone, main), 255))
+        _stroke(ImageDraw.Draw(image), stroke, (wide, high), (*_tone(stroke.tone, main), 255))
         _stroke(ImageDraw.Draw(mask), stroke, (wide, high), 255 if stroke.tone == "m" else 0)
-    return picture, mask
+    return image, mask
 
 
 def _stroke(

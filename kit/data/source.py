@@ -17,14 +17,14 @@ from kit.data.silhouettes import Silhouette, draw, invented, silhouettes
 from kit.data.world import SHAPES, Doubles
 from kit.vocabulary.class_map import build_class_map, coco_names
 
-OBJECTS = (3, 8)  # in a picture
+OBJECTS = (3, 8)  # in an image
 TAIL = 0.5  # class k is drawn in proportion to (k + 1) ** -TAIL, in a drawn order
 TRIES = 8
 
 
 @dataclass(frozen=True)
-class SourcePicture:
-    """A painted picture: its JPEG, (width, height), labels (n,) of the 80 and normalised boxes (n, 4)."""
+class SourceImage:
+    """A painted image: its JPEG, (width, height), labels (n,) of the 80 and normalised boxes (n, 4)."""
 
     jpeg: bytes
     size: tuple[int, int]
@@ -32,8 +32,8 @@ class SourcePicture:
     boxes: list[Doubles]
 
 
-def paint_source(rng: np.random.Generator, side: int) -> SourcePicture:
-    """Draw and paint one picture whose longer side has `side` pixels."""
+def paint_source(rng: np.random.Generator, side: int) -> SourceImage:
+    """Draw and paint one image whose longer side has `side` pixels."""
     shape = SHAPES[rng.integers(len(SHAPES))]
     size = (round(shape[0] * side), round(shape[1] * side))
     canvas = background(rng, size)
@@ -45,11 +45,11 @@ def paint_source(rng: np.random.Generator, side: int) -> SourcePicture:
         look = looks[rng.integers(len(looks))]
         box = _box(rng, look, shape, boxes)
         pixels = np.maximum(((box[2:] - box[:2]) * size).round().astype(int), 2)
-        picture, _ = draw(look, (int(pixels[0]), int(pixels[1])), colour(rng))
-        paste(canvas, picture, box, bool(rng.random() < 0.5))
+        image, _ = draw(look, (int(pixels[0]), int(pixels[1])), colour(rng))
+        paste(canvas, image, box, bool(rng.random() < 0.5))
         labels.append(label)
         boxes.append(box)
-    return SourcePicture(jpeg(rng, canvas), size, labels, boxes)
+    return SourceImage(jpeg(rng, canvas), size, labels, boxes)
 
 
 def _box(

@@ -49,20 +49,20 @@ RELATION_STYLES = {
     "hits": RelationStyle(0.03, (0.90, 0.60), "object", hands=1, shadow=True),
     "under": RelationStyle(0.03, (0.0, -0.30), "object", shadow=True),
 }
-SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0))  # pictures, by their longer side
+SHAPES = ((1.0, 1.0), (1.0, 0.75), (0.75, 1.0))  # images, by their longer side
 ALIKE = 0.4  # share of the pairs that stand like related ones and are not
 UNLABELLED = 0.15  # share of true relations without a row
 JITTER = 0.12  # spread of a place
 TEXTURED = 0.5  # share of objects that can have an attribute and do
 SECOND = 0.1  # share of those with a second attribute
 DECOY = 0.5  # share of pairs with one more object of the same classes elsewhere
-GROUP = 0.05  # share of pictures with a group of objects in one box
+GROUP = 0.05  # share of images with a group of objects in one box
 TRIES = 8  # for a place that hides nothing
 
 
 @dataclass
 class SceneObject:
-    """An object in a picture; box: normalised xyxy; turned: faces left; glass: drawn see-through."""
+    """An object in an image; box: normalised xyxy; turned: faces left; glass: drawn see-through."""
 
     label: int
     box: Doubles
@@ -84,7 +84,7 @@ class SceneRelation(NamedTuple):
 
 @dataclass
 class Scene:
-    """A picture before it is painted; objects: back to front; shape: (width, height), the longer side is 1."""
+    """An image before it is painted; objects: back to front; shape: (width, height), the longer side is 1."""
 
     image: str
     shape: tuple[float, float]
@@ -102,10 +102,10 @@ class World:
     hidden: Relations
 
 
-def draw_world(prefix: str, pictures: int, seed: int) -> World:
-    """Draw the scenes of `pictures` pictures, ids of 16 hexadecimal digits; the same seed, the same world."""
+def draw_world(prefix: str, images: int, seed: int) -> World:
+    """Draw the scenes of `images` images, ids of 16 hexadecimal digits; the same seed, the same world."""
     root = np.random.SeedSequence([seed, *prefix.encode()])
-    scenes = [_scene(np.random.default_rng(s)) for s in root.spawn(pictures)]
+    scenes = [_scene(np.random.default_rng(s)) for s in root.spawn(images)]
     return World(scenes, _boxes(scenes), _relations(scenes, seen=True), _relations(scenes, seen=False))
 
 
@@ -181,7 +181,7 @@ def _look(label: int) -> Silhouette:
 
 
 def _size(rng: np.random.Generator, scene: Scene, label: int, scale: float) -> Doubles:
-    """Width and height of a box of the label, normalised by the picture's own sides."""
+    """Width and height of a box of the label, normalised by the image's own sides."""
     look = _look(label)
     height = look.height * scale * np.exp(rng.normal(0, 0.1))
     size = np.asarray([height * look.aspect, height])

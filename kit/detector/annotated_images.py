@@ -1,4 +1,4 @@
-"""Pictures with boxes as the detectors read them: annotations for the workers, what was skipped."""
+"""Images with boxes as the detectors read them: annotations for the workers, what was skipped."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from kit.base.files import atomic_write, reading
 from kit.data.photos import GONE, list_photos
 from kit.tables.schema import Boxes
 
-SKIPPED = "skipped.csv"  # in a stage's folder: the pictures that it could not look at
+SKIPPED = "skipped.csv"  # in a stage's folder: the images that it could not look at
 HEADER = ("ImageID", "Reason")
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledPictures:
-    """boxes: of pictures in `folder`, labels index `classes`; missing: ids of boxes without a picture."""
+class AnnotatedImages:
+    """boxes: of images in `folder`, labels index `classes`; missing: ids of boxes without an image."""
 
     folder: Path
     boxes: Boxes
@@ -28,20 +28,20 @@ class LabelledPictures:
     missing: tuple[str, ...] = ()
 
 
-def labelled_pictures(folder: Path, boxes: Boxes, classes: Sequence[str]) -> LabelledPictures:
-    """The pictures that are there. Raises KitError where there is none."""
+def annotated_images(folder: Path, boxes: Boxes, classes: Sequence[str]) -> AnnotatedImages:
+    """The images that are there. Raises KitError where there is none."""
     if not folder.is_dir():
-        raise KitError(f"{folder}: no such folder of pictures", "run `kit download`, or set data.*.images")
+        raise KitError(f"{folder}: no such folder of images", "run `kit download`, or set data.*.images")
     there = list_photos(folder)
     found = [name for name in boxes.images if name in there]
     if not found:
-        raise KitError(f"{folder}: none of the {len(boxes.images)} annotated pictures is here")
+        raise KitError(f"{folder}: none of the {len(boxes.images)} annotated images is here")
     missing = tuple(name for name in boxes.images if name not in there)
-    return LabelledPictures(folder, boxes.of_images(found), tuple(classes), missing)
+    return AnnotatedImages(folder, boxes.of_images(found), tuple(classes), missing)
 
 
 def write_annotations(path: Path, boxes: Boxes) -> None:
-    """Write boxes with all their pictures, also those without a box."""
+    """Write boxes with all their images, also those without a box."""
     with atomic_write(path) as part, part.open("wb") as file:
         columns = {"image": boxes.image, **{name: getattr(boxes, name) for name in boxes.COLUMNS}}
         np.savez(file, allow_pickle=False, images=np.asarray(boxes.images, np.str_), **columns)
@@ -59,13 +59,13 @@ def read_annotations(path: Path) -> Boxes:
 
 
 def record_skipped(path: Path, name: str, why: str) -> None:
-    """Note a picture that was left out; safe from several processes."""
+    """Note an image that was left out; safe from several processes."""
     with path.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow((name, why))
 
 
 def read_skipped(path: Path) -> dict[str, str]:
-    """The pictures that were left out, each with the reason; none where there is no such file."""
+    """The images that were left out, each with the reason; none where there is no such file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = (row for row in csv.reader(file) if len(row) == 2)
@@ -75,7 +75,7 @@ def read_skipped(path: Path) -> dict[str, str]:
 
 
 def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> dict[str, str]:
-    """Write the file of skipped pictures anew, each once, with a header; them and the reasons."""
+    """Write the file of skipped images anew, each once, with a header; them and the reasons."""
     rows = dict.fromkeys(missing, GONE) | read_skipped(path)
     if rows or path.exists():
         with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
@@ -84,8 +84,6 @@ def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> dict[str, str]:
 
 
 def left_out(rows: dict[str, str], total: int) -> str:
-    """What to say of skipped pictures: count, share and the first one."""
+    """What to say of skipped images: count, share and the first one."""
     name, why = next(iter(rows.items()))
-    return (
-        f"{len(rows)} of {total} pictures ({len(rows) / total:.1%}) were left out, the first {name} ({why})"
-    )
+    return f"{len(rows)} of {total} images ({len(rows) / total:.1%}) were left out, the first {name} ({why})"

@@ -1,4 +1,4 @@
-"""Run a detector over pictures and views (paper 3.1, test-time augmentation): boxes in the picture's own frame."""
+"""Run a detector over images and views (paper 3.1, test-time augmentation): boxes in the image's own frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kit.base.errors import FileFault, KitError
 from kit.config import Decoding, Detector, Inference, Precision, View
-from kit.data.decode import UnreadableError, read_picture, resized
+from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
 from kit.detector.finite import not_finite, watched
@@ -28,24 +28,24 @@ TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass
 class Timing:
-    """Seconds that the detector waited for pictures and worked on them; pictures seen."""
+    """Seconds that the detector waited for images and worked on them; images seen."""
 
     waited: float = 0.0
     worked: float = 0.0
-    pictures: int = 0
+    images: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Pictures a second and the share of time lost to decoding."""
+        """Images a second and the share of time lost to decoding."""
         total = max(self.waited + self.worked, 1e-9)
         return {
-            "pictures_per_second": round(self.pictures / total, 1),
+            "images_per_second": round(self.images / total, 1),
             "decoding_share": round(self.waited / total, 3),
         }
 
 
 @dataclass
 class Found:
-    """Detections of every view (image numbers as given), pictures left out with the reason, and the time."""
+    """Detections of every view (image numbers as given), images left out with the reason, and the time."""
 
     views: list[Detections]
     skipped: dict[str, str]
@@ -75,10 +75,10 @@ def detect(
     timing: Timing | None = None,
     decoding: Decoding | None = None,
 ) -> Found:
-    """Detect objects in the pictures of a folder under every view.
+    """Detect objects in the images of a folder under every view.
 
     The model is put into evaluation mode and back. Scores and numbers of boxes are limited by the model's own
-    test settings. A picture that cannot be read has no detections and is named in `skipped`. Raises KitError
+    test settings. An image that cannot be read has no detections and is named in `skipped`. Raises KitError
     where the model gives numbers that are not finite.
     """
     timing = timing or Timing()
@@ -96,7 +96,7 @@ def detect(
                 own += _forward(model, inputs, batch, view, names)
                 watch.check(names)
             timing.worked += time.perf_counter() - start
-            timing.pictures += len(batch.numbers)
+            timing.images += len(batch.numbers)
     model.train(was_training)
     return Found([_table(images, own) for own in rows], skipped, timing)
 
@@ -106,7 +106,7 @@ _Rows = tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass
 class _Batch:
-    """Pictures of one orientation: numbers, (height, width) each, and per view the resized pictures."""
+    """Images of one orientation: numbers, (height, width) each, and per view the resized images."""
 
     numbers: list[int]
     sizes: list[tuple[int, int]]
@@ -114,7 +114,7 @@ class _Batch:
 
 
 class _Decoded(Dataset[Any]):
-    """Every picture decoded once and resized for every view; the reason where it cannot be read."""
+    """Every image decoded once and resized for every view; the reason where it cannot be read."""
 
     def __init__(self, files: Sequence[Path | None], views: Sequence[View], decoding: Decoding) -> None:
         self.files, self.views, self.decoding = files, views, decoding
@@ -124,24 +124,24 @@ class _Decoded(Dataset[Any]):
 
     def __getitem__(self, i: int) -> tuple[int, tuple[int, int], list[Tensor]] | str:
         try:
-            picture = read_picture(self.files[i], self.decoding)
+            image = read_image(self.files[i], self.decoding)
         except UnreadableError as error:
             return str(error)
-        shown = [torch.from_numpy(_shown(picture, view)) for view in self.views]
-        return i, (picture.shape[0], picture.shape[1]), shown
+        shown = [torch.from_numpy(_shown(image, view)) for view in self.views]
+        return i, (image.shape[0], image.shape[1]), shown
 
 
-def _shown(picture: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    picture = resized(picture, *view.size)
+def _shown(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    image = resized(image, *view.size)
     if view.flip:
-        picture = picture[:, ::-1]
-    return np.ascontiguousarray(picture.transpose(2, 0, 1))
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
 def _batches(
     data: _Decoded, images: Sequence[str], settings: Inference, timing: Timing, skipped: dict[str, str]
 ) -> Iterator[_Batch]:
-    """Batches of pictures of one orientation, so that little is padded."""
+    """Batches of images of one orientation, so that little is padded."""
     loader = DataLoader(
         data,
         batch_size=None,
@@ -149,8 +149,8 @@ def _batches(
         prefetch_factor=2 * settings.batch_size if settings.workers else None,
     )
     waiting: dict[bool, _Batch] = {}
-    start, pictures = time.perf_counter(), iter(enumerate(loader))
-    for number, item in pictures:
+    start, loaded = time.perf_counter(), iter(enumerate(loader))
+    for number, item in loaded:
         timing.waited += time.perf_counter() - start
         if isinstance(item, str):
             skipped[images[number]] = item
@@ -159,8 +159,8 @@ def _batches(
             batch = waiting.setdefault(size[0] > size[1], _Batch([], [], [[] for _ in data.views]))
             batch.numbers.append(i)
             batch.sizes.append(size)
-            for own, picture in zip(batch.inputs, inputs, strict=True):
-                own.append(picture)
+            for own, image in zip(batch.inputs, inputs, strict=True):
+                own.append(image)
             if len(batch.numbers) == settings.batch_size:
                 yield waiting.pop(size[0] > size[1])
         start = time.perf_counter()
@@ -170,12 +170,12 @@ def _batches(
 def _forward(
     model: nn.Module, inputs: list[Tensor], batch: _Batch, view: View, names: Sequence[str]
 ) -> list[_Rows]:
-    """Rows of a batch under one view; names: of its pictures."""
+    """Rows of a batch under one view; names: of its images."""
     from mmdet.structures import DetDataSample
 
     samples = []
-    for picture, size in zip(inputs, batch.sizes, strict=True):
-        shape = tuple(picture.shape[1:])
+    for image, size in zip(inputs, batch.sizes, strict=True):
+        shape = tuple(image.shape[1:])
         scale = (shape[1] / size[1], shape[0] / size[0])
         meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
         samples.append(DetDataSample(metainfo=meta))

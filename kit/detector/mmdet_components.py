@@ -28,7 +28,7 @@ from torch.utils.data import Sampler
 
 from kit.base.errors import KitError
 from kit.config import Decoding
-from kit.data.decode import UnreadableError, read_picture, resized
+from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import read_annotations, record_skipped
 from kit.detector.draws import drawn_by, seed_by
@@ -53,10 +53,10 @@ class FloatRoIExtractor(SingleRoIExtractor):  # type: ignore[misc]
 
 @DATASETS.register_module(force=True)
 class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
-    """Pictures of a folder with the boxes of an annotations file that `write_annotations` wrote.
+    """Images of a folder with the boxes of an annotations file that `write_annotations` wrote.
 
-    Group-of boxes are ignored in training. Pictures that are not on disk are left out.
-    An item is asked for by its picture and the number of the draw: what is random about it hangs on the seed
+    Group-of boxes are ignored in training. Images that are not on disk are left out.
+    An item is asked for by its image and the number of the draw: what is random about it hangs on the seed
     and this number alone.
     """
 
@@ -66,21 +66,21 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
         super().__init__(**settings)
 
     def __getitem__(self, draw: tuple[int, int]) -> dict[str, Any]:
-        """The picture of a draw, another one where it cannot be read. Raises KitError where none can."""
-        picture, number = draw
+        """The image of a draw, another one where it cannot be read. Raises KitError where none can."""
+        image, number = draw
         with drawn_by(self.seed, number):
             for _ in range(self.max_refetch + 1):
-                item: dict[str, Any] | None = self.prepare_data(picture)
+                item: dict[str, Any] | None = self.prepare_data(image)
                 if item is not None:
                     return item
-                picture = int(np.random.randint(len(self)))
+                image = int(np.random.randint(len(self)))
         raise KitError(
-            f"{self.data_prefix['img']}: {self.max_refetch:,} pictures in a row cannot be read",
+            f"{self.data_prefix['img']}: {self.max_refetch:,} images in a row cannot be read",
             "run `kit download --verify`",
         )
 
     def load_data_list(self) -> list[dict[str, Any]]:
-        """One record a picture: its file, its boxes (normalised), their labels."""
+        """One record an image: its file, its boxes (normalised), their labels."""
         boxes = read_annotations(Path(self.ann_file))
         sides = boxes.box[:, 2:] - boxes.box[:, :2]
         boxes = boxes.take(np.flatnonzero((sides > 0).all(axis=1)))  # one without area would teach NaN
@@ -101,24 +101,24 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
 
 
 @TRANSFORMS.register_module(force=True)
-class LoadPicture(BaseTransform):  # type: ignore[misc]
-    """Decode the picture and put its boxes into pixels; a picture that cannot be read is recorded and skipped."""
+class LoadImage(BaseTransform):  # type: ignore[misc]
+    """Decode the image and put its boxes into pixels; an image that cannot be read is recorded and skipped."""
 
     def __init__(self, skipped: str, decoding: dict[str, Any] | None = None) -> None:
-        """skipped: the CSV file that names the pictures left out; decoding: how they are read."""
+        """skipped: the CSV file that names the images left out; decoding: how they are read."""
         self.skipped, self.decoding = Path(skipped), Decoding.model_validate(decoding or {})
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
-        """The record with picture and boxes, or None."""
+        """The record with image and boxes, or None."""
         file = results["img_path"]
         try:
-            picture = read_picture(Path(file) if file else None, self.decoding)
+            image = read_image(Path(file) if file else None, self.decoding)
         except UnreadableError as error:
             record_skipped(self.skipped, results["name"], str(error))
             return None
-        high, wide = picture.shape[:2]
+        high, wide = image.shape[:2]
         boxes = results["boxes"] * np.asarray([wide, high, wide, high], np.float32)
-        results["img"] = picture
+        results["img"] = image
         results["img_shape"] = results["ori_shape"] = (high, wide)
         results["gt_bboxes"] = HorizontalBoxes(torch.from_numpy(boxes))
         results["gt_bboxes_labels"] = results["labels"]
@@ -127,8 +127,8 @@ class LoadPicture(BaseTransform):  # type: ignore[misc]
 
 
 @TRANSFORMS.register_module(force=True)
-class ResizePicture(Resize):  # type: ignore[misc]
-    """Resize with the aspect kept, a side one pixel at the least, however narrow the picture is."""
+class ResizeImage(Resize):  # type: ignore[misc]
+    """Resize with the aspect kept, a side one pixel at the least, however narrow the image is."""
 
     def __init__(self, narrowest: int = 1, skipped: str | None = None, **settings: Any) -> None:
         """narrowest: pixels of a side below which no anchor fits, so that it is recorded and skipped."""
@@ -146,19 +146,19 @@ class ResizePicture(Resize):  # type: ignore[misc]
 
     def _resize_img(self, results: dict[str, Any]) -> None:
         before, longest, shortest = results["img"], max(results["scale"]), min(results["scale"])
-        picture = resized(before, longest, shortest)
-        high, wide = picture.shape[:2]
-        results["img"], results["img_shape"] = picture, (high, wide)
+        image = resized(before, longest, shortest)
+        high, wide = image.shape[:2]
+        results["img"], results["img_shape"] = image, (high, wide)
         results["scale_factor"] = (wide / before.shape[1], high / before.shape[0])
         results["keep_ratio"] = self.keep_ratio
 
 
 @TRANSFORMS.register_module(force=True)
 class OwnPixels(BaseTransform):  # type: ignore[misc]
-    """Pixels in an array of their own: torch takes no mirrored view of one, as a picture of one column is."""
+    """Pixels in an array of their own: torch takes no mirrored view of one, as an image of one column is."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """The record with its picture copied."""
+        """The record with its image copied."""
         results["img"] = results["img"].copy()
         return results
 
@@ -184,7 +184,7 @@ class BalancedSampler(Sampler):  # type: ignore[type-arg]
         """Nothing changes: there is one endless epoch."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Pictures, each with the number of its draw."""
+        """Images, each with the number of its draw."""
         first = self.rank + self.start * self.world
         return zip(self.draws.stream(first, self.world), count(first, self.world), strict=True)
 

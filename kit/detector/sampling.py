@@ -35,9 +35,9 @@ def class_probabilities(counts: NDArray[np.int64], limit: float = PLAIN) -> NDAr
 
 
 class BalancedDraws:
-    """Endless draws of pictures: a class by p(k), then one of the pictures that show it.
+    """Endless draws of images: a class by p(k), then one of the images that show it.
 
-    labels: the labels in each picture; limit: N, None for the plain distribution. Draw i depends on the seed
+    labels: the labels in each image; limit: N, None for the plain distribution. Draw i depends on the seed
     and i alone, so that several processes can share the draws and a later one can go on anywhere.
     """
 
@@ -46,12 +46,12 @@ class BalancedDraws:
     def __init__(
         self, labels: Sequence[NDArray[np.integer[Any]]], classes: int, limit: float | None, seed: int
     ) -> None:
-        """Raises ValueError where no picture has a label."""
-        pictures = np.repeat(np.arange(len(labels)), [len(np.unique(own)) for own in labels])
+        """Raises ValueError where no image has a label."""
+        images = np.repeat(np.arange(len(labels)), [len(np.unique(own)) for own in labels])
         own = np.concatenate([np.unique(row) for row in labels]) if labels else np.zeros(0, np.int64)
         self.counts = np.bincount(own.astype(np.int64), minlength=classes)
         self.probabilities = class_probabilities(self.counts, PLAIN if limit is None else limit)
-        self.pictures = pictures[np.argsort(own, kind="stable")]
+        self.images = images[np.argsort(own, kind="stable")]
         self.first = np.concatenate([[0], np.cumsum(self.counts)])
         self.seed = seed
 
@@ -69,4 +69,4 @@ class BalancedDraws:
         rng = np.random.default_rng([self.seed, block])
         label = rng.choice(len(self.counts), self.BLOCK, p=self.probabilities)
         place = (rng.random(self.BLOCK) * self.counts[label]).astype(np.int64)
-        return np.asarray(self.pictures[self.first[label] + place])
+        return np.asarray(self.images[self.first[label] + place])

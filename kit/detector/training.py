@@ -48,11 +48,11 @@ def train_detector(
     first = is_main_process()
     checkpoint = _last_checkpoint(folder)
     if first:
-        write_annotations(folder / "annotations.npz", task.pictures.boxes)
+        write_annotations(folder / "annotations.npz", task.images.boxes)
         if checkpoint:
             logger.info(f"{task.name}: going on from {checkpoint.name}")
         elif start is not None:
-            write_state(folder / "start.pth", start, task.pictures.classes)
+            write_state(folder / "start.pth", start, task.images.classes)
     resumed = _resumed(folder / RESUMED, checkpoint, first)
     report = _Report(task, folder, validate if first else None)
     with _quiet(folder / LOG):
@@ -80,7 +80,7 @@ def train_detector(
     if first:
         state = plain_model(runner.model).state_dict()
         weights = {name: tensor.cpu() for name, tensor in state.items()}
-        write_state(folder / WEIGHTS, weights, task.pictures.classes)
+        write_state(folder / WEIGHTS, weights, task.images.classes)
         spent = (folder / name for name in ("last_checkpoint", "start.pth", RESUMED))
         for path in (*folder.glob("iter_*.pth"), *spent):
             path.unlink(missing_ok=True)
@@ -151,7 +151,7 @@ class _Report:
             kept = json.loads(self.path.read_text(encoding="utf-8"))
             self.curve = [point for point in kept if point["iteration"] <= runner.iter]
         if self.curve:
-            ap = self.curve[-1]["mAP"]  # null where the pictures show none of the classes
+            ap = self.curve[-1]["mAP"]  # null where the images show none of the classes
             self.ap = math.nan if ap is None else float(ap)
         at = self.curve[-1]["iteration"] if self.curve else None
         if self.validate and runner.iter in (0, self.task.training.iterations) and at != runner.iter:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.base.errors import KitError
 from kit.config import Architecture, Decoding, Inference, Training
-from kit.detector.annotated_images import SKIPPED, LabelledPictures
+from kit.detector.annotated_images import SKIPPED, AnnotatedImages
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
 from kit.detector.process_group import is_distributed
@@ -19,14 +19,14 @@ EVERY = 10  # iterations between lines of mmengine's log
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train: architecture, pictures, schedule.
+    """What to train: architecture, images, schedule.
 
     limit: N of equation 3, None is plain sampling; settings: where the config holds the schedule.
     """
 
     name: str
     architecture: Architecture
-    pictures: LabelledPictures
+    images: AnnotatedImages
     training: Training
     inference: Inference
     limit: int | None
@@ -42,7 +42,7 @@ def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, sta
     load = checkpoint or (folder / "start.pth" if started else None)
     model = model_config(
         task.architecture,
-        len(task.pictures.classes),
+        len(task.images.classes),
         task.inference.score_threshold,
         task.inference.max_detections,
     )
@@ -82,9 +82,9 @@ def _on_gpu(task: TrainingSpec) -> bool:
 def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
     training = task.training
     pipeline = [
-        {"type": "LoadPicture", "skipped": str(folder / SKIPPED), "decoding": task.decoding.model_dump()},
+        {"type": "LoadImage", "skipped": str(folder / SKIPPED), "decoding": task.decoding.model_dump()},
         {
-            "type": "ResizePicture",
+            "type": "ResizeImage",
             "scale": training.size,
             "keep_ratio": True,
             "narrowest": NARROWEST,
@@ -105,8 +105,8 @@ def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
             "type": "BoxesDataset",
             "seed": task.seed,
             "ann_file": str(folder / "annotations.npz"),
-            "data_prefix": {"img": str(task.pictures.folder)},
-            "metainfo": {"classes": task.pictures.classes},
+            "data_prefix": {"img": str(task.images.folder)},
+            "metainfo": {"classes": task.images.classes},
             "pipeline": pipeline,
         },
     }

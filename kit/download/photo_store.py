@@ -34,7 +34,7 @@ def save(folder: Path, name: str, data: bytes) -> None:
 
 
 def find_corrupt(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """The photos that are not as they were stored; without a digest, those that are no whole picture.
+    """The photos that are not as they were stored; without a digest, those that are no whole image.
 
     names: best in order, since the digests of one folder at a time are held.
     """
@@ -49,7 +49,7 @@ def find_corrupt(folder: Path, names: Iterable[str]) -> Iterator[Path]:
         except OSError:
             yield path
         else:
-            if not (is_picture(data) if digest is None else digest == _digest(data)):
+            if not (is_image(data) if digest is None else digest == _digest(data)):
                 yield path
 
 
@@ -88,8 +88,8 @@ def whole_jpeg(data: bytes) -> bytes:
     return data
 
 
-def is_picture(data: bytes) -> bool:
-    """Whether a file is a whole JPEG, or another picture that the detectors can read."""
+def is_image(data: bytes) -> bool:
+    """Whether a file is a whole JPEG, or another image that the detectors can read."""
     from kit.data.decode import UnreadableError, decode
 
     if jpeg.is_whole(data):
@@ -112,14 +112,14 @@ def scaled(data: bytes, max_side: int, max_pixels: int | None = None) -> bytes:
     from kit.data.decode import UnreadableError, decode
 
     try:
-        picture = decode(data, Decoding(max_pixels=max_pixels) if max_pixels else Decoding())
+        image = decode(data, Decoding(max_pixels=max_pixels) if max_pixels else Decoding())
     except UnreadableError:
         return data
-    if max(picture.shape[:2]) <= max_side:
+    if max(image.shape[:2]) <= max_side:
         return data
-    factor = max_side / max(picture.shape[:2])
-    size = max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    factor = max_side / max(image.shape[:2])
+    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     stored = bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
     turned = jpeg.orientation(data)
     return stored if turned == 1 else jpeg.with_orientation(stored, turned)

@@ -11,7 +11,7 @@ from torch import nn
 from kit.base.log import logger
 from kit.config import Architecture, Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
-from kit.detector.annotated_images import SKIPPED, LabelledPictures, labelled_pictures, left_out, tidy_skipped
+from kit.detector.annotated_images import SKIPPED, AnnotatedImages, annotated_images, left_out, tidy_skipped
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import State
 from kit.detector.inference import detect
@@ -27,7 +27,7 @@ def task_of(
     config: Config,
     stage: str,
     model: DetectorModel,
-    pictures: LabelledPictures,
+    images: AnnotatedImages,
     training: Training,
     settings: str,
     limit: int | None = None,
@@ -37,7 +37,7 @@ def task_of(
     return TrainingSpec(
         stage,
         model.architecture,
-        pictures,
+        images,
         training,
         detector.inference,
         limit,
@@ -51,37 +51,37 @@ def task_of(
 def train_stage(
     task: TrainingSpec, folder: Path, start: State | None, validate: Validate | None
 ) -> dict[str, Any]:
-    """Train below the stage's folder; the figures, with the number of pictures and of those left out."""
+    """Train below the stage's folder; the figures, with the number of images and of those left out."""
     figures = train_detector(task, folder, start, validate)
     if not is_main_process():
         return figures
-    skipped = tidy_skipped(folder / SKIPPED, task.pictures.missing)
+    skipped = tidy_skipped(folder / SKIPPED, task.images.missing)
     if skipped:
-        total = len(task.pictures.boxes.images) + len(task.pictures.missing)
+        total = len(task.images.boxes.images) + len(task.images.missing)
         logger.warning(f"{task.name}: {left_out(skipped, total)}; see {SKIPPED}")
-    return {**figures, "pictures": len(task.pictures.boxes.images), "left_out": len(skipped)}
+    return {**figures, "images": len(task.images.boxes.images), "left_out": len(skipped)}
 
 
 def split_validation(config: Config, task: DetectorTask, training: Training) -> Validate | None:
-    """MAP on the validation split's pictures; None where there are none."""
+    """MAP on the validation split's images; None where there are none."""
     if config.data.val.images is None:
         return None
     boxes, labels = task.ground_truth(config, "val")
-    pictures = labelled_pictures(config.data.val.images, boxes, task.classes)
-    return validation(config, pictures, labels, training)
+    images = annotated_images(config.data.val.images, boxes, task.classes)
+    return validation(config, images, labels, training)
 
 
 def validation(
-    config: Config, pictures: LabelledPictures, labels: ImageLabels | None, training: Training
+    config: Config, images: AnnotatedImages, labels: ImageLabels | None, training: Training
 ) -> Validate:
-    """MAP of one view over the first pictures of a set."""
-    ids = pictures.boxes.images[: training.validate_images or None]
-    truth = pictures.boxes.of_images(ids)
-    view, photos, decoding = View(size=training.size), list_photos(pictures.folder), config.data.decoding()
+    """MAP of one view over the first images of a set."""
+    ids = images.boxes.images[: training.validate_images or None]
+    truth = images.boxes.of_images(ids)
+    view, photos, decoding = View(size=training.size), list_photos(images.folder), config.data.decoding()
 
     def validate(model: nn.Module) -> float:
         found = detect(model, photos, ids, [view], config.detector.inference, decoding=decoding)
-        return float(detection_scores(truth, labels, found.views[0], pictures.classes).mean_ap)
+        return float(detection_scores(truth, labels, found.views[0], images.classes).mean_ap)
 
     return validate
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from kit.base.errors import KitError
 from kit.base.files import read_json, reading, write_json
 from kit.config import Architecture, Decoding, Visual
-from kit.data.decode import UnreadableError, read_picture
+from kit.data.decode import UnreadableError, read_image
 from kit.data.objects import Objects
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.architecture import model_config, prepare
@@ -100,8 +100,8 @@ def _mlp(width: int, settings: Visual) -> nn.Sequential:
 class VisualScorer:
     """Scores pairs by their pixels; a predicate without a network keeps the prior.
 
-    networks: by predicate name, or SHARED with an output a predicate of PAIRWISE; photos: the pictures of the
-    objects' images; attributes are the spatial model's. skipped: pictures that were not there or not readable,
+    networks: by predicate name, or SHARED with an output a predicate of PAIRWISE; photos: the images of the
+    objects' images; attributes are the spatial model's. skipped: images that were not there or not readable,
     and why.
     """
 
@@ -116,7 +116,7 @@ class VisualScorer:
     def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed.
 
-        A pair whose picture is missing or broken has the prior's.
+        A pair whose image is missing or broken has the prior's.
         """
         subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
         allowed = vocabulary().allowed[:, subject, object_].T
@@ -150,13 +150,13 @@ class VisualScorer:
         return np.asarray(logits.float().sigmoid().cpu().numpy())
 
     def _crops(self, objects: Objects, candidates: Candidates) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
-        """Rows of candidates and their crops, about CROPS at a time; every picture is decoded once."""
+        """Rows of candidates and their crops, about CROPS at a time; every image is decoded once."""
         order = np.argsort(candidates.image, kind="stable")
         _, starts = np.unique(candidates.image[order], return_index=True)
         groups = np.split(order, starts[1:]) if len(order) else []
         names = [candidates.images[candidates.image[group[0]]] for group in groups]
         files = [self.photos.path(name) for name in names]
-        data = _PairsOfPictures(files, self.decoding, objects, candidates, groups, self.settings.crop_size)
+        data = _PairsOfImages(files, self.decoding, objects, candidates, groups, self.settings.crop_size)
         loader = DataLoader(data, batch_size=None, num_workers=self.settings.workers)
         rows: list[NDArray[np.intp]] = []
         crops: list[Tensor] = []
@@ -173,8 +173,8 @@ class VisualScorer:
             yield np.concatenate(rows), torch.cat(crops)
 
 
-class _PairsOfPictures(Dataset[Any]):
-    """The crops of all pairs of a picture; the reason where it cannot be read."""
+class _PairsOfImages(Dataset[Any]):
+    """The crops of all pairs of an image; the reason where it cannot be read."""
 
     def __init__(
         self,
@@ -194,12 +194,12 @@ class _PairsOfPictures(Dataset[Any]):
     def __getitem__(self, i: int) -> Tensor | str:
         rows = self.groups[i]
         try:
-            picture = read_picture(self.files[i], self.decoding)
+            image = read_image(self.files[i], self.decoding)
         except UnreadableError as error:
             return str(error)
         subject = self.objects.box[self.candidates.subject[rows]]
         object_ = self.objects.box[self.candidates.object[rows]]
-        crops = [union_crop(picture, s, o, self.size) for s, o in zip(subject, object_, strict=True)]
+        crops = [union_crop(image, s, o, self.size) for s, o in zip(subject, object_, strict=True)]
         return torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2))
 
 
@@ -216,9 +216,9 @@ def save_index(folder: Path, names: Sequence[str], architecture: Architecture, s
 
 
 def load_visual(
-    folder: Path, spatial: SpatialScorer, pictures: Path, device: str, decoding: Decoding | None = None
+    folder: Path, spatial: SpatialScorer, images: Path, device: str, decoding: Decoding | None = None
 ) -> VisualScorer:
-    """The trained networks over a folder of pictures. Raises KitError where something is missing."""
+    """The trained networks over a folder of images. Raises KitError where something is missing."""
     path = folder / "visual.json"
     with reading(path, "the index of this version's visual model", "run `kit train visual --force`"):
         index = read_json(path, dict)
@@ -229,5 +229,5 @@ def load_visual(
         network = VisualNet(architecture, settings, len(PAIRWISE) if name == SHARED else 1)
         network.load_state_dict(read_state(folder / f"{name}.pth"))
         networks[name] = network.to(device_of(device)).eval()
-    photos = list_photos(pictures)
+    photos = list_photos(images)
     return VisualScorer(networks, settings, spatial, photos, device_of(device), decoding or Decoding())

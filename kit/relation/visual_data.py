@@ -1,4 +1,4 @@
-"""What the visual model learns from: pairs with their pictures, crops of these, batches."""
+"""What the visual model learns from: pairs with their images, crops of these, batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from kit.config import Decoding
-from kit.data.decode import UnreadableError, read_picture
+from kit.data.decode import UnreadableError, read_image
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
 from kit.relation.crops import union_crop
@@ -24,12 +24,12 @@ from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
 Positives = NDArray[np.bool_]
-Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, positive, allowed, the pictures' files
+Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, positive, allowed, the images' files
 
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
-    """Pairs with their pictures: file of each pair (n,), boxes (n, 4), positive and allowed: bool (n, 9)."""
+    """Pairs with their images: file of each pair (n,), boxes (n, 4), positive and allowed: bool (n, 9)."""
 
     files: Sequence[Path]
     subject: Floats
@@ -44,7 +44,7 @@ class PairRows:
 
 
 def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
-    """The examples whose pictures are there."""
+    """The examples whose images are there."""
     candidates, photos = examples.candidates, list_photos(folder)
     there = np.asarray([name in photos for name in objects.images], bool)
     rows = np.flatnonzero(there[candidates.image])
@@ -61,7 +61,7 @@ def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
 
 
 class Crops(Dataset[Any]):
-    """A crop, its labels, and which predicates its classes allow; None where the picture is broken."""
+    """A crop, its labels, and which predicates its classes allow; None where the image is broken."""
 
     def __init__(
         self, rows: PairRows, flip: NDArray[np.bool_], size: int, skipped: Path, decoding: Decoding
@@ -74,18 +74,18 @@ class Crops(Dataset[Any]):
 
     def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Positives, Positives, Path] | None:
         try:
-            picture = read_picture(self.rows.files[i], self.decoding)
+            image = read_image(self.rows.files[i], self.decoding)
         except UnreadableError as error:
             record_skipped(self.skipped, self.rows.files[i].stem, str(error))
             return None
-        crop = union_crop(picture, self.rows.subject[i], self.rows.object[i], self.size)
+        crop = union_crop(image, self.rows.subject[i], self.rows.object[i], self.size)
         crop = crop[:, ::-1] if self.flip[i] else crop
         pixels = np.ascontiguousarray(crop.transpose(2, 0, 1))
         return pixels, self.rows.positive[i], self.rows.allowed[i], self.rows.files[i]
 
 
 def collate(items: list[Any]) -> Batch | None:
-    """A batch of those whose picture was read; None where none was."""
+    """A batch of those whose image was read; None where none was."""
     items = [item for item in items if item is not None]
     if not items:
         return None

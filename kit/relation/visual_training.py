@@ -43,7 +43,7 @@ def train_visual(
     """Train every network below `folder`, leaving out those that are there; pairs and last loss of each.
 
     With separate backbones one a predicate that has a positive pair, else one for all. Where one was interrupted
-    it goes on from its newest checkpoint; "resumed_at" are the epochs of that. Pictures that cannot be read are
+    it goes on from its newest checkpoint; "resumed_at" are the epochs of that. Images that cannot be read are
     recorded in SKIPPED there. Raises DivergedError.
     """
     jobs: dict[str, NDArray[np.int64]]

@@ -1,4 +1,4 @@
-"""COCO instances files in: pictures, boxes and class names."""
+"""COCO instances files in: images, boxes and class names."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from kit.config import Decoding
-from kit.data.decode import UnreadableError, read_picture
+from kit.data.decode import UnreadableError, read_image
 from kit.download.photo_store import read_missing, scaled, tidy_missing, whole_jpeg
 from kit.download.remote import FetchError
 
@@ -24,7 +24,7 @@ def jpegs(_folder: Path) -> list[bytes]:
 def read_photo(path: Path) -> None:
     """Decode it, check it, make it smaller."""
     with suppress(UnreadableError):
-        read_picture(path, Decoding())
+        read_image(path, Decoding())
     data = path.read_bytes()
     with suppress(FetchError):
         whole_jpeg(data)

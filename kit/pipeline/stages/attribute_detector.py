@@ -51,12 +51,12 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
 
 
 def _train(context: StageContext, name: str) -> Metrics:
-    from kit.detector.annotated_images import labelled_pictures
+    from kit.detector.annotated_images import annotated_images
     from kit.pipeline.training import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.attribute
     model = detector_model(config, name)
-    pictures = labelled_pictures(image_folder(config, "train"), _shown(config), ATTRIBUTES.classes)
+    images = annotated_images(image_folder(config, "train"), _shown(config), ATTRIBUTES.classes)
     base = context.result(OBJECTS.detector(name)) / "weights.pth"
     start = attribute_weights(model.architecture, base, config.seed, context.path)
     validate = split_validation(config, ATTRIBUTES, settings.training)
@@ -64,7 +64,7 @@ def _train(context: StageContext, name: str) -> Metrics:
         config,
         context.stage.name,
         model,
-        pictures,
+        images,
         settings.training,
         "attribute.training",
         settings.sampling_limit,

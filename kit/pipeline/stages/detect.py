@@ -49,7 +49,7 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
             **settings.model_dump(include={"score_threshold", "max_detections", "shard", "precision"}),
         },
         command=f"detect {name} --split {split}{task.option}",
-        headline="pictures_per_second",
+        headline="images_per_second",
         table=lambda: ViewDetections,
     )
 
@@ -82,7 +82,7 @@ def _detect(context: StageContext, task: DetectorTask, split: SplitName, name: s
 
 @dataclass(frozen=True)
 class _Work:
-    """One model over the pictures of a folder."""
+    """One model over the images of a folder."""
 
     config: Config
     name: str
@@ -95,7 +95,7 @@ class _Work:
     def over(
         self, parts: Sequence[Sequence[str]], todo: Sequence[int]
     ) -> Iterator[tuple[int, ViewDetections, dict[str, str]]]:
-        """Shard number, detections of all views, pictures left out and why."""
+        """Shard number, detections of all views, images left out and why."""
         from kit.detector.inference import load_detector
 
         if todo:

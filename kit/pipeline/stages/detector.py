@@ -96,7 +96,7 @@ def _source_images(annotations: Path | None) -> tuple[str, ...]:
 
 
 def _train_source(context: StageContext, name: str) -> Metrics:
-    from kit.detector.annotated_images import labelled_pictures
+    from kit.detector.annotated_images import annotated_images
     from kit.pipeline.training import task_of, train_stage, validation
     from kit.tables.coco import read_instances
 
@@ -104,27 +104,27 @@ def _train_source(context: StageContext, name: str) -> Metrics:
     assert source.annotations is not None
     assert source.images is not None
     boxes, classes = read_instances(source.annotations)
-    pictures = labelled_pictures(source.images, boxes, classes)
+    images = annotated_images(source.images, boxes, classes)
     validate = None
     if source.val_annotations and source.val_images:
         val_boxes, val_classes = read_instances(source.val_annotations)
         if val_classes != classes:
             raise FileFault(source.val_annotations, f"its classes are not those of {source.annotations}")
-        val = labelled_pictures(source.val_images, val_boxes, classes)
+        val = annotated_images(source.val_images, val_boxes, classes)
         validate = validation(config, val, None, source.training)
     model = detector_model(config, name)
-    task = task_of(config, context.stage.name, model, pictures, source.training, "detector.source.training")
+    task = task_of(config, context.stage.name, model, images, source.training, "detector.source.training")
     return train_stage(task, context.path, None, validate)
 
 
 def _train_detector(context: StageContext, name: str) -> Metrics:
-    from kit.detector.annotated_images import labelled_pictures
+    from kit.detector.annotated_images import annotated_images
     from kit.pipeline.training import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.detector
     model = detector_model(config, name)
     boxes = split_boxes(split_of(config, "train"), "train")
-    pictures = labelled_pictures(image_folder(config, "train"), boxes, CLASSES)
+    images = annotated_images(image_folder(config, "train"), boxes, CLASSES)
     weights = model.weights
     if weights is None and settings.initial_weights != "scratch":
         weights = context.result(f"source-{name}") / "weights.pth"
@@ -134,7 +134,7 @@ def _train_detector(context: StageContext, name: str) -> Metrics:
         config,
         context.stage.name,
         model,
-        pictures,
+        images,
         settings.training,
         "detector.training",
         settings.sampling_limit,

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from kit.config import Config, Split, load_config
-from kit.data.splits import SplitTables, load_split
+from kit.data.split_tables import SplitTables, load_split
 from kit.metric.relations import evaluate
-from kit.relation.prior import PriorScorer, train_prior
+from kit.relation.prior_model import PriorScorer, train_prior
 from kit.relation.scoring import predict_relations
-from kit.relation.spatial import train_spatial
+from kit.relation.spatial_model import train_spatial
 from kit.vocabulary import IS, PREDICATES
 
 OTHERS = [name for p, name in enumerate(PREDICATES) if p != IS]

@@ -17,7 +17,7 @@ from benchmarks.synthetic import image_ids, random_boxes
 from kit.base.parallel import ordered_map
 from kit.config import Fusion
 from kit.fusion.wbf import fuse_detections
-from kit.pipeline.stages.fuse import fuse_shards, fuse_views
+from kit.pipeline.stages.fused_detections import fuse_shards, fuse_views
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import count_rows, shard_path, write_shard
 

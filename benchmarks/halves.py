@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.config import Split, load_config
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from tests.halves import OTHERS, aps, halves, models
 
 

@@ -17,13 +17,13 @@ from benchmarks.synthetic import detections, image_ids
 from kit.base.files import write_json
 from kit.base.parallel import ordered_map
 from kit.config import Budget, Stack, load_config
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.data.world import draw_world
-from kit.relation.final import ScoreCalibrator
-from kit.relation.prior import pair_examples, train_prior
-from kit.relation.scored import score_objects, scored_pairs
-from kit.relation.spatial import SpatialScorer, train_spatial
-from kit.relation.stack import Stacker, train_stack
+from kit.relation.calibration import ScoreCalibrator
+from kit.relation.prior_model import pair_examples, train_prior
+from kit.relation.scored import score_objects, scored_candidates_table
+from kit.relation.spatial_model import SpatialScorer, train_spatial
+from kit.relation.stacking import Stacker, train_stack
 from kit.relation.statistics import folds
 from kit.tables.schema import Detections, ImageLabels, Predictions
 from kit.tables.shards import read_shard, read_shards, shard_paths, write_shard
@@ -71,7 +71,7 @@ def train(folder: Path) -> None:
     (folder / "stack").mkdir()
     spatial.save(folder / "spatial")
     examples = pair_examples(stack_split)
-    parts = {"spatial": spatial.pairs(stack_split.objects, examples.candidates)}
+    parts = {"spatial": spatial.predict_pairs(stack_split.objects, examples.candidates)}
     fold = folds(stack_split.objects.images)[examples.candidates.image]
     half = np.full(len(vocabulary().predicates), 0.5, np.float32)
     settings = Stack(threads=1)
@@ -96,7 +96,9 @@ def work(name: str, images: int) -> None:
             scored = score_objects(ensemble, read_shard(path, Detections), Budget())
             write_shard(out, i, scored)
         with clock.of("predictions"):
-            found = ScoreCalibrator().predictions(read_shard(out / path.name, scored_pairs()), "stack")
+            found = ScoreCalibrator().predictions(
+                read_shard(out / path.name, scored_candidates_table()), "stack"
+            )
             write_shard(folder / f"predictions-{images}", i, found)
 
     for _ in ordered_map(one, enumerate(shard_paths(folder / str(images))), WORKERS):

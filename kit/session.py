@@ -150,7 +150,7 @@ class Session:
 
     def score(self, predictions: DataFrame, split: SplitName = "val") -> Scores:
         """The official score of predictions on a split whose truth is known."""
-        from kit.data.splits import load_split
+        from kit.data.split_tables import load_split
         from kit.metric.relations import evaluate
         from kit.tables.frames import from_frame
         from kit.tables.schema import Predictions

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from kit.config import Prior
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.data.world import draw_world
-from kit.relation.prior import PriorScorer
+from kit.relation.prior_model import PriorScorer
 from kit.relation.scorers import Ensemble
-from kit.relation.spatial import SpatialScorer
-from kit.relation.stack import Stacker
+from kit.relation.spatial_model import SpatialScorer
+from kit.relation.stacking import Stacker
 from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.schema import Boxes, ImageLabels, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
@@ -113,8 +113,8 @@ def stacked(statistics: CooccurrenceStatistics, spatial: SpatialScorer, stack: S
         "stack",
         prior,
         {
-            "prior": lambda objects, pairs, _: prior.pairs(objects, pairs),
-            "spatial": lambda objects, pairs, _: spatial.pairs(objects, pairs),
+            "prior": lambda objects, pairs, _: prior.predict_pairs(objects, pairs),
+            "spatial": lambda objects, pairs, _: spatial.predict_pairs(objects, pairs),
             "stack": lambda objects, pairs, scores: stack.scores(
                 objects, pairs, {"spatial": scores["spatial"]}
             ),

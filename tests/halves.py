@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from kit.config import Config
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.metric.relations import evaluate
-from kit.relation.prior import pair_examples, train_prior
+from kit.relation.prior_model import pair_examples, train_prior
 from kit.relation.scoring import Scorer, predict_relations
-from kit.relation.spatial import train_spatial
-from kit.relation.stack import train_stack
+from kit.relation.spatial_model import train_spatial
+from kit.relation.stacking import train_stack
 from kit.relation.statistics import folds
 from kit.vocabulary import IS, PREDICATES
 from tests.builders import stacked
@@ -31,7 +31,7 @@ def models(one: SplitTables, two: SplitTables, config: Config) -> dict[str, Scor
     statistics = train_prior(one, relation.prior)
     spatial = train_spatial(one, statistics, relation.spatial, config.seed)
     examples = pair_examples(two)
-    parts = {"spatial": spatial.pairs(two.objects, examples.candidates)}
+    parts = {"spatial": spatial.predict_pairs(two.objects, examples.candidates)}
     fold = folds(two.objects.images)[examples.candidates.image]
     half = np.full(len(PREDICATES), 0.5, np.float32)
     stack = train_stack(examples, two.objects, fold, parts, half, statistics, relation.stack, config.seed)

@@ -3,7 +3,7 @@ import torch
 
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.trained import source_names
-from kit.detector.transfer import transfer_weights
+from kit.detector.weight_transfer import transfer_weights
 from kit.vocabulary.class_map import class_indices
 
 

@@ -10,7 +10,7 @@ from kit.relation.boosting import TrainingRows, fit, load, log_odds, save
 from kit.relation.features import Features
 from kit.relation.held_out import log_loss
 
-SMALL = {"rounds": 60, "block": 20, "threads": 1, "reg_lambda": 1}
+SMALL = {"rounds": 60, "early_stopping_interval": 20, "threads": 1, "reg_lambda": 1}
 
 
 def rows(n=600, seed=0, noise=False, classes=0):
@@ -47,7 +47,7 @@ def test_rounds_that_are_no_multiple_of_a_block(rounds, block, tried):
 
 
 def test_noise_wants_no_tree():
-    settings = Boosting(**{**SMALL, "rounds": 200, "block": 50}, folds=3, max_depth=8)
+    settings = Boosting(**{**SMALL, "rounds": 200, "early_stopping_interval": 50}, folds=3, max_depth=8)
     data = rows(noise=True)
     start = np.zeros(len(data.label), np.float32)
     assert (

@@ -14,7 +14,12 @@ def test_the_configs_that_come_with_kit_are_valid(name):
 def test_the_papers_numbers():
     config = load_config("layer6")
     spatial, stack, visual = config.relation.spatial, config.relation.stack, config.relation.visual
-    assert (spatial.booster, spatial.max_depth, spatial.rounds, spatial.block) == ("dart", 10, 5000, 50)
+    assert (spatial.booster, spatial.max_depth, spatial.rounds, spatial.early_stopping_interval) == (
+        "dart",
+        10,
+        5000,
+        50,
+    )
     assert (spatial.subsample, spatial.colsample_bytree, spatial.gamma, spatial.reg_lambda) == (
         0.2,
         0.2,
@@ -22,8 +27,8 @@ def test_the_papers_numbers():
         1000,
     )
     assert (stack.booster, stack.max_depth, stack.reg_lambda) == ("gbtree", 8, 1000)
-    assert (visual.batch, visual.epochs, visual.dropout, visual.mlp_layers) == (32, 35, 0.2, 3)
-    assert (visual.max_lr, visual.lowest_rate) == (3e-4, 5e-5)
+    assert (visual.batch_size, visual.epochs, visual.dropout, visual.mlp_layers) == (32, 35, 0.2, 3)
+    assert (visual.max_lr, visual.min_lr) == (3e-4, 5e-5)
     assert 1000 <= config.detector.sampling_limit <= 10000
 
 
@@ -181,5 +186,5 @@ def test_aliases_within_reason_are_fine(tmp_path):
         "attribute: {training: *t}\n"
     )
     config = load_config(str(tmp_path / "c.yaml"))
-    assert config.detector.source.training.batch == config.attribute.training.batch == 3
-    assert config.detector.source.training.rate == 1e-3
+    assert config.detector.source.training.batch_size == config.attribute.training.batch_size == 3
+    assert config.detector.source.training.lr == 1e-3

@@ -8,7 +8,7 @@ from kit.pipeline.run import Run
 from tests.conftest import TINY
 
 PLUGIN = """
-from kit.pipeline.registry import register_stages
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stage import Stage
 from kit.base.errors import KitError
 
@@ -73,7 +73,7 @@ def test_no_jobs(capsys):
 
 SPEAKS = """
 from kit.base.log import logger
-from kit.pipeline.registry import register_stages
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stage import Stage
 
 def work(context):

@@ -3,9 +3,9 @@ import hashlib
 import pytest
 
 from kit.base.errors import KitError
-from kit.config import Mini, Split
+from kit.config import Mini, SplitFiles
 from kit.data.mini import STEMS, build_mini, is_built
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.data.world import draw_world
 from kit.detector.trained import source_names
 from kit.tables.coco import read_instances
@@ -42,7 +42,7 @@ def test_every_split_is_read_by_the_readers_of_the_real_files(tmp_path):
     build_mini(tmp_path, SMALL)
     for stems in STEMS.values():
         relations, boxes, labels = (tmp_path / f"{stem}.csv" for stem in stems)
-        tables = load_split(Split(relations=[relations], boxes=[boxes], labels=[labels]), "x")
+        tables = load_split(SplitFiles(relations=[relations], boxes=[boxes], labels=[labels]), "x")
         allowed = vocabulary().allowed[
             tables.relations.predicate, tables.relations.subject, tables.relations.object
         ]
@@ -85,10 +85,10 @@ def test_the_vocabulary_files_are_the_published_ones_in_content(tmp_path):
 
 def test_a_split_without_relations_or_with_files_of_other_images(tmp_path):
     with pytest.raises(KitError, match=r"data.val.relations is not set; give it with --set"):
-        load_split(Split(), "val")
+        load_split(SplitFiles(), "val")
     build_mini(tmp_path, SMALL)
     relations = tmp_path / f"{STEMS['train'][0]}.csv"
     for kind, i in (("boxes", 1), ("labels", 2)):
         other = {kind: [tmp_path / f"{STEMS['val'][i]}.csv"]}
         with pytest.raises(KitError, match=f"data.val.{kind}: none of its images is in data.val.relations"):
-            load_split(Split(relations=[relations], **other), "val")
+            load_split(SplitFiles(relations=[relations], **other), "val")

@@ -7,7 +7,7 @@ import torch
 
 from kit.detector.annotated_images import read_annotations, write_annotations
 from kit.detector.architecture import prepare
-from kit.detector.sampling import BalancedDraws
+from kit.detector.class_balanced_sampling import BalancedDraws
 from kit.metric.detection_tables import detection_scores
 from kit.tables.coco import read_instances
 from kit.tables.schema import Boxes, Detections
@@ -63,7 +63,7 @@ def test_a_broken_image_is_recorded_and_another_one_taken(dataset, tmp_path):
 
 
 def test_the_sampler_leaves_groups_out_of_the_counts_and_shares_the_draws(dataset, monkeypatch):
-    from kit.detector import parts
+    from kit.detector import mmdet_components as parts
 
     sampler = parts.BalancedSampler(dataset, seed=3, limit=1)
     assert sampler.draws.counts.tolist() == [2, 0]  # class y has a group alone

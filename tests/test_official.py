@@ -77,11 +77,11 @@ def test_unknown_image_label(tmp_path):
 def test_rows_of_other_labels_can_be_left_out(tmp_path):
     rows = [ROW.replace(MAN, "/m/other"), ROW, ROW.replace("plays", "eats")]
     path = write(tmp_path / "r.csv", HEADER, *rows)
-    assert len(official.read_relations(path, others=True)) == 1
+    assert len(official.read_relations(path, skip_unknown=True)) == 1
     labels = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", f"a,{MAN},1", "a,/m/other,0")
-    assert official.read_image_labels(labels, others=True).label.tolist() == [vocabulary().label[MAN]]
+    assert official.read_image_labels(labels, skip_unknown=True).label.tolist() == [vocabulary().label[MAN]]
     with pytest.raises(FileFault, match="no row with the challenge's classes"):
-        official.read_relations(write(tmp_path / "o.csv", HEADER, rows[0]), others=True)
+        official.read_relations(write(tmp_path / "o.csv", HEADER, rows[0]), skip_unknown=True)
 
 
 def test_predictions_in_the_long_form_keep_doubles_and_inverted_boxes(tmp_path):
@@ -214,7 +214,7 @@ def test_what_cannot_be_right_is_refused(tmp_path, kind, row, message):
         rows = [f"{i},{MAN},{GUITAR},0,1,0,1,{','.join(b)},plays" for i, b in (("b", "0101"), (image, box))]
         write(path, HEADER, *rows)
         with pytest.raises(FileFault) as caught:
-            official.read_relations(path, others=True)
+            official.read_relations(path, skip_unknown=True)
     else:
         read = official.read_boxes if kind == "boxes" else official.read_detections
         write(path, BOXES if kind == "boxes" else SCORED, good, row)
@@ -228,7 +228,7 @@ def test_the_published_evaluator_takes_boxes_outside(tmp_path):
     assert official.read_relations(path).subject_box[0, 0] == np.float32(1.1)
     with pytest.raises(FileFault, match=r"1.1 is outside \[0, 1\]"):
         official.read_relations(path, strict=True)
-    assert len(official.read_relations(path, others=True, strict=False)) == 1
+    assert len(official.read_relations(path, skip_unknown=True, strict=False)) == 1
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_rows_left_out_of_relations_are_counted_by_reason(tmp_path, capsys):
     wrong = ROW.replace(MAN, dog).replace(GUITAR, WOODEN).replace("plays", "is")
     rows = [ROW, ROW.replace(MAN, "/m/other"), ROW.replace("plays", "eats"), wrong, wrong]
     path = write(tmp_path / "r.csv", HEADER, *rows)
-    assert len(official.read_relations(path, others=True)) == 1
+    assert len(official.read_relations(path, skip_unknown=True)) == 1
     assert capsys.readouterr().err == (
         f"{path}: 4 of 5 rows (80.0%) are left out: 1 LabelName1 outside the challenge's 57 classes and 5 "
         "attributes, first at line 3 (/m/other); 1 predicate outside the challenge's 10, first at line 4 (eats); "
@@ -302,13 +302,13 @@ def test_a_wrong_triplet_is_the_published_evaluators_matter(tmp_path, capsys):
     path = write(tmp_path / "r.csv", HEADER, ROW, ROW.replace("plays", "under"))
     assert len(official.read_relations(path)) == 2
     assert capsys.readouterr().err == ""
-    assert len(official.read_relations(path, others=True)) == 1
+    assert len(official.read_relations(path, skip_unknown=True)) == 1
 
 
 def test_image_labels_left_out_are_counted(tmp_path, capsys):
     rows = [f"a,{MAN},1", f"a,{WOODEN},0", "b,/m/other,0", f"c,{GUITAR},1"]
     path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", *rows)
-    assert len(official.read_image_labels(path, others=True)) == 3
+    assert len(official.read_image_labels(path, skip_unknown=True)) == 3
     told = "1 of 4 rows (25.0%) are left out: label outside the challenge's 57 classes and 5 attributes"
     assert capsys.readouterr().err == f"{path}: {told}, first at line 4 (/m/other)\n"
 
@@ -325,9 +325,9 @@ READERS = [
     (official.read_boxes, BOXES, f"a,{MAN},0,1,0,1,0"),
     (official.read_detections, SCORED, f"a,{MAN},0,1,0,1,0.5"),
     (official.read_relations, HEADER, ROW),
-    (lambda path: official.read_relations(path, others=True), HEADER, ROW),
+    (lambda path: official.read_relations(path, skip_unknown=True), HEADER, ROW),
     (
-        lambda path: official.read_image_labels(path, others=True),
+        lambda path: official.read_image_labels(path, skip_unknown=True),
         "ImageID,LabelName,Confidence",
         f"a,{MAN},1",
     ),

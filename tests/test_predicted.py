@@ -1,8 +1,8 @@
 import numpy as np
 
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.relation.predicted import on_detections
-from kit.relation.prior import pair_examples
+from kit.relation.prior_model import pair_examples
 from kit.tables.schema import Boxes, Detections, ImageLabels, Relations
 from kit.vocabulary import IS, vocabulary
 

@@ -3,7 +3,7 @@ import pytest
 
 from kit.config import SCORERS
 from kit.relation.recall import pair_recall
-from kit.relation.scored import scored_pairs
+from kit.relation.scored import scored_candidates_table
 from kit.tables.schema import Detections, Relations
 from kit.vocabulary import IS, vocabulary
 
@@ -36,7 +36,7 @@ def test_by_hand():
     rows = [(MAN, CAR, 0, LEFT, RIGHT), (MAN, CAR, 0, RIGHT, LEFT)]
     p = np.array([0.1, 0.9])
     scored = relations(
-        scored_pairs(),
+        scored_candidates_table(),
         rows,
         subject_score=np.ones(2),
         object_score=np.ones(2),
@@ -53,7 +53,7 @@ def test_by_hand():
     many = [(MAN, CAR, 0, RIGHT, LEFT)] * 12 + [(MAN, CAR, 0, LEFT, RIGHT)]
     p = np.r_[np.full(12, 0.9), 0.1]
     scored = relations(
-        scored_pairs(),
+        scored_candidates_table(),
         many,
         subject_score=np.ones(13),
         object_score=np.ones(13),
@@ -72,7 +72,11 @@ def test_the_candidate_behind_k_others_is_not_among_the_first_k(k, before, withi
     rows = [(MAN, CAR, 0, RIGHT, LEFT)] * n + [(MAN, CAR, 0, LEFT, RIGHT)]
     ones = np.ones(n + 1)
     scored = relations(
-        scored_pairs(), rows, subject_score=ones, object_score=ones, **dict.fromkeys(SCORERS.names, p)
+        scored_candidates_table(),
+        rows,
+        subject_score=ones,
+        object_score=ones,
+        **dict.fromkeys(SCORERS.names, p),
     )
     own = pair_recall(truth, Detections.empty(), scored)["at"]
     assert own[f"candidate@{k}"] == within
@@ -87,7 +91,11 @@ def test_a_box_is_found_from_an_overlap_of_a_half_on(side, there):
     one = np.ones(1)
     rows = [(MAN, CAR, 0, box, box)]
     scored = relations(
-        scored_pairs(), rows, subject_score=one, object_score=one, **dict.fromkeys(SCORERS.names, one)
+        scored_candidates_table(),
+        rows,
+        subject_score=one,
+        object_score=one,
+        **dict.fromkeys(SCORERS.names, one),
     )
     own = pair_recall(truth, found, scored)["all"]
     assert (own["detected"], own["candidate"]) == (there, there)
@@ -99,11 +107,11 @@ def test_the_order_is_by_the_prior_and_both_detection_scores():
     columns = {name: np.full(11, 0.5) for name in ("subject_score", "object_score", *SCORERS.names)}
     for name, within in (("subject_score", 1), ("object_score", 1), ("prior", 1), ("stack", 0)):
         column = np.r_[np.full(10, 0.5), 0.6]
-        scored = relations(scored_pairs(), rows, **{**columns, name: column})
+        scored = relations(scored_candidates_table(), rows, **{**columns, name: column})
         assert pair_recall(truth, Detections.empty(), scored)["at"]["candidate@10"] == within
 
 
 def test_nothing_found():
     truth = relations(Relations, [(MAN, CAR, 0, LEFT, RIGHT)])
-    recall = pair_recall(truth, Detections.empty(), scored_pairs().empty())
+    recall = pair_recall(truth, Detections.empty(), scored_candidates_table().empty())
     assert recall["all"]["detected"] == recall["all"]["candidate"] == 0.0

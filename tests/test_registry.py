@@ -11,13 +11,13 @@ from kit.base.errors import KitError
 from kit.base.registry import Registry
 from kit.config import ARCHITECTURES, SCORERS, load_config
 from kit.pipeline.pipeline import Pipeline
-from kit.pipeline.registry import MODULES
 from kit.pipeline.run import Run
+from kit.pipeline.stage_registry import MODULES
 from tests.conftest import TINY
 from tests.stages import in_a_process, set_words
 
 STAGE = """
-from kit.pipeline.registry import register_stages
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stage import Stage
 
 def count(context):

@@ -9,12 +9,12 @@ from kit.pipeline.run import Run
 from kit.reproduce.ablation import _kept as kept
 from kit.reproduce.ablation import start_from, variants
 from kit.reproduce.experiment import Experiment, draw_curves, mean_std
-from kit.reproduce.pipeline import whole_job
 from kit.reproduce.sampling import _claims as sampling_claims
 from kit.reproduce.sampling import class_thirds
 from kit.reproduce.table1 import STARTS, reaches
 from kit.reproduce.table1 import _claims as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS, claims
+from kit.reproduce.whole_runs import whole_job
 from tests.conftest import TINY
 from tests.stages import small_stage, writing
 

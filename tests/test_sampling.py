@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.detector.sampling import BalancedDraws, class_probabilities, image_counts
-from kit.report.sampling import curves, draw
+from kit.detector.class_balanced_sampling import BalancedDraws, class_probabilities, image_counts
+from kit.report.sampling_figure import curves, draw
 from kit.tables.schema import Boxes
 
 

@@ -4,8 +4,8 @@ import pytest
 from kit.config import CandidateLimits
 from kit.data.world import draw_world
 from kit.relation.attributes import object_scores
-from kit.relation.prior import PriorScorer
-from kit.relation.scored import score_objects, scored_pairs
+from kit.relation.prior_model import PriorScorer
+from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.scorers import Ensemble
 from kit.relation.scoring import predict_relations
 from kit.tables.attribute_classes import attribute_class_names, attribute_classes
@@ -21,7 +21,7 @@ WIDE = CandidateLimits(boxes=1000, per_image=10_000, per_pair=10_000)
 @pytest.fixture(scope="module")
 def ensemble():
     prior = PriorScorer(statistics_of_triplets())
-    return Ensemble("prior", prior, {"prior": lambda objects, pairs, _: prior.pairs(objects, pairs)})
+    return Ensemble("prior", prior, {"prior": lambda objects, pairs, _: prior.predict_pairs(objects, pairs)})
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_object_under_an_attribute():
 def test_scored_pairs_are_shards(ensemble, found, tmp_path):
     scored = score_objects(ensemble, found, WIDE)
     write_shard(tmp_path, 0, scored)
-    back = read_shard(shard_path(tmp_path, 0), scored_pairs())
+    back = read_shard(shard_path(tmp_path, 0), scored_candidates_table())
     assert keys(back) == keys(scored)
     assert np.array_equal(back.spatial, scored.spatial, equal_nan=True)
 

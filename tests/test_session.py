@@ -6,7 +6,7 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.metric.relations import evaluate
-from kit.pipeline.stages.evaluate import read_scores
+from kit.pipeline.stages.evaluate_relations import read_scores
 from kit.session import open_run
 from kit.tables.official import read_image_labels, read_relations
 from kit.tables.schema import Predictions

@@ -21,7 +21,7 @@ from kit.pipeline.run import Run
 from kit.pipeline.splits import CLASSES, split_boxes, split_ids
 from kit.pipeline.stages.detector import starting_weights
 from kit.pipeline.stages.evaluate_detections import read_table
-from kit.pipeline.stages.fuse import fused_detections, search_weights
+from kit.pipeline.stages.fused_detections import fused_detections, search_weights
 from kit.pipeline.stages.submission import file_name
 from kit.tables.official import read_image_labels
 from kit.tables.schema import Detections, ViewDetections
@@ -136,7 +136,7 @@ def test_from_detections_to_a_submission(copied):
     ]  # fmt: skip
     truth = split_boxes(run.config.data.val, "val")
     fused = fused_detections(run.folder("fuse-val"))
-    labels = read_image_labels(run.config.data.val.labels, others=True)
+    labels = read_image_labels(run.config.data.val.labels, skip_unknown=True)
     assert rows[-1]["mAP"] == pytest.approx(
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )

@@ -16,9 +16,9 @@ from kit.pipeline.run import Run
 from kit.pipeline.splits import CLASSES
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.attribute_detector import attribute_weights
-from kit.pipeline.stages.evaluate import gt_stage, read_scores
-from kit.relation.final import ScoreCalibrator
-from kit.relation.scored import scored_pairs
+from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
+from kit.relation.calibration import ScoreCalibrator
+from kit.relation.scored import scored_candidates_table
 from kit.tables.attribute_classes import attribute_class_names, attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
@@ -126,8 +126,8 @@ def test_the_confidence_is_the_best_that_was_tried(whole, tiny):
     record = read_json(whole.folder("final") / "final.json", dict)
     confidence = ScoreCalibrator.of_dict(record)
     assert confidence.exponent == max(record["tries"], key=lambda t: t["pairs"])["exponent"]
-    shards = read_shards(whole.folder("scored-candidates-val") / SHARDS, scored_pairs())
-    pairs = scored_pairs().concat(list(shards))
+    shards = read_shards(whole.folder("scored-candidates-val") / SHARDS, scored_candidates_table())
+    pairs = scored_candidates_table().concat(list(shards))
     assert np.isfinite(pairs.stack).all()
     val = whole.config.data.val
     truth, labels = read_relations(val.relations), read_image_labels(val.labels)

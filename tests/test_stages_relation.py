@@ -8,7 +8,7 @@ from kit.metric.relations import evaluate
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stages import scored_candidates
-from kit.pipeline.stages.evaluate import gt_stage, read_scores
+from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
 from kit.pipeline.stages.submission import file_name
 from kit.relation import boosting, scoring
 from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations

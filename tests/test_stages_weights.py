@@ -10,7 +10,7 @@ from kit.detector.trained import source_names
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stages.detector import starting_weights
-from kit.pipeline.training import fresh_weights
+from kit.pipeline.training_stage import fresh_weights
 from kit.vocabulary import vocabulary
 from tests.conftest import config
 

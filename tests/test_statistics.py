@@ -47,7 +47,7 @@ def test_parts_together_are_the_whole():
     whole, one, two = (
         CooccurrenceStatistics.count(subject[m], object_[m], hit[m]) for m in (half | True, half, ~half)
     )
-    for name in ("pairs", "related"):
+    for name in ("pair_counts", "related"):
         assert np.array_equal(getattr(one + two, name), getattr(whole, name))
         assert np.array_equal(getattr(whole - one, name), getattr(two, name))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kit.base.errors import KitError
 from kit.detector.checkpoint import read_state, write_state
 from kit.detector.trained import own_names, read_trained, source_names
-from kit.detector.transfer import head_classes, resized, transfer_weights
+from kit.detector.weight_transfer import head_classes, resized, transfer_weights
 from tests.heads import small, without
 
 COCO = source_names("coco")

@@ -39,14 +39,14 @@ def undisturbed(photos, tmp_path_factory):
 
 
 def stop_after(patch, iteration):
-    whole = training._Report.step
+    whole = training._TrainingReport.step
 
     def stopping(report, runner, done):
         whole(report, runner, done)
         if done == iteration:
             raise KeyboardInterrupt
 
-    patch.setattr(training._Report, "step", stopping)
+    patch.setattr(training._TrainingReport, "step", stopping)
 
 
 def equal(folder, other):

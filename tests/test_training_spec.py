@@ -2,7 +2,7 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import Inference, Training
-from kit.detector import task as tasks
+from kit.detector import training_spec as tasks
 from kit.detector.annotated_images import AnnotatedImages
 from kit.detector.training_spec import TrainingSpec, runner_config
 from kit.tables.schema import Boxes
@@ -14,7 +14,14 @@ def task(tmp_path, **training):
 
 
 def test_what_the_settings_become(tmp_path):
-    settings = {"iterations": 100, "warmup": 10, "milestones": [0.5, 0.9], "rate": 0.1, "clip": 4, "batch": 3}
+    settings = {
+        "iterations": 100,
+        "warmup": 10,
+        "milestones": [0.5, 0.9],
+        "lr": 0.1,
+        "grad_clip_norm": 4,
+        "batch_size": 3,
+    }
     config = runner_config(task(tmp_path, **settings), tmp_path, None, False)
     ramp, steps = config["param_scheduler"]
     assert (ramp["type"], ramp["begin"], ramp["end"]) == ("LinearLR", 0, 10)

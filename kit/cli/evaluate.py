@@ -54,7 +54,7 @@ def evaluate(
 
 def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.metric import summary
-    from kit.pipeline.stages.evaluate import gt_stage, read_scores
+    from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
 
     folder = _made(options, gt_stage(split, scorer))
     scores = read_scores(folder)
@@ -85,7 +85,7 @@ def _attributes(options: RunOptions, split: SplitName, scorer: str) -> None:
 
 def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.metric import summary
-    from kit.pipeline.stages.evaluate import evaluate_stage, read_evaluation
+    from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
 
     folder = _made(options, evaluate_stage(options.session.config, split, scorer))
     result = read_evaluation(folder)

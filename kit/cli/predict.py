@@ -10,7 +10,7 @@ def predict(options: RunOptions, *, split: Split = "test", scorer: Scorer = None
     """Detect, fuse and score a split's relations, as far as that is not done, and keep them in the run."""
     from kit.cli.common import report_stage
     from kit.pipeline.images import say_left_out
-    from kit.pipeline.stages.predict import predict_stage
+    from kit.pipeline.stages.predictions import predict_stage
 
     session, chosen = options.session.for_scorer(scorer)
     stage = predict_stage(session.config, split, chosen)

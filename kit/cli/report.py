@@ -33,9 +33,9 @@ def sampling(
     from kit.base.files import json_text
     from kit.cli.common import figure_path
     from kit.config import load_config
-    from kit.data.splits import load_split
-    from kit.detector.sampling import PLAIN, image_counts
-    from kit.report.sampling import curves, draw
+    from kit.data.split_tables import load_split
+    from kit.detector.class_balanced_sampling import PLAIN, image_counts
+    from kit.report.sampling_figure import curves, draw
 
     figure_path(out)
     counts = image_counts(load_split(load_config(config, set_ or ()).data.train, "train").objects)

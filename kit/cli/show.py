@@ -10,10 +10,10 @@ from kit.base.text_table import table
 from kit.kaggle.client import Answer
 from kit.kaggle.records import Record
 from kit.report.leaderboard import expected_place
-from kit.tables.submission_check import Report
+from kit.tables.submission_check import SubmissionReport
 
 
-def report(result: Report) -> str:
+def report(result: SubmissionReport) -> str:
     """What the submission checker found."""
     text = (
         f"{printable(str(result.path))}: {result.predictions:,} predictions for {result.filled:,} of "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kit.kaggle.client import Answer, Client
     from kit.kaggle.records import Record
     from kit.pipeline.run import Run
-    from kit.tables.submission_check import Report
+    from kit.tables.submission_check import SubmissionReport
 
 
 def submit(
@@ -84,7 +84,7 @@ def submit(
         typer.echo(printable(f"would send {path} ({report.bytes:,} bytes)"))
 
 
-def _judge_faults(path: Path, report: Report, send_anyway: bool) -> None:
+def _judge_faults(path: Path, report: SubmissionReport, send_anyway: bool) -> None:
     """Faults stop the sending, but for those that the metric takes where the user says so."""
     from kit.base.log import logger
 
@@ -130,7 +130,9 @@ def _can_send(config: Config) -> None:
         logger.warning(f"warning: others can read {exposed}; chmod 600 it")
 
 
-def _written(session: Session, file: Path | None, scorer: str | None, force: bool) -> tuple[Path, Report]:
+def _written(
+    session: Session, file: Path | None, scorer: str | None, force: bool
+) -> tuple[Path, SubmissionReport]:
     from kit.pipeline.images import say_left_out
     from kit.pipeline.splits import split_ids
     from kit.pipeline.stages.submission import file_name, submission_stage

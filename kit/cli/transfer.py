@@ -29,7 +29,7 @@ def transfer(
     from kit.cli.target import check_target
     from kit.detector.checkpoint import write_state
     from kit.detector.trained import read_trained
-    from kit.detector.transfer import resized
+    from kit.detector.weight_transfer import resized
     from kit.vocabulary import vocabulary
     from kit.vocabulary.class_map import class_indices, read_class_map
 

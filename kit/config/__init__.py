@@ -1,14 +1,14 @@
 """The configuration of a run: one pydantic model, a module a part."""
 
-from kit.config.data import (
+from kit.config.data_settings import (
     Data,
     Decoding,
     Download,
     Mini,
-    Split,
+    SplitFiles,
     TestSet,
 )
-from kit.config.detector import (
+from kit.config.detector_settings import (
     ARCHITECTURES,
     Architecture,
     Attribute,
@@ -24,7 +24,7 @@ from kit.config.detector import (
     View,
 )
 from kit.config.load import CONFIGS, DEFAULT, Config, Submission, load_config
-from kit.config.relation import (
+from kit.config.relation_settings import (
     SCORERS,
     Boosting,
     CandidateLimits,
@@ -62,7 +62,7 @@ __all__ = [
     "Size",
     "Source",
     "Spatial",
-    "Split",
+    "SplitFiles",
     "Stack",
     "Submission",
     "TestSet",

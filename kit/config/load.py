@@ -11,11 +11,11 @@ from pydantic import Field, JsonValue, ValidationError
 
 from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
-from kit.config.data import Data
-from kit.config.detector import Attribute, Detector
+from kit.config.data_settings import Data
+from kit.config.detector_settings import Attribute, Detector
 from kit.config.model import Files, Model, Seed
 from kit.config.plugins import load_plugins
-from kit.config.relation import Relation
+from kit.config.relation_settings import Relation
 from kit.config.renamed import rename_keys
 
 

@@ -21,7 +21,7 @@ OF_TRAINING = {
     "batch": "batch_size",
     "rate": "lr",
     "clip": "grad_clip_norm",
-    "validate_images": "validate_images",
+    "validate_pictures": "validate_images",
 }
 RENAMED = {  # dotted older key; * is any key of a table, or any item of a list
     "data.download.at_once": Renamed("concurrency"),

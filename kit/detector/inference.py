@@ -226,7 +226,7 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
 
 def _check_weights(state: State, wanted: State, path: Path, architecture: str, classes: int) -> None:
     """Raise FileFault where weights are of other classes, or of another architecture: its first mismatch."""
-    from kit.detector.transfer import COUNTER, head_classes
+    from kit.detector.weight_transfer import COUNTER, head_classes
 
     try:
         own = head_classes(state)

@@ -31,8 +31,8 @@ from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import read_annotations, record_skipped
+from kit.detector.class_balanced_sampling import BalancedDraws
 from kit.detector.draws import drawn_by, seed_by
-from kit.detector.sampling import BalancedDraws
 
 
 @MODELS.register_module(force=True)

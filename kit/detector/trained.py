@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kit.base.errors import FileFault, KitError
 from kit.base.log import logger
 from kit.detector.checkpoint import State, names_in, read_checkpoint, weights_of
-from kit.detector.transfer import CLASSIFICATION, Report, head_classes, transfer_weights
+from kit.detector.weight_transfer import CLASSIFICATION, TransferReport, head_classes, transfer_weights
 from kit.vocabulary.class_map import listed_names
 from kit.vocabulary.class_names import background, is_checkpoint
 
@@ -25,7 +25,7 @@ class Trained:
     state: State
     names: tuple[str, ...]
 
-    def transferred(self, target: State, class_map: NDArray[np.int64]) -> tuple[State, Report]:
+    def transferred(self, target: State, class_map: NDArray[np.int64]) -> tuple[State, TransferReport]:
         """`transfer_weights` from these weights; its errors name the checkpoint."""
         try:
             return transfer_weights(self.state, target, class_map)

@@ -54,7 +54,7 @@ def train_detector(
         elif start is not None:
             write_state(folder / "start.pth", start, task.images.classes)
     resumed = _resumed(folder / RESUMED, checkpoint, first)
-    report = _Report(task, folder, validate if first else None)
+    report = _TrainingReport(task, folder, validate if first else None)
     with _quiet(folder / LOG):
         config = runner_config(task, folder, checkpoint, start is not None)
         barrier()
@@ -111,7 +111,7 @@ def _resumed(path: Path, checkpoint: Path | None, first: bool) -> list[int]:
     return resumed
 
 
-class _Report:
+class _TrainingReport:
     """What the user sees of a training, and the curve that is kept: loss and validation mAP by iteration."""
 
     def __init__(self, task: TrainingSpec, folder: Path, validate: Validate | None) -> None:

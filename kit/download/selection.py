@@ -101,7 +101,7 @@ def _ids(config: Config, split: str, photo_filter: PhotoFilter) -> pa.StringArra
         return distinct_images(_named_by(config, split))
     files = getattr(config.data, split)
     labels = [_number(c, vocabulary().names, "class") for c in photo_filter.classes]
-    relations = read_relations(files.relations, others=True)
+    relations = read_relations(files.relations, skip_unknown=True)
     kept = np.ones(len(relations), bool)
     if photo_filter.predicates:
         kept &= np.isin(

@@ -18,7 +18,7 @@ from kit.metric.hierarchy import Hierarchy
 from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched
-from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, corners
+from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, box_columns
 from kit.vocabulary import vocabulary
 
 Array = NDArray[Any]
@@ -39,7 +39,7 @@ class DetectionFiles:
         for path in paths:
             file = CsvFile(path)
             group = [GROUP] if file.has(GROUP.name) else []
-            c = self._read(file, [IMAGE, LABEL, *corners(), *group])
+            c = self._read(file, [IMAGE, LABEL, *box_columns(), *group])
             is_group = c[GROUP.name] > 0 if group else np.zeros(len(c["image"]), bool)
             parts.append(LabeledBoxes(c["image"], c["label"], _box(c), is_group_of=is_group))
             _refuse_inverted(file, parts[-1].box)
@@ -79,7 +79,7 @@ class DetectionFiles:
         """
         file = CsvFile(path)
         images, labels = len(self.images.index), len(self.labels.index)
-        c = self._read(file, [IMAGE, LABEL, SCORE, *corners()])
+        c = self._read(file, [IMAGE, LABEL, SCORE, *box_columns()])
         found = LabeledBoxes(c["image"], c["label"], _box(c), score=c[SCORE.name])
         names = list(self.images.index)
         strange = unmatched([names[i] for i in np.unique(found.image)], set(names[:images]))
@@ -193,7 +193,7 @@ def _renumber(objects: LabeledBoxes, place: Array) -> LabeledBoxes:
 
 
 def _box(columns: dict[str, Array]) -> Array:
-    return np.stack([columns[c.name] for c in corners()], axis=1)
+    return np.stack([columns[c.name] for c in box_columns()], axis=1)
 
 
 def _concat(parts: list[LabeledBoxes]) -> LabeledBoxes:

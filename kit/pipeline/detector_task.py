@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.pipeline.splits import CLASSES, box_inputs, split_boxes, split_inputs, split_of
 from kit.pipeline.stage import FileInput
 from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
@@ -52,7 +52,7 @@ class DetectorTask:
 
 def _object_truth(config: Config, split: SplitName) -> GroundTruth:
     files = split_of(config, split)
-    labels = read_image_labels(files.labels, others=True) if files.labels else None
+    labels = read_image_labels(files.labels, skip_unknown=True) if files.labels else None
     return split_boxes(files, split), labels
 
 

@@ -14,7 +14,7 @@ from kit.pipeline.stage import ImagesInput, StageContext
 from kit.relation.scorers import Ensemble, empty_ensemble, in_order, load_ensemble, stages_of, visual_is_there
 
 if TYPE_CHECKING:
-    from kit.relation.visual import VisualScorer
+    from kit.relation.visual_model import VisualScorer
 
 SKIPPED_NOTE = "their pairs keep the prior's score"
 
@@ -34,8 +34,8 @@ class SplitModels:
 
     def visual(self) -> VisualScorer:
         """The visual model over the images of the split."""
-        from kit.relation.spatial import SpatialScorer
-        from kit.relation.visual import load_visual
+        from kit.relation.spatial_model import SpatialScorer
+        from kit.relation.visual_model import load_visual
 
         spatial = self.ensemble.spatial or SpatialScorer.load(self.folder("spatial"))
         folder = image_folder(self.config, self._split)

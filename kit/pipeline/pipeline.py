@@ -16,9 +16,9 @@ from kit.base.log import warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
-from kit.pipeline.registry import declared_stages
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
+from kit.pipeline.stage_registry import declared_stages
 
 Fingerprint = dict[str, Any]
 State = Literal["finished", "started", "stale", "to do"]

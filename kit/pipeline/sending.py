@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.stages.evaluate import evaluate_stage
+from kit.pipeline.stages.evaluate_relations import evaluate_stage
 
 
 def run_of(file: Path) -> Path | None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
-from kit.config import Config, Split
+from kit.config import Config, SplitFiles
 from kit.data.objects import objects_of
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.pipeline.stage import FileInput, ImagesInput
 from kit.tables.official import read_boxes, read_image_ids, read_relations
 from kit.tables.schema import Boxes
@@ -18,9 +18,9 @@ from kit.vocabulary import vocabulary
 CLASSES = vocabulary().names[: vocabulary().classes]
 
 
-def split_of(config: Config, split: SplitName) -> Split:
+def split_of(config: Config, split: SplitName) -> SplitFiles:
     """The files of a split."""
-    own: Split = getattr(config.data, split)
+    own: SplitFiles = getattr(config.data, split)
     return own
 
 
@@ -79,13 +79,13 @@ def relation_images(config: Config, split: SplitName) -> ImagesInput:
     )
 
 
-def split_boxes(split: Split, name: str) -> Boxes:
+def split_boxes(split: SplitFiles, name: str) -> Boxes:
     """The ground-truth boxes of a split, or of its relations where it has no boxes file."""
     if split.boxes:
         return read_boxes(split.boxes)
     if not split.relations:
         raise KitError(f"data.{name}.boxes is not set", f"give it with --set data.{name}.boxes=FILE")
-    return objects_of(read_relations(split.relations, others=True))
+    return objects_of(read_relations(split.relations, skip_unknown=True))
 
 
 def split_ids(config: Config, split: SplitName) -> tuple[str, ...]:

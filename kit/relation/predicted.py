@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from kit.boxes import iou
 from kit.data.objects import side_of
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.relation.candidate_limits import top_k_boxes
 from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Boxes, Detections, Relations

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kit.boxes import iou
 from kit.data.objects import side_of
 from kit.metric.matching import triplets
-from kit.relation.scored import ScoredPairs
+from kit.relation.scored import ScoredCandidates
 from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, PREDICATES, vocabulary
@@ -18,7 +18,7 @@ from kit.vocabulary import IS, PREDICATES, vocabulary
 BUDGETS = (10, 25, 50, 100)  # candidates of an image
 
 
-def pair_recall(truth: Relations, found: Detections, scored: ScoredPairs) -> dict[str, dict[str, Any]]:
+def pair_recall(truth: Relations, found: Detections, scored: ScoredCandidates) -> dict[str, dict[str, Any]]:
     """Per predicate, and for all: how many relations (n), and the share of them that later stages can find.
 
     detected: both boxes found by a detection of the class (IoU of 0.5 and more); candidate: the pair is among
@@ -54,7 +54,7 @@ def _found(wanted: Boxes, found: Detections) -> NDArray[np.bool_]:
     return out
 
 
-def _best_rank(truth: Relations, scored: ScoredPairs) -> NDArray[np.int64]:
+def _best_rank(truth: Relations, scored: ScoredCandidates) -> NDArray[np.int64]:
     """0-based rank, in its image, of the likeliest candidate on each relation; the largest integer for none."""
     worth = scored.scores("prior").astype(np.float64) * scored.subject_score * scored.object_score
     order = np.lexsort((-worth, scored.image))

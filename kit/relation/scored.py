@@ -20,11 +20,11 @@ from kit.vocabulary import IS, vocabulary
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredPairs(Relations):
+class ScoredCandidates(Relations):
     """A possible relation: the detection scores of both objects, and P(relation) by every scorer (NaN: none).
 
     For "is" all scorers' columns are equal: the attribute detector's score, or P(attribute | object, box).
-    The scorers' columns are those of `scored_pairs()`.
+    The scorers' columns are those of `scored_candidates_table()`.
     """
 
     subject_score: Floats
@@ -41,23 +41,23 @@ class ScoredPairs(Relations):
         return column
 
 
-def scored_pairs() -> type[ScoredPairs]:
+def scored_candidates_table() -> type[ScoredCandidates]:
     """The table with a float32 column for every scorer that there is."""
     return _with_columns(SCORERS.names)
 
 
 @lru_cache(maxsize=4)
-def _with_columns(names: tuple[str, ...]) -> type[ScoredPairs]:
-    columns = {"COLUMNS": {**ScoredPairs.COLUMNS, **dict.fromkeys(names, np.float32)}}
+def _with_columns(names: tuple[str, ...]) -> type[ScoredCandidates]:
+    columns = {"COLUMNS": {**ScoredCandidates.COLUMNS, **dict.fromkeys(names, np.float32)}}
     fields = [(name, Floats) for name in names]
     return make_dataclass(
-        "ScoredPairs", fields, bases=(ScoredPairs,), namespace=columns, frozen=True, eq=False
+        "ScoredCandidates", fields, bases=(ScoredCandidates,), namespace=columns, frozen=True, eq=False
     )
 
 
 def score_objects(
     ensemble: Ensemble, objects: Objects, limits: CandidateLimits, attributes: Detections | None = None
-) -> ScoredPairs:
+) -> ScoredCandidates:
     """All candidates within the limits of a table of objects, scored.
 
     attributes: attribute detections of the same images; without them "is" rows come from the objects and
@@ -72,23 +72,25 @@ def score_objects(
     own = {name: score[row, predicate] for name, score in scores.items()}
     related = _rows(chosen, objects, predicate, own, _detection_confidence(objects, chosen.object))
     if attributes is None:
-        return scored_pairs().concat([related, _guessed(ensemble, objects)])
-    return scored_pairs().concat([related, _detected(attributes.of_images(objects.images), objects)])
+        return scored_candidates_table().concat([related, _guessed(ensemble, objects)])
+    return scored_candidates_table().concat(
+        [related, _detected(attributes.of_images(objects.images), objects)]
+    )
 
 
-def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredPairs:
+def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredCandidates:
     candidates = attribute_candidates(objects)
-    own = dict.fromkeys(SCORERS.names, ensemble.attributes(objects, candidates))
+    own = dict.fromkeys(SCORERS.names, ensemble.predict_attributes(objects, candidates))
     predicate = np.full(len(candidates), IS)
     return _rows(candidates, objects, predicate, own, np.ones(len(candidates), np.float32))
 
 
-def _detected(found: Detections, objects: Objects) -> ScoredPairs:
+def _detected(found: Detections, objects: Objects) -> ScoredCandidates:
     rows = is_predictions(found)
     columns: dict[str, Any] = {name: getattr(rows, name) for name in ("image", *Relations.COLUMNS)}
     columns |= {"subject_score": object_scores(found, objects), "object_score": np.ones(len(found))}
     columns |= dict.fromkeys(SCORERS.names, found.score)
-    return scored_pairs()(images=found.images, **columns)
+    return scored_candidates_table()(images=found.images, **columns)
 
 
 def _rows(
@@ -97,13 +99,15 @@ def _rows(
     predicate: np.ndarray,
     scores: dict[str, Floats],
     object_score: Floats,
-) -> ScoredPairs:
+) -> ScoredCandidates:
     table: Predictions = to_predictions(candidates, objects, predicate, np.zeros(len(candidates)))
     columns: dict[str, Any] = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     none = np.full(len(candidates), np.nan, np.float32)
     columns |= {name: scores.get(name, none) for name in SCORERS.names}
     confidence = _detection_confidence(objects, candidates.subject)
-    return scored_pairs()(images=table.images, **columns, subject_score=confidence, object_score=object_score)
+    return scored_candidates_table()(
+        images=table.images, **columns, subject_score=confidence, object_score=object_score
+    )
 
 
 def _detection_confidence(objects: Objects, rows: np.ndarray) -> Floats:

@@ -15,14 +15,14 @@ from kit.base.errors import KitError
 from kit.config import SCORERS, Config
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
-from kit.relation.prior import PriorScorer
+from kit.relation.prior_model import PriorScorer
 from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.schema import Floats
 
 if TYPE_CHECKING:
-    from kit.relation.spatial import SpatialScorer
-    from kit.relation.stack import Stacker
-    from kit.relation.visual import VisualScorer
+    from kit.relation.spatial_model import SpatialScorer
+    from kit.relation.stacking import Stacker
+    from kit.relation.visual_model import VisualScorer
 
 Scores = Mapping[str, Floats]
 Score = Callable[[Objects, Candidates, Scores], Floats]
@@ -75,13 +75,13 @@ class Ensemble:
             scores[name] = score(objects, candidates, scores)
         return scores
 
-    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """The chosen scorer's probabilities."""
         return self.scores(objects, candidates)[self.chosen]
 
-    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_attributes(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability that the object has the attribute, float32 (n,)."""
-        return (self.spatial or self.prior).attributes(objects, candidates)
+        return (self.spatial or self.prior).predict_attributes(objects, candidates)
 
 
 def in_order(config: Config, name: str) -> tuple[str, ...]:
@@ -113,23 +113,23 @@ def empty_ensemble(name: str, prior: Path) -> Ensemble:
 
 def _load_prior(models: Models) -> Score:
     prior = models.ensemble.prior
-    return lambda objects, candidates, _: prior.pairs(objects, candidates)
+    return lambda objects, candidates, _: prior.predict_pairs(objects, candidates)
 
 
 def _load_spatial(models: Models) -> Score:
-    from kit.relation.spatial import SpatialScorer
+    from kit.relation.spatial_model import SpatialScorer
 
     spatial = models.ensemble.spatial = SpatialScorer.load(models.folder("spatial"))
-    return lambda objects, candidates, _: spatial.pairs(objects, candidates)
+    return lambda objects, candidates, _: spatial.predict_pairs(objects, candidates)
 
 
 def _load_visual(models: Models) -> Score:
     visual = models.ensemble.visual = models.visual()
-    return lambda objects, candidates, _: visual.pairs(objects, candidates)
+    return lambda objects, candidates, _: visual.predict_pairs(objects, candidates)
 
 
 def _load_average(models: Models) -> Score:
-    from kit.relation.stack import average
+    from kit.relation.stacking import average
 
     weights = _stacker(models).weights
     return lambda _objects, _candidates, scores: average(_parts(scores), weights)
@@ -142,7 +142,7 @@ def _load_stack(models: Models) -> Score:
 
 def _stacker(models: Models) -> Stacker:
     """The third stage, read once. Raises KitError where it was trained over other scores than there are now."""
-    from kit.relation.stack import Stacker
+    from kit.relation.stacking import Stacker
 
     ensemble, folder = models.ensemble, models.folder("stack")
     if ensemble.stack is None:

@@ -23,11 +23,11 @@ PAIRS_PER_SHARD = 1_000_000  # ordered pairs of objects, allowed or not
 class Scorer(Protocol):
     """What scores candidates."""
 
-    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
         ...
 
-    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_attributes(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability that the object has the attribute, float32 (n,)."""
         ...
 
@@ -38,7 +38,7 @@ def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
     For detections the score is p(relation) times both objects' scores, for "is" times the object's one.
     """
     pairs = pair_candidates(objects)
-    score = scorer.pairs(objects, pairs)
+    score = scorer.predict_pairs(objects, pairs)
     allowed = vocabulary().allowed[:, objects.label[pairs.subject], objects.label[pairs.object]]
     predicate, row = np.nonzero(allowed)
     attributes = attribute_candidates(objects)
@@ -56,7 +56,7 @@ def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
                 attributes,
                 objects,
                 np.full(len(attributes), IS, np.uint8),
-                scorer.attributes(objects, attributes).astype(np.float64)
+                scorer.predict_attributes(objects, attributes).astype(np.float64)
                 * _detection_confidence(objects, attributes.subject),
             ),
         ]

@@ -39,22 +39,26 @@ ALL_PREDICATES = (
 class CooccurrenceStatistics:
     """Counts of candidates by class pair, and the rates that follow from them.
 
-    pairs: float64 (labels, labels), candidates; related: (predicates, labels, labels), those with the
+    pair_counts: float64 (labels, labels), candidates; related: (predicates, labels, labels), those with the
     predicate. For "is" the second label is the attribute, so its pairs are apart from the others.
     smooth_class, smooth_pair: pseudo-counts with which a class's rate backs off to the predicate's, and a
     pair's rate to its classes'.
     """
 
-    pairs: Counts
+    pair_counts: Counts
     related: Counts
     smooth_class: float = 5.0
     smooth_pair: float = 20.0
 
     def __add__(self, other: CooccurrenceStatistics) -> CooccurrenceStatistics:
-        return CooccurrenceStatistics(self.pairs + other.pairs, self.related + other.related, *self._smooth)
+        return CooccurrenceStatistics(
+            self.pair_counts + other.pair_counts, self.related + other.related, *self._smooth
+        )
 
     def __sub__(self, other: CooccurrenceStatistics) -> CooccurrenceStatistics:
-        return CooccurrenceStatistics(self.pairs - other.pairs, self.related - other.related, *self._smooth)
+        return CooccurrenceStatistics(
+            self.pair_counts - other.pair_counts, self.related - other.related, *self._smooth
+        )
 
     @property
     def _smooth(self) -> tuple[float, float]:
@@ -92,7 +96,7 @@ class CooccurrenceStatistics:
         Backed off to the geometric mean of the two classes' rates.
         """
         back = np.sqrt(self.subject_rate[:, :, None] * self.object_rate[:, None, :])
-        rate = (self.related + self.smooth_pair * back) / (self.pairs + self.smooth_pair)
+        rate = (self.related + self.smooth_pair * back) / (self.pair_counts + self.smooth_pair)
         return rate * vocabulary().allowed
 
     def features(self, predicates: Sequence[int], subject: NDArray[Any], object_: NDArray[Any]) -> Floats:
@@ -109,16 +113,18 @@ class CooccurrenceStatistics:
         common = (
             self._any_rate[subject, object_],
             self._share[subject, object_],
-            np.log1p(self.pairs)[subject, object_],
-            np.log1p(self.pairs.sum(1))[subject],
-            np.log1p(self.pairs.sum(0))[object_],
+            np.log1p(self.pair_counts)[subject, object_],
+            np.log1p(self.pair_counts.sum(1))[subject],
+            np.log1p(self.pair_counts.sum(0))[object_],
         )
         return np.stack([*own, *common], axis=1, dtype=np.float32, casting="same_kind")
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
         with atomic_write(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, pairs=self.pairs, related=self.related, smooth=np.asarray(self._smooth))
+            np.savez_compressed(
+                file, pairs=self.pair_counts, related=self.related, smooth=np.asarray(self._smooth)
+            )
 
     @classmethod
     def load(cls, path: Path) -> CooccurrenceStatistics:
@@ -136,7 +142,7 @@ class CooccurrenceStatistics:
 
     def _class_rate(self, axis: int) -> Counts:
         allowed = vocabulary().allowed
-        pairs = self.pairs * allowed
+        pairs = self.pair_counts * allowed
         whole = (self.related.sum((1, 2)) + 0.5) / (pairs.sum((1, 2)) + 1)
         return (self.related.sum(axis) + self.smooth_class * whole[:, None]) / (
             pairs.sum(axis) + self.smooth_class
@@ -144,11 +150,11 @@ class CooccurrenceStatistics:
 
     @cached_property
     def _any_rate(self) -> Counts:
-        return np.minimum(self.related.sum(0) / np.maximum(self.pairs, 1), 1)
+        return np.minimum(self.related.sum(0) / np.maximum(self.pair_counts, 1), 1)
 
     @cached_property
     def _share(self) -> Counts:
-        return self.pairs / np.maximum(self.pairs.sum(1, keepdims=True), 1)
+        return self.pair_counts / np.maximum(self.pair_counts.sum(1, keepdims=True), 1)
 
 
 def folds(images: Sequence[str]) -> NDArray[np.int64]:

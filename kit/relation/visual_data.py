@@ -18,8 +18,8 @@ from kit.data.decode import UnreadableError, read_image
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
 from kit.relation.crops import union_crop
-from kit.relation.prior import Examples
-from kit.relation.spatial import PAIRWISE
+from kit.relation.prior_model import Examples
+from kit.relation.spatial_model import PAIRWISE
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 

@@ -24,9 +24,9 @@ from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
-from kit.relation.spatial import PAIRWISE
-from kit.relation.visual import SHARED, VisualNet, save_index, save_network
+from kit.relation.spatial_model import PAIRWISE
 from kit.relation.visual_data import Batch, Crops, PairRows, collate
+from kit.relation.visual_model import SHARED, VisualNet, save_index, save_network
 from kit.vocabulary import vocabulary
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from kit.base.split_names import SplitName
 from kit.config import load_config
 from kit.reproduce.experiment import Claim, Doubles, Experiment, mean_std
-from kit.reproduce.pipeline import FULL, SPLITS, evaluation, run_full, source_changes, whole_job
+from kit.reproduce.whole_runs import FULL, SPLITS, evaluation, run_full, source_changes, whole_job
 
 
 def variants(experiment: Experiment) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.detector.sampling import image_counts
+from kit.detector.class_balanced_sampling import image_counts
 from kit.pipeline.splits import CLASSES, split_boxes
 from kit.reproduce.experiment import Claim, Doubles, Experiment, draw_curves, mean_std
 

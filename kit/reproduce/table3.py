@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from kit.base.files import read_json
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.metric.relations import evaluate
-from kit.relation.final import ScoreCalibrator
-from kit.relation.scored import scored_pairs
+from kit.relation.calibration import ScoreCalibrator
+from kit.relation.scored import scored_candidates_table
 from kit.reproduce.experiment import Claim, Doubles, Experiment, mean_std
-from kit.reproduce.pipeline import FULL, SPLITS, run_full
+from kit.reproduce.whole_runs import FULL, SPLITS, run_full
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS, PREDICATES
 
@@ -70,8 +70,8 @@ def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
     folder = experiment.path(FULL, seed)
     chosen = ScoreCalibrator.of_dict(read_json(folder / "final" / "final.json", dict))
     confidence = ScoreCalibrator(chosen.exponent, chosen.is_exponent)
-    shards = read_shards(folder / f"scored-candidates-{split}" / SHARDS, scored_pairs())
-    pairs = scored_pairs().concat(list(shards))
+    shards = read_shards(folder / f"scored-candidates-{split}" / SHARDS, scored_candidates_table())
+    pairs = scored_candidates_table().concat(list(shards))
     pairs = pairs.take(pairs.predicate != IS)
     tables = load_split(getattr(experiment.config.data, split), split)
     out = []

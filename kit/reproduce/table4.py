@@ -9,7 +9,7 @@ import numpy as np
 from kit.base.split_names import SplitName
 from kit.pipeline.stages.evaluate_attributes import read_table
 from kit.reproduce.experiment import Claim, Experiment, mean_std
-from kit.reproduce.pipeline import FULL, SPLITS, run_full, source_changes
+from kit.reproduce.whole_runs import FULL, SPLITS, run_full, source_changes
 
 
 def run_table4(experiment: Experiment) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def read_instances(path: Path) -> tuple[Boxes, tuple[str, ...]]:
         left.tell(
             int(crowds.sum()), int(left.kept.sum()), "boxes", "are crowds, which training ignores", first
         )
-    left.notice()
+    left.warn()
     boxes = Boxes(images.names, image, kind, box.astype(np.float32), crowd).take(left.kept)
     if not len(boxes):
         raise FileFault(path, "no box with an area in the whole file")

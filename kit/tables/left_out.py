@@ -56,7 +56,7 @@ class LeftOut:
         """True for the rows that stay."""
         return ~self.left
 
-    def notice(self) -> None:
+    def warn(self) -> None:
         """Say it, once; nothing where there is nothing to say."""
         parts = [*self._left_out(), *self.told]
         if parts:

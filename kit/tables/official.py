@@ -24,7 +24,7 @@ from kit.tables.ranges import (
     tell_without_area,
 )
 from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
-from kit.tables.submission import read_submission, submission_fault
+from kit.tables.submission_reader import read_submission, submission_fault
 from kit.vocabulary import vocabulary
 
 Path_ = Path | str
@@ -41,42 +41,49 @@ LABELS, PREDICATES_ = f"{CLASSES} and 5 attributes", "the challenge's 10"
 OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
 
 
-def corners(suffix: str = "") -> list[Column]:
+def box_columns(suffix: str = "") -> list[Column]:
     """The four columns of a box, in the tables' order x1, y1, x2, y2."""
     return [Column(f"{side}{suffix}", kind="number") for side in ("XMin", "YMin", "XMax", "YMax")]
 
 
-RELATION = [IMAGE, Column("LabelName1"), Column("LabelName2"), PREDICATE, *corners("1"), *corners("2")]
+RELATION = [
+    IMAGE,
+    Column("LabelName1"),
+    Column("LabelName2"),
+    PREDICATE,
+    *box_columns("1"),
+    *box_columns("2"),
+]
 
 
 def read_relations(
-    paths: Path_ | Sequence[Path_], others: bool = False, strict: bool | None = None
+    paths: Path_ | Sequence[Path_], skip_unknown: bool = False, strict: bool | None = None
 ) -> Relations:
     """Ground-truth relations of one or several files, rows in file order.
 
     Raises FileFault on a number that is none, an inverted box, no row, and on a label or predicate that is
-    not the challenge's; with `others` such rows, and those of a triplet that is not the challenge's, are left out
-    and counted in a notice. strict (None: as `others`): boxes beyond [0, 1] and ids that no image can have are
-    faults too; without it all that the published evaluator takes is taken.
+    not the challenge's; with `skip_unknown` such rows, and those of a triplet that is not the challenge's, are
+    left out and counted in a notice. strict (None: as `skip_unknown`): boxes beyond [0, 1] and ids that no image
+    can have are faults too; without it all that the published evaluator takes is taken.
     """
-    strict = others if strict is None else strict
-    return Relations.concat([_read_relations(path, others, strict) for path in _several(paths)])
+    strict = skip_unknown if strict is None else strict
+    return Relations.concat([_read_relations(path, skip_unknown, strict) for path in _several(paths)])
 
 
-def read_image_labels(paths: Path_ | Sequence[Path_], others: bool = False) -> ImageLabels:
+def read_image_labels(paths: Path_ | Sequence[Path_], skip_unknown: bool = False) -> ImageLabels:
     """Verified image labels; their confidence is not read (metric rule R2).
 
-    Raises FileFault, also on a label that is not the challenge's; with `others` such rows are left out and
+    Raises FileFault, also on a label that is not the challenge's; with `skip_unknown` such rows are left out and
     counted in a notice.
     """
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        columns = _read(file, [IMAGE, LABEL], others, strict=others)
+        columns = _read(file, [IMAGE, LABEL], skip_unknown, strict=skip_unknown)
         table = ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"])
         left = LeftOut(file.path, len(table))
         left.leave(table.label == OTHER, f"label outside {LABELS}", _at(file, LABEL))
-        left.notice()
+        left.warn()
         tables.append(table.take(left.kept))
     return ImageLabels.concat(tables)
 
@@ -90,7 +97,7 @@ def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
     for path in _several(paths):
         file = CsvFile(path)
         group = [GROUP] if file.has(GROUP.name) else []
-        columns = _read(file, [IMAGE, LABEL, *corners(), *group], True, strict)
+        columns = _read(file, [IMAGE, LABEL, *box_columns(), *group], True, strict)
         is_group = columns[GROUP.name] > 0 if group else np.zeros(len(columns["image"]), bool)
         left, box = _objects(file, columns, strict)
         table = Boxes(columns["images"], columns["image"], columns["LabelName"], box, is_group)
@@ -99,14 +106,14 @@ def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
 
 
 def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Detections:
-    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); others are left out and counted.
+    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); skip_unknown are left out and counted.
 
     Raises FileFault, with `strict` also on boxes and scores beyond [0, 1] and ids that no image can have.
     """
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        columns = _read(file, [IMAGE, LABEL, SCORE, *corners()], True, strict)
+        columns = _read(file, [IMAGE, LABEL, SCORE, *box_columns()], True, strict)
         score = columns[SCORE.name]
         if strict:
             score = checked_scores(file, file.source(SCORE), score)
@@ -196,7 +203,7 @@ def _objects(file: CsvFile, columns: dict[str, Any], strict: bool) -> tuple[Left
     left = LeftOut(file.path, len(box))
     left.leave(label >= vocabulary().classes, f"label outside {CLASSES}", _at(file, LABEL))
     (box,) = _checked(file, left, [box], ("",), strict)
-    left.notice()
+    left.warn()
     return left, box
 
 
@@ -206,7 +213,7 @@ def _checked(
     """The boxes, none inverted; with `strict` within [0, 1], and what that costs told."""
     for side, box in zip(sides, boxes, strict=True):
         if strict:
-            refuse_outside(file, tuple(c.name for c in corners(side)), box)
+            refuse_outside(file, tuple(c.name for c in box_columns(side)), box)
         _refuse_inverted(file, box, side)
     if strict:
         boxes = clip_boxes(left, file, boxes)
@@ -214,15 +221,15 @@ def _checked(
     return boxes
 
 
-def _read_relations(path: Path_, others: bool, strict: bool) -> Relations:
+def _read_relations(path: Path_, skip_unknown: bool, strict: bool) -> Relations:
     file = CsvFile(path)
-    columns = _relation_columns(_read(file, RELATION, others, strict))
+    columns = _relation_columns(_read(file, RELATION, skip_unknown, strict))
     left = LeftOut(file.path, len(columns["image"]))
-    if others:
+    if skip_unknown:
         _leave_others(file, left, columns)
     sides = ("subject_box", "object_box")
     boxes = _checked(file, left, [columns[side] for side in sides], SIDES, strict)
-    left.notice()
+    left.warn()
     table = Relations(**{**columns, **dict(zip(sides, boxes, strict=True))}).take(left.kept)
     if not len(table):
         raise FileFault(file.path, "no row with the challenge's classes and predicates")
@@ -273,7 +280,9 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(file: CsvFile, columns: list[Column], others: bool = False, strict: bool = False) -> dict[str, Any]:
+def _read(
+    file: CsvFile, columns: list[Column], skip_unknown: bool = False, strict: bool = False
+) -> dict[str, Any]:
     """Columns as arrays; labels and predicates as vocabulary integers, others a fault or OTHER."""
     parts: dict[str, list[Array]] = {column.name: [] for column in columns}
     images = DictionaryEncoder()
@@ -293,7 +302,7 @@ def _read(file: CsvFile, columns: list[Column], others: bool = False, strict: bo
                 parts[name].append(codes)
             elif name in closed:
                 codes = closed[name].encode(values)
-                if not others:
+                if not skip_unknown:
                     _refuse_unknown(file, codes, values, row, name)
                 parts[name].append(codes.astype(np.uint8))
             else:
@@ -343,7 +352,7 @@ def _refuse_inverted(file: CsvFile, box: Array, side: str) -> None:
 
 
 def _box(columns: dict[str, Any], suffix: str = "") -> Array:
-    return np.stack([columns[column.name] for column in corners(suffix)], axis=1)
+    return np.stack([columns[column.name] for column in box_columns(suffix)], axis=1)
 
 
 def _several(paths: Path_ | Sequence[Path_]) -> Iterable[Path_]:

@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 
 from kit.base.files import atomic_write, open_compressed, write_text
 from kit.tables.schema import Boxes, Detections, Floats, ImageLabels, Predictions, Relations, Table
-from kit.tables.submission import HEADER
+from kit.tables.submission_reader import HEADER
 from kit.vocabulary import vocabulary
 
 DIGITS = 6  # decimals of a coordinate

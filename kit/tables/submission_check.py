@@ -16,8 +16,8 @@ from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import NUMBER, CsvFile
 from kit.tables.image_ids import unmatched
 from kit.tables.ranges import PERCENT, PIXELS
-from kit.tables.submission import CORNERS, DETECTION_TOKENS, HEADER, NUMBERS, TOKENS, Chunk, chunks
 from kit.tables.submission_header import check_header
+from kit.tables.submission_reader import CORNERS, DETECTION_TOKENS, HEADER, NUMBERS, TOKENS, Chunk, chunks
 from kit.vocabulary import IS, vocabulary
 
 Mask = NDArray[np.bool_]
@@ -48,7 +48,7 @@ class Fault:
 
 
 @dataclass
-class Report:
+class SubmissionReport:
     """What the checker saw: lines and predictions read, bytes on disk, and the faults."""
 
     path: Path
@@ -81,14 +81,14 @@ class Report:
         }
 
 
-def check_submission(path: Path | str, image_ids: Sequence[str], largest: int = LARGEST) -> Report:
+def check_submission(path: Path | str, image_ids: Sequence[str], largest: int = LARGEST) -> SubmissionReport:
     """Check a submission file against the list of test images; streams.
 
     Raises FileFault only where the file cannot be read as a CSV with the two columns.
     """
     file = CsvFile(path)
     check_header(file)
-    check = _Check(file, Report(file.path, file.path.stat().st_size), set(image_ids))
+    check = _Check(file, SubmissionReport(file.path, file.path.stat().st_size), set(image_ids))
     for chunk in chunks(file):
         check.chunk(chunk)
     return check.finish(image_ids, largest)
@@ -97,7 +97,7 @@ def check_submission(path: Path | str, image_ids: Sequence[str], largest: int = 
 @dataclass
 class _Check:
     file: CsvFile
-    report: Report
+    report: SubmissionReport
     expected: set[str]
     seen: dict[str, None] = field(default_factory=dict)  # of strange ids the first STRANGE
     kinds: dict[str, Fault] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class _Check:
             )
         self._labels(chunk, boxes)
 
-    def finish(self, image_ids: Sequence[str], largest: int) -> Report:
+    def finish(self, image_ids: Sequence[str], largest: int) -> SubmissionReport:
         """What can be said only at the end of the file."""
         strange = unmatched(self.seen, self.expected)
         if strange:

@@ -6,7 +6,7 @@ import csv
 
 from kit.base.errors import FileFault
 from kit.tables.csvfile import CsvFile
-from kit.tables.submission import HEADER
+from kit.tables.submission_reader import HEADER
 
 LONGEST = 120  # characters of a header in a message
 WANTED = ",".join(HEADER)

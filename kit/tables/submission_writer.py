@@ -20,7 +20,7 @@ from kit.base.log import logger
 from kit.boxes import outside
 from kit.tables.image_ids import share
 from kit.tables.schema import Predictions
-from kit.tables.submission import HEADER
+from kit.tables.submission_reader import HEADER
 from kit.vocabulary import vocabulary
 
 CHUNK = 250_000  # predictions formatted at a time

@@ -8,7 +8,7 @@ from pathlib import Path
 from kit.config import load_config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.relation.spatial import SpatialScorer
+from kit.relation.spatial_model import SpatialScorer
 from kit.relation.statistics import CooccurrenceStatistics
 
 Prepare = Callable[[Path], list[bytes]]

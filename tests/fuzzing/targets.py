@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from kit.config import load_config
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.kaggle.records import read_records
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy

@@ -11,11 +11,11 @@ import numpy as np
 
 from kit.base.log import logger
 from kit.config import Architecture, Config
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.detector import CURVE
 from kit.tables.schema import Boxes
 
@@ -52,7 +52,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
 
 def _train(context: StageContext, name: str) -> Metrics:
     from kit.detector.annotated_images import annotated_images
-    from kit.pipeline.training import split_validation, task_of, train_stage
+    from kit.pipeline.training_stage import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.attribute
     model = detector_model(config, name)
@@ -85,8 +85,8 @@ def attribute_weights(architecture: Architecture, base: Path, seed: int, folder:
     from kit.base.files import write_json
     from kit.detector.checkpoint import read_state
     from kit.detector.process_group import is_main_process
-    from kit.detector.transfer import transfer_weights
-    from kit.pipeline.training import fresh_weights
+    from kit.detector.weight_transfer import transfer_weights
+    from kit.pipeline.training_stage import fresh_weights
     from kit.tables.attribute_classes import attribute_classes
 
     target = fresh_weights(architecture, len(attribute_classes()), seed)

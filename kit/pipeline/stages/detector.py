@@ -13,9 +13,9 @@ from kit.base.errors import FileFault
 from kit.base.log import logger
 from kit.config import Config, DetectorModel
 from kit.pipeline.detector_task import OBJECTS, detector_model
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes, split_of
 from kit.pipeline.stage import FileInput, ImagesInput, Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
@@ -97,7 +97,7 @@ def _source_images(annotations: Path | None) -> tuple[str, ...]:
 
 def _train_source(context: StageContext, name: str) -> Metrics:
     from kit.detector.annotated_images import annotated_images
-    from kit.pipeline.training import task_of, train_stage, validation
+    from kit.pipeline.training_stage import task_of, train_stage, validation
     from kit.tables.coco import read_instances
 
     config, source = context.config, context.config.detector.source
@@ -119,7 +119,7 @@ def _train_source(context: StageContext, name: str) -> Metrics:
 
 def _train_detector(context: StageContext, name: str) -> Metrics:
     from kit.detector.annotated_images import annotated_images
-    from kit.pipeline.training import split_validation, task_of, train_stage
+    from kit.pipeline.training_stage import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.detector
     model = detector_model(config, name)
@@ -150,7 +150,7 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
     from kit.base.files import write_json
     from kit.detector.process_group import is_main_process
     from kit.detector.trained import read_trained
-    from kit.pipeline.training import fresh_weights
+    from kit.pipeline.training_stage import fresh_weights
     from kit.vocabulary.class_map import build_class_map, class_indices, read_class_map
 
     settings, model = config.detector, detector_model(config, name)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from kit.base.files import read_json, write_json
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.data.splits import SplitTables, load_split
+from kit.data.split_tables import SplitTables, load_split
 from kit.metric.relations import evaluate
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import usable_scorers
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.stages.predict import predict_stage
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.tables.shards import SHARDS, read_shards

@@ -12,10 +12,10 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.stages.fuse import all_detections, chosen_weights, fuse_views
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stages.fused_detections import all_detections, chosen_weights, fuse_views
 
 TABLE = "table1.json"
 

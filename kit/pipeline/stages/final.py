@@ -8,16 +8,16 @@ from typing import Any
 
 from kit.base.files import read_json, reading, write_json
 from kit.config import Config
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.metric.matching import match_predictions
 from kit.metric.relations import evaluate, score
 from kit.pipeline.models import usable_scorers
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.scored_candidates import candidates_stage
-from kit.relation.final import ScoreCalibrator, choose_exponents, fit_platt_scaling
-from kit.relation.scored import ScoredPairs, scored_pairs
+from kit.relation.calibration import ScoreCalibrator, choose_exponents, fit_platt_scaling
+from kit.relation.scored import ScoredCandidates, scored_candidates_table
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS
 
@@ -54,7 +54,7 @@ def final_stage(config: Config, scorer: str) -> str:
 
 def _choose_stage(context: StageContext, scorer: str) -> Metrics:
     folder = context.result(candidates_stage(context.config, "val", scorer))
-    pairs = scored_pairs().concat(list(read_shards(folder / SHARDS, scored_pairs())))
+    pairs = scored_candidates_table().concat(list(read_shards(folder / SHARDS, scored_candidates_table())))
     confidence, record = choose(context.config, pairs, scorer)
     write_json(context.path / FINAL, {**confidence.as_dict(), **record})
     metrics = {key: record[key] for key in ("Recall@50", "Recall@50 uncalibrated")}
@@ -69,7 +69,7 @@ def read_confidence(context: StageContext, scorer: str) -> ScoreCalibrator:
         return ScoreCalibrator.of_dict(read_json(path, dict, again))
 
 
-def choose(config: Config, pairs: ScoredPairs, scorer: str) -> tuple[ScoreCalibrator, dict[str, Any]]:
+def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreCalibrator, dict[str, Any]]:
     """The best confidence on the validation split, with the table of tries."""
     tables = load_split(config.data.val, "val")
     parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}

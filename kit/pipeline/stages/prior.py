@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kit.config import Config
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
-from kit.relation.prior import pair_examples, train_prior
+from kit.relation.prior_model import pair_examples, train_prior
 
 
 @register_stages

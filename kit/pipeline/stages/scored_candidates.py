@@ -23,11 +23,11 @@ from kit.pipeline.models import (
     split_ensemble,
     usable_scorers,
 )
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import file_inputs, id_inputs, ids_file, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.relation.features import signature
-from kit.relation.scored import score_objects, scored_pairs
+from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.scorers import in_order
 from kit.relation.scoring import shards
 from kit.tables.image_ids import images_of, unmatched
@@ -79,7 +79,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                 },
                 command=f"predict --split {split}",
                 headline="pairs",
-                table=scored_pairs,
+                table=scored_candidates_table,
             )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from kit.base.progress import track
 from kit.config import Config
 from kit.pipeline.models import boosting_settings, named_reasons
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.features import signature
 from kit.relation.statistics import CooccurrenceStatistics
@@ -37,7 +37,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
 
 
 def _train(context: StageContext) -> Metrics:
-    from kit.relation.spatial import train_spatial
+    from kit.relation.spatial_model import train_spatial
 
     config = context.config
     split = training_tables(context, "train")

@@ -10,16 +10,16 @@ import numpy as np
 from kit.base.files import write_json
 from kit.base.split_names import SplitName
 from kit.config import Config
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.metric.relations import evaluate
 from kit.pipeline.models import SplitModels, boosting_settings, named_reasons, note_unseen, say_unseen
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
 from kit.relation.candidates import pair_candidates, to_predictions
 from kit.relation.features import signature
-from kit.relation.prior import pair_examples
+from kit.relation.prior_model import pair_examples
 from kit.relation.scorers import visual_is_there
 from kit.relation.statistics import folds
 from kit.vocabulary import vocabulary
@@ -60,8 +60,8 @@ def _chooses_weights(config: Config) -> bool:
 
 
 def _train(context: StageContext) -> Metrics:
-    from kit.relation.spatial import SpatialScorer
-    from kit.relation.stack import train_stack
+    from kit.relation.spatial_model import SpatialScorer
+    from kit.relation.stacking import train_stack
 
     config = context.config
     split = training_tables(context, "stack")
@@ -98,7 +98,7 @@ def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]
 
     By AP on the validation split's ground-truth boxes; a half where there are none or nothing to choose.
     """
-    from kit.relation.stack import WEIGHTS, choose_weights
+    from kit.relation.stacking import WEIGHTS, choose_weights
 
     names = vocabulary().predicates
     half = np.full(len(names), 0.5, np.float32)

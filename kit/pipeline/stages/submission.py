@@ -9,10 +9,10 @@ from kit.base.progress import track
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import usable_scorers
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import id_inputs, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.stages.predict import predict_stage
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, shard_paths

@@ -6,11 +6,11 @@ from typing import Any
 
 from kit.base.split_names import SplitName
 from kit.config import Config
-from kit.data.splits import SplitTables, load_split
+from kit.data.split_tables import SplitTables, load_split
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import split_of
 from kit.pipeline.stage import StageContext
-from kit.pipeline.stages.fuse import fused_detections
+from kit.pipeline.stages.fused_detections import fused_detections
 
 
 def training_tables(context: StageContext, split: SplitName) -> SplitTables:

@@ -12,11 +12,11 @@ from kit.config import Config
 from kit.data.photos import list_photos
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import boosting_settings
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import image_folder, relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
-from kit.relation.prior import pair_examples
+from kit.relation.prior_model import pair_examples
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
 

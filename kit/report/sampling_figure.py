@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.files import atomic_write
-from kit.detector.sampling import PLAIN, class_probabilities
+from kit.detector.class_balanced_sampling import PLAIN, class_probabilities
 
 
 def curves(counts: NDArray[np.int64], limits: Sequence[float]) -> dict[str, NDArray[np.float64]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kit.relation.held_out import EPSILON
 from kit.relation.logistic import fit_logistic
-from kit.relation.scored import ScoredPairs
+from kit.relation.scored import ScoredCandidates
 from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import IS, PREDICATES
 
@@ -32,12 +32,12 @@ class ScoreCalibrator:
     is_exponent: float = 1.0
     line: Doubles | None = None
 
-    def predictions(self, pairs: ScoredPairs, scorer: str) -> Predictions:
+    def predictions(self, pairs: ScoredCandidates, scorer: str) -> Predictions:
         """The predictions of scored pairs by one model's column."""
         columns = {name: getattr(pairs, name) for name in ("image", *Relations.COLUMNS)}
         return Predictions(images=pairs.images, **columns, score=self.score(pairs, scorer))
 
-    def score(self, pairs: ScoredPairs, scorer: str) -> Doubles:
+    def score(self, pairs: ScoredCandidates, scorer: str) -> Doubles:
         """The final score of every row, float64 (n,)."""
         detection_confidence = (pairs.subject_score.astype(np.float64) * pairs.object_score).clip(
             EPSILON**2, 1

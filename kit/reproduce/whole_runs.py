@@ -8,7 +8,7 @@ from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.stages.evaluate import evaluate_stage, read_evaluation
+from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
 from kit.reproduce.experiment import Experiment
 
 FULL = "full"

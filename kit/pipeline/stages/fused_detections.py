@@ -15,8 +15,8 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config, Fusion
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
-from kit.pipeline.registry import register_stages
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import (
     SHARDS,

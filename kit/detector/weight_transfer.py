@@ -23,7 +23,7 @@ COUNTER = "num_batches_tracked"  # a normalisation layer's count of batches, no 
 
 
 @dataclass
-class Report:
+class TransferReport:
     """What became of every tensor of the target, and which tensors of the source were not used."""
 
     copied: list[str] = field(default_factory=list)
@@ -36,14 +36,16 @@ class Report:
         return vars(self)
 
 
-def transfer_weights(source: State, target: State, class_map: NDArray[np.int64]) -> tuple[State, Report]:
+def transfer_weights(
+    source: State, target: State, class_map: NDArray[np.int64]
+) -> tuple[State, TransferReport]:
     """The target's weights after the transfer, and what was done.
 
     class_map: source class of every target class, -1 for none, shape (target classes,). The background row is
     the last one of a classification layer. Raises KitError, naming the first tensor that does not fit, where
     the source is a checkpoint of another architecture, and where the map does not fit the heads.
     """
-    report, state = Report(), {}
+    report, state = TransferReport(), {}
     for name, tensor in target.items():
         layer = name.split(".")[-2] if "." in name else ""
         if layer in (CLASSIFICATION, REGRESSION):

@@ -10,12 +10,12 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import usable_scorers
-from kit.pipeline.registry import register_stages
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.final import final_stage, has_final, read_confidence
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
-from kit.relation.final import ScoreCalibrator
-from kit.relation.scored import scored_pairs
+from kit.relation.calibration import ScoreCalibrator
+from kit.relation.scored import scored_candidates_table
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
 from kit.vocabulary import IS
@@ -67,7 +67,7 @@ def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         )
     images = 0
     for i, path in enumerate(shard_paths(context.result(candidates_stage(config, split, scorer)) / SHARDS)):
-        pairs = read_shard(path, scored_pairs())
+        pairs = read_shard(path, scored_candidates_table())
         pairs = pairs if config.relation.attributes else pairs.take(pairs.predicate != IS)
         write_shard(out, i, confidence.predictions(pairs, scorer))
         images += len(pairs.images)

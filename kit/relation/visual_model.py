@@ -24,7 +24,7 @@ from kit.detector.checkpoint import State, read_state, write_state
 from kit.detector.inference import device_of, mixed_precision
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
-from kit.relation.spatial import PAIRWISE, SpatialScorer
+from kit.relation.spatial_model import PAIRWISE, SpatialScorer
 from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 
@@ -113,7 +113,7 @@ class VisualScorer:
     decoding: Decoding = field(default_factory=Decoding)
     skipped: dict[str, str] = field(default_factory=dict)
 
-    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed.
 
         A pair whose image is missing or broken has the prior's.
@@ -126,9 +126,9 @@ class VisualScorer:
                 out[rows, p] = np.where(allowed[rows, p], column, 0)
         return out
 
-    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_attributes(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability that the object has the attribute, float32 (n,)."""
-        return self.spatial.attributes(objects, candidates)
+        return self.spatial.predict_attributes(objects, candidates)
 
     def _outputs(self, crops: Tensor, allowed: NDArray[np.bool_]) -> Iterator[tuple[Floats, int]]:
         """Probabilities of all crops for each predicate that has a network and an allowed pair."""

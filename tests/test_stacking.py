@@ -3,9 +3,9 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import SCORERS, Prior, Stack, load_config
-from kit.relation.prior import PriorScorer, pair_examples
+from kit.relation.prior_model import PriorScorer, pair_examples
 from kit.relation.scorers import Ensemble, stages_of
-from kit.relation.stack import WEIGHTS, Stacker, average, choose_weights, train_stack
+from kit.relation.stacking import WEIGHTS, Stacker, average, choose_weights, train_stack
 from kit.relation.statistics import folds
 from kit.vocabulary import IS, PREDICATES, vocabulary
 from tests.builders import drawn_split
@@ -145,7 +145,7 @@ def test_an_ensemble_gives_every_score_once(tables, examples, statistics):
 
     def counted(objects, candidates, scores):
         calls.append(list(scores))
-        return prior.pairs(objects, candidates)
+        return prior.predict_pairs(objects, candidates)
 
     def doubled(objects, candidates, scores):
         return 2 * scores["prior"]
@@ -154,5 +154,5 @@ def test_an_ensemble_gives_every_score_once(tables, examples, statistics):
     scores = ensemble.scores(tables.objects, examples.candidates)
     assert list(scores) == ["prior", "double"]
     assert calls == [[]]
-    assert np.array_equal(ensemble.pairs(tables.objects, examples.candidates), 2 * scores["prior"])
+    assert np.array_equal(ensemble.predict_pairs(tables.objects, examples.candidates), 2 * scores["prior"])
     assert all("prior" in stages_of(load_config("mini"), name) for name in SCORERS.names)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from kit.config import SCORERS
-from kit.relation.final import ScoreCalibrator, choose_exponents, fit_platt_scaling, log_odds
-from kit.relation.scored import scored_pairs
+from kit.relation.calibration import ScoreCalibrator, choose_exponents, fit_platt_scaling, log_odds
+from kit.relation.scored import scored_candidates_table
 from kit.vocabulary import IS, PREDICATES
 
 
@@ -12,7 +12,7 @@ def scored(rows):
     predicate, one, two, p = (np.array(column) for column in zip(*rows, strict=True))
     n = len(rows)
     box = np.tile(np.array([[0, 0, 1, 1]], np.float32), (n, 1))
-    return scored_pairs()(
+    return scored_candidates_table()(
         images=("a",), image=np.zeros(n), subject=np.zeros(n), object=np.ones(n), predicate=predicate,
         subject_box=box, object_box=box, subject_score=one, object_score=two, **dict.fromkeys(SCORERS.names, p),
     )  # fmt: skip

@@ -3,13 +3,13 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import Prior, Spatial
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.data.world import draw_world
 from kit.metric.relations import evaluate
 from kit.relation.candidates import attribute_candidates, pair_candidates
-from kit.relation.prior import PriorScorer, attribute_examples, pair_examples, train_prior
+from kit.relation.prior_model import PriorScorer, attribute_examples, pair_examples, train_prior
 from kit.relation.scoring import predict_relations, shards
-from kit.relation.spatial import MULTICLASS, SpatialScorer, train_spatial
+from kit.relation.spatial_model import MULTICLASS, SpatialScorer, train_spatial
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
 from tests.builders import drawn_split
@@ -51,12 +51,12 @@ def test_geometry_beats_the_prior(scorer, statistics, val):
 
 def test_scores_are_probabilities_of_allowed_triplets(scorer, val):
     pairs = pair_candidates(val.objects)
-    score = scorer.pairs(val.objects, pairs)
+    score = scorer.predict_pairs(val.objects, pairs)
     label = val.objects.label
     allowed = vocabulary().allowed[:, label[pairs.subject], label[pairs.object]].T
     assert (score[~allowed] == 0).all()
     assert ((score[allowed] > 0) & (score[allowed] < 1)).all()
-    attributes = scorer.attributes(val.objects, attribute_candidates(val.objects))
+    attributes = scorer.predict_attributes(val.objects, attribute_candidates(val.objects))
     assert ((attributes > 0) & (attributes < 1)).all()
 
 
@@ -64,7 +64,7 @@ def test_saved_and_loaded_gives_the_same(scorer, val, tmp_path):
     scorer.save(tmp_path)
     back = SpatialScorer.load(tmp_path)
     pairs = pair_candidates(val.objects)
-    assert np.array_equal(back.pairs(val.objects, pairs), scorer.pairs(val.objects, pairs))
+    assert np.array_equal(back.predict_pairs(val.objects, pairs), scorer.predict_pairs(val.objects, pairs))
     assert (back.rounds, back.standing) == (scorer.rounds, scorer.standing)
 
 
@@ -76,7 +76,7 @@ def test_the_number_of_models(scorer):
 def test_no_objects_no_scores(scorer, statistics):
     nothing = Boxes.empty(("a",))
     for s in (scorer, PriorScorer(statistics)):
-        assert s.pairs(nothing, pair_candidates(nothing)).shape == (0, 10)
+        assert s.predict_pairs(nothing, pair_candidates(nothing)).shape == (0, 10)
         assert len(predict_relations(s, nothing)) == 0
 
 
@@ -87,8 +87,8 @@ def test_a_predicate_never_seen_keeps_its_prior(train, statistics, val):
     model = train_spatial(less, prior, SETTINGS, seed=0)
     assert model.rounds["hits"] == 0
     pairs = pair_candidates(val.objects)
-    score = model.pairs(val.objects, pairs)[:, hits]
-    assert np.allclose(score, PriorScorer(prior).pairs(val.objects, pairs)[:, hits])
+    score = model.predict_pairs(val.objects, pairs)[:, hits]
+    assert np.allclose(score, PriorScorer(prior).predict_pairs(val.objects, pairs)[:, hits])
 
 
 def less_of(train, predicate, images):
@@ -110,9 +110,9 @@ def test_a_predicate_of_two_images_keeps_its_prior_and_says_why(train, val, obje
     assert "at" not in model.standing
     model.save(tmp_path)
     pairs = pair_candidates(val.objects)
-    own = PriorScorer(prior).pairs(val.objects, pairs)
+    own = PriorScorer(prior).predict_pairs(val.objects, pairs)
     for scorer in (model, SpatialScorer.load(tmp_path)):
-        score = scorer.pairs(val.objects, pairs)
+        score = scorer.predict_pairs(val.objects, pairs)
         assert np.array_equal(score[:, HITS], own[:, HITS])
         assert not np.array_equal(score[:, 0], own[:, 0])
 
@@ -127,7 +127,9 @@ def test_nothing_or_one_image_to_learn_from(train, val, objective, images):
     model = train_spatial(few, prior, settings, seed=0)
     assert set(model.standing) == set(vocabulary().predicates)
     pairs = pair_candidates(val.objects)
-    assert np.array_equal(model.pairs(val.objects, pairs), PriorScorer(prior).pairs(val.objects, pairs))
+    assert np.array_equal(
+        model.predict_pairs(val.objects, pairs), PriorScorer(prior).predict_pairs(val.objects, pairs)
+    )
 
 
 def test_rows_that_come_twice_change_nothing(train, statistics, val):
@@ -137,7 +139,7 @@ def test_rows_that_come_twice_change_nothing(train, statistics, val):
     settings = SETTINGS.model_copy(update={"rounds": 10})
     one, two = (train_spatial(t, statistics, settings, seed=0) for t in (train, twice))
     pairs = pair_candidates(val.objects)
-    assert np.array_equal(one.pairs(val.objects, pairs), two.pairs(val.objects, pairs))
+    assert np.array_equal(one.predict_pairs(val.objects, pairs), two.predict_pairs(val.objects, pairs))
 
 
 def test_loading_what_is_not_there(tmp_path):

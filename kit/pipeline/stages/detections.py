@@ -16,9 +16,9 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.photos import GONE, PhotoFolder, list_photos
 from kit.pipeline.detector_task import TASKS, DetectorTask
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import id_inputs, image_folder, images_input, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage_registry import register_stages
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import SHARDS, count_rows, shard_path, write_shard
 

@@ -6,7 +6,7 @@ from kit.base.errors import KitError
 from kit.detector.checkpoint import read_state, write_state
 from kit.detector.ops import install_ops
 from kit.detector.trained import source_names
-from kit.detector.transfer import resized, transfer_weights
+from kit.detector.weight_transfer import resized, transfer_weights
 from kit.vocabulary import vocabulary
 from kit.vocabulary.class_map import class_indices
 from tests.heads import small, without

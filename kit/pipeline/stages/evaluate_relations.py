@@ -10,7 +10,7 @@ from typing import Any
 from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.data.splits import load_split
+from kit.data.split_tables import load_split
 from kit.metric import summary
 from kit.metric.analysis import analyse
 from kit.metric.detection_tables import detection_scores
@@ -25,15 +25,15 @@ from kit.pipeline.models import (
     split_ensemble,
     usable_scorers,
 )
-from kit.pipeline.registry import register_stages
 from kit.pipeline.splits import CLASSES, file_inputs, id_inputs, split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
-from kit.pipeline.stages.fuse import fused_detections
-from kit.pipeline.stages.predict import predict_stage
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stages.fused_detections import fused_detections
+from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections, read_given
 from kit.relation.features import signature
 from kit.relation.recall import pair_recall
-from kit.relation.scored import scored_pairs
+from kit.relation.scored import scored_candidates_table
 from kit.relation.scoring import predict_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, write_shard
@@ -135,7 +135,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     given = given_detections(config, split)
     fused = read_given(config) if given else fused_detections(context.result(OBJECTS.fuse(split)))
     candidates = context.result(candidates_stage(config, split, scorer)) / SHARDS
-    pairs = scored_pairs().concat(list(read_shards(candidates, scored_pairs())))
+    pairs = scored_candidates_table().concat(list(read_shards(candidates, scored_candidates_table())))
     boxes, labels = OBJECTS.ground_truth(config, split)
     result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES).mean_ap
     result["pair_recall"] = pair_recall(tables.relations, fused, pairs)

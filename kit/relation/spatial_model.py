@@ -16,13 +16,13 @@ from kit.base.log import logger
 from kit.base.progress import Progress, silent
 from kit.config import Spatial
 from kit.data.objects import Objects
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.relation import boosting
 from kit.relation.boosting import NO_TREE, BoostedModel, Fit, TrainingRows, log_odds
 from kit.relation.candidates import Candidates
 from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
 from kit.relation.held_out import EPSILON
-from kit.relation.prior import Examples, attribute_examples, pair_examples
+from kit.relation.prior_model import Examples, attribute_examples, pair_examples
 from kit.relation.statistics import CooccurrenceStatistics, feature_names, folds, out_of_fold
 from kit.tables.schema import Boxes, Floats, Labels
 from kit.vocabulary import IS, vocabulary
@@ -44,7 +44,7 @@ class SpatialScorer:
     settings: Spatial
     standing: dict[str, str]
 
-    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
         features = features_of_pairs(objects, candidates)
         subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
@@ -57,7 +57,7 @@ class SpatialScorer:
             out[rows, p] = self._binary(p, part, subject[rows], object_[rows])
         return out
 
-    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_attributes(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability that the object has the attribute, float32 (n,)."""
         features = features_of_attributes(objects, candidates)
         subject = objects.label[candidates.subject]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import KitError
-from kit.config import Split
+from kit.config import SplitFiles
 from kit.data.objects import objects_of
 from kit.tables.official import read_boxes, read_image_labels, read_relations
 from kit.tables.schema import Boxes, ImageLabels, Relations
@@ -35,21 +35,21 @@ class SplitTables:
         return table
 
 
-def split_files(split: Split) -> list[Path]:
+def split_files(split: SplitFiles) -> list[Path]:
     """All files of a split, for hashing."""
     return [*split.relations, *split.boxes, *split.labels]
 
 
-def load_split(split: Split, name: str) -> SplitTables:
+def load_split(split: SplitFiles, name: str) -> SplitTables:
     """Read a split; rows with labels that are not the challenge's are left out.
 
     Raises KitError where no relations are configured, FileFault at a faulty file.
     """
     if not split.relations:
         raise KitError(f"data.{name}.relations is not set", f"give it with --set data.{name}.relations=FILE")
-    relations = read_relations(split.relations, others=True)
+    relations = read_relations(split.relations, skip_unknown=True)
     boxes = read_boxes(split.boxes) if split.boxes else None
-    labels = read_image_labels(split.labels, others=True) if split.labels else None
+    labels = read_image_labels(split.labels, skip_unknown=True) if split.labels else None
     for table, kind in ((boxes, "boxes"), (labels, "labels")):
         if table is not None and not set(table.images) & set(relations.images):
             raise KitError(

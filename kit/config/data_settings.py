@@ -18,7 +18,7 @@ MIRROR = "KIT_MIRROR"  # of the environment
 MAX_PIXELS = 100_000_000  # of an image; decoded it takes three bytes a pixel
 
 
-class Split(Model):
+class SplitFiles(Model):
     """Files of one split. Without boxes those of the relations serve, without labels the relations' classes."""
 
     relations: Files = []
@@ -27,7 +27,7 @@ class Split(Model):
     images: Path | None = None
 
 
-class TestSet(Split):
+class TestSet(SplitFiles):
     """Files of the test set: the sample submission (ids and order), and detections of any detector.
 
     Its truth is known for the mini challenge alone.
@@ -119,9 +119,9 @@ class Data(Model):
     exif_orientation: Literal["ignore", "apply"] = "ignore"
     mini: Mini = Mini()
     download: Download = Download()
-    train: Split = Split()
-    stack: Split = Split()
-    val: Split = Split()
+    train: SplitFiles = SplitFiles()
+    stack: SplitFiles = SplitFiles()
+    val: SplitFiles = SplitFiles()
     test: TestSet = TestSet()
 
     def decoding(self) -> Decoding:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kit.config import Prior
 from kit.data.objects import Objects
-from kit.data.splits import SplitTables
+from kit.data.split_tables import SplitTables
 from kit.relation.candidates import (
     Candidates,
     attribute_candidates,
@@ -76,12 +76,12 @@ class PriorScorer:
 
     statistics: CooccurrenceStatistics
 
-    def pairs(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed."""
         subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
         return self.statistics.prior[:, subject, object_].T.astype(np.float32)
 
-    def attributes(self, objects: Objects, candidates: Candidates) -> Floats:
+    def predict_attributes(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability that the object has the attribute, float32 (n,)."""
         is_ = vocabulary().predicate["is"]
         subject = objects.label[candidates.subject]

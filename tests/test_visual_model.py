@@ -9,17 +9,17 @@ from PIL import Image
 
 from kit.base.errors import KitError
 from kit.base.progress import ProgressLine
-from kit.config import Prior, Spatial, Split, Visual
-from kit.data.splits import load_split
+from kit.config import Prior, Spatial, SplitFiles, Visual
+from kit.data.split_tables import load_split
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.divergence import DivergedError
 from kit.relation import visual_training
 from kit.relation.candidates import pair_candidates
 from kit.relation.crops import union_crop
-from kit.relation.prior import Examples, pair_examples
-from kit.relation.spatial import PAIRWISE, SpatialScorer
-from kit.relation.visual import SHARED, VisualNet, load_visual
+from kit.relation.prior_model import Examples, pair_examples
+from kit.relation.spatial_model import PAIRWISE, SpatialScorer
 from kit.relation.visual_data import PairRows, pair_rows
+from kit.relation.visual_model import SHARED, VisualNet, load_visual
 from kit.relation.visual_training import train_visual
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
@@ -83,7 +83,7 @@ def spatial(examples):
 
 def scores(folder, spatial, objects, photos):
     candidates = pair_candidates(objects)
-    score = load_visual(folder, spatial, photos, "cpu").pairs(objects, candidates)
+    score = load_visual(folder, spatial, photos, "cpu").predict_pairs(objects, candidates)
     return candidates, score
 
 
@@ -221,7 +221,7 @@ def test_a_missing_or_broken_image_has_the_prior(rows, spatial, detector, object
     subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
     assert np.allclose(score, spatial.statistics.prior[:, subject, object_].T)
     scorer = load_visual(tmp_path, spatial, folder, "cpu")
-    scorer.pairs(objects, candidates)
+    scorer.predict_pairs(objects, candidates)
     assert scorer.skipped.pop("p00") == "not readable as an image"
     assert set(scorer.skipped.values()) == {"not there"}
 
@@ -290,7 +290,9 @@ def test_nothing_trained(spatial, tmp_path):
 def test_no_pairs(spatial, rows, detector, photos, tmp_path):
     train_visual(rows, "resnext-mini", detector, FEW.model_copy(update={"epochs": 1}), 0, tmp_path)
     nothing = Boxes.empty(("p00",))
-    assert load_visual(tmp_path, spatial, photos, "cpu").pairs(nothing, pair_candidates(nothing)).shape == (
+    assert load_visual(tmp_path, spatial, photos, "cpu").predict_pairs(
+        nothing, pair_candidates(nothing)
+    ).shape == (
         0,
         10,
     )
@@ -301,7 +303,7 @@ def test_no_pairs(spatial, rows, detector, photos, tmp_path):
 def test_the_real_photos_go_the_same_way(part, detector, tmp_path):
     """Real rows and photos, read as any split; networks without training, since none is at hand."""
     folder = OPENIMAGES / "photos" / part
-    tables = load_split(Split(relations=[folder / "vrd.csv"]), part)
+    tables = load_split(SplitFiles(relations=[folder / "vrd.csv"]), part)
     examples = pair_examples(tables)
     found = pair_rows(examples, tables.objects, folder)
     assert len(found.files) == len(examples.candidates) > 0

@@ -77,4 +77,4 @@ def test_back_from_its_dictionary():
     one = ScoreCalibrator(0.5, 0.25, np.ones((10, 2)))
     two = ScoreCalibrator.of_dict(one.as_dict())
     assert (two.exponent, two.is_exponent) == (0.5, 0.25)
-    assert np.array_equal(two.line, one.line)
+    assert np.array_equal(two.slope_intercept, one.slope_intercept)

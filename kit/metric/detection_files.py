@@ -96,8 +96,8 @@ class DetectionFiles:
         if not strange.any():
             return
         text = list(self.labels.index)[int(label[np.argmax(strange)])]
-        words = vocabulary()
-        mid = dict(zip(words.names, words.mids, strict=True)).get(text)
+        vocab = vocabulary()
+        mid = dict(zip(vocab.names, vocab.mids, strict=True)).get(text)
         hint = f"; the MID of {text} is {mid}" if mid else ""
         _tell_rows(file, strange, f"are left out: label in neither truth nor labels ({text!r}{hint})")
 

@@ -139,9 +139,9 @@ def match_predictions(
 
 def triplets(table: Relations) -> NDArray[np.int64]:
     """One integer a row, ordered by (subject, object, predicate) (R4)."""
-    words = vocabulary()
-    pair = table.subject.astype(np.int64) * words.labels + table.object
-    return pair * len(words.predicates) + table.predicate
+    vocab = vocabulary()
+    pair = table.subject.astype(np.int64) * vocab.labels + table.object
+    return pair * len(vocab.predicates) + table.predicate
 
 
 def _renumber(table: Relations | ImageLabels, images: Sequence[str]) -> NDArray[np.int64]:
@@ -173,8 +173,8 @@ def _countable(
 def _hits(
     truth: Relations, truth_image: NDArray[np.int64], counted: Predictions, image: NDArray[np.int64]
 ) -> dict[str, NDArray[np.bool_]]:
-    words = vocabulary()
-    size = words.labels**2 * len(words.predicates)
+    vocab = vocabulary()
+    size = vocab.labels**2 * len(vocab.predicates)
     truth_phrase = enclosing(truth.subject_box, truth.object_box)
     phrase = enclosing(counted.subject_box, counted.object_box)
 

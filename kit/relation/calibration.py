@@ -26,11 +26,14 @@ MIN_SLOPE = 1e-3  # of a calibration
 
 @dataclass(frozen=True, eq=False)
 class ScoreCalibrator:
-    """exponent: of both detection scores; is_exponent: of the object's; line: slope, constant (predicates, 2)."""
+    """exponent: of both detection scores; is_exponent: of the object's alone.
+
+    slope_intercept: of every predicate's Platt scaling, (predicates, 2); None for none.
+    """
 
     exponent: float = 1.0
     is_exponent: float = 1.0
-    line: Doubles | None = None
+    slope_intercept: Doubles | None = None
 
     def predictions(self, pairs: ScoredCandidates, scorer: str) -> Predictions:
         """The predictions of scored pairs by one model's column."""
@@ -44,22 +47,30 @@ class ScoreCalibrator:
         )
         exponent = np.where(pairs.predicate == IS, self.is_exponent, self.exponent)
         score = np.asarray(pairs.scores(scorer).astype(np.float64) * detection_confidence**exponent)
-        if self.line is None:
+        if self.slope_intercept is None:
             return score
-        slope, constant = self.line[pairs.predicate].T
-        shown = np.clip(slope * log_odds(score) + constant, -700, 700)
+        slope, intercept = self.slope_intercept[pairs.predicate].T
+        shown = np.clip(slope * log_odds(score) + intercept, -700, 700)
         return np.asarray(1 / (1 + np.exp(-shown)))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""
-        line = None if self.line is None else self.line.tolist()
-        return {"exponent": self.exponent, "is_exponent": self.is_exponent, "line": line}
+        slope_intercept = None if self.slope_intercept is None else self.slope_intercept.tolist()
+        return {
+            "exponent": self.exponent,
+            "is_exponent": self.is_exponent,
+            "slope_intercept": slope_intercept,
+        }
 
     @classmethod
     def of_dict(cls, values: dict[str, Any]) -> ScoreCalibrator:
         """What `as_dict` gave."""
-        line = values["line"]
-        return cls(values["exponent"], values["is_exponent"], None if line is None else np.asarray(line))
+        slope_intercept = values["slope_intercept"]
+        return cls(
+            values["exponent"],
+            values["is_exponent"],
+            None if slope_intercept is None else np.asarray(slope_intercept),
+        )
 
 
 def choose_exponents(
@@ -80,7 +91,7 @@ def choose_exponents(
 
 
 def fit_platt_scaling(score: Doubles, predicate: NDArray[Any], positive: NDArray[np.bool_]) -> Doubles:
-    """Slope and constant of every predicate's line, (predicates, 2), fitted to which rows are true.
+    """Platt scaling of every predicate: slope and intercept, (predicates, 2), fitted to which rows are true.
 
     With few true rows a line stays near that of all predicates together.
     """

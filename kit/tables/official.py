@@ -260,11 +260,11 @@ def _at(file: CsvFile, *columns: Column) -> Where:
 
 
 def _named(text: str) -> str:
-    words = vocabulary()
-    if text in words.label:
-        return words.names[words.label[text]]
-    if text in words.names:
-        return f"{text}, whose MID is {words.mids[words.names.index(text)]}"
+    vocab = vocabulary()
+    if text in vocab.label:
+        return vocab.names[vocab.label[text]]
+    if text in vocab.names:
+        return f"{text}, whose MID is {vocab.mids[vocab.names.index(text)]}"
     return text
 
 

@@ -60,13 +60,13 @@ def write_sample_submission(path: Path | str, image_ids: Sequence[str]) -> None:
 
 def write_vocabulary(folder: Path) -> list[Path]:
     """The class, attribute, relation and triplet files, named as the published ones."""
-    words = vocabulary()
-    labels = list(zip(words.mids, words.names, strict=True))
-    predicates = [(name, name.replace("_", " ")) for name in words.predicates]
-    triplets = [(words.mids[s], words.mids[o], words.predicates[p]) for p, s, o in words.triplets]
+    vocab = vocabulary()
+    labels = list(zip(vocab.mids, vocab.names, strict=True))
+    predicates = [(name, name.replace("_", " ")) for name in vocab.predicates]
+    triplets = [(vocab.mids[s], vocab.mids[o], vocab.predicates[p]) for p, s, o in vocab.triplets]
     tables: dict[str, Sequence[tuple[str, ...]]] = {
-        "classes-vrd": labels[: words.classes],
-        "attributes-description": labels[words.classes :],
+        "classes-vrd": labels[: vocab.classes],
+        "attributes-description": labels[vocab.classes :],
         "relationships-description": predicates,
         "relationship-triplets": [("LabelName1", "LabelName2", "RelationshipLabel"), *triplets],
     }

@@ -175,19 +175,19 @@ class _Check:
         return values
 
     def _labels(self, chunk: Chunk, boxes: list[NDArray[np.float64]]) -> None:
-        words = vocabulary()
+        vocab = vocabulary()
         codes = {}
         for name, known in (
-            ("LabelName1", words.label),
-            ("LabelName2", words.label),
-            ("RelationshipLabel", words.predicate),
+            ("LabelName1", vocab.label),
+            ("LabelName2", vocab.label),
+            ("RelationshipLabel", vocab.predicate),
         ):
             codes[name] = DictionaryEncoder(known).encode(chunk.column(name).dictionary_encode())
             self._predictions(f"{name} unknown", chunk, codes[name] < 0)
         subject, object_, predicate = codes.values()
         known_all = (subject >= 0) & (object_ >= 0) & (predicate >= 0)
         self._predictions(
-            "triplet not allowed", chunk, known_all & ~words.allowed[predicate, subject, object_]
+            "triplet not allowed", chunk, known_all & ~vocab.allowed[predicate, subject, object_]
         )
         differ = (predicate == IS) & (boxes[0] != boxes[1]).any(axis=1)
         self._predictions('"is" with two different boxes', chunk, differ)

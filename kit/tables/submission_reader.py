@@ -130,12 +130,12 @@ def _parse(chunk: Chunk) -> dict[str, NDArray[Any]]:
     number = {name: as_numpy(pc.cast(chunk.column(name), pa.float64())) for name in NUMBERS}
     if not all(np.isfinite(values).all() for values in number.values()):
         raise _UnknownToken
-    words = vocabulary()
+    vocab = vocabulary()
     coded = {}
     for name, known in (
-        ("LabelName1", words.label),
-        ("LabelName2", words.label),
-        ("RelationshipLabel", words.predicate),
+        ("LabelName1", vocab.label),
+        ("LabelName2", vocab.label),
+        ("RelationshipLabel", vocab.predicate),
     ):
         coded[name] = DictionaryEncoder(known).encode(chunk.column(name).dictionary_encode())
         if (coded[name] < 0).any():

@@ -151,8 +151,8 @@ def prediction_strings(table: Predictions, digits: int) -> pa.StringArray:
     boxes = [table.subject_box, table.object_box]
     if not all(np.isfinite(values).all() for values in (table.score, *boxes)):
         raise KitError("a prediction's score or box is not a finite number")
-    words = vocabulary()
-    mids, predicates = pa.array(words.mids), pa.array(words.predicates)
+    vocab = vocabulary()
+    mids, predicates = pa.array(vocab.mids), pa.array(vocab.predicates)
     sides = [_coordinates(box, digits) for box in boxes]
     return pc.binary_join_element_wise(
         _scores(table.score),

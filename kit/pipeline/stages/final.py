@@ -38,6 +38,7 @@ def final_stages(config: Config) -> Iterator[Stage]:
             settings={"scorer": scorer, **config.relation.final.model_dump()},
             command=f"train all --only {final_stage(config, scorer)}",
             headline="Recall@50",
+            version=2,
             trains=scorer == config.relation.scorer,
         )
 
@@ -90,8 +91,10 @@ def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreC
     before = score(matches).relationships["Recall@50"]
     record = {"tries": tries, "Recall@50": before, "Recall@50 uncalibrated": before}
     if settings.calibrate:
-        line = fit_platt_scaling(matches.score, matches.predicate, matches.true_positive["relationships"])
-        calibrated = ScoreCalibrator(confidence.exponent, confidence.is_exponent, line)
+        slope_intercept = fit_platt_scaling(
+            matches.score, matches.predicate, matches.true_positive["relationships"]
+        )
+        calibrated = ScoreCalibrator(confidence.exponent, confidence.is_exponent, slope_intercept)
         found = evaluate(tables.relations, calibrated.predictions(pairs, scorer), tables.labels)
         record["Recall@50 calibrated"] = found.relationships["Recall@50"]
         if found.relationships["Recall@50"] >= before:

@@ -86,6 +86,7 @@ def test_a_table_of_a_stage(session):
     assert {"prior", "spatial", "stack"} <= set(candidates.columns)
     assert candidates["stack"].isna().any()
     assert candidates.spatial.notna().all()
+    assert candidates.prior.notna().all()  # it costs no other model, and is compared with (table 3)
     with pytest.raises(KitError, match="stage prior makes no table"):
         session.table("prior")
     with pytest.raises(KitError, match="no stage none; stages: prior"):

@@ -96,11 +96,10 @@ def test_what_is_missing_is_said(run):
         ("data.test.ids=null", "data.test.ids is not set"),
         ("data.test.detections=none.csv", "none.csv: no such file"),
     ):
-        other = Run(load_config("mini", [*TINY, key]), run.path)
+        other = Run(load_config("mini", [*TINY, "relation.scorer=prior", key]), run.path)
         made(other, "prior")
-        scorer = "" if "combine" in key else "-prior"
         with pytest.raises(KitError, match=message):
-            made(other, f"predict-test{scorer}")
+            made(other, "predict-test")
 
 
 def test_no_row_of_another_split_reaches_a_model(tiny, tmp_path):
@@ -145,6 +144,7 @@ def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch
 
 
 def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypatch):
+    run = Run(load_config("mini", [*TINY, "relation.scorer=prior"]), run.path)
     made(run, "prior")
     monkeypatch.setattr(scoring, "PAIRS_PER_SHARD", 300)
     real, done = scored_candidates.write_shard, []
@@ -156,18 +156,17 @@ def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypat
 
     monkeypatch.setattr(scored_candidates, "write_shard", breaks_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        made(run, "predict-test-prior")
+        made(run, "predict-test")
     written = {
-        int(path.stem)
-        for path in (run.path / ".scored-candidates-test-prior.part" / SHARDS).glob("*.parquet")
+        int(path.stem) for path in (run.path / ".scored-candidates-test.part" / SHARDS).glob("*.parquet")
     }
     assert {0, 1} <= written
     assert 2 not in written
     monkeypatch.setattr(scored_candidates, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
-    record = made(run, "predict-test-prior")
-    shards = run.path / "scored-candidates-test-prior" / SHARDS
+    record = made(run, "predict-test")
+    shards = run.path / "scored-candidates-test" / SHARDS
     assert sorted(done) == sorted({int(path.stem) for path in shards.glob("*.parquet")} - written)
-    tables = list(read_shards(run.path / "predict-test-prior" / SHARDS, Predictions))
+    tables = list(read_shards(run.path / "predict-test" / SHARDS, Predictions))
     assert sum(len(t) for t in tables) == record["metrics"]["predictions"]
     assert sum((t.images for t in tables), ()) == read_image_ids("data/mini/VRD_sample_submission.csv")
 

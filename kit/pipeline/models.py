@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,14 @@ SKIPPED_NOTE = "their pairs keep the prior's score"
 class SplitModels:
     """What a stage has declared of the trained models, over the images of a split."""
 
-    def __init__(self, context: StageContext, split: SplitName, scorer: str) -> None:
-        """Load a scorer and all that it uses. Raises KitError where one is damaged."""
+    def __init__(
+        self, context: StageContext, split: SplitName, scorer: str, also: Sequence[str] = ()
+    ) -> None:
+        """Load a scorer, others, and all that they use. Raises KitError where one is damaged."""
         self.config, self._context, self._split = context.config, context, split
         self.ensemble: Ensemble = empty_ensemble(scorer, context.result("prior"))
-        load_ensemble(self.config, scorer, self)
+        for name in (scorer, *also):
+            load_ensemble(self.config, name, self)
 
     def folder(self, stage: str) -> Path:
         """The folder of a training stage's results."""
@@ -43,9 +47,11 @@ class SplitModels:
         return load_visual(self.folder("visual"), spatial, folder, device, decoding)
 
 
-def split_ensemble(context: StageContext, split: SplitName, scorer: str) -> Ensemble:
-    """A scorer and all that it uses, over the images of a split."""
-    return SplitModels(context, split, scorer).ensemble
+def split_ensemble(
+    context: StageContext, split: SplitName, scorer: str, also: Sequence[str] = ()
+) -> Ensemble:
+    """A scorer, others, and all that they use, over the images of a split."""
+    return SplitModels(context, split, scorer, also).ensemble
 
 
 def usable_scorers(config: Config) -> list[str]:
@@ -66,6 +72,13 @@ def _unusable(config: Config, name: str) -> str | None:
         empty = "detector.models is empty" if config.relation.visual else "relation.visual is null"
         return f"the scorer {name} needs the visual model, but {empty}"
     return None
+
+
+def scored_together(config: Config, name: str) -> tuple[str, ...]:
+    """A scorer, and all whose scores cost no other model: those that read no stage which it does not read."""
+    stages = set(stages_of(config, name))
+    free = [other for other in usable_scorers(config) if stages.issuperset(stages_of(config, other))]
+    return tuple(dict.fromkeys(used for other in (name, *free) for used in in_order(config, other)))
 
 
 def scorer_stages(config: Config, name: str) -> tuple[str, ...]:

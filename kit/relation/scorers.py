@@ -103,7 +103,8 @@ def visual_is_there(config: Config) -> bool:
 def load_ensemble(config: Config, name: str, models: Models) -> None:
     """Load a scorer and all that it uses into `models.ensemble`."""
     for part in in_order(config, name):
-        models.ensemble.scorers[part] = SCORERS[part].load(models)
+        if part not in models.ensemble.scorers:
+            models.ensemble.scorers[part] = SCORERS[part].load(models)
 
 
 def empty_ensemble(name: str, prior: Path) -> Ensemble:

@@ -18,6 +18,7 @@ from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
 from kit.pipeline.models import (
     note_unseen,
     say_unseen,
+    scored_together,
     scorer_images,
     scorer_stages,
     split_ensemble,
@@ -28,7 +29,6 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.relation.features import signature
 from kit.relation.scored import score_objects, scored_candidates_table
-from kit.relation.scorers import in_order
 from kit.relation.scoring import shards
 from kit.tables.image_ids import images_of, unmatched
 from kit.tables.official import read_detections
@@ -72,7 +72,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                     *scorer_images(config, scorer, split),
                 ),
                 settings={
-                    "scorers": list(in_order(config, scorer)),
+                    "scorers": list(scored_together(config, scorer)),
                     "columns": list(SCORERS.names),
                     "candidate_limits": config.relation.candidate_limits.model_dump(),
                     **signature(),
@@ -86,12 +86,12 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
 def _scorers(config: Config) -> list[str]:
     """The config's scorer, and those that need candidates of their own."""
     usual = config.relation.scorer
-    return [usual, *(s for s in usable_scorers(config) if s not in in_order(config, usual))]
+    return [usual, *(s for s in usable_scorers(config) if s not in scored_together(config, usual))]
 
 
 def candidates_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage whose scored candidates have a scorer's column."""
-    own = scorer not in in_order(config, config.relation.scorer)
+    own = scorer not in scored_together(config, config.relation.scorer)
     return f"scored-candidates-{split}{f'-{scorer}' if own else ''}"
 
 
@@ -102,7 +102,7 @@ def given_detections(config: Config, split: SplitName) -> Sequence[Path]:
 
 def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     config, out = context.config, context.path / SHARDS
-    ensemble = split_ensemble(context, split, scorer)
+    ensemble = split_ensemble(context, split, scorer, scored_together(config, scorer))
     total, objects = _objects(context, split)
     attributes = None
     if ATTRIBUTES.fuse(split) in context.stage.needs:

@@ -77,6 +77,10 @@ WRONG = [
     (["--weight", "-1", "--weight", "1"], "weights: expected positive numbers"),
     (["--weight", "1e300", "--weight", "1"], "weights: expected positive numbers"),
     (["--skip-box-threshold", "5"], "skip_box_threshold: expected a number in [0, 1], given 5"),
+    (
+        ["--out", "o.parquet"],
+        "--out: o.parquet: the fused detections are a CSV; end it in .csv, .csv.gz, .zip",
+    ),
     (["--lowest", "0.95"], "none of the 5 boxes is left; lower --skip-box-threshold 0.95"),
     (["--force"], "--force does not go with detection files"),
     (["--attributes"], "--attributes does not go with detection files"),

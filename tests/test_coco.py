@@ -139,6 +139,15 @@ def test_what_is_left_out_clipped_or_a_crowd_is_told_once(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_categories_of_one_name_stay_classes_of_their_own(tmp_path, capsys):
+    path = tmp_path / "twice.json"
+    names = [*GOOD["categories"], {"id": 7, "name": "dog"}]
+    path.write_text(json.dumps({**GOOD, "categories": names}))
+    assert read_instances(path)[1] == ("person", "dog", "dog")
+    told = "1 category has the name of an earlier one, the first category 3 (id 7), dog: each is a class of its own"
+    assert capsys.readouterr().err.startswith(f"{path}: {told}\n")
+
+
 def test_two_decimals_of_a_pixel_are_no_matter(tmp_path, capsys):
     path = tmp_path / "instances.json"
     path.write_text(

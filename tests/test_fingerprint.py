@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 import kit
+from kit.base.errors import KitError
 from kit.config import load_config
 from kit.pipeline.changes import differences
 from kit.pipeline.jobs import run_stages
@@ -130,6 +131,14 @@ def test_a_finished_stage_stands_where_its_images_are_gone(copied, tmp_path, cap
     assert "none: no such folder of images: the finished detector-resnext is taken as it is" in (
         capsys.readouterr().err
     )
+    assert state(gone, "detector-resnext") == "finished"
+    changed = Run(config(f"data.train.images={tmp_path / 'none'}", "detector.training.lr=0.1"), copied.path)
+    (status,) = Pipeline(changed).status(["detector-resnext"])[-1:]
+    assert (status.state, status.reasons) == ("stale", ("settings: lr 0.003 → 0.1",))
+    assert "none: no such folder of images" in status.missing[0]
+    with pytest.raises(KitError, match="none: no such folder of images"):
+        made(changed, "detector-resnext")
+    assert copied.record("detector-resnext") == record
 
 
 def test_the_differences_of_two_fingerprints_in_words(tmp_path):

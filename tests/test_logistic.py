@@ -1,5 +1,6 @@
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.relation.logistic import fit_logistic, margin
@@ -11,6 +12,7 @@ def loss(x, label, weights, toward, pull):
     return -np.log(np.maximum(chosen, 1e-300)).sum() + pull / 2 * ((weights - toward) ** 2).sum()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0.1, 10))
 def test_no_other_coefficients_near_by_are_better(seed, pull):
     rng = np.random.default_rng(seed)
@@ -21,6 +23,18 @@ def test_no_other_coefficients_near_by_are_better(seed, pull):
     value = loss(x, label, best, toward, pull)
     for _ in range(20):
         assert loss(x, label, best + rng.normal(0, 0.05, 3), toward, pull) >= value - 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_coefficients_are_right_to_the_last_digits(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(-3, 2, (500, 2))
+    label = rng.random(500) < 1 / (1 + np.exp(-(x[:, 0] + 2)))
+    toward = np.array([0.5, 0.5, 0.0])
+    best = fit_logistic(x, label, toward)
+    rows = np.column_stack([x, np.ones(500)]).astype(np.longdouble)
+    slope = rows.T @ (1 / (1 + np.exp(-(rows @ best))) - label) + best - toward
+    assert np.abs(slope).max() < 1e-10
 
 
 def test_separable_labels_and_huge_columns_have_an_end():

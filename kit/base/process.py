@@ -18,6 +18,7 @@ EXTRAS = {
     "numba": "train",
     "matplotlib": "train",
     "pandas": "train",
+    "scipy": "train",
     "torch": "detect",
     "mmdet": "detect",
     "mmengine": "detect",

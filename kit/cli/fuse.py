@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kit.tables.schema import Detections
 
 OF_FILES = ("out", "weight", "iou", "skip_box_threshold", "conf_type")
+WRITTEN = (".csv", ".csv.gz", ".zip")
 OF_A_RUN = ("attributes", "config", "set_", "run", "force")
 
 
@@ -142,9 +143,11 @@ def _fuse_files(
 
 
 def _check_paths(files: list[Path], out: Path) -> None:
-    """The output replaces no input; a file that is given twice is told, for it counts twice."""
+    """The output is a CSV and replaces no input; a file that is given twice is told, for it counts twice."""
     from kit.base.log import logger
 
+    if not out.name.lower().endswith(WRITTEN) and (out.is_file() or not out.exists()):
+        raise KitError(f"--out: {out}: the fused detections are a CSV", f"end it in {', '.join(WRITTEN)}")
     for i, file in enumerate(files):
         if _same(file, out):
             raise KitError(f"--out: {out} is one of the files to fuse", "give another name")

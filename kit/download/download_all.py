@@ -199,4 +199,4 @@ def _corrupt_photos(split: str, source: PhotoSource, ids: pa.StringArray) -> dic
     """Id and file of the photos that are not as they came."""
     in_order = iter_ids(ids.take(pc.array_sort_indices(ids)))
     steps = track(in_order, len(ids), f"check photos {split}")
-    return {path.stem: str(path) for path in find_corrupt(source.folder, steps)}
+    return {path.stem: str(path) for path in find_corrupt(source.folder, steps, source.max_pixels)}

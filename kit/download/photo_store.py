@@ -33,10 +33,11 @@ def save(folder: Path, name: str, data: bytes) -> None:
         raise KitError(error.message, "the next call goes on") from None
 
 
-def find_corrupt(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+def find_corrupt(folder: Path, names: Iterable[str], max_pixels: int | None = None) -> Iterator[Path]:
     """The photos that are not as they were stored; without a digest, those that are no whole image.
 
-    names: best in order, since the digests of one folder at a time are held.
+    names: best in order, since the digests of one folder at a time are held; max_pixels: of an image that is
+    decoded (default: the configuration's).
     """
     read_digests = lru_cache(maxsize=1)(_digests)
     for name in filter(is_image_name, names):
@@ -49,7 +50,7 @@ def find_corrupt(folder: Path, names: Iterable[str]) -> Iterator[Path]:
         except OSError:
             yield path
         else:
-            if not (is_image(data) if digest is None else digest == _digest(data)):
+            if not (is_image(data, max_pixels) if digest is None else digest == _digest(data)):
                 yield path
 
 
@@ -88,14 +89,14 @@ def whole_jpeg(data: bytes) -> bytes:
     return data
 
 
-def is_image(data: bytes) -> bool:
+def is_image(data: bytes, max_pixels: int | None = None) -> bool:
     """Whether a file is a whole JPEG, or another image that the detectors can read."""
     from kit.data.decode import UnreadableError, decode
 
     if jpeg.is_whole(data):
         return True
     try:
-        decode(data, Decoding())
+        decode(data, _decoding(max_pixels))
     except UnreadableError:
         return False
     return True
@@ -112,7 +113,7 @@ def scaled(data: bytes, max_side: int, max_pixels: int | None = None) -> bytes:
     from kit.data.decode import UnreadableError, decode
 
     try:
-        image = decode(data, Decoding(max_pixels=max_pixels) if max_pixels else Decoding())
+        image = decode(data, _decoding(max_pixels))
     except UnreadableError:
         return data
     if max(image.shape[:2]) <= max_side:
@@ -159,3 +160,7 @@ def _pairs(path: Path) -> Iterator[list[str]]:
         for line in file:
             if len(fields := line.strip().split(",")) == 2:
                 yield fields
+
+
+def _decoding(max_pixels: int | None) -> Decoding:
+    return Decoding(max_pixels=max_pixels) if max_pixels else Decoding()

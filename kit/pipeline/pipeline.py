@@ -78,20 +78,24 @@ class Pipeline:
         """The folder of a finished stage. Raises KitError, with the command that makes it, where it is not."""
         return self.run.folder(name, self.stage(name).command)
 
-    def fingerprint(self, stage: Stage) -> Fingerprint:
+    def fingerprint(self, stage: Stage, record: dict[str, Any] | None = None) -> Fingerprint:
         """What a stage is made from: settings, version, inputs by content, needs by the content of their results.
 
-        No path, no time and no release of kit is in it. Raises KitError where an input is missing.
+        No path, no time and no release of kit is in it. record: of the finished stage, whose images stand for
+        those of a folder that is there no more. Raises KitError where another input is missing.
         """
         settings = json.loads(json.dumps(dict(stage.settings), default=str))
+        before = record["fingerprint"].get("inputs", {}) if record else {}
         return {
             "version": stage.version,
             "settings": settings,
-            "inputs": {given.setting: self._content(given) for given in stage.inputs},
+            "inputs": {given.setting: self._content(given, before) for given in stage.inputs},
             "needs": {name: (self.run.record(name) or {}).get("id") for name in stage.needs},
         }
 
-    def _content(self, given: Input) -> Any:
+    def _content(self, given: Input, before: dict[str, Any]) -> Any:
+        if given.setting in before and _folder_gone(given):
+            return before[given.setting]
         _check(given)
         if isinstance(given, FileInput):
             return self.run.hashes.of(_path(given.path))
@@ -123,7 +127,7 @@ class Pipeline:
 
     def _reasons(self, stage: Stage, record: dict[str, Any]) -> tuple[str, ...]:
         try:
-            return differences(record["fingerprint"], self.fingerprint(stage))
+            return differences(record["fingerprint"], self.fingerprint(stage, record))
         except KitError as error:
             return (str(error),)
 
@@ -177,21 +181,16 @@ class Pipeline:
         for need in stage.needs:
             self.folder(need)
         record = self.run.record(name)
-        if record and not force and (gone := self._images_gone(stage)):
-            warn_once(f"note: {gone}: the finished {name} is taken as it is")
-            return record
-        fingerprint = self.fingerprint(stage)
-        if force or record is None or record["fingerprint"] != fingerprint:
+        if record and not force and record["fingerprint"] == self.fingerprint(stage, record):
+            for folder in filter(None, map(_folder_gone, stage.inputs)):
+                warn_once(f"note: {folder}: no such folder of images: the finished {name} is taken as it is")
+        else:
+            fingerprint = self.fingerprint(stage)
             with shared_attempt(self.run, stage, fingerprint, force=force) as attempt:
                 if attempt:
                     context = StageContext(stage, self.run, attempt.path)
                     attempt.metrics = stage.work(context)
         return self.run.record(name) or {}
-
-    def _images_gone(self, stage: Stage) -> str | None:
-        """The folder of images of a stage that is there no more."""
-        folders = [i.folder for i in stage.inputs if isinstance(i, ImagesInput) and i.folder]
-        return next((f"{f}: no such folder of images" for f in folders if not f.is_dir()), None)
 
     def seconds(self, name: str) -> float | None:
         """How long a stage took, here or in the newest run folder beside this one; None where it never ran."""
@@ -253,6 +252,13 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _folder_gone(given: Input) -> Path | None:
+    """A folder of images that is set, and is there no more."""
+    if isinstance(given, ImagesInput) and given.folder is not None and not given.folder.is_dir():
+        return given.folder
+    return None
 
 
 def _check(given: Input) -> None:

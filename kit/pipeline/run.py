@@ -6,7 +6,6 @@ fingerprint: what it was made from.
 
 from __future__ import annotations
 
-import fcntl
 import platform
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from kit.base import stopping
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
 from kit.base.hashes import FileHashes
+from kit.base.locks import exclusive_lock
 from kit.base.log import logger
 from kit.base.threads import machine, use_threads
 from kit.base.version import __version__
@@ -179,17 +179,14 @@ class Run:
         """Keep other processes out of a stage; different stages of one run may be at work at once."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / f".{name}.lock").open("w")
+            (self.path / f".{name}.lock").touch()
         except OSError as error:
             what = f"{name} would have to be written, but the folder cannot be ({error.strerror})"
             raise KitError(f"{self.path}: {what}") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise KitError(
-                    f"{self.path}: another kit is at work on {name}", "wait, or give --run"
-                ) from None
+        busy = f"{self.path}: another kit is at work on {name}"
+        with exclusive_lock(
+            self.path / f".{name}.lock", busy, "wait, or give --run", wait=None if wait else 0.0
+        ):
             yield
 
     def write_config(self) -> None:

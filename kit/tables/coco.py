@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import FileFault
+from kit.base.log import logger
 from kit.boxes import OVERSHOOT
 from kit.tables.image_name import is_image_name, why_bad
 from kit.tables.left_out import LeftOut
@@ -100,6 +101,13 @@ def _classes(path: Path, records: list[dict[str, Any]]) -> tuple[dict[Any, int],
     except TypeError:
         raise FileFault(path, "not a COCO instances file (category ids of several types)") from None
     names = tuple(_text(path, "category", i, record, "name") for i, record in enumerate(ordered))
+    first = {name: i for i, name in reversed(list(enumerate(names)))}
+    if again := [i for i, name in enumerate(names) if first[name] != i]:
+        count = f"{len(again)} categor{'y has' if len(again) == 1 else 'ies have'} the name of an earlier one"
+        logger.warning(
+            f"{path}: {count}, the first {_name('category', again[0], ordered[again[0]])}, "
+            f"{names[again[0]]}: each is a class of its own"
+        )
     return {record["id"]: label for label, record in enumerate(ordered)}, names
 
 

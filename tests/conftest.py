@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from kit import cli
 from kit.base.log import configure_logging, warn_once
@@ -70,16 +71,32 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny mini challenge in it, below data/mini."""
-    folder = tmp_path_factory.mktemp("tiny")
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Path:
+    """A folder that the first of the suite's processes builds, for all of them; tests copy what they change."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"shared-{name}"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = factory.mktemp(name)
+            build(part)
+            part.rename(folder)
+    return folder
+
+
+def _build_tiny(folder: Path) -> None:
     with chdir(folder):
         config = load_config("mini", TINY)
         build_mini(config.data.root, config.data.mini)
         hidden = read_boxes(["data/mini/hidden/test-vrd-bbox.csv"])
         write_detections("data/mini/test-detections.csv", imperfect(hidden, 3))
-    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny mini challenge in it, below data/mini."""
+    folder = tmp_path_factory.mktemp("tiny")
+    built = built_once(tmp_path_factory, "challenge", _build_tiny)
+    return Path(shutil.copytree(built, folder, dirs_exist_ok=True))
 
 
 @pytest.fixture
@@ -99,10 +116,12 @@ def config(*more: str) -> Config:
 @pytest.fixture(scope="session")
 def trained(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with both detectors trained; tests copy what they change."""
+
+    def build(folder: Path) -> None:
+        Pipeline(Run(config(), folder)).make(["detector-resnext", "detector-hrnet"])
+
     with chdir(tiny_folder):
-        run = Run(config(), tmp_path_factory.mktemp("detectors") / "run")
-        Pipeline(run).make(["detector-resnext", "detector-hrnet"])
-    return run
+        return Run(config(), built_once(tmp_path_factory, "detectors", build))
 
 
 @pytest.fixture

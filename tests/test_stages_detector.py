@@ -4,6 +4,7 @@ import json
 import shutil
 import struct
 import zlib
+from contextlib import chdir
 from pathlib import Path
 
 import cv2
@@ -101,8 +102,26 @@ def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
     assert np.isfinite(alone(run, "detector-resnext")["metrics"]["loss"])
 
 
-def test_from_detections_to_a_submission(copied):
-    run = Run(config("attribute.models=[]"), copied.path)
+@pytest.fixture(scope="module")
+def detected(trained, tiny_folder, tmp_path_factory):
+    """A run with both detectors' detections of the validation and the test split."""
+    path = tmp_path_factory.mktemp("detected") / "run"
+    shutil.copytree(trained.path, path)
+    run = Run(trained.config, path)
+    with chdir(tiny_folder):
+        Pipeline(run).make([f"detect-{split}-{n}" for split in ("val", "test") for n in ("resnext", "hrnet")])
+    return run
+
+
+@pytest.fixture
+def with_detections(detected, tiny, tmp_path):
+    """A copy of that run."""
+    shutil.copytree(detected.path, tmp_path / "run")
+    return Run(detected.config, tmp_path / "run")
+
+
+def test_from_detections_to_a_submission(with_detections):
+    run = Run(config("attribute.models=[]"), with_detections.path)
     for split in ("val", "test"):
         for name in ("resnext", "hrnet"):
             figures = made(run, f"detect-{split}-{name}")["metrics"]
@@ -165,8 +184,8 @@ def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, 
 
 
 @pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])
-def test_the_published_ways_to_fuse(copied, method):
-    run = Run(config(f"detector.fusion={{method: {method}, rounds: 0}}"), copied.path)
+def test_the_published_ways_to_fuse(with_detections, method):
+    run = Run(config(f"detector.fusion={{method: {method}, rounds: 0}}"), with_detections.path)
     assert made(run, "fuse-val")["metrics"]["fused"] > 0
 
 
@@ -220,14 +239,14 @@ def test_what_is_missing_is_said_in_one_line(tiny, tmp_path, kit, changes, words
     assert err.count("\n") == 1
 
 
-def test_images_that_came_later_are_seen(copied, tmp_path, capsys):
+def test_images_that_came_later_are_seen(with_detections, tmp_path, capsys):
     photos = tmp_path / "photos"
     photos.mkdir()
     every = sorted(Path("data/mini/challenge2018").glob("*.jpg"))
     for path in every[:13]:
         shutil.copy(path, photos)
     (photos / every[13].name).write_bytes(b"broken")
-    run = Run(config("attribute.models=[]", f"data.test.images={photos}"), copied.path)
+    run = Run(config("attribute.models=[]", f"data.test.images={photos}"), with_detections.path)
     made(run, "fuse-val")
     capsys.readouterr()
 

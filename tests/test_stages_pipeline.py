@@ -187,7 +187,8 @@ def test_without_a_visual_model_the_stack_learns_from_the_rest(whole, tiny, tmp_
 def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
     path = tmp_path / "run"
     shutil.copytree(whole.path, path)
-    words = [*WORDS, "--set", "relation.train_boxes=predicted", "--run", path]
+    one_view = "detector.inference.views=[{size: [96, 96]}]"
+    words = [*WORDS, *set_words("relation.train_boxes=predicted", one_view), "--run", path]
     code, out, err = kit("train", "all", "--dry-run", "--json", *words)
     states = {row["stage"]: row["state"] for row in json.loads(out)}
     assert states["detector-resnext"] == "finished"

@@ -204,13 +204,12 @@ from pathlib import Path
 from kit.base.threads import use_threads
 use_threads(int(sys.argv[3]))
 from tests.learning import learn
-learn(Path(sys.argv[2]), Path(sys.argv[1]), iterations=2)
+learn(Path(sys.argv[2]), Path(sys.argv[1]), iterations=1)
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_environment_does_not_change_the_weights(threads, photos, tmp_path):
-    hashes = set()
+def test_the_environment_does_not_change_the_weights(photos, tmp_path):
+    hashes, threads = set(), 2
     for around in ("1", "4"):
         root = Path(__file__).parents[1]
         environment = {**os.environ, "OMP_NUM_THREADS": around, "MKL_NUM_THREADS": around}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
 from kit.data.split_tables import load_split
 from kit.pipeline.splits import CLASSES, box_inputs, split_boxes, split_inputs, split_of
-from kit.pipeline.stage import FileInput
+from kit.pipeline.stage import FileInput, Stage
 from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
 from kit.tables.official import read_image_labels
 from kit.tables.schema import Boxes, ImageLabels
@@ -78,6 +79,7 @@ ATTRIBUTES = DetectorTask(
     split_inputs,
 )
 TASKS = (OBJECTS, ATTRIBUTES)
+training_stage = partial(Stage, headline="mAP", timing_files=("curve.json",), distributed=True)
 
 
 def detector_model(config: Config, name: str) -> DetectorModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
 from kit.base.log import logger
@@ -113,9 +113,3 @@ def named_reasons(what: str, reasons: dict[str, str]) -> None:
     """One notice of the predicates that stay with what they start from, and why."""
     if reasons:
         logger.warning(f"{what} {', '.join(f'{name} ({why})' for name, why in reasons.items())}")
-
-
-def boosting_settings(settings: Any) -> dict[str, Any]:
-    """The settings of boosting that its result depends on."""
-    own: dict[str, Any] = settings.model_dump(exclude={"threads", "workers"})
-    return own

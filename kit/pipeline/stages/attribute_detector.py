@@ -12,11 +12,10 @@ import numpy as np
 from kit.base.log import logger
 from kit.config import Architecture, Config
 from kit.data.split_tables import load_split
-from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model
+from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage
 from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.detector import CURVE
 from kit.tables.schema import Boxes
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
         detector_model(config, name)
         files = split_inputs(config, "train")
         images = images_input(config, "train", files, lambda: _shown(config).images, "is")
-        yield Stage(
+        yield training_stage(
             ATTRIBUTES.detector(name),
             partial(_train, name=name),
             needs=(OBJECTS.detector(name),),
@@ -42,11 +41,8 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
                 "seed": config.seed,
             },
             command=f"train attribute {name}",
-            headline="mAP",
             trains=True,
             implicit=False,
-            timing_files=(CURVE,),
-            distributed=True,
         )
 
 

@@ -12,15 +12,13 @@ import numpy as np
 from kit.base.errors import FileFault
 from kit.base.log import logger
 from kit.config import Config, DetectorModel
-from kit.pipeline.detector_task import OBJECTS, detector_model
+from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage
 from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes, split_of
 from kit.pipeline.stage import FileInput, ImagesInput, Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
-
-CURVE = "curve.json"
 
 
 @register_stages
@@ -40,7 +38,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             "detector.class_map": settings.class_map,
             f"detector.models.{name}.classes": model.classes if isinstance(model.classes, Path) else None,
         }
-        yield Stage(
+        yield training_stage(
             OBJECTS.detector(name),
             partial(_train_detector, name=name),
             needs=(f"source-{name}",) if own_source else (),
@@ -54,11 +52,8 @@ def detector_stages(config: Config) -> Iterator[Stage]:
                 **({"classes": "coco"} if model.classes == "coco" else {}),
             },
             command=f"train detector {name}",
-            headline="mAP",
             trains=True,
             implicit=False,
-            timing_files=(CURVE,),
-            distributed=True,
         )
 
 
@@ -73,7 +68,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
     images = ImagesInput(
         "detector.source.images", source.images, named_by, lambda: _source_images(source.annotations)
     )
-    return Stage(
+    return training_stage(
         f"source-{name}",
         partial(_train_source, name=name),
         inputs=(annotations, *([val] if source.val_annotations else []), images),
@@ -83,9 +78,6 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
             "seed": config.seed,
         },
         command=f"train detector {name} --only-source",
-        headline="mAP",
-        timing_files=(CURVE,),
-        distributed=True,
     )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from kit.base.progress import track
 from kit.config import Config
-from kit.pipeline.models import boosting_settings, named_reasons
+from kit.pipeline.models import named_reasons
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
 from kit.relation.features import signature
 from kit.relation.statistics import CooccurrenceStatistics
 
@@ -23,12 +23,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
         _train,
         needs=("prior", *box_needs(config, "train")),
         inputs=split_inputs(config, "train"),
-        settings={
-            **boosting_settings(config.relation.spatial),
-            **signature(),
-            "seed": config.seed,
-            **box_settings(config),
-        },
+        settings={**learning_settings(config, config.relation.spatial), **signature()},
         command="train spatial",
         headline="trees",
         trains=True,

@@ -12,11 +12,11 @@ from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.data.split_tables import load_split
 from kit.metric.relations import evaluate
-from kit.pipeline.models import SplitModels, boosting_settings, named_reasons, note_unseen, say_unseen
+from kit.pipeline.models import SplitModels, named_reasons, note_unseen, say_unseen
 from kit.pipeline.splits import relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
 from kit.relation.candidates import pair_candidates, to_predictions
 from kit.relation.features import signature
 from kit.relation.prior_model import pair_examples
@@ -41,12 +41,7 @@ def stack_stages(config: Config) -> Iterator[Stage]:
             *(given for split in splits for given in split_inputs(config, split)),
             *(relation_images(config, split) for split in splits if visual),
         ),
-        settings={
-            **boosting_settings(config.relation.stack),
-            **signature(),
-            "seed": config.seed,
-            **box_settings(config),
-        },
+        settings={**learning_settings(config, config.relation.stack), **signature()},
         command="train stack",
         headline="fallbacks",
         trains=True,

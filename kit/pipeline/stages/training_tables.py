@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kit.base.split_names import SplitName
-from kit.config import Config
+from kit.config import Boosting, Config, Visual
 from kit.data.split_tables import SplitTables, load_split
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import split_of
@@ -28,6 +28,12 @@ def training_tables(context: StageContext, split: SplitName) -> SplitTables:
 def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:
     """The stage that the training boxes come from, where they are predicted ones."""
     return (OBJECTS.fuse(split),) if config.relation.train_boxes == "predicted" else ()
+
+
+def learning_settings(config: Config, model: Boosting | Visual) -> dict[str, Any]:
+    """What a relation model depends on: its settings, the seed and the training boxes."""
+    own: dict[str, Any] = model.model_dump(exclude={"threads", "workers"})
+    return {**own, "seed": config.seed, **box_settings(config)}
 
 
 def box_settings(config: Config) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from kit.base.log import logger
 from kit.config import Config
 from kit.data.photos import list_photos
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.models import boosting_settings
 from kit.pipeline.splits import image_folder, relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
 from kit.relation.prior_model import pair_examples
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
@@ -26,18 +25,15 @@ SHARED = "shared"  # the network of all predicates
 @register_stages
 def visual_stages(config: Config) -> Iterator[Stage]:
     """The visual model, where the config has settings for it and a detector to start from."""
-    if not visual_is_there(config):
+    settings = config.relation.visual
+    if settings is None or not visual_is_there(config):
         return
     yield Stage(
         "visual",
         _train,
         needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "train")),
         inputs=(*split_inputs(config, "train"), relation_images(config, "train")),
-        settings={
-            **boosting_settings(config.relation.visual),
-            "seed": config.seed,
-            **box_settings(config),
-        },
+        settings=learning_settings(config, settings),
         command="train visual",
         headline="loss",
         timing_files=tuple(f"{name}.json" for name in (SHARED, *vocabulary().predicates)),

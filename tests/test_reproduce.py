@@ -1,11 +1,14 @@
 import json
+from contextlib import chdir
 
 import numpy as np
 import pytest
 
 from kit.config import load_config
+from kit.data.mini import build_mini
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
+from kit.reproduce import experiment as experiments
 from kit.reproduce.ablation import _kept as kept
 from kit.reproduce.ablation import start_from, variants
 from kit.reproduce.experiment import Experiment, draw_curves, mean_std
@@ -15,8 +18,8 @@ from kit.reproduce.table1 import STARTS, reaches
 from kit.reproduce.table1 import _claims as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS, claims
 from kit.reproduce.whole_runs import whole_job
-from tests.conftest import TINY
-from tests.stages import small_stage, writing
+from tests.conftest import FEW, TINY
+from tests.stages import set_words, small_stage, writing
 
 
 def test_spread():
@@ -135,21 +138,91 @@ def test_curves_are_drawn(tmp_path):
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
 
 
+SMALL = "data.mini={train: 60, stack: 12, val: 12, test: 10, source: 12, side: 96, seed: 3}"
+QUICK = set_words(
+    SMALL,
+    *FEW,
+    "detector.source.training={iterations: 1, batch_size: 2, size: [96, 96], validate_images: 2}",
+    "detector.training={iterations: 2, batch_size: 2, size: [96, 96], warmup: 0, validate_images: 2}",
+    "attribute.training={iterations: 1, batch_size: 2, size: [96, 96], validate_images: 2}",
+    "relation.spatial={rounds: 10, early_stopping_interval: 10}",
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A folder with a challenge of a few images."""
+    folder = tmp_path_factory.mktemp("small")
+    with chdir(folder):
+        config = load_config("mini", [SMALL])
+        build_mini(config.data.root, config.data.mini)
+    return folder
+
+
+@pytest.fixture
+def reproduce(small, kit, monkeypatch):
+    """Call `kit reproduce` on the small challenge; what it printed as JSON, and its folder."""
+    monkeypatch.chdir(small)
+
+    def call(name, folder):
+        code, out, err = kit("reproduce", name, "--seeds", 1, "--out", folder, "--json", *QUICK)
+        assert code == 0, err
+        result = json.loads(out)
+        assert result == json.loads((small / folder / f"{name}.json").read_text())
+        assert all(isinstance(claim["holds"], bool) for claim in result["claims"])
+        return result
+
+    return call
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Jobs in no processes of their own: the imports of one cost more than a job of a few images."""
+
+    def run(jobs, workers, text):
+        for job in jobs:
+            Pipeline(Run(load_config(str(job.config)), job.run)).make(job.stages)
+
+    monkeypatch.setattr(experiments, "run_jobs", run)
+
+
+def test_jobs_have_processes_of_their_own(small, monkeypatch):
+    monkeypatch.chdir(small)
+    config = load_config("mini", [SMALL])
+    tried = Experiment(config, small / "zero", (0, 1), jobs=2)
+    jobs = [tried.job("x", seed, {"relation.prior.smooth_pair": 3.0}, ["prior"]) for seed in tried.seeds]
+    tried.run_all(jobs, "prior")
+    records = [Run(config, tried.path("x", seed)).record("prior") for seed in tried.seeds]
+    assert [record["fingerprint"]["settings"]["smooth_pair"] for record in records] == [3.0, 3.0]
+    assert sorted(path.name for path in (small / "zero" / "logs").iterdir()) == ["x-0.txt", "x-1.txt"]
+
+
 @pytest.mark.filterwarnings("ignore")
-def test_table1_for_real(tiny, tmp_path, kit):
-    few = (
-        "detector.source.training={iterations: 2, batch_size: 2, size: [96, 96], validate_images: 2}",
-        "detector.training={iterations: 2, batch_size: 2, size: [96, 96], warmup: 0}",
-        "detector.inference={views: [{size: [96, 96]}], max_detections: 10}",
-        "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
-    )
-    words = [w for setting in few for w in ("--set", setting)]
-    code, out, err = kit("reproduce", "table1", "--seeds", 1, "--out", tmp_path, "--json", *words)
-    assert code == 0, err
-    result = json.loads(out)
-    assert result == json.loads((tmp_path / "table1.json").read_text())
+def test_table1(reproduce, small, in_this_process):
+    result = reproduce("table1", "one")
     assert len(result["claims"]) == 6
-    assert [row["detector"] for row in result["rows"]][-1] == "PWT: blend"
-    assert (tmp_path / "table1.png").exists()
-    logs = sorted(path.name for path in (tmp_path / "logs").iterdir())
-    assert "new-heads-0.txt" in logs
+    assert [row["detector"] for row in result["rows"]][-1] == "PWT: blend + 2 views"
+    assert (small / "one" / "table1.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sampling(reproduce, small, in_this_process):
+    result = reproduce("sampling", "two")
+    assert [row["N"] for row in result["rows"]] == ["10", "30", "100", "∞ (plain)"]
+    assert (small / "two" / "sampling.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_experiments_on_whole_runs(reproduce, small, in_this_process):
+    names = [row["predicate"] for row in reproduce("table3", "three")["rows"]]
+    assert sorted(names) == sorted([*NAMES, "mean"])
+    made = {path.parent.name for path in (small / "three" / "full-0").glob("*/stage.json")}
+    attributes = [row["attribute"] for row in reproduce("table4", "three")["rows"]]
+    assert attributes
+    new = {path.parent.name for path in (small / "three" / "full-0").glob("*/stage.json")} - made
+    assert new == {"evaluate-val-attributes", "evaluate-test-attributes"}
+    rows = reproduce("ablation", "three")["rows"]
+    assert [row["without"] for row in rows] == [
+        "nothing",
+        *variants(Experiment(load_config("mini"), small, (0,))),
+    ]

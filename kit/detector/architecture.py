@@ -7,10 +7,12 @@ Another architecture is a function that gives mmdet's configuration of a Cascade
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
+from importlib.util import LazyLoader, find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +38,21 @@ def prepare() -> None:
     install_ops()
     with warnings.catch_warnings():  # of mmdet's own sources
         warnings.simplefilter("ignore")
+        _import_later("matplotlib.pyplot")  # of a module of mmdet's that draws
         from mmdet.utils import register_all_modules
 
         import kit.detector.mmdet_components  # noqa: F401  (registers)
 
         register_all_modules(init_default_scope=True)
+
+
+def _import_later(name: str) -> None:
+    """Let a module that another one imports be executed when it is first used, if ever."""
+    spec = None if name in sys.modules else find_spec(name)
+    if spec and spec.loader:
+        spec.loader = LazyLoader(spec.loader)
+        sys.modules[name] = module = module_from_spec(spec)
+        spec.loader.exec_module(module)
 
 
 def model_config(

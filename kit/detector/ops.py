@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from kit.base.errors import KitError
@@ -27,9 +27,20 @@ def install_ops() -> str:
     if installed is None and find_spec(NAME) is not None:
         return "mmcv"
     if installed is None:
+        _register_torchvision_ops()
         sys.modules[NAME] = _Operators(NAME)
         return "torchvision"
     return "torchvision" if isinstance(installed, _Operators) else "mmcv"
+
+
+def _register_torchvision_ops() -> None:
+    """Make `torch.ops.torchvision` by its library alone: the whole package takes seconds to import."""
+    spec = find_spec("torchvision")
+    library = Path(spec.origin).with_name("_C.so") if spec and spec.origin else None
+    try:
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+    except (OSError, TypeError):
+        import torchvision  # noqa: F401  (says what is wrong, or knows the library's name on this system)
 
 
 class _Operators(ModuleType):

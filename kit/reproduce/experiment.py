@@ -32,7 +32,7 @@ class Claim:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionary for JSON."""
-        return vars(self)
+        return {"text": self.text, "holds": bool(self.holds), "figures": self.figures}
 
 
 @dataclass(frozen=True)

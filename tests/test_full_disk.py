@@ -143,10 +143,10 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from pathlib import Path
 from kit.config import Mini
-from kit.data.mini import _paint_source
+from kit.data.mini import paint_source
 from kit.base.errors import KitError
 try:
-    _paint_source(Path(sys.argv[1]), Mini(), "val2017", [1])
+    paint_source(Path(sys.argv[1]), Mini(), "val2017", [1])
 except KitError as error:
     print(error)
 """

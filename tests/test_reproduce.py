@@ -9,14 +9,14 @@ from kit.data.mini import build_mini
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.reproduce import experiment as experiments
-from kit.reproduce.ablation import _kept as kept
-from kit.reproduce.ablation import start_from, variants
+from kit.reproduce.ablation import kept, start_from, variants
 from kit.reproduce.experiment import Experiment, draw_curves, mean_std
-from kit.reproduce.sampling import _claims as sampling_claims
+from kit.reproduce.sampling import claims_of as sampling_claims
 from kit.reproduce.sampling import class_thirds
 from kit.reproduce.table1 import STARTS, reaches
-from kit.reproduce.table1 import _claims as table1_claims
-from kit.reproduce.table3 import NAMES, SCORERS, claims
+from kit.reproduce.table1 import claims_of as table1_claims
+from kit.reproduce.table3 import NAMES, SCORERS
+from kit.reproduce.table3 import claims_of as claims
 from kit.reproduce.whole_runs import whole_job
 from tests.conftest import FEW, TINY
 from tests.stages import set_words, small_stage, writing

@@ -24,7 +24,7 @@ def interrupted(trained, tiny, tmp_path):
     """A run whose detector was stopped in its fifth iteration of six; checkpoints come every two."""
     shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
     run = Run(trained.config, tmp_path / "run")
-    whole = training._TrainingReport.step
+    whole = training.TrainingReport.step
 
     def stopped(report, runner, done):
         if done == 5:
@@ -32,7 +32,7 @@ def interrupted(trained, tiny, tmp_path):
         whole(report, runner, done)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._TrainingReport, "step", stopped)
+        patch.setattr(training.TrainingReport, "step", stopped)
         with pytest.raises(KeyboardInterrupt):
             alone(run, "detector-resnext")
     return run
@@ -43,13 +43,13 @@ def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, caps
     part = run.path / ".detector-resnext.part"
     kept = torch.load(part / "iter_4.pth", weights_only=True)
     assert kept["meta"]["iter"] == 4
-    seen, whole = [], training._TrainingReport.step
+    seen, whole = [], training.TrainingReport.step
 
     def watched(report, runner, done):
         seen.append(done)
         whole(report, runner, done)
 
-    monkeypatch.setattr(training._TrainingReport, "step", watched)
+    monkeypatch.setattr(training.TrainingReport, "step", watched)
     capsys.readouterr()
     assert alone(run, "detector-resnext")["metrics"]["images"] == 150
     assert seen == [5, 6]

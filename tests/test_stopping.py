@@ -52,7 +52,7 @@ def started(code, **environment):
 def gone(pid, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not stopping._alive(pid):
+        if not stopping.is_alive(pid):
             return True
         time.sleep(0.05)
     return False
@@ -135,9 +135,9 @@ def test_a_child_that_does_not_hear_is_killed():
 
 
 def test_what_is_kept_is_the_innermost(capsys, monkeypatch):
-    monkeypatch.setattr(stopping, "_state", stopping._State())
+    monkeypatch.setattr(stopping, "state", stopping.State())
     with stopping.keeping("all of it"), stopping.keeping("stage s goes on"):
-        stopping._state.signum = signal.SIGTERM
+        stopping.state.signum = signal.SIGTERM
     stopping.tell()
     stopping.tell()
     assert capsys.readouterr().err == "kit: stopped by SIGTERM; stage s goes on\n"

@@ -39,14 +39,14 @@ def undisturbed(photos, tmp_path_factory):
 
 
 def stop_after(patch, iteration):
-    whole = training._TrainingReport.step
+    whole = training.TrainingReport.step
 
     def stopping(report, runner, done):
         whole(report, runner, done)
         if done == iteration:
             raise KeyboardInterrupt
 
-    patch.setattr(training._TrainingReport, "step", stopping)
+    patch.setattr(training.TrainingReport, "step", stopping)
 
 
 def equal(folder, other):
@@ -113,7 +113,7 @@ def test_a_damaged_checkpoint_is_passed_over(damage, interrupted, tmp_path, caps
         shutil.copy(interrupted / name, tmp_path)
     (tmp_path / "iter_x.pth").write_bytes(b"no checkpoint of this training")
     newest = tmp_path / "iter_4.pth"
-    assert training._last_checkpoint(tmp_path) == newest
+    assert training.last_checkpoint(tmp_path) == newest
     data = newest.read_bytes()
     if damage == "other":
         torch.save({"x": torch.zeros(1)}, newest)
@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_passed_over(damage, interrupted, tmp_path, caps
         garbage = np.random.default_rng(0).bytes(5000)
         kinds = {"empty": b"", "cut": data[: len(data) // 2], "garbage": garbage, "zeros": bytes(len(data))}
         newest.write_bytes(kinds[damage])
-    assert training._last_checkpoint(tmp_path) == tmp_path / "iter_2.pth"
+    assert training.last_checkpoint(tmp_path) == tmp_path / "iter_2.pth"
     err = capsys.readouterr().err
     assert err.startswith("iter_4.pth is passed over: ")
     assert err.count("\n") == 1

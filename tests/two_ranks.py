@@ -11,7 +11,7 @@ import torch
 from kit.cli import main
 from kit.detector import training
 
-WHOLE = training._TrainingReport.step
+WHOLE = training.TrainingReport.step
 
 
 def keeping(report, runner, done):
@@ -22,6 +22,6 @@ def keeping(report, runner, done):
 
 
 if __name__ == "__main__":
-    training._TrainingReport.step = keeping
+    training.TrainingReport.step = keeping
     sys.argv[0] = "kit"
     main()

@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
         self.signum = signum
 
 
-class _State:
+class State:
     """What this process knows of its end."""
 
     signum: int | None = None
@@ -40,7 +40,7 @@ class _State:
     lock = threading.Lock()
 
 
-_state = _State()
+state = State()
 
 
 def install() -> None:
@@ -68,29 +68,29 @@ def uninstall() -> None:
 
 def stopped_by() -> int | None:
     """The signal that stops this process, None where none has come."""
-    return _state.signum
+    return state.signum
 
 
 @contextmanager
 def keeping(what: str) -> Iterator[None]:
     """Inside, the line of a stop says `what` is kept."""
-    before = _state.kept
-    _state.kept = (*before, what)
+    before = state.kept
+    state.kept = (*before, what)
     try:
         yield
     finally:
-        if _state.signum is None:
-            _state.kept = before
+        if state.signum is None:
+            state.kept = before
 
 
 def tell() -> None:
     """Say once by what the process is stopped and what is kept."""
-    with _state.lock:
-        if _state.told:
+    with state.lock:
+        if state.told:
             return
-        _state.told = True
-    name = NAMES.get(signal.Signals(_state.signum or signal.SIGINT), "a signal")
-    kept = _state.kept[-1] if _state.kept else "what was finished is kept"
+        state.told = True
+    name = NAMES.get(signal.Signals(state.signum or signal.SIGINT), "a signal")
+    kept = state.kept[-1] if state.kept else "what was finished is kept"
     err = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # below a live line
     show = "\r\x1b[2K\x1b[?25h" if err.isatty() else ""  # it may be there, and have hidden the cursor
     with suppress(OSError, ValueError):
@@ -113,7 +113,7 @@ def end(pids: Iterable[int], patience: float = PATIENCE) -> None:
     deadline = time.monotonic() + patience
     while left and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = [pid for pid in left if _alive(pid)]
+        left = [pid for pid in left if is_alive(pid)]
     for pid in left:
         _send(pid, signal.SIGKILL)
 
@@ -152,8 +152,8 @@ def pool_worker() -> None:
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:
-    if _state.signum is None:
-        _state.signum = signum
+    if state.signum is None:
+        state.signum = signum
         warnings.simplefilter("ignore")  # of what is left unfinished
         raise Stopped(signum)
 
@@ -169,9 +169,9 @@ def _watch(reader: int, parent: int | None) -> None:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             break
     time.sleep(GRACE)
-    _state.signum = _state.signum or signal.SIGTERM
+    state.signum = state.signum or signal.SIGTERM
     tell()
-    leave(128 + _state.signum)
+    leave(128 + state.signum)
 
 
 def _parent() -> int | None:
@@ -201,7 +201,7 @@ def _quiet(hook: Callable[[T], object]) -> Callable[[T], None]:
     """The hook, silent once the process is being stopped: errors of what is cut off tell nothing."""
 
     def wrapped(args: T) -> None:
-        if _state.signum is None:
+        if state.signum is None:
             hook(args)
 
     return wrapped
@@ -219,7 +219,7 @@ def _send(pid: int, signum: int) -> bool:
     return False
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process is there and at work; one of our own that has ended is taken away."""
     with suppress(OSError):
         if os.waitpid(pid, os.WNOHANG)[0] == pid:

@@ -110,7 +110,7 @@ def _build_source(root: Path, name: str, images: int, mini: Mini, progress: Prog
     """Images and a COCO instances file of one part of the source set."""
     from kit.vocabulary.class_map import coco_names
 
-    task = partial(_paint_source, root / name, mini, name)
+    task = partial(paint_source, root / name, mini, name)
     parts = _over_cores(task, list(range(1, images + 1)), progress, f"paint source {name}")
     pairs = [pair for part in parts for pair in part]
     boxes = [box for _, own in pairs for box in own]
@@ -126,7 +126,7 @@ def _build_source(root: Path, name: str, images: int, mini: Mini, progress: Prog
     return [file, root / name]
 
 
-def _paint_source(
+def paint_source(
     folder: Path, mini: Mini, name: str, numbers: list[int]
 ) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """COCO's records of the painted images: the image, and its annotations."""

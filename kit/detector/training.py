@@ -46,7 +46,7 @@ def train_detector(
     from mmengine.runner import Runner
 
     first = is_main_process()
-    checkpoint = _last_checkpoint(folder)
+    checkpoint = last_checkpoint(folder)
     if first:
         write_annotations(folder / "annotations.npz", task.images.boxes)
         if checkpoint:
@@ -54,7 +54,7 @@ def train_detector(
         elif start is not None:
             write_state(folder / "start.pth", start, task.images.classes)
     resumed = _resumed(folder / RESUMED, checkpoint, first)
-    report = _TrainingReport(task, folder, validate if first else None)
+    report = TrainingReport(task, folder, validate if first else None)
     with _quiet(folder / LOG):
         config = runner_config(task, folder, checkpoint, start is not None)
         barrier()
@@ -111,7 +111,7 @@ def _resumed(path: Path, checkpoint: Path | None, first: bool) -> list[int]:
     return resumed
 
 
-class _TrainingReport:
+class TrainingReport:
     """What the user sees of a training, and the curve that is kept: loss and validation mAP by iteration."""
 
     def __init__(self, task: TrainingSpec, folder: Path, validate: Validate | None) -> None:
@@ -180,7 +180,7 @@ class _TrainingReport:
         write_json(self.path, self.curve)
 
 
-def _last_checkpoint(folder: Path) -> Path | None:
+def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that a training can go on from; a damaged one, or one of NaN, is passed over."""
     for path in _checkpoints(folder):
         fault = _fault(path)

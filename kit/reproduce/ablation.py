@@ -38,7 +38,7 @@ def run_ablation(experiment: Experiment) -> dict[str, Any]:
     for name, changes in variants(experiment).items():
         for seed in experiment.seeds:
             start_from(experiment.path(FULL, seed), experiment.path(_slug(name), seed))
-            own = {key: value for key, value in given.items() if _kept(key, changes)}
+            own = {key: value for key, value in given.items() if kept(key, changes)}
             job = experiment.job(_slug(name), seed, {**changes, **own}, [], own_schedule=True)
             jobs.append(replace(job, stages=whole_job(load_config(str(job.config)))))
     experiment.run_all(jobs, "ablation")
@@ -65,7 +65,7 @@ def start_from(base: Path, folder: Path) -> None:
         shutil.copytree(stage.parent, folder / stage.parent.name)
 
 
-def _kept(key: str, changes: dict[str, Any]) -> bool:
+def kept(key: str, changes: dict[str, Any]) -> bool:
     """Whether a dotted setting still has its place after the changes."""
     models = changes.get("detector.models")
     return models is None or key.split(".")[2] in models

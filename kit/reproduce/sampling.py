@@ -40,7 +40,7 @@ def run_sampling(experiment: Experiment, limits: tuple[int | None, ...] = LIMITS
     rows = [
         {"N": _title(limit), **{key: mean_std(v) for key, v in own.items()}} for limit, own in values.items()
     ]
-    return {"rows": rows, "claims": [claim.as_dict() for claim in _claims(values)]}
+    return {"rows": rows, "claims": [claim.as_dict() for claim in claims_of(values)]}
 
 
 def class_thirds(experiment: Experiment) -> dict[str, set[str]]:
@@ -63,7 +63,8 @@ def _values(experiment: Experiment, limit: int | None, third: dict[str, set[str]
     return result
 
 
-def _claims(values: dict[int | None, dict[str, Doubles]]) -> list[Claim]:
+def claims_of(values: dict[int | None, dict[str, Doubles]]) -> list[Claim]:
+    """What the paper says of balanced sampling. values: mAP by N, then by third of the classes, (seeds,)."""
     plain = {key: float(v.mean()) for key, v in values[None].items()}
     limited = [limit for limit in values if limit is not None]
     best = max(limited, key=lambda limit: float(values[limit]["all"].mean()))

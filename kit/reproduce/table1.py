@@ -35,7 +35,7 @@ def run_table1(experiment: Experiment) -> dict[str, Any]:
         values = {split: [table[i]["mAP"] for table in own] for split, own in tables.items()}
         rows.append({"detector": f"PWT: {row['detector']}", **{s: mean_std(v) for s, v in values.items()}})
     points = {title: _by_iteration(*curve) for title, curve in curves.items()}
-    claims = _claims(curves, tables, names)
+    claims = claims_of(curves, tables, names)
     return {"rows": rows, "curves": points, "claims": [claim.as_dict() for claim in claims]}
 
 
@@ -55,11 +55,12 @@ def reaches(iterations: Doubles, ap: Doubles, wanted: float) -> float | None:
     return float(iterations[k - 1] + share * (iterations[k] - iterations[k - 1]))
 
 
-def _claims(
+def claims_of(
     curves: dict[str, tuple[Doubles, Doubles]],
     tables: dict[str, list[list[dict[str, Any]]]],
     names: list[str],
 ) -> list[Claim]:
+    """What the paper says of table 1. curves: iterations and mAP, by start; tables: rows by split and seed."""
     iterations, pwt = (values for values in curves[STARTS["pwt"]])
     heads = curves[STARTS["new-heads"]][1]
     scratch = curves[STARTS["scratch"]][1]

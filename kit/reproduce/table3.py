@@ -35,10 +35,10 @@ def run_table3(experiment: Experiment) -> dict[str, Any]:
     overall = np.nanmean(mean, axis=2)
     total: dict[str, Any] = {scorer: mean_std(overall[:, i]) for i, scorer in enumerate(SCORERS)}
     rows.append({"predicate": "mean", "n": int(counts.sum()), **total})
-    return {"rows": rows, "claims": [claim.as_dict() for claim in claims(mean, counts)]}
+    return {"rows": rows, "claims": [claim.as_dict() for claim in claims_of(mean, counts)]}
 
 
-def claims(ap: Doubles, counts: Doubles) -> list[Claim]:
+def claims_of(ap: Doubles, counts: Doubles) -> list[Claim]:
     """What the paper says of table 3. ap: (seeds, scorers, predicates); counts: true relations (predicates,)."""
     mean = ap.mean(axis=0)
     spatial, visual, average, stack = (

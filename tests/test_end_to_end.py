@@ -17,13 +17,8 @@ from kit.download.photo_store import read_missing
 from kit.download.remote import registry
 from kit.kaggle.records import read_records
 from kit.metric.relations import evaluate
-from kit.tables.official import (
-    read_boxes,
-    read_image_ids,
-    read_image_labels,
-    read_predictions,
-    read_relations,
-)
+from kit.tables.image_lists import read_image_ids
+from kit.tables.official import read_boxes, read_image_labels, read_predictions, read_relations
 from tests.badserver import serving
 from tests.conftest import FEW, TINY
 

@@ -9,7 +9,8 @@ from kit.data.split_tables import load_split
 from kit.data.world import draw_world
 from kit.detector.trained import source_names
 from kit.tables.coco import read_instances
-from kit.tables.official import read_image_ids, read_relations
+from kit.tables.image_lists import read_image_ids
+from kit.tables.official import read_relations
 from kit.vocabulary import vocabulary
 
 SMALL = Mini(train=30, stack=10, val=10, test=10, source=20, side=64, seed=1)

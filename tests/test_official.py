@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 
 from kit.base.errors import FileFault
-from kit.tables import official
+from kit.tables import image_lists, official
 from kit.tables.official_writer import (
     write_boxes,
     write_detections,
     write_image_labels,
     write_relations,
-    write_sample_submission,
 )
 from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
 from kit.vocabulary import vocabulary
@@ -92,14 +91,6 @@ def test_predictions_in_the_long_form_keep_doubles_and_inverted_boxes(tmp_path):
     assert "line 2, column XMin1: inverted" in str(fault)
 
 
-def test_image_ids_in_order_and_only_once(tmp_path):
-    path = tmp_path / "s.csv"
-    write_sample_submission(path, ["b", "a", "01"])
-    assert official.read_image_ids(path) == ("b", "a", "01")
-    with pytest.raises(FileFault, match="line 4, column ImageId: image b is there twice"):
-        official.read_image_ids(write(path, "ImageId", "b", "a", "b"))
-
-
 def random_relations(n, rng):
     triplets = vocabulary().triplets[rng.integers(0, 329, n)]
     sides = [np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).round(6) for _ in range(2)]
@@ -144,36 +135,6 @@ def test_the_real_relations(name, rows):
     assert len(table) == rows
     allowed = vocabulary().allowed[table.predicate, table.subject, table.object]
     assert allowed.all()
-
-
-@needs_openimages
-def test_the_real_test_ids():
-    ids = official.read_image_ids(OPENIMAGES / "test-image-ids.csv.gz")
-    assert len(ids) == 99_999
-    assert ids[0] == "00000b4dcff7f799"
-
-
-def test_images_that_files_name(tmp_path):
-    boxes = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"
-    rows = [("b", "/m/04yx4"), ("a", "/m/0342h"), ("b", "/m/0342h"), ("c", "/m/04yx4")]
-    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
-    a.write_text(boxes + "".join(f"{image},{label},0,1,0,1,0\n" for image, label in rows))
-    b.write_text(boxes + "d,/m/0342h,0,1,0,1,0\na,/m/01940j,0,1,0,1,0\n")
-    assert official.distinct_images([a, b]).to_pylist() == ["a", "b", "c", "d"]
-    man = vocabulary().names.index("Man")
-    assert official.distinct_images([a, b], [man]).to_pylist() == ["b", "c"]
-    assert official.distinct_images([]).to_pylist() == []
-    assert official.distinct_images([b], [man]).to_pylist() == []
-
-
-def test_an_id_that_is_empty_or_there_twice(tmp_path):
-    path = tmp_path / "ids.csv"
-    path.write_text("ImageId,PredictionString\nb,\na,\nc,\na,\nb,\n")
-    with pytest.raises(FileFault, match="line 5, column ImageId: image a is there twice"):
-        official.image_id_array(path)
-    path.write_text("ImageId,PredictionString\nb,\n,\n")
-    with pytest.raises(FileFault, match="line 3, column ImageId: empty where an image id belongs"):
-        official.image_id_array(path)
 
 
 BOXES = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
@@ -313,14 +274,6 @@ def test_image_labels_left_out_are_counted(tmp_path, capsys):
     assert capsys.readouterr().err == f"{path}: {told}, first at line 4 (/m/other)\n"
 
 
-def test_ids_of_a_list_can_be_names_of_files(tmp_path):
-    for name in ("x/../../y", "a\tb", "é" * 126):
-        path = write(tmp_path / "ids.csv", "ImageId", "good", name)
-        with pytest.raises(FileFault, match="line 3, column ImageId"):
-            official.read_image_ids(path)
-    assert official.read_image_ids(write(path, "ImageId", "é" * 125)) == ("é" * 125,)
-
-
 READERS = [
     (official.read_boxes, BOXES, f"a,{MAN},0,1,0,1,0"),
     (official.read_detections, SCORED, f"a,{MAN},0,1,0,1,0.5"),
@@ -332,8 +285,8 @@ READERS = [
         f"a,{MAN},1",
     ),
     (official.read_predictions, HEADER + ",Score", ROW + ",0.5"),
-    (official.read_image_ids, "ImageId,PredictionString", "a,"),
-    (lambda path: official.distinct_images([path], [3]), BOXES, f"a,{MAN},0,1,0,1,0"),
+    (image_lists.read_image_ids, "ImageId,PredictionString", "a,"),
+    (lambda path: image_lists.distinct_images([path], [3]), BOXES, f"a,{MAN},0,1,0,1,0"),
 ]
 
 

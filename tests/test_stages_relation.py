@@ -11,7 +11,8 @@ from kit.pipeline.stages import scored_candidates
 from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
 from kit.pipeline.stages.submission import file_name
 from kit.relation import boosting, scoring
-from kit.tables.official import read_image_ids, read_image_labels, read_predictions, read_relations
+from kit.tables.image_lists import read_image_ids
+from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards
 from kit.tables.submission_check import check_submission

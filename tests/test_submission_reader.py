@@ -3,7 +3,8 @@ import pytest
 
 from kit.base.errors import FileFault
 from kit.metric.relations import evaluate
-from kit.tables.official import prediction_fault, read_image_ids, read_predictions
+from kit.tables.image_lists import read_image_ids
+from kit.tables.official import prediction_fault, read_predictions
 from kit.tables.schema import Predictions, Relations
 from kit.tables.submission_check import check_submission
 from kit.tables.submission_writer import write_submission

@@ -42,12 +42,7 @@ def relations(
     from kit.metric.matching import InvertedBox, match_predictions
     from kit.metric.relations import score
     from kit.tables.image_ids import NEITHER, images_of, share, tell_strange_labels, unmatched
-    from kit.tables.official import (
-        prediction_fault,
-        read_image_labels,
-        read_predictions,
-        read_relations,
-    )
+    from kit.tables.official import prediction_fault, read_image_labels, read_predictions, read_relations
 
     _refuse_twice(truth)
     true = read_relations(truth)

@@ -15,7 +15,7 @@ from kit.base.retry import RetryPolicy
 from kit.download.remote import RemoteFile
 from kit.kaggle.client import Client
 from kit.kaggle.client_errors import KaggleError
-from kit.tables.official import image_id_array
+from kit.tables.image_lists import image_id_array
 
 SCHEME = "kaggle://"
 ZIP_ERRORS = (

@@ -16,7 +16,8 @@ from kit.base.log import logger
 from kit.config import Config
 from kit.download.photo_download import PhotoSource
 from kit.download.remote import RemoteFile, remotes
-from kit.tables.official import distinct_images, image_id_array, read_relations
+from kit.tables.image_lists import distinct_images, image_id_array
+from kit.tables.official import read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 
 WantedPhotos = tuple[PhotoSource, pa.StringArray]  # where they come from, and their ids

@@ -11,7 +11,8 @@ from kit.config import Config, SplitFiles
 from kit.data.objects import objects_of
 from kit.data.split_tables import load_split
 from kit.pipeline.stage import FileInput, ImagesInput
-from kit.tables.official import read_boxes, read_image_ids, read_relations
+from kit.tables.image_lists import read_image_ids
+from kit.tables.official import read_boxes, read_relations
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
 

@@ -33,6 +33,19 @@ from kit.relation.held_out import (
 from kit.tables.schema import Floats
 
 AGAIN = "train it again with --force"
+XGBOOST = {  # settings that are parameters of XGBoost's own
+    *(
+        "booster",
+        "eta",
+        "max_depth",
+        "min_child_weight",
+        "subsample",
+        "colsample_bytree",
+        "gamma",
+        "reg_lambda",
+    ),
+    "device",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,18 +293,7 @@ def warnings_as_notices() -> Iterator[None]:
 
 
 def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
-    own = {
-        "rounds",
-        "early_stopping_interval",
-        "patience",
-        "folds",
-        "threads",
-        "rate_drop",
-        "objective",
-        "base_margin",
-        "min_positives",
-    }
-    params: dict[str, Any] = {**settings.model_dump(exclude=own), "tree_method": "hist", "seed": seed}
+    params = {**settings.model_dump(include=XGBOOST), "tree_method": "hist", "seed": seed}
     params |= (
         {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}
     )

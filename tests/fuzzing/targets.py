@@ -19,12 +19,11 @@ from kit.metric.hierarchy import read_hierarchy
 from kit.metric.matching import InvertedBox, match_predictions
 from kit.metric.relations import score
 from kit.tables.coco import read_instances
+from kit.tables.image_lists import distinct_images, read_image_ids
 from kit.tables.official import (
-    distinct_images,
     prediction_fault,
     read_boxes,
     read_detections,
-    read_image_ids,
     read_image_labels,
     read_predictions,
     read_relations,

@@ -1,4 +1,4 @@
-"""Chance that hangs on a seed and a number alone: where a training was stopped, and who draws, changes nothing."""
+"""Random draws that depend on a seed and a number alone: neither a resumed training nor another worker changes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def seed_by(*key: int) -> None:
 
 @contextmanager
 def drawn_by(*key: int) -> Iterator[None]:
-    """Inside, what Python and numpy draw hangs on the key alone; afterwards they go on as if nothing was drawn."""
+    """Inside, Python's and numpy's draws depend on the key alone; afterwards their generators go on as before."""
     words = np.random.SeedSequence(key).generate_state(4)
     before, before_numpy = random.getstate(), np.random.get_state()
     random.seed(int(words[0]) << 32 | int(words[1]))

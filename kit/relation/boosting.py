@@ -94,7 +94,7 @@ class BoostedModel:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What training gave: a model, or None where held-out images want no tree; loss: held out, by rounds.
+    """The result of `fit`: a model, or None where zero rounds are best; loss: held out, by number of rounds.
 
     refused: for each judged class (0 for binary labels) where its rival stands, why.
     verdicts: of the classes that could be judged.
@@ -106,11 +106,11 @@ class Fit:
     verdicts: dict[int, Verdict]
 
 
-NO_TREE = "held-out images want no tree"
+NO_TREE = "no tree lowers the held-out loss"
 
 
 def fit(rows: TrainingRows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
-    """Train with the number of rounds that held-out images want, and compare it on them with what it must beat.
+    """Fit with the number of rounds of lowest held-out log loss, and compare with the rival on the same images.
 
     classes: 0 for binary labels, else the number of classes. Rounds are tried in blocks; the loss is the
     log loss over the held-out images of all parts. With one part the best block's model itself is kept: with

@@ -1,4 +1,4 @@
-"""Random draws that depend on a seed and a number alone: neither a resumed training nor another worker changes them."""
+"""Random draws that depend on a seed and a number alone: no resumed training, no other worker changes them."""
 
 from __future__ import annotations
 

@@ -131,9 +131,9 @@ def descendants(pid: int) -> list[int]:
                 parents.setdefault(stat[1], []).append(int(name))
     out, todo = [], [pid]
     while todo:
-        own = [child for child in parents.get(todo.pop(0), []) if child != _tracker()]
-        out += own
-        todo += own
+        children = [child for child in parents.get(todo.pop(0), []) if child != _tracker()]
+        out += children
+        todo += children
     return out
 
 

@@ -41,14 +41,14 @@ def limit_torch() -> None:
 
 def machine() -> dict[str, Any]:
     """What the last bits of a result depend on: threads, processor, its instructions, the GPU in use."""
-    own: dict[str, Any] = {"threads": _used or None, "cpu": _processor()}
+    facts: dict[str, Any] = {"threads": _used or None, "cpu": _processor()}
     torch = sys.modules.get("torch")
     if torch is not None:
-        own["threads"] = torch.get_num_threads()
-        own["instructions"] = torch.backends.cpu.get_cpu_capability()
+        facts["threads"] = torch.get_num_threads()
+        facts["instructions"] = torch.backends.cpu.get_cpu_capability()
         if torch.cuda.is_initialized():
-            own["gpu"] = torch.cuda.get_device_name()
-    return own
+            facts["gpu"] = torch.cuda.get_device_name()
+    return facts
 
 
 def _processor() -> str:

@@ -84,7 +84,7 @@ class _Grouped(TyperGroup):
         """Write a section a group."""
         for group in dict.fromkeys(group for _, _, group, *_ in COMMANDS):
             with formatter.section(group):
-                formatter.write_dl([(name, text) for name, _, own, text, _ in COMMANDS if own == group])
+                formatter.write_dl([(name, text) for name, _, group_, text, _ in COMMANDS if group_ == group])
 
 
 app = typer.Typer(

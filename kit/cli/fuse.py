@@ -170,22 +170,24 @@ def _compare_images(files: list[Path], sources: Sequence[Detections]) -> None:
     from kit.base.log import logger
     from kit.tables.image_ids import images_of, share, shown, unmatched
 
-    own = [dict.fromkeys(images_of(source)) for source in sources]
+    images_by_file = [dict.fromkeys(images_of(source)) for source in sources]
     cause = ""
-    everywhere = {name for name in own[0] if all(name in images for images in own)}
+    everywhere = {name for name in images_by_file[0] if all(name in images for images in images_by_file)}
     for i, file in enumerate(files if len(files) > 1 else []):
-        others = {name for j, images in enumerate(own) if j != i for name in images}
-        strange = unmatched(own[i], others)
+        others = {name for j, images in enumerate(images_by_file) if j != i for name in images}
+        strange = unmatched(images_by_file[i], others)
         if strange and strange.none_match:
             what = strange.say("images", "in no other file")
             raise KitError(
                 f"{file}: {what}", "files to fuse are of the same images; rows of others can be joined"
             )
         cause = cause or (strange.why if strange else "")
-    union = dict.fromkeys(name for images in own for name in images)
+    union = dict.fromkeys(name for images in images_by_file for name in images)
     partial = [name for name in union if name not in everywhere]
     if partial:
-        lacking = next(file for file, images in zip(files, own, strict=True) if partial[0] not in images)
+        lacking = next(
+            file for file, images in zip(files, images_by_file, strict=True) if partial[0] not in images
+        )
         logger.warning(
             f"{share(len(partial), len(union), 'images')} are not in every file, the first {shown(partial[0])} "
             f"(not in {lacking}): their boxes count as seen by fewer sources"

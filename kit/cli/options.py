@@ -50,7 +50,7 @@ def run_command(function: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(function, include_extras=True)
     _, *parameters = inspect.signature(function).parameters.values()
     shared = inspect.signature(_shared).parameters.values()
-    own = [p.replace(annotation=hints[p.name]) for p in parameters]
+    resolved = [p.replace(annotation=hints[p.name]) for p in parameters]
     added = [p.replace(annotation=get_type_hints(_shared, include_extras=True)[p.name]) for p in shared]
 
     @wraps(function)
@@ -58,8 +58,8 @@ def run_command(function: Callable[..., None]) -> Callable[..., None]:
         options = _shared(**{p.name: given.pop(p.name) for p in shared})
         function(options, **given)
 
-    command.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
+    command.__signature__ = inspect.Signature([*resolved, *added])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in (*resolved, *added)}
     return command
 
 

@@ -65,8 +65,8 @@ def _refresh(config: Config) -> bool:
             records = read_records(folder)
             close_interrupted(records, folder)
         for competition in sorted({r.competition for r in records if r.state in OPEN}):
-            own = [r for r in records if r.competition == competition]
-            refresh(Client(competition, config.data.download.retry_policy()), own, folder)
+            of_competition = [r for r in records if r.competition == competition]
+            refresh(Client(competition, config.data.download.retry_policy()), of_competition, folder)
     except KitError as error:
         logger.warning(f"not brought up to date: {error}")
         return False

@@ -106,9 +106,9 @@ def _open(file: Path | None, config: str | None, overrides: list[str], folder: P
     """The run of the file, where a run wrote it; else the one that the options name."""
     from kit.pipeline.sending import run_of
 
-    own = run_of(file) if file is not None and folder is None and config is None else None
-    if own:
-        return open_run(str(own / "config.yaml"), overrides, own)
+    folder_of_file = run_of(file) if file is not None and folder is None and config is None else None
+    if folder_of_file:
+        return open_run(str(folder_of_file / "config.yaml"), overrides, folder_of_file)
     return open_run(config or "mini", overrides, folder)
 
 
@@ -169,8 +169,8 @@ def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool
     from kit.pipeline.sending import local_score, run_of, scorer_of
 
     settings = run.config.kaggle
-    own = run_of(path)
-    of_run = own is not None and own == run.path.resolve()
+    folder_of_file = run_of(path)
+    of_run = folder_of_file is not None and folder_of_file == run.path.resolve()
     record = new_record(
         settings.competition,
         path,

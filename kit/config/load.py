@@ -106,9 +106,9 @@ def _find(name: str) -> Path:
     for folder in CONFIGS:
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
-    own = sorted(path.stem for folder in CONFIGS if folder.is_dir() for path in folder.glob("*.yaml"))
+    names = sorted(path.stem for folder in CONFIGS if folder.is_dir() for path in folder.glob("*.yaml"))
     raise KitError(
-        f"{printable(name, SHOWN)}: no such config file", f"give a YAML file or one of: {', '.join(own)}"
+        f"{printable(name, SHOWN)}: no such config file", f"give a YAML file or one of: {', '.join(names)}"
     )
 
 

@@ -113,7 +113,7 @@ def _build_source(root: Path, name: str, images: int, mini: Mini, progress: Prog
     task = partial(paint_source, root / name, mini, name)
     parts = _over_cores(task, list(range(1, images + 1)), progress, f"paint source {name}")
     pairs = [pair for part in parts for pair in part]
-    boxes = [box for _, own in pairs for box in own]
+    boxes = [box for _, image_boxes in pairs for box in image_boxes]
     file = root / "annotations" / f"instances_{name}.json"
     write_json(
         file,
@@ -139,11 +139,11 @@ def paint_source(
         _put(folder / file, painted.jpeg)
         width, height = painted.size
         image = {"id": number, "file_name": file, "width": width, "height": height}
-        own = []
+        annotations = []
         for label, box in zip(painted.labels, painted.boxes, strict=True):
             x1, y1, x2, y2 = (float(v) for v in np.round(box * [width, height, width, height], 2))
             size = [round(x2 - x1, 2), round(y2 - y1, 2)]
-            own.append(
+            annotations.append(
                 {
                     "image_id": number,
                     "category_id": label + 1,
@@ -152,7 +152,7 @@ def paint_source(
                     "iscrowd": 0,
                 }
             )
-        records.append((image, own))
+        records.append((image, annotations))
     return records
 
 

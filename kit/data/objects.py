@@ -19,12 +19,12 @@ Objects = Boxes | Detections
 
 def objects_of(relations: Relations, boxes: Boxes | None = None) -> Boxes:
     """The objects of a split: its boxes and those boxes of its relations that are not among them."""
-    own = _distinct(relations)
+    drawn = _distinct(relations)
     if boxes is None:
-        return own
+        return drawn
     images = tuple(dict.fromkeys((*boxes.images, *relations.images)))
-    boxes, own = boxes.of_images(images), own.of_images(images)
-    new = own.take(find_objects(own, boxes) < 0)
+    boxes, drawn = boxes.of_images(images), drawn.of_images(images)
+    new = drawn.take(find_objects(drawn, boxes) < 0)
     both = Boxes.concat([boxes, new])
     return both.take(np.argsort(both.image, kind="stable"))
 

@@ -89,9 +89,14 @@ def names_in(checkpoint: Mapping[str, Any], path: Path) -> tuple[str, ...] | Non
     meta = checkpoint.get("meta")
     if not isinstance(meta, dict):
         return None
-    own = meta.get("dataset_meta")
-    own = own if isinstance(own, dict) else {}
-    found = [own.get("classes"), own.get("CLASSES"), meta.get("CLASSES"), meta.get("classes")]
+    dataset_meta = meta.get("dataset_meta")
+    dataset_meta = dataset_meta if isinstance(dataset_meta, dict) else {}
+    found = [
+        dataset_meta.get("classes"),
+        dataset_meta.get("CLASSES"),
+        meta.get("CLASSES"),
+        meta.get("classes"),
+    ]
     names = next((names for names in found if names), None)
     if names is None:
         return None

@@ -47,11 +47,11 @@ class BalancedDraws:
         self, labels: Sequence[NDArray[np.integer[Any]]], classes: int, limit: float | None, seed: int
     ) -> None:
         """Raises ValueError where no image has a label."""
-        images = np.repeat(np.arange(len(labels)), [len(np.unique(own)) for own in labels])
-        own = np.concatenate([np.unique(row) for row in labels]) if labels else np.zeros(0, np.int64)
-        self.counts = np.bincount(own.astype(np.int64), minlength=classes)
+        images = np.repeat(np.arange(len(labels)), [len(np.unique(row)) for row in labels])
+        label = np.concatenate([np.unique(row) for row in labels]) if labels else np.zeros(0, np.int64)
+        self.counts = np.bincount(label.astype(np.int64), minlength=classes)
         self.probabilities = class_probabilities(self.counts, PLAIN if limit is None else limit)
-        self.images = images[np.argsort(own, kind="stable")]
+        self.images = images[np.argsort(label, kind="stable")]
         self.first = np.concatenate([[0], np.cumsum(self.counts)])
         self.seed = seed
 

@@ -113,4 +113,4 @@ def _told_to_all(found: list[Any] | None) -> list[Any] | None:
     all_reduce(flag, "max")
     if not flag.item():
         return None
-    return next(own for own in all_gather_object(found) if own is not None)
+    return next(told for told in all_gather_object(found) if told is not None)

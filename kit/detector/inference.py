@@ -92,13 +92,13 @@ def detect(
     with torch.inference_mode(), mixed_precision(device, settings.precision), watched(model) as watch:
         for batch in _batches(data, images, settings, timing, skipped):
             start, names = time.perf_counter(), [images[i] for i in batch.numbers]
-            for view, inputs, own in zip(views, batch.inputs, rows, strict=True):
-                own += _forward(model, inputs, batch, view, names)
+            for view, inputs, view_rows in zip(views, batch.inputs, rows, strict=True):
+                view_rows += _forward(model, inputs, batch, view, names)
                 watch.check(names)
             timing.worked += time.perf_counter() - start
             timing.images += len(batch.numbers)
     model.train(was_training)
-    return Found([_table(images, own) for own in rows], skipped, timing)
+    return Found([_table(images, view_rows) for view_rows in rows], skipped, timing)
 
 
 _Rows = tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
@@ -159,8 +159,8 @@ def _batches(
             batch = waiting.setdefault(size[0] > size[1], _Batch([], [], [[] for _ in data.views]))
             batch.numbers.append(i)
             batch.sizes.append(size)
-            for own, image in zip(batch.inputs, inputs, strict=True):
-                own.append(image)
+            for view_inputs, image in zip(batch.inputs, inputs, strict=True):
+                view_inputs.append(image)
             if len(batch.numbers) == settings.batch_size:
                 yield waiting.pop(size[0] > size[1])
         start = time.perf_counter()
@@ -214,9 +214,11 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
     from kit.detector.checkpoint import read_state
 
     prepare()
-    own = settings.inference
+    inference = settings.inference
     model = build(
-        model_config(settings.models[name].architecture, classes, own.score_threshold, own.max_detections)
+        model_config(
+            settings.models[name].architecture, classes, inference.score_threshold, inference.max_detections
+        )
     )
     state = read_state(weights)
     _check_weights(state, model.state_dict(), weights, settings.models[name].architecture, classes)
@@ -229,11 +231,11 @@ def _check_weights(state: State, wanted: State, path: Path, architecture: str, c
     from kit.detector.weight_transfer import COUNTER, head_classes
 
     try:
-        own = head_classes(state)
+        trained = head_classes(state)
     except KitError as error:
         raise FileFault(path, error.message, hint=error.hint) from None
-    if own is not None and own != classes:
-        raise FileFault(path, f"weights of {own} classes, but {classes} are wanted")
+    if trained is not None and trained != classes:
+        raise FileFault(path, f"weights of {trained} classes, but {classes} are wanted")
     kind = f"not weights of {architecture}"
     for name, tensor in wanted.items():
         if name not in state:

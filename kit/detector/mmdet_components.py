@@ -92,11 +92,11 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
                 "img_path": str(photos.path(name) or ""),
                 "img_id": i,
                 "name": name,
-                "boxes": boxes.box[own],
-                "labels": boxes.label[own].astype(np.int64),
-                "groups": boxes.is_group_of[own],
+                "boxes": boxes.box[members],
+                "labels": boxes.label[members].astype(np.int64),
+                "groups": boxes.is_group_of[members],
             }
-            for i, (name, own) in enumerate(zip(boxes.images, rows, strict=True))
+            for i, (name, members) in enumerate(zip(boxes.images, rows, strict=True))
         ]
 
 

@@ -41,19 +41,19 @@ def read_trained(path: Path, classes: str | Path | None, named: bool = True) -> 
     the names are not as many as the rows of its heads.
     """
     checkpoint = read_checkpoint(path)
-    state, own = weights_of(checkpoint, path), names_in(checkpoint, path)
+    state, recorded = weights_of(checkpoint, path), names_in(checkpoint, path)
     count = _count(path, state)
     if count is None:
         raise FileFault(path, f"not a detector's checkpoint: it has no {CLASSIFICATION} layer")
     if not named:
         return Trained(path, state, ())
     if classes is None:
-        names = _named(path, own)
+        names = _named(path, recorded)
         _check(names, count, path, path)
     else:
         names = source_names(classes)
         _check(names, count, classes, path)
-        _compare(names, own, classes, path)
+        _compare(names, recorded, classes, path)
     return Trained(path, state, names)
 
 
@@ -107,14 +107,19 @@ def _check(names: Sequence[str], count: int, origin: str | Path, path: Path) -> 
     raise FileFault(origin, f"{len(names)} names, the checkpoint has {count} classes{whose}", hint=hint)
 
 
-def _compare(names: Sequence[str], own: Sequence[str] | None, origin: str | Path, path: Path) -> None:
+def _compare(names: Sequence[str], recorded: Sequence[str] | None, origin: str | Path, path: Path) -> None:
     """Say where given names stand elsewhere than in the checkpoint's own; wholly other words are no such case."""
-    given, said = ([name.lower() for name in some] for some in (names, own or ()))
+    given, said = ([name.lower() for name in some] for some in (names, recorded or ()))
     other = [i for i, (one, two) in enumerate(zip(given, said, strict=False)) if one != two]
-    if own is None or len(own) != len(names) or not other or not {given[i] for i in other} & set(said):
+    if (
+        recorded is None
+        or len(recorded) != len(names)
+        or not other
+        or not {given[i] for i in other} & set(said)
+    ):
         return
     i, share = other[0], 100 * len(other) / len(names)
     logger.warning(
         f"{origin}: {len(other)} of {len(names)} names ({share:.1f}%) are not those of {path}, first name {i + 1} "
-        f"({names[i]}, there {own[i]})"
+        f"({names[i]}, there {recorded[i]})"
     )

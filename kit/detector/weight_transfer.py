@@ -76,9 +76,9 @@ def head_classes(state: State) -> int | None:
     if not rows:
         return None
     first = next(iter(rows))
-    for name, own in rows.items():
-        if own != rows[first]:
-            raise KitError(f"its heads disagree: {first} has {rows[first]} rows, {name} {own}")
+    for name, count in rows.items():
+        if count != rows[first]:
+            raise KitError(f"its heads disagree: {first} has {rows[first]} rows, {name} {count}")
     classes = rows[first] - 1
     for name, tensor in _layers(state, REGRESSION).items():
         if _height(name, tensor) not in (4, 4 * classes):

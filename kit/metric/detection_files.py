@@ -147,8 +147,8 @@ def score_detection_files(
     boxes = files.truth(truth)
     verified = files.verified(labels)
     names = list(files.images.index)
-    own = {names[i] for i in np.unique(boxes.image)}
-    tell_strange_labels(labels, [names[i] for i in np.unique(verified[0])], own)
+    of_truth = {names[i] for i in np.unique(boxes.image)}
+    tell_strange_labels(labels, [names[i] for i in np.unique(verified[0])], of_truth)
     objects = files.predictions(predictions)
     beyond, true_beyond = outside(objects.box), outside(boxes.box)
     if not true_beyond.any():

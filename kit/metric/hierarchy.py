@@ -45,16 +45,16 @@ def read_hierarchy(path: Path | str) -> Hierarchy:
             todo += [(child, (*above, mid)) for child in reversed(node.get("Subcategory", ()))]
     except (KeyError, TypeError, AttributeError):
         raise FileFault(path, "not a class hierarchy: LabelName and Subcategory expected") from None
-    for mid, own in ancestors.items():
-        if other := next((above for above in own if mid in ancestors[above]), None):
+    for mid, parents in ancestors.items():
+        if other := next((above for above in parents if mid in ancestors[above]), None):
             problem = f"{mid!r} is above {other!r} in one place and below it in another"
             raise FileFault(path, f"not a class hierarchy: {problem}")
     descendants: dict[str, dict[str, None]] = {mid: {} for mid in ancestors}
-    for mid, own in ancestors.items():
-        for ancestor in own:
+    for mid, parents in ancestors.items():
+        for ancestor in parents:
             descendants[ancestor][mid] = None
     return Hierarchy(
-        {mid: tuple(own) for mid, own in ancestors.items()},
+        {mid: tuple(parents) for mid, parents in ancestors.items()},
         {mid: tuple(below) for mid, below in descendants.items()},
     )
 

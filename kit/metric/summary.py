@@ -32,12 +32,12 @@ def scores(title: str, result: Scores) -> str:
 
 def evaluation(result: dict[str, Any]) -> str:
     """The evaluation of the stage `evaluate-SPLIT`: score, predicates, what detection and candidates lose."""
-    own, truth = result["scores"], result["ground_truth_boxes"]
+    detected_scores, truth = result["scores"], result["ground_truth_boxes"]
     boot = result["bootstrap"]
     low = {"final score": boot["final_score"], "Recall@50": boot["Recall@50"]}
     low |= {"mAP relationships": boot["relationships"]["mAP"], "mAP phrases": boot["phrases"]["mAP"]}
     title = f"{result['split']}, {result['scorer']}"
-    detected, true = _parts(own), _parts(truth)
+    detected, true = _parts(detected_scores), _parts(truth)
     rows: list[tuple[Any, ...]] = [
         (name, value, low[name]["low"], low[name]["high"], true[name]) for name, value in detected.items()
     ]
@@ -47,11 +47,11 @@ def evaluation(result: dict[str, Any]) -> str:
     recall = result.get("pair_recall", {})
     intervals = boot["relationships"]["AP"]
     predicates = []
-    for name, ap in own["relationships"]["AP"].items():
+    for name, ap in detected_scores["relationships"]["AP"].items():
         there = recall.get(name, {})
         shares = [there.get(key, "") for key in ("detected", "candidate", "candidate@50")]
         interval = intervals.get(name, {"low": "", "high": ""})
-        n = own["counts"]["gt_per_predicate"][name]
+        n = detected_scores["counts"]["gt_per_predicate"][name]
         predicates.append(
             (name, n, ap, interval["low"], interval["high"], truth["relationships"]["AP"][name], *shares)
         )

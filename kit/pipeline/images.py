@@ -96,8 +96,8 @@ def _listing(folder: Path) -> tuple[dict[str, int], str]:
 
 
 def _found(sizes: dict[str, int], wanted: Sequence[str]) -> Found:
-    own = {name: sizes[name] for name in wanted if name in sizes}
-    return {"wanted": len(set(wanted)), "there": len(own), "digest": _sizes_digest(own)}
+    there = {name: sizes[name] for name in wanted if name in sizes}
+    return {"wanted": len(set(wanted)), "there": len(there), "digest": _sizes_digest(there)}
 
 
 def _sizes_digest(sizes: dict[str, int]) -> str:

@@ -21,8 +21,8 @@ CLASSES = vocabulary().names[: vocabulary().classes]
 
 def split_of(config: Config, split: SplitName) -> SplitFiles:
     """The files of a split."""
-    own: SplitFiles = getattr(config.data, split)
-    return own
+    files: SplitFiles = getattr(config.data, split)
+    return files
 
 
 def file_inputs(setting: str, files: Sequence[Path], hint: str = "") -> tuple[FileInput, ...]:
@@ -34,18 +34,22 @@ def file_inputs(setting: str, files: Sequence[Path], hint: str = "") -> tuple[Fi
 
 def split_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
     """The annotations of a split: its relations, and its boxes and labels where they are set."""
-    own, key = split_of(config, split), f"data.{split}"
-    more = [(name, files) for name, files in (("boxes", own.boxes), ("labels", own.labels)) if files]
-    inputs = file_inputs(f"{key}.relations", own.relations)
+    annotations, key = split_of(config, split), f"data.{split}"
+    more = [
+        (name, files)
+        for name, files in (("boxes", annotations.boxes), ("labels", annotations.labels))
+        if files
+    ]
+    inputs = file_inputs(f"{key}.relations", annotations.relations)
     return (*inputs, *(given for name, files in more for given in file_inputs(f"{key}.{name}", files)))
 
 
 def box_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
     """The files that a split's ground-truth boxes come from."""
-    own, key = split_of(config, split), f"data.{split}"
-    if own.boxes or not own.relations:
-        return file_inputs(f"{key}.boxes", own.boxes)
-    return file_inputs(f"{key}.relations", own.relations)
+    annotations, key = split_of(config, split), f"data.{split}"
+    if annotations.boxes or not annotations.relations:
+        return file_inputs(f"{key}.boxes", annotations.boxes)
+    return file_inputs(f"{key}.relations", annotations.relations)
 
 
 def id_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:

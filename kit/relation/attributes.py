@@ -25,8 +25,8 @@ def object_scores(found: Detections, objects: Objects) -> NDArray[np.float32]:
         return score
     size = vocabulary().labels
     wanted = found.image.astype(np.int64) * size + attribute_classes()[found.label, 0]
-    own = objects.image.astype(np.int64) * size + objects.label
-    for left, right in join_rows(wanted, own):
+    object_key = objects.image.astype(np.int64) * size + objects.label
+    for left, right in join_rows(wanted, object_key):
         near = iou(found.box[left], objects.box[right]) >= THRESHOLD
         np.maximum.at(score, left[near], objects.score[right[near]])
     return score

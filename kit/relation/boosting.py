@@ -212,9 +212,9 @@ def _verdicts(rows: TrainingRows, parts: list[Mask], held: list[Floats]) -> dict
     out = {}
     for k in range(rival.shape[1]):
         compared = []
-        for part, own in zip(parts, held, strict=True):
+        for part, probability in zip(parts, held, strict=True):
             i = np.flatnonzero(part & counts[:, k])
-            mine = own.reshape(len(own), -1)[counts[part, k], k]
+            mine = probability.reshape(len(probability), -1)[counts[part, k], k]
             compared.append((mine, rival[i, k], positive[i, k]))
         verdict = compare_with_rival(compared)
         if verdict is not None:

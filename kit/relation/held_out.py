@@ -105,15 +105,17 @@ def compare_with_rival(parts: list[tuple[Floats, Floats, Mask]]) -> Verdict | No
 
     AP is the mean over the parts, weighted by their positives. None where no part has a positive.
     """
-    parts = [(own, rival, positive) for own, rival, positive in parts if positive.any()]
+    parts = [(model, rival, positive) for model, rival, positive in parts if positive.any()]
     if not parts:
         return None
     weight = [int(positive.sum()) for _, _, positive in parts]
     ap = np.average(
-        [[_ap(own, positive), _ap(rival, positive)] for own, rival, positive in parts], axis=0, weights=weight
+        [[_ap(model, positive), _ap(rival, positive)] for model, rival, positive in parts],
+        axis=0,
+        weights=weight,
     )
-    own, rival, positive = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Verdict(float(ap[0]), float(ap[1]), log_loss(own, positive), log_loss(rival, positive))
+    model, rival, positive = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Verdict(float(ap[0]), float(ap[1]), log_loss(model, positive), log_loss(rival, positive))
 
 
 def _ap(score: Floats, positive: Mask) -> float:

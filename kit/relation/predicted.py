@@ -37,9 +37,9 @@ def on_detections(tables: SplitTables, found: Detections, most: int) -> SplitTab
 def _matches(wanted: Boxes, objects: Boxes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of `wanted` and of the objects of the same image and label that lie on them."""
     size = vocabulary().labels
-    key, own = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
+    key, object_key = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
     first, second = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
-    for left, right in join_rows(key, own):
+    for left, right in join_rows(key, object_key):
         near = iou(wanted.box[left], objects.box[right]) >= THRESHOLD
         first.append(left[near])
         second.append(right[near])

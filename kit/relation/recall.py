@@ -39,17 +39,17 @@ def pair_recall(truth: Relations, found: Detections, scored: ScoredCandidates) -
 
 
 def _groups(predicate: NDArray[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
-    own = [(name, predicate == p) for p, name in enumerate(PREDICATES)]
-    groups = [("all", np.ones(len(predicate), bool)), *sorted(own, key=lambda g: -int(g[1].sum()))]
+    by_predicate = [(name, predicate == p) for p, name in enumerate(PREDICATES)]
+    groups = [("all", np.ones(len(predicate), bool)), *sorted(by_predicate, key=lambda g: -int(g[1].sum()))]
     return [(name, rows) for name, rows in groups if rows.any()]
 
 
 def _found(wanted: Boxes, found: Detections) -> NDArray[np.bool_]:
     """Whether a detection of the label lies on each wanted box."""
     size = vocabulary().labels
-    key, own = (t.image.astype(np.int64) * size + t.label for t in (wanted, found))
+    key, found_key = (t.image.astype(np.int64) * size + t.label for t in (wanted, found))
     out = np.zeros(len(wanted), bool)
-    for left, right in join_rows(key, own):
+    for left, right in join_rows(key, found_key):
         out[left[iou(wanted.box[left], found.box[right]) >= THRESHOLD]] = True
     return out
 
@@ -62,9 +62,9 @@ def _best_rank(truth: Relations, scored: ScoredCandidates) -> NDArray[np.int64]:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order)) - np.searchsorted(image, image, "left")
     size = vocabulary().labels ** 2 * len(PREDICATES)
-    key, own = (t.image.astype(np.int64) * size + triplets(t) for t in (truth, scored))
+    key, scored_key = (t.image.astype(np.int64) * size + triplets(t) for t in (truth, scored))
     out = np.full(len(truth), np.iinfo(np.int64).max)
-    for left, right in join_rows(key, own):
+    for left, right in join_rows(key, scored_key):
         near = np.minimum(
             iou(truth.subject_box[left], scored.subject_box[right]),
             iou(truth.object_box[left], scored.object_box[right]),

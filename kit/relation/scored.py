@@ -69,8 +69,8 @@ def score_objects(
     allowed = vocabulary().allowed[:, objects.label[pairs.subject], objects.label[pairs.object]]
     predicate, row = np.nonzero(allowed)
     chosen = pairs.take(row)
-    own = {name: score[row, predicate] for name, score in scores.items()}
-    related = _rows(chosen, objects, predicate, own, _detection_confidence(objects, chosen.object))
+    by_scorer = {name: score[row, predicate] for name, score in scores.items()}
+    related = _rows(chosen, objects, predicate, by_scorer, _detection_confidence(objects, chosen.object))
     if attributes is None:
         return scored_candidates_table().concat([related, _guessed(ensemble, objects)])
     return scored_candidates_table().concat(
@@ -80,9 +80,9 @@ def score_objects(
 
 def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredCandidates:
     candidates = attribute_candidates(objects)
-    own = dict.fromkeys(SCORERS.names, ensemble.predict_attributes(objects, candidates))
+    by_scorer = dict.fromkeys(SCORERS.names, ensemble.predict_attributes(objects, candidates))
     predicate = np.full(len(candidates), IS)
-    return _rows(candidates, objects, predicate, own, np.ones(len(candidates), np.float32))
+    return _rows(candidates, objects, predicate, by_scorer, np.ones(len(candidates), np.float32))
 
 
 def _detected(found: Detections, objects: Objects) -> ScoredCandidates:

@@ -131,8 +131,8 @@ def train_spatial(
     else:
         jobs = [(vocabulary().predicates[p], partial(tables.binary, p, seed)) for p in PAIRWISE]
     attributes = attribute_examples(split)
-    own = features_of_attributes(split.objects, attributes.candidates)
-    is_tables = _Tables(split, attributes, own, statistics, settings)
+    features = features_of_attributes(split.objects, attributes.candidates)
+    is_tables = _Tables(split, attributes, features, statistics, settings)
     jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed)))
     trained: dict[str, _Trained] = {}
     with boosting.warnings_as_notices():
@@ -163,12 +163,12 @@ class _Trained:
     @classmethod
     def of(cls, name: str, fit: Fit) -> _Trained:
         """By predicates' names what boosting found by classes."""
-        own = [vocabulary().predicates[p] for p in PAIRWISE] if name == MULTICLASS else [name]
-        refused = fit.refused if fit.model else dict.fromkeys(range(len(own)), NO_TREE) | fit.refused
+        predicates = [vocabulary().predicates[p] for p in PAIRWISE] if name == MULTICLASS else [name]
+        refused = fit.refused if fit.model else dict.fromkeys(range(len(predicates)), NO_TREE) | fit.refused
         return cls(
             fit.model,
-            {own[k]: why for k, why in sorted(refused.items())},
-            {own[k]: (v.ap, v.rival_ap) for k, v in fit.verdicts.items()},
+            {predicates[k]: why for k, why in sorted(refused.items())},
+            {predicates[k]: (v.ap, v.rival_ap) for k, v in fit.verdicts.items()},
         )
 
     def save(self, folder: Path, name: str) -> None:

@@ -78,13 +78,13 @@ class Stacker:
             rows = np.flatnonzero(vocabulary().allowed[p][subject, object_])
             if model.fallback or not len(rows):
                 continue
-            own = {name: score[rows, p] for name, score in parts.items()}
-            start = None if model.logistic is None else margin(_log_odds(own), model.logistic)
+            scores = {name: score[rows, p] for name, score in parts.items()}
+            start = None if model.logistic is None else margin(_log_odds(scores), model.logistic)
             if model.trees is None:
                 out[rows, p] = 1 / (1 + np.exp(-start)) if start is not None else out[rows, p]
                 continue
             semantic = self.statistics.features([p], subject[rows], object_[rows])
-            table = _table(Features(features.names, features.values[rows]), own, p, semantic)
+            table = _table(Features(features.names, features.values[rows]), scores, p, semantic)
             out[rows, p] = model.trees.predict(table, None if start is None else start.astype(np.float32))
         return out
 
@@ -145,17 +145,17 @@ def train_stack(
     with boosting.warnings_as_notices():
         for p in PAIRWISE:
             rows = np.flatnonzero(vocabulary().allowed[p][examples.subject, examples.object])
-            own = {name: score[rows, p] for name, score in parts.items()}
+            scores = {name: score[rows, p] for name, score in parts.items()}
             semantic = statistics.features([p], examples.subject[rows], examples.object[rows])
-            table = _table(Features(features.names, features.values[rows]), own, p, semantic)
+            table = _table(Features(features.names, features.values[rows]), scores, p, semantic)
             label, image = examples.positive[rows, p], examples.candidates.image[rows]
             own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p])
-            models[vocabulary().predicates[p]] = _train(own_rows, own, settings, seed)
+            models[vocabulary().predicates[p]] = _train(own_rows, scores, settings, seed)
     return Stacker(models, weights, statistics, settings, "visual" in parts)
 
 
-def _train(rows: TrainingRows, own: Parts, settings: Stack, seed: int) -> StackedPredicate:
-    """Train one predicate; rows: without a start; own: its scores by the parts (n,)."""
+def _train(rows: TrainingRows, scores: Parts, settings: Stack, seed: int) -> StackedPredicate:
+    """Train one predicate; rows: without a base margin; scores: its scores by the parts (n,)."""
     label = rows.label
     positives = int(label.sum())
     if positives < settings.min_positives or label.all():
@@ -163,8 +163,8 @@ def _train(rows: TrainingRows, own: Parts, settings: Stack, seed: int) -> Stacke
         return StackedPredicate(fallback=why, rows=len(label), positives=positives)
     logistic = None
     if settings.base_margin == "logistic":
-        columns = _log_odds(own)
-        toward = np.asarray([1 / len(own)] * len(own) + [0.0])
+        columns = _log_odds(scores)
+        toward = np.asarray([1 / len(scores)] * len(scores) + [0.0])
         logistic = fit_logistic(columns, label, toward)
         rows = replace(rows, margin=margin(columns, logistic).astype(np.float32))
     fit = boosting.fit(rows, settings, seed)

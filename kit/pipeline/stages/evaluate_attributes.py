@@ -72,19 +72,21 @@ def table4(tables: SplitTables, found: Predictions) -> list[dict[str, Any]]:
     truth = tables.relations.take(tables.relations.predicate == IS)
     rows = []
     for attribute in range(vocabulary().classes, vocabulary().labels):
-        own, guess = truth.object == attribute, found.object == attribute
-        if not own.any():
+        true_rows, guess = truth.object == attribute, found.object == attribute
+        if not true_rows.any():
             continue
         classes = {
-            names[c]: _ap(truth, found, labels, own & (truth.subject == c), guess & (found.subject == c))
-            for c in np.unique(truth.subject[own])
+            names[c]: _ap(
+                truth, found, labels, true_rows & (truth.subject == c), guess & (found.subject == c)
+            )
+            for c in np.unique(truth.subject[true_rows])
         }
         best, worst = max(classes, key=lambda c: classes[c]), min(classes, key=lambda c: classes[c])
         rows.append(
             {
                 "attribute": names[attribute],
-                "n": int(own.sum()),
-                "AP": _ap(truth, found, labels, own, guess),
+                "n": int(true_rows.sum()),
+                "AP": _ap(truth, found, labels, true_rows, guess),
                 "best": best,
                 "best AP": classes[best],
                 "worst": worst,
@@ -98,7 +100,7 @@ def _ap(
     truth: Relations,
     found: Predictions,
     labels: ImageLabels,
-    own: NDArray[np.bool_],
+    rows: NDArray[np.bool_],
     guess: NDArray[np.bool_],
 ) -> float:
-    return float(evaluate(truth.take(own), found.take(guess), labels).relationships["mAP"])
+    return float(evaluate(truth.take(rows), found.take(guess), labels).relationships["mAP"])

@@ -81,8 +81,8 @@ def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreC
 
     def value(confidence: ScoreCalibrator, attribute: bool) -> float:
         found = confidence.predictions(parts[attribute], scorer)
-        own = evaluate(truths[attribute], found, tables.labels)
-        return float(own.relationships["mAP"] + own.phrases["mAP"]) / 2
+        scores = evaluate(truths[attribute], found, tables.labels)
+        return float(scores.relationships["mAP"] + scores.phrases["mAP"]) / 2
 
     settings = config.relation.final
     confidence, tries = choose_exponents(settings.exponents, value)

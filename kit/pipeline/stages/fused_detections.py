@@ -117,13 +117,13 @@ def fuse_views(
 ) -> Detections:
     """Fuse the given views of every model; a view has its model's weight."""
     sources = [table.of_source(name, view) for name, table in tables.items() for view in views]
-    own = [weights[name] for name in tables for _ in views]
+    source_weights = [weights[name] for name in tables for _ in views]
     if settings.method == "wbf":
         from kit.fusion.wbf import fuse_detections
 
         return fuse_detections(
             sources,
-            own,
+            source_weights,
             iou=settings.iou_threshold,
             skip_box_threshold=settings.skip_box_threshold,
             conf_type=settings.conf_type,
@@ -132,7 +132,7 @@ def fuse_views(
 
     return combine(
         sources,
-        own,
+        source_weights,
         settings.method,
         iou=settings.iou_threshold,
         skip_box_threshold=settings.skip_box_threshold,
@@ -148,13 +148,13 @@ def fuse_shards(
     different shards.
     """
     paths = {name: shard_paths(folder) for name, folder in folders.items()}
-    counts = {name: len(own) for name, own in paths.items()}
+    counts = {name: len(shards) for name, shards in paths.items()}
     total = max(counts.values())
     if min(counts.values()) != total:
         raise KitError(f"the models have different numbers of shards: {counts}", "detect again with --force")
 
     def one(i: int) -> None:
-        tables = {name: read_shard(own[i], ViewDetections) for name, own in paths.items()}
+        tables = {name: read_shard(shards[i], ViewDetections) for name, shards in paths.items()}
         write_shard(out, i, fuse(tables))
 
     todo = [i for i in range(total) if not shard_path(out, i).exists()]

@@ -91,8 +91,8 @@ def _scorers(config: Config) -> list[str]:
 
 def candidates_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage whose scored candidates have a scorer's column."""
-    own = scorer not in scored_together(config, config.relation.scorer)
-    return f"scored-candidates-{split}{f'-{scorer}' if own else ''}"
+    apart = scorer not in scored_together(config, config.relation.scorer)
+    return f"scored-candidates-{split}{f'-{scorer}' if apart else ''}"
 
 
 def given_detections(config: Config, split: SplitName) -> Sequence[Path]:

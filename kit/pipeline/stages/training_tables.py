@@ -32,8 +32,8 @@ def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:
 
 def learning_settings(config: Config, model: Boosting | Visual) -> dict[str, Any]:
     """What a relation model depends on: its settings, the seed and the training boxes."""
-    own: dict[str, Any] = model.model_dump(exclude={"threads", "workers"})
-    return {**own, "seed": config.seed, **box_settings(config)}
+    settings: dict[str, Any] = model.model_dump(exclude={"threads", "workers"})
+    return {**settings, "seed": config.seed, **box_settings(config)}
 
 
 def box_settings(config: Config) -> dict[str, Any]:

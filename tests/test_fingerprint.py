@@ -134,7 +134,7 @@ def test_a_finished_stage_stands_where_its_images_are_gone(copied, tmp_path, cap
     assert state(gone, "detector-resnext") == "finished"
     changed = Run(config(f"data.train.images={tmp_path / 'none'}", "detector.training.lr=0.1"), copied.path)
     (status,) = Pipeline(changed).status(["detector-resnext"])[-1:]
-    assert (status.state, status.reasons) == ("stale", ("settings: lr 0.003 → 0.1",))
+    assert (status.state, status.reasons) == ("stale", ("settings: training.lr 0.003 → 0.1",))
     assert "none: no such folder of images" in status.missing[0]
     with pytest.raises(KitError, match="none: no such folder of images"):
         made(changed, "detector-resnext")

@@ -121,7 +121,7 @@ def with_detections(detected, tiny, tmp_path):
 
 
 def test_from_detections_to_a_submission(with_detections):
-    run = Run(config("attribute.models=[]"), with_detections.path)
+    run = Run(config("attribute.models=[]", "relation.scorer=prior"), with_detections.path)
     for split in ("val", "test"):
         for name in ("resnext", "hrnet"):
             figures = made(run, f"detect-{split}-{name}")["metrics"]
@@ -159,8 +159,8 @@ def test_from_detections_to_a_submission(with_detections):
     assert rows[-1]["mAP"] == pytest.approx(
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )
-    made(run, "submission-prior")
-    path = run.folder("submission-prior") / file_name(run.config)
+    made(run, "submission")
+    path = run.folder("submission") / file_name(run.config)
     assert check_submission(path, split_ids(run.config, "test")).ok
 
 

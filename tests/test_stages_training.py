@@ -110,7 +110,7 @@ def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
     assert len(lines) == 1
     assert lines[0].startswith("kit: detector-resnext: ")
     assert " of 20 (images " in lines[0]
-    assert "lower detector.training.rate (now 1e+30)" in lines[0]
+    assert "lower detector.training.lr (now 1e+30)" in lines[0]
     assert Run(trained.config, path).record("detector-resnext") is None
 
 
@@ -121,7 +121,7 @@ def test_an_attribute_detector_that_diverges_is_not_finished(copied, kit):
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
     assert last.startswith("kit: attribute-detector-resnext: ")
-    assert "lower attribute.training.rate (now 1e+30) or attribute.training.clip" in last
+    assert "lower attribute.training.lr (now 1e+30) or attribute.training.grad_clip_norm" in last
     assert copied.record("attribute-detector-resnext") is None
 
 

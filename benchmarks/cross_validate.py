@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.config import Config, Split, load_config
+from kit.config import Config, SplitFiles, load_config
 from kit.data.split_tables import SplitTables, load_split
 from kit.metric.relations import evaluate
 from kit.relation.prior_model import PriorScorer, train_prior
@@ -31,7 +31,7 @@ DEFAULT = (
     "relation.spatial.reg_lambda=100",
     "relation.spatial.min_child_weight=1",
     "relation.spatial.min_child_weight=5",
-    "relation.spatial.start=mean",
+    "relation.spatial.base_margin=prior",
     "relation.prior.smooth_class=5 relation.prior.smooth_pair=20",
 )
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--try", dest="variants", action="append", metavar="SETTINGS")
     arguments = parser.parse_args()
-    whole = load_split(Split(relations=[arguments.train]), "train")
+    whole = load_split(SplitFiles(relations=[arguments.train]), "train")
     fold = np.random.default_rng(1).integers(0, arguments.folds, len(whole.objects.images))
     parts = [(_images(whole, fold != k), _images(whole, fold == k)) for k in range(arguments.folds)]
     print(f"{'mean':>6} " + " ".join(f"{name[:8]:>8}" for name in OTHERS) + "  settings")

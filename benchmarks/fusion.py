@@ -23,7 +23,7 @@ from kit.tables.shards import count_rows, shard_path, write_shard
 
 SOURCES, BOXES, SHARD, IMAGES, PUBLISHED_IMAGES = 8, 100, 500, 4_000, 40
 CLASSES = 57
-MODELS, PICTURES, DISTINCT = ("one", "two"), 100_000, 8  # DISTINCT shards, each on disk many times
+MODELS, IMAGES, DISTINCT = ("one", "two"), 100_000, 8  # DISTINCT shards, each on disk many times
 
 
 def main() -> None:
@@ -45,16 +45,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_sources(Path(folder))
         seconds, memory = run(["-c", f"from benchmarks.fusion import stream; stream({folder!r})"])
-    each = seconds / PICTURES
-    rows.append(
-        ["kit, shards on disk", "2", f"{PICTURES:,}", f"{each * 1000:.3f}", f"{published / each:,.0f}"]
-    )
+    each = seconds / IMAGES
+    rows.append(["kit, shards on disk", "2", f"{IMAGES:,}", f"{each * 1000:.3f}", f"{published / each:,.0f}"])
     table(
         f"Weighted boxes fusion of {SOURCES} sources × {BOXES} boxes",
         ("by", "workers", "images", "ms an image", "times"),
         rows,
     )
-    print(f"\n{PICTURES:,} images from shards to shards: {seconds:.0f} s, {memory:,.0f} MB at the peak")
+    print(f"\n{IMAGES:,} images from shards to shards: {seconds:.0f} s, {memory:,.0f} MB at the peak")
 
 
 def write_sources(folder: Path) -> None:
@@ -67,7 +65,7 @@ def write_sources(folder: Path) -> None:
             tables = [_named(t, model, f"view{v}") for v, t in enumerate(own)]
             write_shard(folder / model, i, ViewDetections.concat(tables))
     for model in MODELS:
-        for i in range(DISTINCT, PICTURES // SHARD):
+        for i in range(DISTINCT, IMAGES // SHARD):
             os.link(shard_path(folder / model, i % DISTINCT), shard_path(folder / model, i))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kit.config import Split, load_config
+from kit.config import SplitFiles, load_config
 from kit.data.split_tables import load_split
 from tests.halves import OTHERS, aps, halves, models
 
@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a.b=c")
     arguments = parser.parse_args()
     config = load_config("relations", arguments.overrides)
-    whole = load_split(Split(relations=[arguments.train]), "train")
-    val = load_split(Split(relations=[arguments.val]), "val")
+    whole = load_split(SplitFiles(relations=[arguments.train]), "train")
+    val = load_split(SplitFiles(relations=[arguments.val]), "val")
     print(f"{'mean':>6} " + " ".join(f"{name[:8]:>8}" for name in OTHERS))
     results: dict[str, list[list[float]]] = {"spatial": [], "stack": []}
     for one, two in halves(whole):

@@ -16,7 +16,7 @@ from benchmarks.measure import run, table
 from benchmarks.synthetic import detections, image_ids
 from kit.base.files import write_json
 from kit.base.parallel import ordered_map
-from kit.config import Budget, Stack, load_config
+from kit.config import CandidateLimits, Stack, load_config
 from kit.data.split_tables import SplitTables
 from kit.data.world import draw_world
 from kit.relation.calibration import ScoreCalibrator
@@ -93,7 +93,7 @@ def work(name: str, images: int) -> None:
         i, path = numbered
         out = folder / f"pairs-{images}"
         with clock.of("candidates and rows"):
-            scored = score_objects(ensemble, read_shard(path, Detections), Budget())
+            scored = score_objects(ensemble, read_shard(path, Detections), CandidateLimits())
             write_shard(out, i, scored)
         with clock.of("predictions"):
             found = ScoreCalibrator().predictions(

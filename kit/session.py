@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from kit.tables.schema import Table
 
 
+SCORED = ("scored-candidates-val", "scored-candidates-test", "predict-val", "predict-test", "submission")
+
+
 def open_run(
     config: str = "mini", overrides: Sequence[str] = (), folder: Path | str | None = None
 ) -> Session:
@@ -73,14 +76,18 @@ class Session:
         """Open the run so that a scorer (default `relation.scorer`) can score it; with the scorer's name.
 
         Candidates hold the scores of `relation.scorer` and of all that it uses; as long as models of these are
-        not trained, the run combines by the scorer asked for instead. Raises KitError for a scorer that cannot be.
+        not trained, and nothing was scored by them, the run combines by the scorer asked for instead. Raises
+        KitError for a scorer that cannot be.
         """
-        from kit.pipeline.models import check_scorer, scorer_stages
+        from kit.pipeline.models import check_scorer
+        from kit.relation.scorers import stages_of
 
         usual = self.config.relation.scorer
         chosen = check_scorer(self.config, name or usual)
-        if chosen == usual or all(self.run.record(s) for s in scorer_stages(self.config, usual)):
+        if chosen == usual or all(self.run.record(s) for s in stages_of(self.config, usual)):
             return self, chosen
+        if any(name in self.pipeline.stages and (self.path / name).exists() for name in SCORED):
+            return self, chosen  # results by the usual scorer: they are not written over
         relation = self.config.relation.model_copy(update={"scorer": chosen})
         return Session(self.config.model_copy(update={"relation": relation}), self.path), chosen
 
@@ -160,14 +167,14 @@ class Session:
 
 
 def status_rows(
-    pipeline: Pipeline, names: Sequence[str] = (), again: Sequence[str] = ()
+    pipeline: Pipeline, names: Sequence[str] = (), again: Sequence[str] = (), *, alone: bool = False
 ) -> list[dict[str, Any]]:
     """A row a stage: stage, state, why it is stale, missing inputs, seconds, headline metric.
 
-    names: default all of `kit train all`; again: stages that are to be made again.
+    names: default all of `kit train all`; again: stages that are to be made again; alone: without what they need.
     """
     rows = []
-    for status in pipeline.status(names or pipeline.training, again):
+    for status in pipeline.status(names or pipeline.training, again, alone=alone):
         name, finished = status.stage.name, status.state == "finished"
         row: dict[str, Any] = {"stage": name, "state": status.state, "seconds": pipeline.seconds(name)}
         row["headline"] = pipeline.headline(name) if finished else ""

@@ -34,8 +34,12 @@ TINY = (
     "relation.spatial.rounds=40",
     "relation.spatial.early_stopping_interval=20",
 )
-
-
+FAST = (  # without detectors
+    *TINY,
+    "detector.models={}",
+    "attribute.models=[]",
+    "relation.stack={rounds: 20, early_stopping_interval: 10, max_depth: 3, min_positives: 3}",
+)
 FEW = (
     "detector.source.training={iterations: 4, batch_size: 4, size: [96, 96], validate_every: 4, "
     "validate_images: 4}",

@@ -60,3 +60,12 @@ def test_any_id_and_reason_come_back_from_the_file_of_skipped_images(tmp_path):
         record_skipped(path, name, why)
     assert read_skipped(path) == tidy_skipped(path) == read_skipped(path) == rows
     assert read_skipped(tmp_path / "none.csv") == {}
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", bytes(200_000), b"a,gone\n\xff"])
+def test_a_damaged_list_of_skipped_images_is_told_and_begun_anew(data, tmp_path, capsys):
+    path = tmp_path / "skipped.csv"
+    path.write_bytes(data)
+    assert tidy_skipped(path, ["b"]) == {"b": "not there"}
+    assert "skipped.csv: damaged" in capsys.readouterr().err
+    assert read_skipped(path) == {"b": "not there"}

@@ -81,6 +81,10 @@ WRONG = [
         ["--out", "o.parquet"],
         "--out: o.parquet: the fused detections are a CSV; end it in .csv, .csv.gz, .zip",
     ),
+    (
+        ["--out", "o.csv", "--skip-box-threshold", "1"],
+        "none of the 5 boxes is left; lower --skip-box-threshold 1",
+    ),
     (["--lowest", "0.95"], "none of the 5 boxes is left; lower --skip-box-threshold 0.95"),
     (["--force"], "--force does not go with detection files"),
     (["--attributes"], "--attributes does not go with detection files"),

@@ -188,3 +188,23 @@ def test_aliases_within_reason_are_fine(tmp_path):
     config = load_config(str(tmp_path / "c.yaml"))
     assert config.detector.source.training.batch_size == config.attribute.training.batch_size == 3
     assert config.detector.source.training.lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("data.val.relations=[a.csv, a.csv]", "a.csv is there twice: its rows would count twice"),
+        (
+            "detector.inference.views=[{size: [96, 96]}, {size: [96, 96]}]",
+            "the view 96x96 is there twice: its boxes would count twice",
+        ),
+        ("threads=100000000", "less than or equal to 1024"),
+        ("relation.visual.trunk=[1]", "relation.visual.freeze_backbone: input should be a valid boolean"),
+        ("relation.visual.trunk={a: 1}", "relation.visual.freeze_backbone: input should be a valid boolean"),
+    ],
+)
+def test_what_would_count_twice_or_never_end_is_refused(setting, problem):
+    with pytest.raises(KitError) as error:
+        load_config("mini", [setting])
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)

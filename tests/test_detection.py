@@ -342,3 +342,12 @@ def test_nothing_is_said_of_what_fits(files, capsys):
     write(files / "pred.csv", "ImageID,LabelName,Score,XMin,XMax,YMin,YMax", "1,/m/cat,0.9,0,0.4,0,1")
     score_detection_files([files / "truth.csv"], files / "pred.csv", [files / "labels.csv"])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("row", "column"), [(",/m/cat,0,1,0,1,0", "ImageID"), ("a,,0,1,0,1,0", "LabelName")])
+def test_an_empty_id_or_label_is_refused(tmp_path, row, column):
+    header = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf"
+    write(tmp_path / "truth.csv", header, "a,/m/cat,0,1,0,1,0", row)
+    write(tmp_path / "found.csv", header.replace("IsGroupOf", "Score"), "a,/m/cat,0,1,0,1,0.5")
+    with pytest.raises(FileFault, match=f"line 3, column {column}: empty where"):
+        score_detection_files([tmp_path / "truth.csv"], tmp_path / "found.csv")

@@ -49,3 +49,12 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
     assert json.loads(json_text(value)) == {"a": None, "b": [None, 1.5], "c": {"d": None}}
     write_json(tmp_path / "a.json", value)
     assert json.loads((tmp_path / "a.json").read_text())["b"] == [None, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.ZIP", b"PK"), ("a.csv.Zip", b"PK"), ("a.csv.GZ", b"\x1f\x8b")]
+)
+def test_a_file_is_packed_as_its_name_ends_in_any_case(name, start, tmp_path):
+    with open_compressed(tmp_path / "part", name) as file:
+        file.write(b"x")
+    assert (tmp_path / "part").read_bytes().startswith(start)

@@ -15,9 +15,9 @@ from kit.pipeline.jobs import run_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.relation import features
-from tests.conftest import TINY, config
+from kit.relation.statistics import CooccurrenceStatistics
+from tests.conftest import FAST, TINY, config
 from tests.stages import made, small_stage, state
-from tests.test_pipeline import FAST
 
 SCORED = ("spatial", "stack", "scored-candidates-test")
 
@@ -43,8 +43,23 @@ def test_nothing_is_stale_by_itself(whole, tiny):
     assert reasons(whole) == {}
 
 
+@pytest.fixture
+def signed_anew():
+    """The features are looked at again, before a test and after it."""
+    features.signature.cache_clear()
+    yield
+    features.signature.cache_clear()
+
+
+def test_semantic_features_of_another_sign_make_what_they_reach_stale(whole, tiny, monkeypatch, signed_anew):
+    plain = CooccurrenceStatistics.features
+    monkeypatch.setattr(CooccurrenceStatistics, "features", lambda *arguments: -plain(*arguments))
+    assert set(reasons(whole)) == set(SCORED)
+    assert reasons(whole)["spatial"][0].startswith("settings: semantic_features ")
+
+
 @pytest.mark.parametrize("column", ["dx_by_subject", "top_offset"])
-def test_a_feature_of_another_sign_makes_what_it_reaches_stale(whole, tiny, monkeypatch, column):
+def test_a_feature_of_another_sign_makes_what_it_reaches_stale(whole, tiny, monkeypatch, signed_anew, column):
     plain = features.pair_features
 
     def flipped(subject, object_):

@@ -239,7 +239,8 @@ def test_is_group_of_in_words(tmp_path):
 
 def test_a_class_by_its_name_is_told(tmp_path, capsys):
     path = write(tmp_path / "d.csv", SCORED, "a,Man,0,1,0,1,0.5", f"a,{WOODEN},0,1,0,1,0.5")
-    assert len(official.read_detections(path)) == 0
+    with pytest.raises(FileFault, match="no row with one of the challenge's 57 classes"):
+        official.read_detections(path)
     assert f"{path}: 2 of 2 rows (100.0%) are left out: label outside" in (text := capsys.readouterr().err)
     assert f"first at line 2 (Man, whose MID is {MAN})" in text
 
@@ -323,3 +324,13 @@ def test_whatever_the_bytes_a_table_or_a_fault(tmp_path, reader, seed):
         said = str(fault)
     assert len(table) <= len(bytes(data).splitlines())
     assert said is None or (said.startswith(f"{path}") and said.isprintable())
+
+
+@pytest.mark.parametrize(
+    ("reader", "header", "end"),
+    [(official.read_boxes, BOXES, "0"), (official.read_detections, SCORED, "0.5")],
+)
+def test_names_instead_of_mids_leave_no_row_and_are_refused(reader, header, end, tmp_path):
+    path = write(tmp_path / "a.csv", header, f"a,Man,0,1,0,1,{end}")
+    with pytest.raises(FileFault, match="no row with one of the challenge's 57 classes"):
+        reader(path)

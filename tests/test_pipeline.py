@@ -11,16 +11,10 @@ from kit.config import load_config
 from kit.pipeline.jobs import run_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.stage import Stage
-from tests.conftest import TINY
+from kit.pipeline.stage import FileInput, Stage
+from tests.conftest import FAST, TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
-NOT_AN_IMAGE = ("detector.models={}", "attribute.models=[]")
-FAST = (
-    *TINY,
-    *NOT_AN_IMAGE,
-    "relation.stack={rounds: 20, early_stopping_interval: 10, max_depth: 3, min_positives: 3}",
-)
 WORDS = set_words(*FAST)
 
 
@@ -102,6 +96,8 @@ def test_a_stage_and_what_needs_it():
         ([small_stage("a", "b"), small_stage("b", "a")], "stages need each other in a circle: "),
         ([small_stage("a", "a")], "stages need each other in a circle: a -> a"),
         ([small_stage("a"), small_stage("b"), small_stage("a")], "two stages are called a"),
+        ([small_stage("logs")], "no stage can be called 'logs'"),
+        ([small_stage("../a")], "no stage can be called '../a'"),
     ],
 )
 def test_stages_that_cannot_be_put_in_order(tmp_path, stages, message):
@@ -120,6 +116,69 @@ def test_a_name_that_no_stage_has_is_one_line(tmp_path, kit):
         code, _, err = kit("train", "all", option, "none", "--run", tmp_path / "run", *WORDS)
         assert (code, err.count("\n")) == (2, 1)
         assert "no stage none; stages: prior, spatial, stack" in err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_missing_input_of_a_later_stage_is_told_before_any_work(tmp_path, workers):
+    done = []
+    stages = [
+        small_stage("long", work=writing(done=done)),
+        small_stage("last", "long", inputs=[tmp_path / "none"], work=writing(done=done)),
+        small_stage("folder", "long", inputs=[tmp_path], work=writing(done=done)),
+    ]
+    pipeline = Pipeline(Run(load_config("mini", TINY), tmp_path / "run"), stages)
+    for name, problem in (("last", "none: no such file"), ("folder", "a folder, not a file")):
+        with pytest.raises(KitError, match=problem):
+            run_stages(pipeline, ["long", name], workers)
+        with pytest.raises(KitError, match=problem):
+            pipeline.make([name])
+    assert done == []
+
+
+def test_one_stage_alone_is_judged_as_it_is_made(tmp_path):
+    run = Run(load_config("mini", TINY), tmp_path / "run")
+    pipeline = Pipeline(
+        run, [small_stage("a"), small_stage("b", "a", command="train b"), small_stage("c", "b")]
+    )
+    (status,) = pipeline.status(["b"], alone=True)
+    assert (status.state, status.missing) == ("to do", ("stage a is not there; run `kit train all` first",))
+    pipeline.make(["b"])
+    changed = Pipeline(run, [small_stage("a", settings=2), small_stage("b", "a"), small_stage("c", "b")])
+    assert [(s.stage.name, s.state) for s in changed.status(["b"])] == [("a", "stale"), ("b", "stale")]
+    assert [(s.stage.name, s.state) for s in changed.status(["b"], alone=True)] == [("b", "finished")]
+    statuses = changed.status(["b", "c"], alone=True)
+    assert [(s.stage.name, s.state, s.missing) for s in statuses] == [
+        ("b", "finished", ()),
+        ("c", "to do", ()),
+    ]
+
+
+def test_a_damaged_stage_says_so(tmp_path):
+    run = Run(load_config("mini", TINY), tmp_path / "run")
+    pipeline = Pipeline(run, [small_stage("a")])
+    pipeline.make(["a"])
+    (run.path / "a" / "result").write_text("another length")
+    (status,) = pipeline.status(["a"])
+    assert status.state == "stale"
+    assert "result" in status.reasons[0]
+
+
+def test_an_empty_word_is_no_stage(tmp_path, kit):
+    code, _, err = kit("train", "all", "--from", "", "--dry-run", "--run", tmp_path / "run", *WORDS)
+    assert (code, err.split(";")[0].rstrip()) == (2, "kit: no stage")
+
+
+def test_what_is_watched_must_be_there_and_makes_nothing_stale(tmp_path):
+    file = tmp_path / "val.csv"
+    watched = (FileInput("data.val.relations", file),)
+    run = Run(load_config("mini", TINY), tmp_path / "run")
+    pipeline = Pipeline(run, [small_stage("a", watched=watched)])
+    with pytest.raises(KitError, match=r"val.csv: no such file"):
+        pipeline.make(["a"])
+    file.write_text("1")
+    pipeline.make(["a"])
+    file.write_text("2")
+    assert pipeline.is_fresh("a")
 
 
 def test_a_stage_reads_nothing_that_it_did_not_declare(tmp_path):
@@ -211,7 +270,7 @@ def test_a_missing_input_is_told_before_any_work(tmp_path):
 
 
 def test_the_relation_stages_in_processes(tiny, tmp_path, kit):
-    words = set_words(*TINY, *NOT_AN_IMAGE)
+    words = set_words(*FAST)
     code, out, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)
     assert code == 0, err
     for name in ("prior", "spatial", "stack"):
@@ -224,10 +283,11 @@ def test_the_relation_stages_in_processes(tiny, tmp_path, kit):
 
 
 def test_a_failed_stage_ends_the_job(tiny, tmp_path, kit):
-    words = set_words(*TINY, *NOT_AN_IMAGE, "data.train.relations=[]")
+    (tmp_path / "broken.csv").write_text("ImageID\n1\n")
+    words = set_words(*FAST, f"data.train.relations={tmp_path / 'broken.csv'}")
     code, _, err = kit("train", "all", "--jobs", 2, "--run", tmp_path / "run", *words)
     assert code == 2
-    assert "prior failed: data.train.relations is not set" in err
+    assert f"prior failed: {tmp_path / 'broken.csv'}" in err
     assert not (tmp_path / "run" / "spatial").exists()
 
 

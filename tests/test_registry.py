@@ -8,8 +8,10 @@ from importlib.resources import files
 import pytest
 
 from kit.base.errors import KitError
-from kit.base.registry import Registry
+from kit.base.registry import Registry, forget
 from kit.config import ARCHITECTURES, SCORERS, load_config
+from kit.config.plugins import plugin_module
+from kit.pipeline.models import usable_scorers
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stage_registry import MODULES
@@ -50,7 +52,7 @@ def wide():
 
 ARCHITECTURES.register("wide", wide)
 """
-NOT_AN_IMAGE = ("detector.models={}", "attribute.models=[]")
+NO_DETECTOR = ("detector.models={}", "attribute.models=[]")
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def plugin(tmp_path):
 
     def write(text, name="plugin.py"):
         (tmp_path / name).write_text(text)
-        return set_words(*TINY, *NOT_AN_IMAGE, f"plugins=[{tmp_path / name}]")
+        return set_words(*TINY, *NO_DETECTOR, f"plugins=[{tmp_path / name}]")
 
     return write
 
@@ -82,7 +84,7 @@ def test_things_are_found_by_their_names():
     assert things.register("other", 3) == things["other"] == 3
     assert things.names == ("own", "other")
     assert things.check("other") == "other"
-    with pytest.raises(KitError, match=r"^there is already a thing other$"):
+    with pytest.raises(KitError, match=r"^there is already a thing other; give another name$"):
         things.register("other", 4)
     with pytest.raises(KitError, match=r"^no thing none; there are: own, other$"):
         things["none"]
@@ -149,6 +151,72 @@ def test_a_scorer_from_a_file(plugin, tiny, tmp_path):
     done = in_a_process("evaluate", "--split", "test", "--scorer", "mine", "--json", *words, folder=tiny)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["scorer"] == "mine"
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Load the config with a plugin in this process; afterwards nothing of it is left."""
+    files = []
+
+    def load(text, name="plugin.py", *settings):
+        files.append(tmp_path / name)
+        files[-1].write_text(text)
+        return load_config("mini", [*TINY, *NO_DETECTOR, f"plugins=[{files[-1]}]", *settings])
+
+    yield load
+    for file in files:
+        forget(plugin_module(file))
+        sys.modules.pop(plugin_module(file), None)
+
+
+def test_a_plugin_is_known_to_its_config_alone(loaded, tmp_path):
+    with_it = loaded(SCORER)
+    plain = load_config("mini", [*TINY, *NO_DETECTOR])
+    assert "mine" in usable_scorers(with_it)
+    assert "mine" not in usable_scorers(plain)
+    stages = Pipeline(Run(plain, tmp_path / "run")).stages
+    assert not [name for name in stages if "mine" in name]
+    assert "mine" not in str(stages["scored-candidates-test"].settings)
+
+
+def test_a_plugin_of_other_code_or_settings_makes_scores_stale(loaded, tmp_path):
+    def settings(text, answer):
+        config = loaded(text, "plugin.py", f"extra.answer={answer}")
+        stage = Pipeline(Run(config, tmp_path / "run")).stages["scored-candidates-test"]
+        return stage.settings["plugins"], stage.settings["extra"]
+
+    first, other_answer = settings(SCORER, 1), settings(SCORER, 2)
+    other_code = settings(SCORER.replace("0.5", "0.6"), 1)
+    assert first[0] == other_answer[0] != other_code[0]
+    assert first[1] == other_code[1] != other_answer[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SCORER.replace("mine", "stack"), "there is already a scorer stack"),
+        (SCORER.replace("mine", "my-scorer"), "scorer my-scorer: not a name of letters"),
+        (SCORER.replace("mine", "subject"), "scorer subject: a word that columns or stages have already"),
+        (ARCHITECTURE.replace('"wide"', '"hrnet-mini"'), "there is already an architecture hrnet-mini"),
+    ],
+)
+def test_a_name_that_is_taken_or_cannot_be_is_one_line(loaded, text, message):
+    with pytest.raises(KitError) as error:
+        loaded(text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_plugin_that_failed_can_be_mended(loaded):
+    with pytest.raises(KitError, match="division by zero"):
+        loaded(f"{SCORER}\n1 / 0\n")
+    assert "mine" in usable_scorers(loaded(SCORER))
+
+
+def test_scorers_that_use_each_other(loaded, tmp_path):
+    config = loaded(SCORER.replace('lambda config: ("prior",), load', 'lambda config: ("mine",), load'))
+    with pytest.raises(KitError, match=r"^scorers use each other in a circle: mine -> mine$"):
+        Pipeline(Run(config, tmp_path / "run"))
 
 
 def test_an_architecture_from_a_file(plugin, tmp_path):

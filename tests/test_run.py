@@ -257,3 +257,15 @@ def test_a_read_only_mount(a_run, tmp_path):
     assert done.stderr == ""
     told = "s would have to be written, but the folder cannot be (Read-only file system)"
     assert done.stdout == f"{a_run.path}: {told}\n"
+
+
+def test_what_is_thrown_away_of_an_interrupted_stage_is_told(a_run, capsys):
+    def stopped(context):
+        (context.path / "half").write_text("x")
+        raise KeyboardInterrupt
+
+    for settings in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            Pipeline(a_run, [small_stage("s", settings=settings, work=stopped)]).make(["s"])
+    told = "what an interrupted s left (1 file) is thrown away (settings: value 1 → 2)\n"
+    assert capsys.readouterr().err == told

@@ -1,6 +1,7 @@
 """The visual model on images whose relation is seen in the pixels alone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -317,3 +318,12 @@ def test_the_real_photos_go_the_same_way(part, detector, tmp_path):
     assert ((own > 0) == allowed).all()
     prior = spatial.statistics.prior[:, label[candidates.subject], label[candidates.object]].T
     assert not np.allclose(own, prior[:, list(PAIRWISE)])
+
+
+def test_images_that_cannot_be_read_are_no_training(rows, detector, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"broken")
+    rows = replace(rows, files=np.full(len(rows.files), tmp_path / "broken.jpg", object))
+    with pytest.raises(KitError, match=r"visual shared: none of its \d+ pairs has an image that can be read"):
+        train_visual(
+            rows, "resnext-mini", detector, FEW.model_copy(update={"backbone": "shared"}), 0, tmp_path
+        )

@@ -116,15 +116,15 @@ def sync_below(folder: Path) -> None:
 @contextmanager
 def open_compressed(part: Path, name: str) -> Iterator[IO[bytes]]:
     """Open `part` for bytes, packed as the final `name` ends: .gz, .zip or plain."""
-    if name.endswith(".zip"):
+    low = name.lower()
+    if low.endswith(".zip"):
+        inner = name[:-4] if low.endswith(".csv.zip") else f"{name[:-4]}.csv"
         with (
             zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
-            archive.open(
-                name.removesuffix(".zip").removesuffix(".csv") + ".csv", "w", force_zip64=True
-            ) as file,
+            archive.open(inner, "w", force_zip64=True) as file,
         ):
             yield file
-    elif name.endswith(".gz"):
+    elif low.endswith(".gz"):
         with part.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as file:
             yield cast(IO[bytes], file)
     else:

@@ -92,7 +92,7 @@ def _told(error: Exception) -> str | None:
     if type(error).__name__ == "Abort":  # the parser's word for an input that ended at a question
         return "nothing was done: the question was not answered"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _no_memory(error):
-        return f"out of memory ({first_line(error)}); close other programs, or lower batch, workers or shard"
+        return f"out of memory ({first_line(error)}); close other programs, or lower batch_size, workers or shard"
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{error.filename}: " if error.filename else "stdout: " if error.errno in FULL else ""
         return f"{place}{error.strerror or errno.errorcode.get(error.errno, 'failed')}"

@@ -17,7 +17,7 @@ from kit.base.log import logger
 T = TypeVar("T")
 Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]  # of (steps, total, text)
 EVERY = 10.0  # seconds between plain lines
-REDRAW = 0.1  # seconds between two images of a live line
+REDRAW = 0.1  # seconds between two drawings of a live line
 
 
 class ProgressLine:

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from kit.base.errors import KitError
+from kit.base.log import logger
 
 T = TypeVar("T")
 MAX_DELAY = 120.0  # seconds between two attempts, whatever a server asks for
@@ -75,6 +76,7 @@ def retry(call: Callable[[], T], policy: RetryPolicy, on_retry: OnRetry, sleep: 
             return call()
         except RemoteError as error:
             seconds = failures.delay(error)
+            logger.debug(f"{error}: again in {seconds:.1f} s")
             on_retry(error, seconds)
         sleep(seconds)
 
@@ -92,6 +94,7 @@ async def retry_async(
             return await call()
         except RemoteError as error:
             seconds = failures.delay(error, progressed(error))
+            logger.debug(f"{error}: again in {seconds:.1f} s")
             on_retry(error, seconds)
         await asyncio.sleep(seconds)
 

@@ -16,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
 GRACE = 5.0  # seconds that Python code has to end after a signal; then the process ends without it
-PATIENCE = 3.0  # seconds that a child has between SIGTERM and SIGKILL
+GRACE_PERIOD = 3.0  # seconds that a child has between SIGTERM and SIGKILL
 LOOK = 1.0  # seconds between two looks at the parent
 PARENT = "KIT_PARENT"  # environment: the process that this one must not outlive
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -107,7 +107,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def end(pids: Iterable[int], patience: float = PATIENCE) -> None:
+def end(pids: Iterable[int], patience: float = GRACE_PERIOD) -> None:
     """SIGTERM to processes, SIGKILL to those that are there after a while."""
     left = [pid for pid in pids if _send(pid, signal.SIGTERM)]
     deadline = time.monotonic() + patience

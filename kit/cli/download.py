@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from kit.cli.options import ConfigName, Force, Json, Overrides
 
 if TYPE_CHECKING:
     from kit.config import Config
+    from kit.download.selection import PhotoFilter, Target
 
 
 class What(StrEnum):
@@ -100,7 +101,7 @@ def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
         typer.echo(printable(str(path)))
 
 
-def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
+def _preview(config: Config, what: Target, choice: PhotoFilter, json: bool) -> None:
     from kit.base.files import json_text
     from kit.base.text_table import table
     from kit.cli import show
@@ -121,7 +122,9 @@ def _preview(config: Config, what: Any, choice: Any, json: bool) -> None:
     )
 
 
-def _get(config: Config, what: Any, choice: Any, verify: bool, ask_again: bool, json: bool) -> None:
+def _get(
+    config: Config, what: Target, choice: PhotoFilter, verify: bool, ask_again: bool, json: bool
+) -> None:
     from kit.base.errors import printable
     from kit.base.files import json_text
     from kit.base.log import logger

@@ -45,6 +45,8 @@ def evaluate(
         name = f"data.{split}.relations"
         raise KitError(f"{name} is not set: this split has no truth", f"give it with --set {name}=FILE")
     if detections:
+        if scorer is not None:
+            raise KitError("--scorer does not go with --detections", "detectors have no scorer")
         return _detections(options, split)
     session, chosen = options.session.for_scorer(scorer)
     if gt_boxes:

@@ -128,9 +128,8 @@ def _fuse_files(
         raise KitError(str(error)) from None
     total = sum(map(len, sources))
     if not len(fused):
-        raise KitError(
-            f"none of the {total:,} boxes is left", f"lower --skip-box-threshold {skip_box_threshold:g}"
-        )
+        hint = f"lower --skip-box-threshold {skip_box_threshold:g}" if skip_box_threshold else ""
+        raise KitError(f"none of the {total:,} boxes is left", hint)
     write_detections(out, fused)
     if json:
         typer.echo(

@@ -41,7 +41,7 @@ def all_(
     names, again = _chosen(pipeline, only or (), first)
     again = names if options.force else again
     if dry_run:
-        raise typer.Exit(_show(pipeline, names, again, options.json))
+        raise typer.Exit(_show(pipeline, names, again, options.json, alone=bool(only)))
     from kit.pipeline.jobs import run_stages
 
     run_stages(pipeline, names, jobs, again)
@@ -52,9 +52,9 @@ def _chosen(pipeline: Pipeline, only: Sequence[str], first: str | None) -> tuple
     """The stages to make, and those of them that are made again though they are fresh. Raises KitError."""
     from kit.base.errors import KitError
 
-    if only and first:
+    if only and first is not None:
         raise KitError("--only and --from exclude each other", "give one of them")
-    if first:
+    if first is not None:
         names = pipeline.descendants(first, pipeline.training)
         return names, names
     if only:
@@ -64,14 +64,16 @@ def _chosen(pipeline: Pipeline, only: Sequence[str], first: str | None) -> tuple
     return pipeline.training, []
 
 
-def _show(pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: bool) -> int:
-    """Print the stages' states; 1 where an input is missing."""
+def _show(
+    pipeline: Pipeline, names: Sequence[str], again: Sequence[str], json: bool, *, alone: bool = False
+) -> int:
+    """Print the stages' states; 1 where an input is missing. alone: nothing that they need is made either."""
     from kit.base.files import json_text
     from kit.base.log import logger
     from kit.base.text_table import table
     from kit.session import status_rows
 
-    rows = [row for row in status_rows(pipeline, names, again) if row["stage"] in names]
+    rows = [row for row in status_rows(pipeline, names, again, alone=alone) if row["stage"] in names]
     columns = ("stage", "state", "seconds", "main number", "why")
     cells = [
         (row["stage"], row["state"], _shown(row["seconds"]), row["headline"], (row["why"] or [""])[0])

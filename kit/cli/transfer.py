@@ -21,7 +21,9 @@ def transfer(
     map_: Annotated[
         Path | None, typer.Option("--map", help="Class map of `kit classmap` (default: made anew).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the rows without a source class.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the rows without a source class.")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Partial weight transfer: each class takes the head rows of its source class; the rest is copied."""

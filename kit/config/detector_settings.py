@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from kit.base.registry import Registry
-from kit.config.model import Model, Name
+from kit.config.model import MOST_THREADS, Model, Name
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
@@ -90,10 +90,17 @@ class View(Model):
         return f"{self.size[0]}x{self.size[1]}{'-flip' if self.flip else ''}"
 
 
+def _each_once(views: list[View]) -> list[View]:
+    twice = next((view.name for i, view in enumerate(views) if view in views[:i]), None)
+    if twice is not None:
+        raise ValueError(f"the view {twice} is there twice: its boxes would count twice")
+    return views
+
+
 class Inference(Model):
     """Detection: views, images a batch, what is kept; shard: images a file."""
 
-    views: list[View] = Field([View(size=(160, 160))], min_length=1)
+    views: Annotated[list[View], AfterValidator(_each_once)] = Field([View(size=(160, 160))], min_length=1)
     batch_size: int = Field(8, ge=1)
     workers: int = Field(0, ge=0)
     score_threshold: float = Field(1e-4, ge=0, lt=1)
@@ -134,7 +141,7 @@ class Detector(Model):
     inference: Inference = Inference()
     fusion: Fusion = Fusion()
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=MOST_THREADS)
 
 
 class Attribute(Model):

@@ -13,7 +13,7 @@ from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
 from kit.config.data_settings import Data
 from kit.config.detector_settings import Attribute, Detector
-from kit.config.model import Files, Model, Seed
+from kit.config.model import MOST_THREADS, Files, Model, Seed
 from kit.config.plugins import load_plugins
 from kit.config.relation_settings import Relation
 from kit.config.renamed import rename_keys
@@ -45,7 +45,7 @@ class Config(Model):
     run: Path = Path("runs/default")
     seed: Seed = 0
     plugins: Files = []
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=MOST_THREADS)
     data: Data = Data()
     detector: Detector = Detector()
     attribute: Attribute = Attribute()

@@ -6,14 +6,22 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-Files = Annotated[list[Path], BeforeValidator(_as_list)]
+def _each_once(files: list[Path]) -> list[Path]:
+    twice = next((path for i, path in enumerate(files) if path in files[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is there twice: its rows would count twice")
+    return files
+
+
+Files = Annotated[list[Path], BeforeValidator(_as_list), AfterValidator(_each_once)]
+MOST_THREADS = 1024
 Share = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")]  # of a model: a part of a folder's name
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch both take

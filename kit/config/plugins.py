@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kit.base.errors import FileFault, first_line
+from kit.base.registry import Registry, forget
+
+T = TypeVar("T")
 
 PREFIX = "kit_plugin_"
 
@@ -18,6 +22,24 @@ def load_plugins(files: Any) -> None:
     for file in files if isinstance(files, list) else [files]:
         if isinstance(file, str):
             _load(Path(file).expanduser())
+
+
+def known_names(registry: Registry[T], plugins: Sequence[Path]) -> tuple[str, ...]:
+    """The names that a config knows: not those of another config's plugins."""
+    modules = {plugin_module(path) for path in plugins}
+    return tuple(name for name in registry.names if _is_known(registry.module(name), modules))
+
+
+def plugin_digest(registry: Registry[T], name: str) -> str | None:
+    """A hash of the plugin's file that registered a thing; None for what no plugin registered."""
+    module = registry.module(name)
+    if not module.startswith(PREFIX):
+        return None
+    return sha256(Path(str(sys.modules[module].__file__)).read_bytes()).hexdigest()[:12]
+
+
+def _is_known(module: str, plugins: Collection[str]) -> bool:
+    return not module.startswith(PREFIX) or module in plugins
 
 
 def plugin_module(path: Path) -> str:
@@ -39,4 +61,5 @@ def _load(path: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
+        forget(name)
         raise FileFault(path, f"the plugin cannot be loaded ({first_line(error)})") from error

@@ -7,13 +7,46 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from kit.base.registry import Registry
-from kit.config.model import Model, Share
+from kit.config.model import MOST_THREADS, Model, Share
 
 if TYPE_CHECKING:
     from kit.relation.scorers import Scorer
 
+
+def _no_column(name: str) -> str | None:
+    """Why a scorer cannot have a name: it becomes a column of the scored candidates and a part of stages' names."""
+    if not name.isidentifier() or name.startswith("_"):
+        return "not a name of letters, digits and _ that a column can have"
+    return "a word that columns or stages have already" if name in TAKEN else None
+
+
+TAKEN = {
+    *(
+        "images",
+        "image",
+        "subject",
+        "object",
+        "predicate",
+        "subject_box",
+        "object_box",
+        "score",
+        "scores",
+        "take",
+    ),
+    *(
+        "subject_score",
+        "object_score",
+        "concat",
+        "empty",
+        "of_images",
+        "COLUMNS",
+        "detections",
+        "attributes",
+        "gt",
+    ),
+}
 SCORERS: Registry[Scorer] = Registry(
-    "scorer", "kit.relation.scorers", ("prior", "spatial", "visual", "average", "stack")
+    "scorer", "kit.relation.scorers", ("prior", "spatial", "visual", "average", "stack"), _no_column
 )
 
 
@@ -48,7 +81,7 @@ class Boosting(Model):
     patience: int = Field(1, ge=1)
     folds: int = Field(3, ge=1, le=10)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=MOST_THREADS)
 
 
 class Spatial(Boosting):

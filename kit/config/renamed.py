@@ -16,6 +16,10 @@ class Renamed(NamedTuple):
     convert: Callable[[Any], Any] = lambda value: value
 
 
+def _frozen(value: Any) -> Any:
+    return value == "frozen" if value in ("tuned", "frozen") else value
+
+
 TRAININGS = ("detector.training", "detector.source.training", "attribute.training")
 OF_TRAINING = {
     "batch": "batch_size",
@@ -45,9 +49,7 @@ RENAMED = {  # dotted older key; * is any key of a table, or any item of a list
     "relation.visual.size": Renamed("crop_size"),
     "relation.visual.highest_rate": Renamed("max_lr"),
     "relation.visual.lowest_rate": Renamed("min_lr"),
-    "relation.visual.trunk": Renamed(
-        "freeze_backbone", lambda value: {"tuned": False, "frozen": True}.get(value, value)
-    ),
+    "relation.visual.trunk": Renamed("freeze_backbone", _frozen),
     "relation.stack.block": Renamed("early_stopping_interval"),
     "relation.stack.start": Renamed("base_margin"),
     "relation.stack.least": Renamed("min_positives"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +32,6 @@ class SplitTables:
             labels = self.labels.of_images(self.objects.images)
             table[labels.image, labels.label] = True
         return table
-
-
-def split_files(split: SplitFiles) -> list[Path]:
-    """All files of a split, for hashing."""
-    return [*split.relations, *split.boxes, *split.labels]
 
 
 def load_split(split: SplitFiles, name: str) -> SplitTables:

@@ -11,6 +11,7 @@ import numpy as np
 
 from kit.base.errors import KitError
 from kit.base.files import atomic_write, reading
+from kit.base.log import logger
 from kit.data.photos import GONE, list_photos
 from kit.tables.schema import Boxes
 
@@ -68,10 +69,13 @@ def read_skipped(path: Path) -> dict[str, str]:
     """The images that were left out, each with the reason; none where there is no such file."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = (row for row in csv.reader(file) if len(row) == 2)
-            return {name: why for name, why in rows if (name, why) != HEADER}
+            rows = [row for row in csv.reader(file) if len(row) == 2]
     except FileNotFoundError:
         return {}
+    except (csv.Error, UnicodeDecodeError):  # after a power loss
+        logger.warning(f"{path}: damaged; which images were left out before is not known any more")
+        return {}
+    return {name: why for name, why in rows if (name, why) != HEADER}
 
 
 def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> dict[str, str]:

@@ -171,7 +171,12 @@ class BalancedSampler(Sampler):  # type: ignore[type-arg]
         """limit: N of equation 3; None is the plain distribution."""
         records = [dataset.get_data_info(i) for i in range(len(dataset))]
         labels = [r["labels"][~np.asarray(r["groups"], bool)] for r in records]
-        self.draws = BalancedDraws(labels, len(dataset.metainfo["classes"]), limit, seed or 0)
+        try:
+            self.draws = BalancedDraws(labels, len(dataset.metainfo["classes"]), limit, seed or 0)
+        except ValueError:
+            folder = dataset.data_prefix["img"]
+            text = f"{folder}: no image has a box to learn from that is no group of objects"
+            raise KitError(text, "look at the boxes file: labels and IsGroupOf") from None
         self.rank, self.world = get_dist_info()
         self.start = 0
         self.size = len(dataset)

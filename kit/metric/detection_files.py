@@ -104,13 +104,16 @@ class DetectionFiles:
     def _read(self, file: CsvFile, columns: list[Column]) -> dict[str, Array]:
         parts: dict[str, list[Array]] = {}
         coded = {IMAGE.name: ("image", self.images), LABEL.name: ("label", self.labels)}
+        row = 0
         for batch in file.batches(columns):
             for name, values in zip(batch.schema.names, batch.columns, strict=True):
                 if name in coded:
                     key, codes = coded[name]
                     parts.setdefault(key, []).append(codes.encode(values))
+                    _refuse_empty(file, name, row, parts[key][-1], codes)
                 else:
                     parts.setdefault(name, []).append(as_numpy(values))
+            row += batch.num_rows
         return {name: np.concatenate(part) for name, part in parts.items()}
 
     def _refuse_outside_hierarchy(self, file: CsvFile, label: Array) -> None:
@@ -186,6 +189,14 @@ def _ascending(names: list[str]) -> Array:
     place = np.empty(len(names), np.int64)
     place[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     return place
+
+
+def _refuse_empty(file: CsvFile, name: str, row: int, codes: Array, known: DictionaryEncoder) -> None:
+    """Raise FileFault where an image id or a label is empty."""
+    empty = codes == known.index.get("", -1)
+    if empty.any():
+        what = "an image id" if name == IMAGE.name else "a label"
+        raise file.fault(row + int(np.argmax(empty)), name, f"empty where {what} belongs")
 
 
 def _renumber(objects: LabeledBoxes, place: Array) -> LabeledBoxes:

@@ -39,11 +39,22 @@ def _inputs(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
         elif key not in before:
             yield f"{key} is read now"
         elif before[key] != now[key]:
-            counts = [v.get("there") if isinstance(v, dict) else None for v in (before[key], now[key])]
-            if counts[0] != counts[1]:
-                yield f"{key}: {counts[0]} → {counts[1]} images"
-            else:
-                yield f"{key}: other content"
+            yield f"{key}: {_change(before[key], now[key])}"
+
+
+def _change(before: Any, now: Any) -> str:
+    """What changed of a file or of images: their number, how they are read, or what is in them."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return "other content"
+    if before.get("there") != now.get("there"):
+        return f"{before.get('there')} → {now.get('there')} images"
+    read = (k for k in dict.fromkeys([*before, *now]) if k not in ("wanted", "digest"))
+    changed = (
+        f"{k} {_shown(before.get(k, NONE))} → {_shown(now.get(k, NONE))}"
+        for k in read
+        if before.get(k) != now.get(k)
+    )
+    return next(changed, "other content")
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -10,8 +10,8 @@ from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
 from kit.data.split_tables import load_split
-from kit.pipeline.splits import CLASSES, box_inputs, split_boxes, split_inputs, split_of
-from kit.pipeline.stage import FileInput, Stage
+from kit.pipeline.splits import CLASSES, box_inputs, images_input, split_boxes, split_inputs, split_of
+from kit.pipeline.stage import FileInput, Input, Stage
 from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
 from kit.tables.official import read_image_labels
 from kit.tables.schema import Boxes, ImageLabels
@@ -80,6 +80,14 @@ ATTRIBUTES = DetectorTask(
 )
 TASKS = (OBJECTS, ATTRIBUTES)
 training_stage = partial(Stage, headline="mAP", timing_files=("curve.json",), distributed=True)
+
+
+def validation_inputs(config: Config, task: DetectorTask) -> tuple[Input, ...]:
+    """What a detector's training reads to show its validation mAP; nothing without validation images."""
+    if config.data.val.images is None:
+        return ()
+    files = task.inputs(config, "val")
+    return (*files, images_input(config, "val", files, lambda: task.ground_truth(config, "val")[0].images))
 
 
 def detector_model(config: Config, name: str) -> DetectorModel:

@@ -73,7 +73,9 @@ def say_left_out(pipeline: Pipeline, stage: str) -> None:
 
 
 def _tell_left_out(split: str, record: dict[str, Any]) -> None:
-    images = record["fingerprint"]["inputs"][f"data.{split}.images"]
+    images = record["fingerprint"]["inputs"].get(f"data.{split}.images")
+    if images is None:  # a plugin's stage of such a name
+        return
     total, gone = images["wanted"], images["wanted"] - images["there"]
     unread = record["metrics"]["left_out"] - gone
     parts = []

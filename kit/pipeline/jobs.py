@@ -18,8 +18,8 @@ from kit.base.errors import KitError
 from kit.base.files import writing
 from kit.base.log import logger, verbosity
 from kit.base.progress import track
-from kit.base.stopping import PARENT, PATIENCE
-from kit.pipeline.pipeline import Pipeline
+from kit.base.stopping import GRACE_PERIOD, PARENT
+from kit.pipeline.pipeline import LOGS, Pipeline
 from kit.pipeline.worker import VERBOSITY, Mode
 
 
@@ -74,7 +74,7 @@ class Crew:
             left = list(self._running)
         for process in left:
             process.terminate()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + GRACE_PERIOD
         for process in left:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
@@ -152,6 +152,7 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     A stage begins once all that it needs is made. Raises KitError where one failed; what runs by then is ended
     first, nothing else is started.
     """
+    pipeline.check_inputs(names, force)
     pipeline.require(names)
     if workers == 1:
         for name in names:
@@ -172,7 +173,7 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
                     break
                 mode: Mode = "redo" if name in force else "do"
                 job = Job(
-                    name, run.path / "config.yaml", run.path, (name,), run.path / "logs" / f"{name}.txt", mode
+                    name, run.path / "config.yaml", run.path, (name,), run.path / LOGS / f"{name}.txt", mode
                 )
                 running[pool.submit(crew.work, job, True)] = name
             else:

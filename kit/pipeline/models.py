@@ -12,7 +12,15 @@ from kit.base.split_names import SplitName
 from kit.config import SCORERS, Config
 from kit.pipeline.splits import image_folder, relation_images
 from kit.pipeline.stage import ImagesInput, StageContext
-from kit.relation.scorers import Ensemble, empty_ensemble, in_order, load_ensemble, stages_of, visual_is_there
+from kit.relation.scorers import (
+    Ensemble,
+    empty_ensemble,
+    in_order,
+    load_ensemble,
+    scorer_names,
+    stages_of,
+    visual_is_there,
+)
 
 if TYPE_CHECKING:
     from kit.relation.visual_model import VisualScorer
@@ -28,7 +36,7 @@ class SplitModels:
     ) -> None:
         """Load a scorer, others, and all that they use. Raises KitError where one is damaged."""
         self.config, self._context, self._split = context.config, context, split
-        self.ensemble: Ensemble = empty_ensemble(scorer, context.result("prior"))
+        self.ensemble: Ensemble = empty_ensemble(self.config, scorer, context.result("prior"))
         for name in (scorer, *also):
             load_ensemble(self.config, name, self)
 
@@ -56,7 +64,7 @@ def split_ensemble(
 
 def usable_scorers(config: Config) -> list[str]:
     """The scorers whose models the config has."""
-    return [name for name in SCORERS.names if _unusable(config, name) is None]
+    return [name for name in scorer_names(config) if _unusable(config, name) is None]
 
 
 def check_scorer(config: Config, name: str) -> str:
@@ -81,9 +89,9 @@ def scored_together(config: Config, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(used for other in (name, *free) for used in in_order(config, other)))
 
 
-def scorer_stages(config: Config, name: str) -> tuple[str, ...]:
-    """The training stages that a scorer's models come from."""
-    return stages_of(config, name)
+def scorer_option(config: Config, name: str) -> str:
+    """The words of a command that name a scorer, where it is not the config's own."""
+    return "" if name == config.relation.scorer else f" --scorer {name}"
 
 
 def scorer_images(config: Config, name: str, split: SplitName) -> tuple[ImagesInput, ...]:

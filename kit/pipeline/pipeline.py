@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kit.base.errors import KitError
-from kit.base.log import warn_once
+from kit.base.log import logger, warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
 from kit.pipeline.stage_registry import declared_stages
+
+NAME, LOGS = re.compile(r"\w[\w-]*"), "logs"  # of stages, which are folders of a run; the folder that is none
 
 Fingerprint = dict[str, Any]
 State = Literal["finished", "started", "stale", "to do"]
@@ -104,25 +107,41 @@ class Pipeline:
         return images_key(self.run, _path(given.folder), named, given.wanted)
 
     @listed_once()
-    def status(self, names: Iterable[str], again: Collection[str] = ()) -> list[Status]:
-        """The state of stages and of all that they need, without doing anything; again: stages to be redone."""
+    def status(
+        self, names: Iterable[str], again: Collection[str] = (), *, alone: bool = False
+    ) -> list[Status]:
+        """The state of stages and of all that they need, without doing anything; again: stages to be redone.
+
+        alone: of these stages only, as `do` sees them: what they need has to be finished, fresh or not.
+        """
         found: dict[str, Status] = {}
-        for name in self.closure(names):
-            waits = [need for need in self.stages[name].needs if found[need].state != "finished"]
-            found[name] = self._status(self.stages[name], waits, name in again)
+        for name in [n for n in self.stages if n in set(names)] if alone else self.closure(names):
+            stage = self.stages[name]
+            waits = [need for need in stage.needs if need in found and found[need].state != "finished"]
+            found[name] = self._status(stage, waits, name in again, self._unmade(stage, found))
         return list(found.values())
 
-    def _status(self, stage: Stage, waits: Sequence[str], again: bool) -> Status:
+    def _unmade(self, stage: Stage, known: Collection[str]) -> tuple[str, ...]:
+        """The needs that are neither finished nor known to be made before, each with its command."""
+        needs = [need for need in stage.needs if need not in known and self.run.record(need) is None]
+        return tuple(
+            f"stage {need} is not there; run `kit {self.stages[need].command}` first" for need in needs
+        )
+
+    def _status(self, stage: Stage, waits: Sequence[str], again: bool, unmade: tuple[str, ...]) -> Status:
         record = self.run.record(stage.name)
-        if record and not waits and not again:
+        if record and not waits and not again and not unmade:
             reasons = self._reasons(stage, record)
             if not reasons:
                 return Status(stage, "finished")
         else:
             reasons = tuple(f"after {name}" for name in waits)
-        missing = tuple(text for given in stage.inputs if (text := given.missing()))
+        given = (i.missing() for i in (*stage.inputs, *stage.watched))
+        missing = (*unmade, *(text for text in given if text))
         if record:
             return Status(stage, "stale", ("asked for",) if again else reasons, missing)
+        if fault := self.run.fault(stage.name):
+            return Status(stage, "stale", (fault,), missing)
         return Status(stage, "started" if self.run.begun(stage.name) else "to do", (), missing)
 
     def _reasons(self, stage: Stage, record: dict[str, Any]) -> tuple[str, ...]:
@@ -145,13 +164,17 @@ class Pipeline:
         plan = self.closure(names)
         todo = [name for name in plan if name in names or self.stages[name].implicit]
         todo = self._needed(todo, names)
-        for name in todo:
-            for given in self.stages[name].inputs if self.run.record(name) is None else ():
-                _check(given)
+        self.check_inputs(todo, force)
         self.require(todo)
         for name in todo:
             self.do(name, force=name in force)
         return {name: self.run.record(name) or {} for name in names}
+
+    def check_inputs(self, todo: Sequence[str], force: Collection[str] = ()) -> None:
+        """Raise KitError, with its cure, where stages to do lack an input: before any work."""
+        for status in self.status(todo, force, alone=True):
+            for given in (*status.stage.inputs, *status.stage.watched) if status.state != "finished" else ():
+                _check(given)
 
     def _needed(self, todo: Sequence[str], names: Sequence[str]) -> list[str]:
         """The stages to bring up to date: those named, and implicit ones on the way to them."""
@@ -184,8 +207,10 @@ class Pipeline:
         if record and not force and record["fingerprint"] == self.fingerprint(stage, record):
             for folder in filter(None, map(_folder_gone, stage.inputs)):
                 warn_once(f"note: {folder}: no such folder of images: the finished {name} is taken as it is")
+            logger.debug(f"{name}: fresh")
         else:
             fingerprint = self.fingerprint(stage)
+            logger.debug(f"{name}: made from {json.dumps(fingerprint)}")
             with shared_attempt(self.run, stage, fingerprint, force=force) as attempt:
                 if attempt:
                     context = StageContext(stage, self.run, attempt.path)
@@ -210,6 +235,11 @@ def _in_order(stages: Sequence[Stage]) -> dict[str, Stage]:
     """The stages by name, each after all that it needs, otherwise as given."""
     by_name: dict[str, Stage] = {}
     for stage in stages:
+        if not NAME.fullmatch(stage.name) or stage.name == LOGS:
+            raise KitError(
+                f"no stage can be called {stage.name!r}",
+                "letters, digits, - and _; logs is the folder of the logs",
+            )
         if stage.name in by_name:
             raise KitError(f"two stages are called {stage.name}")
         by_name[stage.name] = stage

@@ -27,6 +27,7 @@ from kit.base.log import logger
 from kit.base.threads import machine, use_threads
 from kit.base.version import __version__
 from kit.config import Config
+from kit.pipeline.changes import differences
 from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
 
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
@@ -132,11 +133,21 @@ class Run:
             if same:
                 tidy_part(part)
             else:
+                self._say_thrown_away(name, part, fingerprint_file, fingerprint)
                 fingerprint_file.unlink(missing_ok=True)
                 shutil.rmtree(part, ignore_errors=True)
                 write_json(fingerprint_file, fingerprint)
                 part.mkdir(exist_ok=True)
         return part
+
+    def _say_thrown_away(self, name: str, part: Path, file: Path, fingerprint: dict[str, Any]) -> None:
+        """One notice of what an interrupted try left that was made from something else."""
+        with suppress(KitError, TypeError, AttributeError, KeyError):
+            kept = sum(path.is_file() for path in part.rglob("*")) if part.exists() else 0
+            reasons = differences(read_json(file, dict), fingerprint) if kept else ()
+            if reasons:
+                files = f"{kept} file{'s' * (kept != 1)}"
+                logger.warning(f"what an interrupted {name} left ({files}) is thrown away ({reasons[0]})")
 
     def part_of(self, name: str) -> Path:
         """The folder that a stage is made in."""

@@ -35,6 +35,8 @@ class FileInput:
             return f"{self.setting} is not set; {self.hint or GIVE.format(self.setting)}"
         if not self.path.exists():
             return f"{self.path}: no such file; {self.hint or f'run `kit download`, or set {self.setting}'}"
+        if self.path.is_dir():
+            return f"{self.path}: a folder, not a file; {self.hint or f'set {self.setting} to a file'}"
         return None
 
 
@@ -58,6 +60,8 @@ class ImagesInput:
             return f"{self.setting} is not set; give it with --set {self.setting}=FOLDER"
         if not self.folder.is_dir():
             return f"{self.folder}: no such folder of images; run `kit download`, or set {self.setting}"
+        if next(self.folder.iterdir(), None) is None:
+            return f"{self.folder}: an empty folder; run `kit download`, or set {self.setting}"
         return None
 
 
@@ -69,17 +73,20 @@ class Stage:
     """A stage of a run, declared.
 
     work: writes results below `context.path` and returns the stage's metrics; needs: names of the stages whose
-    results it reads; settings: those of the config that its result depends on; version: raised by hand when its
-    code changes the result; command: the words after `kit` that make it; headline: the metric that tables show;
-    trains: `kit train all` makes it; implicit: it is made whenever a later stage needs it (otherwise the user is
-    asked for it first); timing_files: outputs that hold times or how it was resumed, and do not count as results;
-    distributed: all processes of a torchrun do it together; table: the kind of rows in its shards, if any.
+    results it reads; inputs: what its result is made from; watched: what it reads beside these to report on its
+    work (validation while it trains), which must be there and makes nothing stale; settings: those of the config
+    that its result depends on; version: raised by hand when its code changes the result; command: the words after
+    `kit` that make it; headline: the metric that tables show; trains: `kit train all` makes it; implicit: it is
+    made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: outputs that
+    hold times or how it was resumed, and do not count as results; distributed: all processes of a torchrun do it
+    together; table: the kind of rows in its shards, if any.
     """
 
     name: str
     work: Callable[[StageContext], Metrics]
     needs: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
+    watched: tuple[Input, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
     command: str = "train all"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from kit.base.registry import Registry
 from kit.config import Config
-from kit.config.plugins import PREFIX, plugin_module
+from kit.config.plugins import known_names
 from kit.pipeline.stage import Stage
 
 MODULES = (  # below kit.pipeline.stages: the one list of kit's own stages, in the order of the work
@@ -28,13 +29,13 @@ MODULES = (  # below kit.pipeline.stages: the one list of kit's own stages, in t
 )
 
 Declare = Callable[[Config], Iterable[Stage]]
-_declared: dict[str, Declare] = {}
+_declared: Registry[Declare] = Registry("declaration of stages", __name__, ())
 
 
 def register_stages(declare: Declare) -> Declare:
     """Add a function that gives the stages which a config asks for (as a decorator)."""
-    _declared[f"{declare.__module__}.{declare.__qualname__}"] = declare
-    return declare
+    module = declare.__module__
+    return _declared.register(f"{module}.{declare.__qualname__}", declare, module)
 
 
 def declared_stages(config: Config) -> list[Stage]:
@@ -42,7 +43,6 @@ def declared_stages(config: Config) -> list[Stage]:
     for module in MODULES:
         import_module(f"kit.pipeline.stages.{module}")
     rank = {f"kit.pipeline.stages.{module}": i for i, module in enumerate(MODULES)}
-    plugins = {plugin_module(path) for path in config.plugins}
-    wanted = [d for d in _declared.values() if not d.__module__.startswith(PREFIX) or d.__module__ in plugins]
+    wanted = [_declared[name] for name in known_names(_declared, config.plugins)]
     wanted.sort(key=lambda declare: rank.get(declare.__module__, len(rank)))
     return [stage for declare in wanted for stage in declare(config)]

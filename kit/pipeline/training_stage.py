@@ -1,4 +1,4 @@
-"""What the training stages of all detectors share: the task, validation by mAP, what was left out."""
+"""What the training stages of all detectors share: the specification, validation by mAP, what was left out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from kit.detector.training import Validate, train_detector
 from kit.detector.training_spec import TrainingSpec
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import DetectorTask
+from kit.tables.image_ids import share
 from kit.tables.schema import ImageLabels
 
 
@@ -32,7 +33,7 @@ def task_of(
     settings: str,
     limit: int | None = None,
 ) -> TrainingSpec:
-    """The training task of a stage. settings: the key of `training`; limit: N of balanced sampling."""
+    """What the training of a stage is given. settings: the key of `training`; limit: N of balanced sampling."""
     detector = config.detector
     return TrainingSpec(
         stage,
@@ -55,6 +56,10 @@ def train_stage(
     figures = train_detector(task, folder, start, validate)
     if not is_main_process():
         return figures
+    groups = task.images.boxes.is_group_of
+    if groups.any():
+        told = share(int(groups.sum()), len(groups), "boxes")
+        logger.warning(f"{task.name}: {told} are groups of objects, which training ignores")
     skipped = tidy_skipped(folder / SKIPPED, task.images.missing)
     if skipped:
         total = len(task.images.boxes.images) + len(task.images.missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 
 import numpy as np
@@ -11,7 +12,9 @@ from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
 from kit.relation.context import context_features
 from kit.relation.geometry import Columns, object_features, pair_features
+from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.tables.schema import Boxes, Floats
+from kit.vocabulary import vocabulary
 
 PROBE = (  # boxes that no rule of symmetry maps onto each other
     (0.10, 0.12, 0.53, 0.64),
@@ -62,8 +65,9 @@ def features_of_attributes(objects: Objects, candidates: Candidates) -> Features
     )
 
 
+@cache
 def signature() -> dict[str, str]:
-    """The features' names, and a hash of their values on a few fixed boxes: changed code changes it.
+    """The features' names, and a hash of their values on a few fixed boxes and counts: changed code changes it.
 
     Values are rounded to three decimals, so that no machine's last digits are in it.
     """
@@ -76,11 +80,26 @@ def signature() -> dict[str, str]:
     for name, table in {
         "pair_features": features_of_pairs(objects, candidates),
         "attribute_features": features_of_attributes(objects, candidates),
+        "semantic_features": _semantic_probe(),
     }.items():
         values = np.round(table.values.astype(np.float64), 3) + 0.0
         text = "\n".join([*table.names, *(" ".join(f"{v:.3f}" for v in row) for row in values)])
         signed[name] = f"{len(table.names)} features, {sha256(text.encode()).hexdigest()[:12]}"
     return signed
+
+
+def _semantic_probe() -> Features:
+    """The semantic features of a few class pairs, by statistics of a few fixed rows."""
+    vocab = vocabulary()
+    row = np.arange(400)
+    subject, object_ = row * 7 % vocab.classes, row * 11 % vocab.labels
+    positive = (row[:, None] + 3 * np.arange(len(vocab.predicates))) % 5 == 0
+    statistics = CooccurrenceStatistics.count(subject, object_, positive)
+    predicates = range(len(vocab.predicates))
+    shown = row[::37]
+    return Features(
+        feature_names(predicates), statistics.features(predicates, subject[shown], object_[shown])
+    )
 
 
 def hstack(features: Features, names: tuple[str, ...], columns: Floats) -> Features:

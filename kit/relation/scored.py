@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from kit.relation.attributes import object_scores
 from kit.relation.candidate_limits import top_k_boxes, top_k_pairs
 from kit.relation.candidates import Candidates, attribute_candidates, to_predictions
 from kit.relation.scorers import Ensemble
+from kit.relation.scoring import detection_confidence
 from kit.tables.attribute_classes import is_predictions
 from kit.tables.schema import Detections, Floats, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
@@ -41,9 +43,9 @@ class ScoredCandidates(Relations):
         return column
 
 
-def scored_candidates_table() -> type[ScoredCandidates]:
-    """The table with a float32 column for every scorer that there is."""
-    return _with_columns(SCORERS.names)
+def scored_candidates_table(scorers: Sequence[str] | None = None) -> type[ScoredCandidates]:
+    """The table with a float32 column for every scorer; scorers: their names, default all that there are."""
+    return _with_columns(SCORERS.names if scorers is None else tuple(scorers))
 
 
 @lru_cache(maxsize=4)
@@ -70,30 +72,32 @@ def score_objects(
     predicate, row = np.nonzero(allowed)
     chosen = pairs.take(row)
     by_scorer = {name: score[row, predicate] for name, score in scores.items()}
-    related = _rows(chosen, objects, predicate, by_scorer, _detection_confidence(objects, chosen.object))
+    confidence = detection_confidence(objects, chosen.object)
+    related = _rows(ensemble.columns, chosen, objects, predicate, by_scorer, confidence)
     if attributes is None:
-        return scored_candidates_table().concat([related, _guessed(ensemble, objects)])
-    return scored_candidates_table().concat(
-        [related, _detected(attributes.of_images(objects.images), objects)]
-    )
+        rest = _guessed(ensemble, objects)
+    else:
+        rest = _detected(ensemble.columns, attributes.of_images(objects.images), objects)
+    return scored_candidates_table(ensemble.columns).concat([related, rest])
 
 
 def _guessed(ensemble: Ensemble, objects: Objects) -> ScoredCandidates:
     candidates = attribute_candidates(objects)
-    by_scorer = dict.fromkeys(SCORERS.names, ensemble.predict_attributes(objects, candidates))
-    predicate = np.full(len(candidates), IS)
-    return _rows(candidates, objects, predicate, by_scorer, np.ones(len(candidates), np.float32))
+    by_scorer = dict.fromkeys(ensemble.columns, ensemble.predict_attributes(objects, candidates))
+    predicate, sure = np.full(len(candidates), IS), np.ones(len(candidates), np.float32)
+    return _rows(ensemble.columns, candidates, objects, predicate, by_scorer, sure)
 
 
-def _detected(found: Detections, objects: Objects) -> ScoredCandidates:
+def _detected(names: Sequence[str], found: Detections, objects: Objects) -> ScoredCandidates:
     rows = is_predictions(found)
     columns: dict[str, Any] = {name: getattr(rows, name) for name in ("image", *Relations.COLUMNS)}
     columns |= {"subject_score": object_scores(found, objects), "object_score": np.ones(len(found))}
-    columns |= dict.fromkeys(SCORERS.names, found.score)
-    return scored_candidates_table()(images=found.images, **columns)
+    columns |= dict.fromkeys(names, found.score)
+    return scored_candidates_table(names)(images=found.images, **columns)
 
 
 def _rows(
+    names: Sequence[str],
     candidates: Candidates,
     objects: Objects,
     predicate: np.ndarray,
@@ -103,14 +107,8 @@ def _rows(
     table: Predictions = to_predictions(candidates, objects, predicate, np.zeros(len(candidates)))
     columns: dict[str, Any] = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     none = np.full(len(candidates), np.nan, np.float32)
-    columns |= {name: scores.get(name, none) for name in SCORERS.names}
-    confidence = _detection_confidence(objects, candidates.subject)
-    return scored_candidates_table()(
+    columns |= {name: scores.get(name, none) for name in names}
+    confidence = detection_confidence(objects, candidates.subject)
+    return scored_candidates_table(names)(
         images=table.images, **columns, subject_score=confidence, object_score=object_score
     )
-
-
-def _detection_confidence(objects: Objects, rows: np.ndarray) -> Floats:
-    if isinstance(objects, Detections):
-        return objects.score[rows]
-    return np.ones(len(rows), np.float32)

@@ -6,13 +6,14 @@ computed once, in that order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kit.base.errors import KitError
 from kit.config import SCORERS, Config
+from kit.config.plugins import known_names, plugin_digest
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
 from kit.relation.prior_model import PriorScorer
@@ -59,11 +60,15 @@ class Scorer:
 
 @dataclass
 class Ensemble:
-    """The loaded scorers in order; `chosen` is the one whose score counts. `prior` also chooses candidates."""
+    """The loaded scorers in order; `chosen` is the one whose score counts. `prior` also chooses candidates.
+
+    columns: the scorers that scored candidates have a column for.
+    """
 
     chosen: str
     prior: PriorScorer
     scorers: dict[str, Score] = field(default_factory=dict)
+    columns: tuple[str, ...] = field(default_factory=lambda: SCORERS.names)
     spatial: SpatialScorer | None = None
     visual: VisualScorer | None = None
     stack: Stacker | None = None
@@ -84,9 +89,12 @@ class Ensemble:
         return (self.spatial or self.prior).predict_attributes(objects, candidates)
 
 
-def in_order(config: Config, name: str) -> tuple[str, ...]:
-    """A scorer and all that it uses, each after what it uses itself."""
-    before = [other for used in SCORERS[name].uses(config) for other in in_order(config, used)]
+def in_order(config: Config, name: str, above: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """A scorer and all that it uses, each after what it uses itself. Raises KitError where that is a circle."""
+    if name in above:
+        raise KitError(f"scorers use each other in a circle: {' -> '.join((*above, name))}")
+    uses = SCORERS[name].uses(config)
+    before = [other for used in uses for other in in_order(config, used, (*above, name))]
     return tuple(dict.fromkeys([*before, name]))
 
 
@@ -107,9 +115,22 @@ def load_ensemble(config: Config, name: str, models: Models) -> None:
             models.ensemble.scorers[part] = SCORERS[part].load(models)
 
 
-def empty_ensemble(name: str, prior: Path) -> Ensemble:
+def empty_ensemble(config: Config, name: str, prior: Path) -> Ensemble:
     """An ensemble without scorers; prior: the folder of the prior's statistics."""
-    return Ensemble(name, PriorScorer(CooccurrenceStatistics.load(prior / "statistics.npz")))
+    statistics = CooccurrenceStatistics.load(prior / "statistics.npz")
+    return Ensemble(name, PriorScorer(statistics), columns=scorer_names(config))
+
+
+def scorer_names(config: Config) -> tuple[str, ...]:
+    """The scorers that a config knows: kit's own, and those of its plugins."""
+    return known_names(SCORERS, config.plugins)
+
+
+def scorer_settings(config: Config, names: Sequence[str]) -> dict[str, Any]:
+    """What the scores of these scorers depend on beside the stages that they read: a plugin's file and settings."""
+    digests = {name: plugin_digest(SCORERS, name) for name in names}
+    plugins = {name: digest for name, digest in digests.items() if digest}
+    return {"plugins": plugins, "extra": config.extra} if plugins else {}
 
 
 def _load_prior(models: Models) -> Score:

@@ -49,15 +49,15 @@ def predict_relations(scorer: Scorer, objects: Objects) -> Predictions:
                 objects,
                 predicate.astype(np.uint8),
                 score[row, predicate].astype(np.float64)
-                * _detection_confidence(objects, pairs.subject[row])
-                * _detection_confidence(objects, pairs.object[row]),
+                * detection_confidence(objects, pairs.subject[row])
+                * detection_confidence(objects, pairs.object[row]),
             ),
             to_predictions(
                 attributes,
                 objects,
                 np.full(len(attributes), IS, np.uint8),
                 scorer.predict_attributes(objects, attributes).astype(np.float64)
-                * _detection_confidence(objects, attributes.subject),
+                * detection_confidence(objects, attributes.subject),
             ),
         ]
     )
@@ -85,7 +85,8 @@ def shards(objects: Objects, pairs: int | None = None) -> Iterator[Objects]:
         start = end
 
 
-def _detection_confidence(objects: Objects, rows: np.ndarray) -> np.ndarray:
+def detection_confidence(objects: Objects, rows: np.ndarray) -> Floats:
+    """The detection scores of the given objects, float32 (n,); 1 for ground truth."""
     if isinstance(objects, Detections):
-        return objects.score[rows].astype(np.float64)
-    return np.ones(len(rows))
+        return objects.score[rows]
+    return np.ones(len(rows), np.float32)

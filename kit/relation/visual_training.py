@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from kit.base.errors import FileFault
+from kit.base.errors import FileFault, KitError
 from kit.base.files import atomic_write, read_json, write_json
 from kit.base.log import logger
 from kit.base.progress import ProgressLine
@@ -212,7 +212,12 @@ class _Training:
             value = self._looked_at(loss.detach(), f"step {i + 1} of epoch {epoch + 1}", files)
             optimizer.step()
             total, count = total + value, count + 1
-        return total / max(count, 1)
+        if not count:
+            raise KitError(
+                f"visual {self.name}: none of its {len(self.rows.files):,} pairs has an image that can be read",
+                "see skipped.csv of the stage, and data.train.images",
+            )
+        return total / count
 
     def _looked_at(self, loss: Tensor, place: str, files: Sequence[Path]) -> float:
         """The loss of a step. Raises DivergedError where it or the gradient is not finite."""

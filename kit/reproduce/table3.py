@@ -11,6 +11,7 @@ from kit.data.split_tables import load_split
 from kit.metric.relations import evaluate
 from kit.relation.calibration import ScoreCalibrator
 from kit.relation.scored import scored_candidates_table
+from kit.relation.scorers import scorer_names
 from kit.reproduce.experiment import Claim, Doubles, Experiment, mean_std
 from kit.reproduce.whole_runs import FULL, SPLITS, run_full
 from kit.tables.shards import SHARDS, read_shards
@@ -70,8 +71,8 @@ def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
     folder = experiment.path(FULL, seed)
     chosen = ScoreCalibrator.of_dict(read_json(folder / "final" / "final.json", dict))
     confidence = ScoreCalibrator(chosen.exponent, chosen.is_exponent)
-    shards = read_shards(folder / f"scored-candidates-{split}" / SHARDS, scored_candidates_table())
-    pairs = scored_candidates_table().concat(list(shards))
+    table = scored_candidates_table(scorer_names(experiment.config))
+    pairs = table.concat(list(read_shards(folder / f"scored-candidates-{split}" / SHARDS, table)))
     pairs = pairs.take(pairs.predicate != IS)
     tables = load_split(getattr(experiment.config.data, split), split)
     out = []

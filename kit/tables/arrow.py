@@ -17,7 +17,7 @@ class DictionaryEncoder:
         self.index: dict[str, int] = dict(known or {})
 
     def encode(self, column: pa.DictionaryArray) -> NDArray[np.int32]:
-        """DictionaryEncoder of a dictionary-coded column, -1 for a text outside a closed set."""
+        """Codes of a dictionary-coded column, -1 for a text outside a closed set."""
         texts = column.dictionary.to_pylist()
         if self.closed:
             codes = [self.index.get(text, -1) for text in texts]

@@ -62,7 +62,7 @@ def is_predictions(found: Detections) -> Predictions:
 
 @lru_cache(maxsize=1)
 def _number() -> NDArray[Any]:
-    """Composite class of every (object, attribute) label, NONE where there is none."""
+    """Attribute class of every (object, attribute) label, NONE where there is none."""
     table = np.full((vocabulary().labels,) * 2, NONE)
     table[tuple(attribute_classes().T)] = np.arange(len(attribute_classes()))
     return table

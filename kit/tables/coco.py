@@ -101,6 +101,10 @@ def _classes(path: Path, records: list[dict[str, Any]]) -> tuple[dict[Any, int],
     except TypeError:
         raise FileFault(path, "not a COCO instances file (category ids of several types)") from None
     names = tuple(_text(path, "category", i, record, "name") for i, record in enumerate(ordered))
+    bad = next((i for i, name in enumerate(names) if not name.strip() or not name.isprintable()), None)
+    if bad is not None:
+        place = _name("category", bad, ordered[bad])
+        raise FileFault(path, f"{place}: name: {names[bad][:40]!r} is no name of a class")
     first = {name: i for i, name in reversed(list(enumerate(names)))}
     if again := [i for i, name in enumerate(names) if first[name] != i]:
         count = f"{len(again)} categor{'y has' if len(again) == 1 else 'ies have'} the name of an earlier one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from kit.vocabulary import vocabulary
 
 Path_ = Path | str
 Array = NDArray[Any]
+AnyBoxes = TypeVar("AnyBoxes", Boxes, Detections)
 IMAGE = Column("ImageID", aliases=("ImageId",))
 LABEL = Column("LabelName")
 SCORE = Column("Score", kind="number", aliases=("Confidence",))
@@ -99,12 +100,12 @@ def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
         is_group = columns[GROUP.name] > 0 if group else np.zeros(len(columns["image"]), bool)
         left, box = _objects(file, columns, strict)
         table = Boxes(columns["images"], columns["image"], columns["LabelName"], box, is_group)
-        tables.append(table.take(left.kept))
+        tables.append(_some(file, table, left))
     return Boxes.concat(tables)
 
 
 def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Detections:
-    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); skip_unknown are left out and counted.
+    """Detected objects of the 57 classes (ImageID, LabelName, Score, box); others are left out and counted.
 
     Raises FileFault, with `strict` also on boxes and scores beyond [0, 1] and ids that no image can have.
     """
@@ -117,7 +118,7 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
             score = checked_scores(file, file.source(SCORE), score)
         left, box = _objects(file, columns, strict)
         table = Detections(columns["images"], columns["image"], columns["LabelName"], score, box)
-        tables.append(table.take(left.kept))
+        tables.append(_some(file, table, left))
     return Detections.concat(tables)
 
 
@@ -178,6 +179,14 @@ def _read_relations(path: Path_, skip_unknown: bool, strict: bool) -> Relations:
     if not len(table):
         raise FileFault(file.path, "no row with the challenge's classes and predicates")
     return table
+
+
+def _some(file: CsvFile, table: AnyBoxes, left: LeftOut) -> AnyBoxes:
+    """The rows that are kept. Raises FileFault where a file has rows, and none of them is."""
+    kept = table.take(left.kept)
+    if len(table) and not len(kept):
+        raise FileFault(file.path, f"no row with one of {CLASSES} and an area")
+    return kept
 
 
 def _leave_others(file: CsvFile, left: LeftOut, columns: dict[str, Any]) -> None:

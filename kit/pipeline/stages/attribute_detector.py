@@ -12,7 +12,7 @@ import numpy as np
 from kit.base.log import logger
 from kit.config import Architecture, Config
 from kit.data.split_tables import load_split
-from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage
+from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage, validation_inputs
 from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -35,6 +35,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
             partial(_train, name=name),
             needs=(OBJECTS.detector(name),),
             inputs=(*files, images),
+            watched=validation_inputs(config, ATTRIBUTES),
             settings={
                 "training": settings.training.weights_key(),
                 "sampling_limit": settings.sampling_limit,

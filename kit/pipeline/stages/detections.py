@@ -37,6 +37,11 @@ def detect_stages(config: Config) -> Iterator[Stage]:
                 yield _stage(config, task, split, name)
 
 
+SETTINGS = {  # that the detections depend on; images of a batch are padded to one size
+    *("batch_size", "score_threshold", "max_detections", "shard", "precision"),
+}
+
+
 def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> Stage:
     settings, files = config.detector.inference, id_inputs(config, split)
     return Stage(
@@ -46,7 +51,7 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
         inputs=(*files, images_input(config, split, files, lambda: split_ids(config, split))),
         settings={
             "views": [view.model_dump() for view in settings.views],
-            **settings.model_dump(include={"score_threshold", "max_detections", "shard", "precision"}),
+            **settings.model_dump(include=SETTINGS),
         },
         command=f"detect {name} --split {split}{task.option}",
         headline="images_per_second",

@@ -11,10 +11,11 @@ import numpy as np
 
 from kit.base.errors import FileFault
 from kit.base.log import logger
-from kit.config import Config, DetectorModel
-from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage
+from kit.config import ARCHITECTURES, Config, DetectorModel, Source
+from kit.config.plugins import plugin_digest
+from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage, validation_inputs
 from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes, split_of
-from kit.pipeline.stage import FileInput, ImagesInput, Metrics, Stage, StageContext
+from kit.pipeline.stage import FileInput, ImagesInput, Input, Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             partial(_train_detector, name=name),
             needs=(f"source-{name}",) if own_source else (),
             inputs=(*truth, images, *(FileInput(key, path) for key, path in files.items() if path)),
+            watched=validation_inputs(config, OBJECTS),
             settings={
-                "architecture": model.architecture,
+                **architecture_settings(model),
                 "training": settings.training.weights_key(),
                 "initial_weights": settings.initial_weights,
                 "sampling_limit": settings.sampling_limit,
@@ -63,7 +65,6 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
     annotations = FileInput(
         "detector.source.annotations", source.annotations, "" if source.annotations else hint
     )
-    val = FileInput("detector.source.val_annotations", source.val_annotations)
     named_by = (source.annotations,) if source.annotations else ()
     images = ImagesInput(
         "detector.source.images", source.images, named_by, lambda: _source_images(source.annotations)
@@ -71,14 +72,29 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
     return training_stage(
         f"source-{name}",
         partial(_train_source, name=name),
-        inputs=(annotations, *([val] if source.val_annotations else []), images),
+        inputs=(annotations, images),
+        watched=_source_validation(source),
         settings={
-            "architecture": model.architecture,
+            **architecture_settings(model),
             "training": source.training.weights_key(),
             "seed": config.seed,
         },
         command=f"train detector {name} --only-source",
     )
+
+
+def _source_validation(source: Source) -> tuple[Input, ...]:
+    file, folder = source.val_annotations, source.val_images
+    if file is None or folder is None:
+        return ()
+    images = ImagesInput("detector.source.val_images", folder, (file,), lambda: _source_images(file))
+    return FileInput("detector.source.val_annotations", file), images
+
+
+def architecture_settings(model: DetectorModel) -> dict[str, Any]:
+    """The architecture in a fingerprint: its name, and a hash of the plugin's file where one has registered it."""
+    digest = plugin_digest(ARCHITECTURES, model.architecture)
+    return {"architecture": model.architecture, **({"plugin": digest} if digest else {})}
 
 
 def _source_images(annotations: Path | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from kit.config import Config
 from kit.data.split_tables import SplitTables, load_split
 from kit.metric.relations import evaluate
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.models import usable_scorers
+from kit.pipeline.models import scorer_option, usable_scorers
 from kit.pipeline.splits import split_inputs, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -41,7 +41,7 @@ def evaluate_attributes_stages(config: Config) -> Iterator[Stage]:
                 partial(_evaluate, split=split, scorer=scorer),
                 needs=(predict_stage(config, split, scorer),),
                 inputs=split_inputs(config, split),
-                command=f"evaluate --attributes --split {split}",
+                command=f"evaluate --attributes --split {split}{scorer_option(config, scorer)}",
             )
 
 

@@ -32,7 +32,10 @@ def evaluate_detections_stages(config: Config) -> Iterator[Stage]:
                 partial(_evaluate, split=split),
                 needs=(*(OBJECTS.detect(split, name) for name in models), OBJECTS.weights),
                 inputs=OBJECTS.inputs(config, split),
-                settings=config.detector.fusion.model_dump(exclude={"weights", "rounds"}),
+                settings={
+                    **config.detector.fusion.model_dump(exclude={"weights", "rounds"}),
+                    "models": models,
+                },
                 command=f"evaluate --detections --split {split}",
             )
 

@@ -21,7 +21,7 @@ from kit.pipeline.models import (
     note_unseen,
     say_unseen,
     scorer_images,
-    scorer_stages,
+    scorer_option,
     split_ensemble,
     usable_scorers,
 )
@@ -34,6 +34,7 @@ from kit.pipeline.stages.scored_candidates import candidates_stage, given_detect
 from kit.relation.features import signature
 from kit.relation.recall import pair_recall
 from kit.relation.scored import scored_candidates_table
+from kit.relation.scorers import in_order, scorer_names, scorer_settings, stages_of
 from kit.relation.scoring import predict_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, write_shard
@@ -72,7 +73,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
             *(id_inputs(config, split) if given else ()),
         ),
         settings={"resamples": RESAMPLES, "seed": config.seed},
-        command=f"evaluate --split {split}",
+        command=f"evaluate --split {split}{scorer_option(config, scorer)}",
         headline="final_score",
     )
 
@@ -81,9 +82,9 @@ def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
     return Stage(
         gt_stage(split, scorer),
         partial(_evaluate_truth, split=split, scorer=scorer),
-        needs=scorer_stages(config, scorer),
+        needs=stages_of(config, scorer),
         inputs=(*split_inputs(config, split), *scorer_images(config, scorer, split)),
-        settings={"scorer": scorer, **signature()},
+        settings={"scorer": scorer, **signature(), **scorer_settings(config, in_order(config, scorer))},
         command=f"evaluate --split {split} --gt-boxes --scorer {scorer}",
         headline="final_score",
     )
@@ -135,7 +136,8 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     given = given_detections(config, split)
     fused = read_given(config) if given else fused_detections(context.result(OBJECTS.fuse(split)))
     candidates = context.result(candidates_stage(config, split, scorer)) / SHARDS
-    pairs = scored_candidates_table().concat(list(read_shards(candidates, scored_candidates_table())))
+    table = scored_candidates_table(scorer_names(config))
+    pairs = table.concat(list(read_shards(candidates, table)))
     boxes, labels = OBJECTS.ground_truth(config, split)
     result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES).mean_ap
     result["pair_recall"] = pair_recall(tables.relations, fused, pairs)

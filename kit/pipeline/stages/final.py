@@ -1,4 +1,4 @@
-"""Stage `final`: the detection scores' exponents and the fit_platt_scaling, chosen on the validation split."""
+"""Stage `final`: the detection scores' exponents and the calibration, chosen on the validation split."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.scored_candidates import candidates_stage
 from kit.relation.calibration import ScoreCalibrator, choose_exponents, fit_platt_scaling
 from kit.relation.scored import ScoredCandidates, scored_candidates_table
+from kit.relation.scorers import scorer_names
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS
 
@@ -55,7 +56,8 @@ def final_stage(config: Config, scorer: str) -> str:
 
 def _choose_stage(context: StageContext, scorer: str) -> Metrics:
     folder = context.result(candidates_stage(context.config, "val", scorer))
-    pairs = scored_candidates_table().concat(list(read_shards(folder / SHARDS, scored_candidates_table())))
+    table = scored_candidates_table(scorer_names(context.config))
+    pairs = table.concat(list(read_shards(folder / SHARDS, table)))
     confidence, record = choose(context.config, pairs, scorer)
     write_json(context.path / FINAL, {**confidence.as_dict(), **record})
     metrics = {key: record[key] for key in ("Recall@50", "Recall@50 uncalibrated")}

@@ -46,7 +46,7 @@ def fusion_stages(config: Config) -> Iterator[Stage]:
             partial(_choose_weights, task=task),
             needs=tuple(task.detect("val", name) for name in names),
             inputs=task.inputs(config, "val"),
-            settings={**fusion.model_dump(), "views": views},
+            settings={**fusion.model_dump(), "views": views, "models": names},
             command=f"fuse --split val{task.option}",
             headline="mAP",
         )
@@ -55,7 +55,11 @@ def fusion_stages(config: Config) -> Iterator[Stage]:
                 task.fuse(split),
                 partial(_fuse, task=task, split=split),
                 needs=(*(task.detect(split, name) for name in names), task.weights),
-                settings={**fusion.model_dump(exclude={"weights", "rounds"}), "views": views},
+                settings={
+                    **fusion.model_dump(exclude={"weights", "rounds"}),
+                    "views": views,
+                    "models": names,
+                },
                 command=f"fuse --split {split}{task.option}",
                 headline="fused",
                 trains=split == "val",

@@ -9,13 +9,14 @@ from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.models import usable_scorers
+from kit.pipeline.models import scorer_option, usable_scorers
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.final import final_stage, has_final, read_confidence
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
 from kit.relation.calibration import ScoreCalibrator
 from kit.relation.scored import scored_candidates_table
+from kit.relation.scorers import scorer_names
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
 from kit.vocabulary import IS
@@ -37,7 +38,7 @@ def predict_stages(config: Config) -> Iterator[Stage]:
                 partial(_predict, split=split, scorer=scorer),
                 needs=(candidates_stage(config, split, scorer), *chosen),
                 settings={"scorer": scorer, "attributes": config.relation.attributes},
-                command=f"predict --split {split}{_option(config, scorer)}",
+                command=f"predict --split {split}{scorer_option(config, scorer)}",
                 headline="predictions",
                 table=lambda: Predictions,
             )
@@ -46,10 +47,6 @@ def predict_stages(config: Config) -> Iterator[Stage]:
 def predict_stage(config: Config, split: SplitName, scorer: str) -> str:
     """The stage of a split's predictions by a scorer."""
     return f"predict-{split}{'' if scorer == config.relation.scorer else f'-{scorer}'}"
-
-
-def _option(config: Config, scorer: str) -> str:
-    return "" if scorer == config.relation.scorer else f" --scorer {scorer}"
 
 
 def _is_chosen(config: Config, split: SplitName) -> bool:
@@ -65,9 +62,9 @@ def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         logger.warning(
             "note: no validation detections: detection scores count as they are, nothing is calibrated"
         )
-    images = 0
+    images, table = 0, scored_candidates_table(scorer_names(config))
     for i, path in enumerate(shard_paths(context.result(candidates_stage(config, split, scorer)) / SHARDS)):
-        pairs = read_shard(path, scored_candidates_table())
+        pairs = read_shard(path, table)
         pairs = pairs if config.relation.attributes else pairs.take(pairs.predicate != IS)
         write_shard(out, i, confidence.predictions(pairs, scorer))
         images += len(pairs.images)

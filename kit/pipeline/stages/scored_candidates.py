@@ -12,7 +12,7 @@ from kit.base.parallel import ordered_map
 from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
 from kit.boxes import area
-from kit.config import SCORERS, Config
+from kit.config import Config
 from kit.data.objects import Objects
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
 from kit.pipeline.models import (
@@ -20,7 +20,7 @@ from kit.pipeline.models import (
     say_unseen,
     scored_together,
     scorer_images,
-    scorer_stages,
+    scorer_option,
     split_ensemble,
     usable_scorers,
 )
@@ -29,6 +29,7 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.relation.features import signature
 from kit.relation.scored import score_objects, scored_candidates_table
+from kit.relation.scorers import scorer_names, scorer_settings, stages_of
 from kit.relation.scoring import shards
 from kit.tables.image_ids import images_of, unmatched
 from kit.tables.official import read_detections
@@ -65,7 +66,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
             yield Stage(
                 name,
                 partial(_score, split=split, scorer=scorer),
-                needs=(*scorer_stages(config, scorer), *detected),
+                needs=(*stages_of(config, scorer), *detected),
                 inputs=(
                     *(file_inputs("data.test.detections", given) if given else ()),
                     *(id_inputs(config, split) if given else ()),
@@ -73,13 +74,14 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                 ),
                 settings={
                     "scorers": list(scored_together(config, scorer)),
-                    "columns": list(SCORERS.names),
+                    "columns": list(scorer_names(config)),
+                    **scorer_settings(config, scored_together(config, scorer)),
                     "candidate_limits": config.relation.candidate_limits.model_dump(),
                     **signature(),
                 },
-                command=f"predict --split {split}",
+                command=f"predict --split {split}{scorer_option(config, scorer)}",
                 headline="pairs",
-                table=scored_candidates_table,
+                table=partial(scored_candidates_table, scorer_names(config)),
             )
 
 
@@ -118,7 +120,8 @@ def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     todo = ((i, rows) for i, rows in enumerate(objects) if not shard_path(out, i).exists())
     for _ in track(ordered_map(work, todo, WORKERS), total, f"score candidates {split}"):
         pass
-    say_unseen(context.stage.name, context.path, len(split_ids(config, split)))
+    if ensemble.visual:
+        say_unseen(context.stage.name, context.path, len(split_ids(config, split)))
     return {"pairs": count_rows(out), "scorer": scorer}
 
 

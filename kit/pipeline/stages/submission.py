@@ -8,7 +8,7 @@ from functools import partial
 from kit.base.progress import track
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.models import usable_scorers
+from kit.pipeline.models import scorer_option, usable_scorers
 from kit.pipeline.splits import id_inputs, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -31,7 +31,7 @@ def submission_stages(config: Config) -> Iterator[Stage]:
             needs=(predict_stage(config, "test", scorer),),
             inputs=id_inputs(config, "test"),
             settings=config.submission.model_dump(),
-            command="submit --dry-run",
+            command=f"submit --dry-run{scorer_option(config, scorer)}",
             headline="predictions",
         )
 

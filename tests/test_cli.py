@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from kit import __version__
+from kit.cli.app import COMMANDS
+from kit.cli.reproduce import EXPERIMENTS
 from tests.conftest import FEW, TINY
 from tests.paths import OPENIMAGES, needs_openimages
 from tests.stages import set_words, without_model_libraries
@@ -62,6 +64,25 @@ def test_help(kit):
     code, _, err = kit("score")
     assert code == 2
     assert err.startswith("Usage:")
+
+
+GROUPS = {"train": ("all", "prior", "spatial", "visual", "stack", "detector", "attribute")}
+GROUPS |= {"score": ("relations", "detections"), "report": ("sampling",), "reproduce": tuple(EXPERIMENTS)}
+HELPS = [
+    (),
+    *((name,) for name, *_ in COMMANDS),
+    *((g, name) for g, names in GROUPS.items() for name in names),
+]
+
+
+@pytest.mark.parametrize("words", HELPS)
+def test_every_help_has_an_example_whole_summaries_and_words_for_values(kit, words):
+    code, out, _ = kit(*words, "--help")
+    assert code == 0
+    assert "Example: kit" in out
+    assert "..." not in out.partition("\nCommands:")[2]
+    options = [line for line in out.split("Options:")[-1].splitlines() if line.lstrip().startswith("-")]
+    assert not [line for line in options if "<" in line]
 
 
 def test_the_main_job(kit, tiny, tmp_path):

@@ -52,12 +52,18 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "--config layer6",
     ),
     ("doctor", doctor.doctor, DATA, "Print versions, the GPU, the operators' source.", ""),
-    ("train", train.app, TRAIN, "Train the models of a run.", ""),
+    ("train", train.app, TRAIN, "Train the models of a run.", "all --jobs 2"),
     ("detect", detect.detect, USE, "Detect objects under every view.", "--split val"),
     ("fuse", fuse.fuse, USE, "Fuse detections of models and views.", "a.csv b.csv --out fused.csv"),
     ("predict", predict.predict, USE, "Score the relations of a split.", "--split test"),
     ("evaluate", evaluate.evaluate, USE, "Score a split with the official metrics.", "--split val"),
-    ("score", score.app, USE, "Score prediction files, without a run.", ""),
+    (
+        "score",
+        score.app,
+        USE,
+        "Score prediction files, without a run.",
+        "relations --truth vrd.csv --predictions submission.csv",
+    ),
     ("submit", submit.submit, SEND, "Write, check and send the submission.", "--dry-run"),
     ("submissions", submissions.submissions, SEND, "What was sent, and its scores.", "--plot boards.png"),
     ("classmap", classmap.classmap, TOOLS, "Match the 57 classes to a source's.", "coco"),
@@ -68,8 +74,8 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Partial weight transfer of a checkpoint.",
         "coco.pth --classes coco --out start.pth",
     ),
-    ("report", report.app, TOOLS, "Draw figures of a data set.", ""),
-    ("reproduce", reproduce.app, TOOLS, "Repeat the paper's experiments.", ""),
+    ("report", report.app, TOOLS, "Draw figures of a data set.", "sampling --out sampling.png"),
+    ("reproduce", reproduce.app, TOOLS, "Repeat the paper's experiments.", "table1 --seeds 3"),
 )
 
 
@@ -90,13 +96,14 @@ class _Grouped(TyperGroup):
 app = typer.Typer(
     cls=_Grouped,
     no_args_is_help=True,
+    epilog="Example: kit train all --jobs 2",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command, _group, _summary, _example in COMMANDS:
     if isinstance(_command, typer.Typer):
-        app.add_typer(_command, name=_name)
+        app.add_typer(_command, name=_name, epilog=f"Example: kit {_name} {_example}")
     else:
         app.command(_name, epilog=f"Example: kit {_name} {_example}".rstrip())(_command)
 

@@ -16,7 +16,9 @@ def classmap(
         str,
         typer.Argument(help="coco, a file of class names (text, CSV, JSON, YAML), or a checkpoint (.pth)."),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Write the map here, as YAML to edit.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the map here, as YAML to edit.", metavar="FILE")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Match the 57 classes to a source's by name, synonym and the Open Images hierarchy."""

@@ -35,17 +35,24 @@ class PhotoSplit(StrEnum):
 def download(
     what: Annotated[What, typer.Argument(help="Of the real data.")] = What.all,
     split: Annotated[
-        list[PhotoSplit] | None, typer.Option(help="Photos of this split. May be repeated (default: all).")
+        list[PhotoSplit] | None,
+        typer.Option(help="Photos of this split. May be repeated (default: all).", metavar="train|stack|val"),
     ] = None,
     predicates: Annotated[
         list[str] | None,
-        typer.Option("--predicates", help="Photos with these predicates: names with commas between."),
+        typer.Option(
+            "--predicates", help="Photos with these predicates: names with commas between.", metavar="NAME"
+        ),
     ] = None,
     classes: Annotated[
         list[str] | None,
-        typer.Option("--classes", help="Photos with these classes: names with commas between."),
+        typer.Option(
+            "--classes", help="Photos with these classes: names with commas between.", metavar="NAME"
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="So many photos a split at the most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many photos a split at the most.", metavar="N")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would come, how large, how long; get nothing.")
     ] = False,

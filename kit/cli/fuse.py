@@ -38,23 +38,35 @@ def fuse(
         list[Path] | None, typer.Argument(help="Detection CSVs, one a source; .csv, .csv.gz or .zip.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the files' boxes go; .csv, .csv.gz or .zip.")
+        Path | None,
+        typer.Option("--out", help="Where the files' boxes go; .csv, .csv.gz or .zip.", metavar="FILE"),
     ] = None,
-    split: Annotated[SplitName | None, typer.Option(help="Fuse the run's detections of this split.")] = None,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(help="Fuse the run's detections of this split.", metavar="train|stack|val|test"),
+    ] = None,
     attributes: Annotated[
         bool, typer.Option("--attributes", help='With --split: detections of the "is" detectors.')
     ] = False,
     weight: Annotated[
-        list[float] | None, typer.Option("--weight", help="Weight of a source, in the files' order.")
+        list[float] | None,
+        typer.Option("--weight", help="Weight of a source, in the files' order.", metavar="X"),
     ] = None,
     iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.")
+        float, typer.Option(min=0, max=1, help="Overlap above which boxes are one object.", metavar="X")
     ] = 0.55,
     skip_box_threshold: Annotated[
         float,
-        typer.Option("--skip-box-threshold", "--lowest", min=0, help="Leave out boxes of lower scores."),
+        typer.Option(
+            "--skip-box-threshold", "--lowest", min=0, help="Leave out boxes of lower scores.", metavar="X"
+        ),
     ] = 0.0,
-    conf_type: Annotated[ConfType, typer.Option(help="How scores are combined.")] = ConfType.avg,
+    conf_type: Annotated[
+        ConfType,
+        typer.Option(
+            help="How scores are combined.", metavar="avg|max|box_and_model_avg|absent_model_aware_avg"
+        ),
+    ] = ConfType.avg,
     config: ConfigName = "mini",
     set_: Overrides = None,
     run: RunFolder = None,

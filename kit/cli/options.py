@@ -29,7 +29,9 @@ RunFolder = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing has changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Split = Annotated[SplitName, typer.Option("--split", help="The split of the data.")]
+Split = Annotated[
+    SplitName, typer.Option("--split", help="The split of the data.", metavar="train|stack|val|test")
+]
 Scorer = Annotated[
     str | None,
     typer.Option("--scorer", metavar="NAME", help="What scores the pairs (default: relation.scorer)."),

@@ -17,13 +17,13 @@ def group() -> None:
     """Keeps the figures' names as commands even while there is only one."""
 
 
-@app.command(epilog="Example: kit report sampling --out sampling.png")
+@app.command(short_help="Balanced sampling by N.", epilog="Example: kit report sampling --out sampling.png")
 def sampling(
-    out: Annotated[Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.")] = Path(
-        "sampling.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.", metavar="FILE")
+    ] = Path("sampling.png"),
     limit: Annotated[
-        list[int] | None, typer.Option(min=1, help="N of balanced sampling; may be repeated.")
+        list[int] | None, typer.Option(min=1, help="N of balanced sampling; may be repeated.", metavar="N")
     ] = None,
     config: ConfigName = "mini",
     set_: Overrides = None,

@@ -10,17 +10,20 @@ import typer
 
 from kit.cli.options import ConfigName, Json, Overrides
 
-Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.")]
-Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs at a time (0: one a processor).")]
-Out = Annotated[Path | None, typer.Option("--out", help="Where the runs and results go (default: RUN-NAME).")]
+Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.", metavar="N")]
+Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs at a time (0: one a processor).", metavar="N")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Where the runs and results go (default: RUN-NAME).", metavar="FILE"),
+]
 app = typer.Typer(no_args_is_help=True, help="Repeat the paper's experiments.")
 
 
 PIPELINE = "pipeline"  # the folder of the experiments that share whole runs
 EXPERIMENTS = {
-    "table1": ("From scratch, new heads, partial weight transfer, blend and views (table 1).", "table1"),
+    "table1": ("Where the weights start, blend and views (table 1).", "table1"),
     "sampling": ("Class-balanced sampling: N from small to infinite (paper 3).", "sampling"),
-    "table3": ("Spatial, visual, their average and the stack, per predicate (table 3).", PIPELINE),
+    "table3": ("The scorers of the pairs, per predicate (table 3).", PIPELINE),
     "table4": ('The relation "is" by attribute, best and worst class (table 4).', PIPELINE),
     "ablation": ("The final score without each part of the pipeline.", PIPELINE),
 }

@@ -11,16 +11,23 @@ from kit.cli.options import Json
 
 app = typer.Typer(no_args_is_help=True, help="Score prediction files with the official metrics.")
 
-TruthFiles = Annotated[list[Path], typer.Option("--truth", help="Ground-truth CSV. May be repeated.")]
+TruthFiles = Annotated[
+    list[Path], typer.Option("--truth", help="Ground-truth CSV. May be repeated.", metavar="FILE")
+]
 LabelFiles = Annotated[
-    list[Path] | None, typer.Option("--labels", help="Verified image labels CSV. May be repeated.")
+    list[Path] | None,
+    typer.Option("--labels", help="Verified image labels CSV. May be repeated.", metavar="FILE"),
 ]
 PredictionFile = Annotated[
-    Path, typer.Option("--predictions", help="Long CSV or Kaggle form; .csv, .csv.gz or .zip.")
+    Path,
+    typer.Option("--predictions", help="Long CSV or Kaggle form; .csv, .csv.gz or .zip.", metavar="FILE"),
 ]
 
 
-@app.command(epilog="Example: kit score relations --truth vrd.csv --predictions submission.csv")
+@app.command(
+    short_help="Visual relationship score.",
+    epilog="Example: kit score relations --truth vrd.csv --predictions submission.csv",
+)
 def relations(
     truth: TruthFiles,
     predictions: PredictionFile,
@@ -29,8 +36,8 @@ def relations(
         bool,
         typer.Option("--analysis", help="Intervals, boards, score without each predicate, kinds of errors."),
     ] = False,
-    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the analysis.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the analysis.")] = 0,
+    resamples: Annotated[int, typer.Option(min=1, help="Resamples of the analysis.", metavar="N")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the analysis.", metavar="N")] = 0,
     json: Json = False,
 ) -> None:
     """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
@@ -96,13 +103,17 @@ def _refuse_twice(files: list[Path]) -> None:
             raise KitError(f"--truth: {file} is given twice", "give every file once")
 
 
-@app.command(epilog="Example: kit score detections --truth boxes.csv --predictions detections.csv")
+@app.command(
+    short_help="Open Images detection mAP at IoU 0.5.",
+    epilog="Example: kit score detections --truth boxes.csv --predictions detections.csv",
+)
 def detections(
     truth: TruthFiles,
     predictions: PredictionFile,
     labels: LabelFiles = None,
     hierarchy: Annotated[
-        Path | None, typer.Option("--hierarchy", help="Class hierarchy JSON: expands truth and labels.")
+        Path | None,
+        typer.Option("--hierarchy", help="Class hierarchy JSON: expands truth and labels.", metavar="FILE"),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def submissions(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask Kaggle for news.")] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw local against board score: .png, .pdf or .svg.")
+        Path | None,
+        typer.Option("--plot", help="Draw local against board score: .png, .pdf or .svg.", metavar="FILE"),
     ] = None,
     config: ConfigName = "mini",
     set_: Overrides = None,

@@ -25,10 +25,13 @@ def submit(
     file: Annotated[
         Path | None, typer.Argument(help="A submission file (default: the run's, written first).")
     ] = None,
-    message: Annotated[str, typer.Option("--message", "-m", help="What Kaggle keeps beside it.")] = "",
+    message: Annotated[
+        str, typer.Option("--message", "-m", help="What Kaggle keeps beside it.", metavar="TEXT")
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the score.")] = True,
     check: Annotated[
-        Path | None, typer.Option("--check", help="Check this submission file and do nothing else.")
+        Path | None,
+        typer.Option("--check", help="Check this submission file and do nothing else.", metavar="FILE"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write and check it, send nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
@@ -43,12 +46,16 @@ def submit(
     ] = False,
     ids: Annotated[
         Path | None,
-        typer.Option("--ids", help="Sample submission to check against (default: data.test.ids)."),
+        typer.Option(
+            "--ids", help="Sample submission to check against (default: data.test.ids).", metavar="FILE"
+        ),
     ] = None,
     scorer: Scorer = None,
     config: Annotated[
         str | None,
-        typer.Option("--config", "-c", help="A YAML file or a name (default: FILE's run, else mini)."),
+        typer.Option(
+            "--config", "-c", help="A YAML file or a name (default: FILE's run, else mini).", metavar="NAME"
+        ),
     ] = None,
     set_: Overrides = None,
     run: RunFolder = None,

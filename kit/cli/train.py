@@ -17,7 +17,7 @@ Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Stages at
 Model = Annotated[str | None, typer.Argument(metavar="NAME", help="A detector of the config (default: all).")]
 
 
-@app.command("all", epilog="Example: kit train all --jobs 2")
+@app.command("all", short_help="Train everything in order.", epilog="Example: kit train all --jobs 2")
 @run_command
 def all_(
     options: RunOptions,
@@ -95,21 +95,24 @@ def _shown(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.0f}"
 
 
-@app.command(epilog="Example: kit train prior")
+@app.command(short_help="Count P(predicate | subject, object).", epilog="Example: kit train prior")
 @run_command
 def prior(options: RunOptions) -> None:
     """Count P(predicate | subject, object): the baseline."""
     _train(options, ["prior"])
 
 
-@app.command(epilog="Example: kit train spatial --set relation.spatial.rounds=100")
+@app.command(
+    short_help="Train XGBoost on pair features.",
+    epilog="Example: kit train spatial --set relation.spatial.rounds=100",
+)
 @run_command
 def spatial(options: RunOptions) -> None:
     """Train the spatio-semantic XGBoost models; counts the prior first where that is missing."""
     _train(options, ["spatial"])
 
 
-@app.command(epilog="Example: kit train visual")
+@app.command(short_help="Train the CNN on union crops.", epilog="Example: kit train visual")
 @run_command
 def visual(options: RunOptions) -> None:
     """Train the visual model on the masked union crops, from a trained detector's backbone."""
@@ -119,14 +122,14 @@ def visual(options: RunOptions) -> None:
     _train(options, ["visual"])
 
 
-@app.command(epilog="Example: kit train stack")
+@app.command(short_help="Train XGBoost over both scores.", epilog="Example: kit train stack")
 @run_command
 def stack(options: RunOptions) -> None:
     """Train the third stage on the stack split, over the spatial and the visual scores."""
     _train(options, ["stack"])
 
 
-@app.command(epilog="Example: kit train detector resnext")
+@app.command(short_help="Train detectors of the 57 classes.", epilog="Example: kit train detector resnext")
 @run_command
 def detector(
     options: RunOptions,
@@ -155,7 +158,7 @@ def detector(
     _train(options, stages)
 
 
-@app.command(epilog="Example: kit train attribute")
+@app.command(short_help='Train detectors of the relation "is".', epilog="Example: kit train attribute")
 @run_command
 def attribute(options: RunOptions, *, name: Model = None) -> None:
     """Train the "is" detectors: 42 (object, attribute) classes, from the detectors' weights."""

@@ -13,16 +13,19 @@ from kit.cli.options import Json
 
 def transfer(
     checkpoint: Annotated[Path, typer.Argument(help="A Cascade R-CNN checkpoint (.pth) of mmdet.")],
-    out: Annotated[Path, typer.Option("--out", help="Where the new checkpoint goes.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the new checkpoint goes.", metavar="FILE")],
     classes: Annotated[
         str | None,
-        typer.Option(help="Its classes: coco or a names file (default: what it says itself)."),
+        typer.Option(
+            help="Its classes: coco or a names file (default: what it says itself).", metavar="TEXT"
+        ),
     ] = None,
     map_: Annotated[
-        Path | None, typer.Option("--map", help="Class map of `kit classmap` (default: made anew).")
+        Path | None,
+        typer.Option("--map", help="Class map of `kit classmap` (default: made anew).", metavar="FILE"),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the rows without a source class.")
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the rows without a source class.", metavar="N")
     ] = 0,
     json: Json = False,
 ) -> None:

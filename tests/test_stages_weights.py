@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from kit.base.errors import KitError
+from kit.detector.architecture import fresh_weights
 from kit.detector.checkpoint import write_state
 from kit.detector.inference import load_detector
 from kit.detector.trained import source_names
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stages.detector import starting_weights
-from kit.pipeline.training_stage import fresh_weights
 from kit.vocabulary import vocabulary
 from tests.conftest import config
 

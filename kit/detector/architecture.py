@@ -20,6 +20,7 @@ import torch
 
 from kit.base.threads import limit_torch
 from kit.config import ARCHITECTURES, Architecture
+from kit.detector.checkpoint import State
 from kit.detector.ops import install_ops
 
 PUBLISHED = {
@@ -81,6 +82,13 @@ def build(config: dict[str, Any]) -> torch.nn.Module:
     model.init_weights()
     assert isinstance(model, torch.nn.Module)
     return model
+
+
+def fresh_weights(architecture: Architecture, classes: int, seed: int) -> State:
+    """Freshly initialised weights of a detector, the same for the same seed."""
+    prepare()
+    torch.manual_seed(seed)
+    return build(model_config(architecture, classes, 1e-4, 100)).state_dict()
 
 
 def _published(name: str) -> dict[str, Any]:

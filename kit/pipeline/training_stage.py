@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from kit.base.log import logger
-from kit.config import Architecture, Config, DetectorModel, Training, View
+from kit.config import Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import SKIPPED, AnnotatedImages, annotated_images, left_out, tidy_skipped
-from kit.detector.architecture import build, model_config, prepare
 from kit.detector.checkpoint import State
 from kit.detector.inference import detect
 from kit.detector.process_group import is_main_process
@@ -22,6 +18,9 @@ from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import DetectorTask
 from kit.tables.image_ids import share
 from kit.tables.schema import ImageLabels
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def task_of(
@@ -89,10 +88,3 @@ def validation(
         return float(detection_scores(truth, labels, found.views[0], images.classes).mean_ap)
 
     return validate
-
-
-def fresh_weights(architecture: Architecture, classes: int, seed: int) -> State:
-    """Freshly initialised weights of a detector, the same for the same seed."""
-    prepare()
-    torch.manual_seed(seed)
-    return build(model_config(architecture, classes, 1e-4, 100)).state_dict()

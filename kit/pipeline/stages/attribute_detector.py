@@ -80,10 +80,10 @@ def _shown(config: Config) -> Boxes:
 def attribute_weights(architecture: Architecture, base: Path, seed: int, folder: Path) -> State:
     """Weights of the 42 classes, each with its object's rows of the base detector (paper 3.1)."""
     from kit.base.files import write_json
+    from kit.detector.architecture import fresh_weights
     from kit.detector.checkpoint import read_state
     from kit.detector.process_group import is_main_process
     from kit.detector.weight_transfer import transfer_weights
-    from kit.pipeline.training_stage import fresh_weights
     from kit.tables.attribute_classes import attribute_classes
 
     target = fresh_weights(architecture, len(attribute_classes()), seed)

@@ -156,9 +156,9 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
     weights: the checkpoint that they come from; None starts from scratch.
     """
     from kit.base.files import write_json
+    from kit.detector.architecture import fresh_weights
     from kit.detector.process_group import is_main_process
     from kit.detector.trained import read_trained
-    from kit.pipeline.training_stage import fresh_weights
     from kit.vocabulary.class_map import build_class_map, class_indices, read_class_map
 
     settings, model = config.detector, detector_model(config, name)

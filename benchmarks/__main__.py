@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import candidates, fusion, metric, photos, pipeline, submission
+from benchmarks import candidates, commands, fusion, metric, photos, pipeline, submission
 
 ALL = {
+    "commands": commands.main,
     "metric": metric.main,
     "fusion": fusion.main,
     "submission": submission.main,

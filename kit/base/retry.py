@@ -6,12 +6,10 @@ says so; there the number of attempts is fixed, and waits are told to hooks (and
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from kit.base.errors import KitError
@@ -88,6 +86,8 @@ async def retry_async(
     progressed: Callable[[RemoteError], bool] = lambda _: False,
 ) -> T:
     """`retry` of a coroutine; progressed: whether the failed attempt counts as none, since it got further."""
+    import asyncio
+
     failures = _Failures(policy)
     while True:
         try:
@@ -114,6 +114,8 @@ def clock_skew(header: str) -> float | None:
 
 
 def _moment(header: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         when = parsedate_to_datetime(header[:100])
         return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)

@@ -86,8 +86,9 @@ class Session:
         chosen = check_scorer(self.config, name or usual)
         if chosen == usual or all(self.run.record(s) for s in stages_of(self.config, usual)):
             return self, chosen
-        if any(name in self.pipeline.stages and (self.path / name).exists() for name in SCORED):
-            return self, chosen  # results by the usual scorer: they are not written over
+        made = ((self.run.record(name) or {}).get("metrics", {}).get("scorer") for name in SCORED)
+        if usual in made:
+            return self, chosen  # what the usual scorer gave is not written over
         relation = self.config.relation.model_copy(update={"scorer": chosen})
         return Session(self.config.model_copy(update={"relation": relation}), self.path), chosen
 

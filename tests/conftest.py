@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from kit import cli
 from kit.base.log import configure_logging, warn_once
@@ -27,6 +28,8 @@ from tests.fakekaggle import HASTY, SLUG, Kaggle, environment, kaggle_at_home
 from tests.golden import unpack
 from tests.imperfect import imperfect
 
+settings.register_profile("kit", deadline=None)  # a slow machine is no fault
+settings.load_profile("kit")
 SAMPLE = "/VRD_sample_submission.csv"
 TINY = (
     "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",

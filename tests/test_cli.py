@@ -186,7 +186,10 @@ UNFORESEEN = [
         "internal error: RecursionError: too deep (set KIT_TRACEBACK=1 for details)",
     ),
     (EOFError("no more"), "internal error: EOFError: no more (set KIT_TRACEBACK=1 for details)"),
-    (MemoryError(), "out of memory (MemoryError); close other programs, or lower batch, workers or shard"),
+    (
+        MemoryError(),
+        "out of memory (MemoryError); close other programs, or lower batch_size, workers or shard",
+    ),
     (OSError(24, "Too many open files", "a.csv"), "a.csv: Too many open files"),
     (OSError(5, "Input/output error"), "Input/output error"),
     (OSError(28, "No space left on device"), "stdout: No space left on device"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,13 @@ def record_skipped(path: Path, name: str, why: str) -> None:
 def read_skipped(path: Path) -> dict[str, str]:
     """The images that were left out, each with the reason; none where there is no such file."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if len(row) == 2]
+        text = path.read_text(encoding="utf-8")
+        rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == 2]
     except FileNotFoundError:
         return {}
-    except (csv.Error, UnicodeDecodeError):  # after a power loss
+    except (csv.Error, UnicodeDecodeError):
+        text, rows = "\0", []
+    if "\0" in text:  # after a power loss
         logger.warning(f"{path}: damaged; which images were left out before is not known any more")
         return {}
     return {name: why for name, why in rows if (name, why) != HEADER}

@@ -142,7 +142,9 @@ class _Timed:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.model, name)
-        return partial(self._call, value) if name in ("pairs", "scores", "attributes") else value
+        return (
+            partial(self._call, value) if name in ("predict_pairs", "scores", "predict_attributes") else value
+        )
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         with self.clock.of(self.name):

@@ -68,10 +68,10 @@ class Ensemble:
     chosen: str
     prior: PriorScorer
     scorers: dict[str, Score] = field(default_factory=dict)
-    columns: tuple[str, ...] = field(default_factory=lambda: SCORERS.names)
     spatial: SpatialScorer | None = None
     visual: VisualScorer | None = None
     stack: Stacker | None = None
+    columns: tuple[str, ...] = field(default_factory=lambda: SCORERS.names)
 
     def scores(self, objects: Objects, candidates: Candidates) -> dict[str, Floats]:
         """Every scorer's probabilities, float32 (n, predicates); 0 where the triplet is not allowed."""

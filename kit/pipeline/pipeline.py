@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -17,6 +16,7 @@ from kit.base.log import logger, warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
+from kit.pipeline.record import sibling_record
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
 from kit.pipeline.stage_registry import declared_stages
@@ -115,7 +115,8 @@ class Pipeline:
         alone: of these stages only, as `do` sees them: what they need has to be finished, fresh or not.
         """
         found: dict[str, Status] = {}
-        for name in [n for n in self.stages if n in set(names)] if alone else self.closure(names):
+        names = set(names)
+        for name in [n for n in self.stages if n in names] if alone else self.closure(names):
             stage = self.stages[name]
             waits = [need for need in stage.needs if need in found and found[need].state != "finished"]
             found[name] = self._status(stage, waits, name in again, self._unmade(stage, found))
@@ -219,7 +220,7 @@ class Pipeline:
 
     def seconds(self, name: str) -> float | None:
         """How long a stage took, here or in the newest run folder beside this one; None where it never ran."""
-        record = self.run.record(name) or _sibling_record(self.run, name)
+        record = self.run.record(name) or sibling_record(self.run.path, name)
         return record.get("seconds")
 
     def headline(self, name: str) -> str:
@@ -261,27 +262,6 @@ def _in_order(stages: Sequence[Stage]) -> dict[str, Stage]:
         ordered[first] = by_name[first]
         sorter.done(first)
     return ordered
-
-
-def _sibling_record(run: Run, name: str) -> dict[str, Any]:
-    """The record of the stage in the newest run folder beside this one."""
-    from kit.base.files import read_json
-
-    files = run.path.absolute().parent.glob(f"*/{name}/stage.json")
-    for path in sorted(files, key=_changed, reverse=True):
-        with suppress(KitError):
-            record = read_json(path, dict)
-            if isinstance(record.get("seconds"), (int, float)):
-                return record
-    return {}
-
-
-def _changed(path: Path) -> float:
-    """When a file was changed; 0 where it is gone meanwhile."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _folder_gone(given: Input) -> Path | None:

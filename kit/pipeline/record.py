@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,21 @@ def content_id(folder: Path, timing_files: Sequence[str] = ()) -> str:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+
+
+def sibling_record(run: Path, name: str) -> dict[str, Any]:
+    """The record of a stage in the newest run folder beside this one; empty where none has a time."""
+    for path in sorted(run.absolute().parent.glob(f"*/{name}/{RECORD}"), key=_changed, reverse=True):
+        with suppress(KitError):
+            record: dict[str, Any] = read_json(path, dict)
+            if isinstance(record.get("seconds"), (int, float)):
+                return record
+    return {}
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed; 0 where it is gone meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,6 +1,7 @@
 """Progress of long work on stderr: a live line on a terminal, a logged line now and then elsewhere.
 
-Both come only where the logger "kit" lets pass what is information.
+Both come only where the logger "kit" lets pass what is information. A meter can be told of every loop, and end
+it early: `kit rehearse` measures rates by it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from kit.base.errors import printable
 from kit.base.log import logger
@@ -20,11 +21,42 @@ EVERY = 10.0  # seconds between plain lines
 REDRAW = 0.1  # seconds between two drawings of a live line
 
 
-class ProgressLine:
-    """One line for work of `total` steps; it keeps the stderr it was made with."""
+class Meter(Protocol):
+    """What is told of loops at work."""
 
-    def __init__(self, total: int, text: str) -> None:
+    def begin(self, line: ProgressLine) -> None:
+        """A loop begins."""
+
+    def fed(self, line: ProgressLine) -> None:
+        """The data of its next step is there."""
+
+    def step(self, line: ProgressLine) -> bool:
+        """A step is done; whether the loop shall end here."""
+
+    def end(self, line: ProgressLine) -> None:
+        """A loop has ended."""
+
+
+_meter: Meter | None = None
+
+
+def set_meter(meter: Meter | None) -> None:
+    """Tell a meter of all loops from here on; None: nobody."""
+    global _meter
+    _meter = meter
+
+
+class ProgressLine:
+    """One line for work of `total` steps; it keeps the stderr it was made with.
+
+    unit, size: what a step works on, and how many of it; times: how often such a loop runs in the whole work;
+    enough: a meter has seen enough, the loop shall end here.
+    """
+
+    def __init__(self, total: int, text: str, unit: str = "steps", size: float = 1, times: int = 1) -> None:
         self.total, self.text = total, printable(text)
+        self.unit, self.size, self.times = unit, size, times
+        self.enough = self.begun = False
         self.out = sys.stderr
         self.done = self.first = 0
         self.start = self.last = time.monotonic()
@@ -34,6 +66,9 @@ class ProgressLine:
         """Start the clock, with so many steps done before."""
         self.done = self.first = done
         self.start = self.last = time.monotonic()
+        self.begun = True
+        if _meter is not None:
+            _meter.begin(self)
         if self.out.isatty() and logger.isEnabledFor(logging.INFO):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,9 +78,16 @@ class ProgressLine:
             self.live.add_task(self.text, total=self.total, completed=done)
             self.live.start()
 
+    def fed(self) -> None:
+        """The data of the next step is there."""
+        if _meter is not None:
+            _meter.fed(self)
+
     def show(self, done: int, note: str = "") -> None:
         """So many steps are done; note: figures of the moment."""
         self.done, now = done, time.monotonic()
+        if _meter is not None:
+            self.enough = _meter.step(self)
         if self.live is not None:
             text = f"{self.text}: {note}" if note else self.text
             if drawn := now - self.last >= REDRAW:  # here, not in a thread that outlives a stop
@@ -64,16 +106,34 @@ class ProgressLine:
         if self.live is not None:
             self.live.stop()
             self.live = None
+        if _meter is not None and self.begun:
+            _meter.end(self)
+        self.begun = False
 
 
-def track(steps: Iterable[T], total: int, text: str) -> Iterator[T]:
-    """Pass the steps through and show how many of `total` are done."""
-    line = ProgressLine(total, text)
+def track(
+    steps: Iterable[T],
+    total: int,
+    text: str,
+    *,
+    unit: str = "steps",
+    size: float = 1,
+    times: int = 1,
+    optional: bool = False,
+) -> Iterator[T]:
+    """Pass the steps through and show how many of `total` are done.
+
+    unit, size, times: as of a ProgressLine; optional: a meter may end the loop early.
+    """
+    line = ProgressLine(total, text, unit, size, times)
     line.begin()
     try:
         for done, step in enumerate(steps, 1):
+            line.fed()
             yield step
             line.show(done)
+            if optional and line.enough:
+                return
     finally:
         line.close()
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from kit.base.errors import FileFault, KitError
+from kit.base.progress import Progress, silent
 from kit.config import Decoding, Detector, Inference, Precision, View
 from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import PhotoFolder, list_photos
@@ -74,6 +75,7 @@ def detect(
     settings: Inference,
     timing: Timing | None = None,
     decoding: Decoding | None = None,
+    progress: Progress = silent,
 ) -> Found:
     """Detect objects in the images of a folder under every view.
 
@@ -90,7 +92,8 @@ def detect(
     rows: list[list[_Rows]] = [[] for _ in views]
     skipped: dict[str, str] = {}
     with torch.inference_mode(), mixed_precision(device, settings.precision), watched(model) as watch:
-        for batch in _batches(data, images, settings, timing, skipped):
+        batches = _batches(data, images, settings, timing, skipped)
+        for batch in progress(batches, -(-len(images) // settings.batch_size), "detect"):
             start, names = time.perf_counter(), [images[i] for i in batch.numbers]
             for view, inputs, view_rows in zip(views, batch.inputs, rows, strict=True):
                 view_rows += _forward(model, inputs, batch, view, names)

@@ -118,7 +118,8 @@ class TrainingReport:
         self.task, self.path, self.validate = task, folder / CURVE, validate
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = math.nan
-        self.line = ProgressLine(task.training.iterations, f"train {task.name}")
+        training = task.training
+        self.line = ProgressLine(training.iterations, f"train {task.name}", "images", training.batch_size)
         self.speaks = is_main_process()
 
     def hook(self) -> Any:
@@ -139,8 +140,12 @@ class TrainingReport:
             def before_train(self, runner: Any) -> None:
                 report.begin(runner)
 
+            def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+                report.line.fed()
+
             def after_train_iter(self, runner: Any, batch_idx: int, **results: Any) -> None:
                 report.step(runner, batch_idx + 1)
+                runner.train_loop.stop_training |= report.line.enough
 
         return Reporting()
 

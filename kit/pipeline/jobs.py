@@ -82,14 +82,19 @@ class Crew:
 
     def work(self, job: Job, aloud: bool = False) -> str | None:
         """Do a job; what went wrong, if something did. aloud: pass the lines on to the user."""
-        words = [sys.executable, "-m", "kit.pipeline.worker", job.mode, str(job.config), str(job.run)]
-        words += job.stages
-        with writing(job.log):
-            job.log.parent.mkdir(parents=True, exist_ok=True)
-            with job.log.open("w", encoding="utf-8") as log:
-                process = self._start(words)
+        words = [job.mode, str(job.config), str(job.run), *job.stages]
+        return self.run(job.name, "kit.pipeline.worker", words, job.log, aloud)
+
+    def run(
+        self, name: str, module: str, words: Sequence[str], log_path: Path, aloud: bool = False
+    ) -> str | None:
+        """Run a module of kit in a process; what went wrong, if something did."""
+        with writing(log_path):
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            with log_path.open("w", encoding="utf-8") as log:
+                process = self._start([sys.executable, "-m", module, *words])
                 if process is None:
-                    return f"{job.name}: stopped"
+                    return f"{name}: stopped"
                 last = ""
                 with process:
                     try:
@@ -103,7 +108,7 @@ class Crew:
                         process.terminate()
                         raise
                 self._running.discard(process)
-                return _failure(job, process.returncode, last) if process.returncode else None
+                return _failure(name, log_path, process.returncode, last) if process.returncode else None
 
     def _start(self, words: Sequence[str]) -> subprocess.Popen[str] | None:
         with self._lock:
@@ -123,10 +128,10 @@ class Crew:
         return process
 
 
-def _failure(job: Job, code: int, last: str) -> str:
+def _failure(name: str, log: Path, code: int, last: str) -> str:
     if code == -9:
-        return f"{job.name} failed: killed (out of memory?) (see {job.log})"
-    return f"{job.name} failed: {last.removeprefix('kit: ') or f'exit code {code}'} (see {job.log})"
+        return f"{name} failed: killed (out of memory?) (see {log})"
+    return f"{name} failed: {last.removeprefix('kit: ') or f'exit code {code}'} (see {log})"
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:

@@ -16,7 +16,7 @@ from kit.base.log import logger, warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
-from kit.pipeline.record import sibling_record
+from kit.pipeline.record import rehearsed_seconds, sibling_record
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
 from kit.pipeline.stage_registry import declared_stages
@@ -219,9 +219,12 @@ class Pipeline:
         return self.run.record(name) or {}
 
     def seconds(self, name: str) -> float | None:
-        """How long a stage took, here or in the newest run folder beside this one; None where it never ran."""
+        """How long a stage took, here or in the newest run folder beside this one, else what a rehearsal says.
+
+        None where it never ran.
+        """
         record = self.run.record(name) or sibling_record(self.run.path, name)
-        return record.get("seconds")
+        return record.get("seconds", rehearsed_seconds(self.run.path).get(name))
 
     def headline(self, name: str) -> str:
         """A finished stage's main metric with its name."""

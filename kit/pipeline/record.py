@@ -12,6 +12,7 @@ from kit.base.errors import FileFault, KitError
 from kit.base.files import check, read_json
 from kit.base.log import logger
 
+REHEARSAL = "rehearsal.json"  # what `kit rehearse` found
 RECORD = "stage.json"
 KINDS: dict[str, type | tuple[type, ...]] = {  # of what is in a record
     "id": str,
@@ -97,3 +98,11 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def rehearsed_seconds(run: Path) -> dict[str, float]:
+    """What a rehearsal in the run's folder says of the stages; empty where there was none."""
+    with suppress(KitError, KeyError, TypeError):
+        stages = read_json(run / REHEARSAL, dict)["stages"]
+        return {stage["stage"]: stage["seconds"] for stage in stages if stage["seconds"] is not None}
+    return {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.base.log import logger
+from kit.base.progress import track
 from kit.config import Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import SKIPPED, AnnotatedImages, annotated_images, left_out, tidy_skipped
@@ -82,9 +84,14 @@ def validation(
     ids = images.boxes.images[: training.validate_images or None]
     truth = images.boxes.of_images(ids)
     view, photos, decoding = View(size=training.size), list_photos(images.folder), config.data.decoding()
+    inference, times = config.detector.inference, 1 + -(-training.iterations // training.validate_every)
+
+    def progress(steps: Iterable[Any], total: int, _text: str) -> Iterator[Any]:
+        size = inference.batch_size
+        return track(steps, total, "validate", unit="images", size=size, times=times, optional=True)
 
     def validate(model: nn.Module) -> float:
-        found = detect(model, photos, ids, [view], config.detector.inference, decoding=decoding)
+        found = detect(model, photos, ids, [view], inference, decoding=decoding, progress=progress)
         return float(detection_scores(truth, labels, found.views[0], images.classes).mean_ap)
 
     return validate

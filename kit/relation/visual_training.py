@@ -137,6 +137,8 @@ class _Training:
                 loss = self._epoch(epoch, optimizer)
                 self._keep(epoch + 1, loss, optimizer)
                 line.show(epoch + 1, f"loss {loss:.3f}")
+                if line.enough:
+                    break
         except DivergedError:
             for _, path in self.checkpoints()[:1]:  # its weights led here, finite as they are
                 path.unlink()

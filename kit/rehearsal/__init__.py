@@ -1,0 +1,1 @@
+"""Rehearsals: what a whole run will take on this machine, measured on a short one."""

@@ -1,0 +1,220 @@
+"""Conduct a rehearsal: the data, the training stages, then the stages that use the models, and the estimates."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from kit.base.files import write_json
+from kit.base.log import logger
+from kit.base.split_names import SPLITS, SplitName
+from kit.base.stopping import keeping
+from kit.base.threads import cores, machine
+from kit.config import Config, DetectorModel
+from kit.pipeline.jobs import Crew
+from kit.pipeline.pipeline import LOGS, Pipeline
+from kit.pipeline.record import REHEARSAL
+from kit.pipeline.run import Run
+from kit.pipeline.splits import split_ids
+from kit.pipeline.stage import Stage
+from kit.rehearsal.challenge import CUT, Challenge
+from kit.rehearsal.estimate import Estimate, Rehearsal, estimates
+from kit.rehearsal.shared_memory import shared_memory_fault
+from kit.rehearsal.worker import Measured, Work
+
+SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
+LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
+SPLIT_SHARE = 1 / 20  # for the detection of a split
+FEWEST = 2  # images of a split
+SHARDS = 4  # of a split that was cut short: the first is warm-up
+LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
+STARTING = 60.0  # seconds more for the libraries to be loaded
+
+
+def rehearse(config: Config, folder: Path, minutes: float) -> Rehearsal:
+    """Measure every stage of a whole run for a short while and estimate the whole; kept in the run's folder.
+
+    Raises KitError where the configuration or a file that is there is wrong.
+    """
+    scratch = folder / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        with keeping("nothing of the rehearsal"):
+            rehearsal = _Conductor(config, folder, scratch, minutes).result()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_json(folder / REHEARSAL, rehearsal.as_dict())
+    return rehearsal
+
+
+def whole_run(pipeline: Pipeline) -> list[str]:
+    """The stages of `kit train all`, of the validation score and of the submission, and all that these need."""
+    wanted = ("evaluate-val", "submission")
+    return pipeline.closure([*pipeline.training, *(name for name in wanted if name in pipeline.stages)])
+
+
+class _Conductor:
+    """A rehearsal at work."""
+
+    def __init__(self, config: Config, folder: Path, scratch: Path, minutes: float) -> None:
+        self.asked, self.folder, self.scratch, self.minutes = config, folder, scratch, minutes
+        self.cores, self.deadline = cores(), time.monotonic() + minutes * 60 * LATEST + STARTING
+        self.weights: list[tuple[str, str]] = []
+        self.missing: list[str] = []
+        self.measured: dict[str, Measured] = {}
+        self.failed: dict[str, str] = {}
+
+    def result(self) -> Rehearsal:
+        """The estimates of all stages."""
+        started = time.monotonic()
+        if fault := shared_memory_fault(self.asked):
+            self.missing.append(fault)
+        challenge = Challenge.of(self._with_weights(self.asked), self.scratch)
+        pipeline = Pipeline(Run(challenge.config, self.scratch / "run"))
+        names = whole_run(pipeline)
+        splits = {name: split_of_stage(pipeline, name) for name in names}
+        first = [name for name in names if splits[name] == "train"]
+        few = {split: self._first_images(split) for split in SPLITS}
+        self._phase(pipeline, challenge.shortened(few, self._training_images(challenge)), first, [])
+        images = dict.fromkeys(CUT, self._images())
+        config = self._sharded(challenge.shortened(images), challenge)
+        rest = [name for name in names if name not in first]
+        cut = {s: challenge.images[s] / n for s, n in challenge.cut.items() if n < challenge.images[s]}
+        scales = {name: cut[split] for name in rest if (split := splits[name]) in cut}
+        self._phase(pipeline, config, rest, list(scales))
+        for line in (*challenge.made, *self.missing):
+            logger.warning(f"rehearsal: {line}")
+        found = {
+            e.stage: e for e in estimates(list(self.measured.values()), scales, self.cores, self._workers())
+        }
+        stages = [found.get(name) or self._unmeasured(pipeline, name) for name in names]
+        spent = (time.monotonic() - started) / 60
+        return Rehearsal(stages, self._machine(), [*challenge.made, *self.missing], round(spent, 2))
+
+    def _phase(self, pipeline: Pipeline, config: Config, names: Sequence[str], twice: list[str]) -> None:
+        """Measure stages in a process; one that dies takes only the stage at work with it."""
+        file = self.scratch / "config.json"
+        write_json(file, config.model_dump(mode="json"))
+        while left := [name for name in names if self._can_be_measured(pipeline, name)]:
+            out = self.scratch / "measured.jsonl"
+            out.unlink(missing_ok=True)
+            seconds = self.minutes * 60 * LOOP_SHARE
+            weights, self.weights = self.weights, []
+            job = Work(str(file), str(self.scratch / "run"), seconds, str(out), left, twice, weights)
+            write_json(self.scratch / "job.json", asdict(job))
+            fault = self._run(left[0])
+            lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+            for measured in (Measured.of_dict(json.loads(line)) for line in lines):
+                self.measured[measured.stage] = measured
+            at_work = next((name for name in left if self._can_be_measured(pipeline, name)), None)
+            if fault is not None and at_work is not None:
+                self.failed[at_work] = fault
+            if fault is None or time.monotonic() > self.deadline:
+                return
+
+    def _can_be_measured(self, pipeline: Pipeline, name: str) -> bool:
+        """Whether a stage was not measured yet and needs none that failed."""
+        return name not in self.measured and not any(map(self._has_failed, pipeline.closure([name])))
+
+    def _run(self, name: str) -> str | None:
+        """Run the worker; what went wrong, if something did. It is ended where it takes far too long."""
+        log = self.folder / LOGS / "rehearsal.txt"
+        with Crew(0) as crew:
+            timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
+            timer.daemon = True
+            timer.start()
+            try:
+                fault = crew.run(
+                    name, "kit.rehearsal.worker", [str(self.scratch / "job.json")], log, aloud=True
+                )
+            finally:
+                timer.cancel()
+        if fault and time.monotonic() >= self.deadline:
+            return f"not at its end after {LATEST * self.minutes:.0f} minutes; give more --minutes"
+        return fault
+
+    def _with_weights(self, config: Config) -> Config:
+        """The config with made weights in place of those that are missing."""
+        models: dict[str, DetectorModel] = {}
+        for name, model in config.detector.models.items():
+            models[name] = model
+            if model.weights is not None and not model.weights.is_file():
+                path = self.scratch / f"{name}.pth"
+                self.weights.append((model.architecture, str(path)))
+                self.missing.append(
+                    f"detector {name}: {model.weights.name} is missing: random weights stand in"
+                )
+                models[name] = model.model_copy(update={"weights": path, "classes": None})
+        detector = config.detector.model_copy(update={"models": models})
+        return config.model_copy(update={"detector": detector})
+
+    def _training_images(self, challenge: Challenge) -> Sequence[str]:
+        return split_ids(challenge.config, "train")
+
+    def _first_images(self, split: SplitName) -> int:
+        """Images that the validation during training looks at; of the other splits as few as can be."""
+        return (
+            max(self.asked.detector.training.validate_images or 10**6, FEWEST) if split == "val" else FEWEST
+        )
+
+    def _images(self) -> int:
+        """Images of a split that detection can look at in its share of the time, by the rate of validation."""
+        loops = [loop for m in self.measured.values() for loop in m.loops if loop.unit == "images"]
+        checks = [loop.step / loop.size for loop in loops if loop.text.startswith("validate")]
+        if not checks:
+            return 64
+        models = len(self.asked.detector.models) + len(self.asked.attribute.models)
+        an_image = max(checks) * len(self.asked.detector.inference.views) * models
+        return max(FEWEST, int(self.minutes * 60 * SPLIT_SHARE / an_image))
+
+    def _sharded(self, config: Config, challenge: Challenge) -> Config:
+        """Shards so small that a split that was cut short has several."""
+        cut = [n for split, n in challenge.cut.items() if n < challenge.images[split]]
+        if not cut:
+            return config
+        inference = config.detector.inference
+        batch = inference.batch_size
+        shard = min(inference.shard, max(1, -(-max(cut) // (SHARDS * batch)) * batch))
+        detector = config.detector.model_copy(
+            update={"inference": inference.model_copy(update={"shard": shard})}
+        )
+        return config.model_copy(update={"detector": detector})
+
+    def _unmeasured(self, pipeline: Pipeline, name: str) -> Estimate:
+        why = self.failed.get(name)
+        broken = [other for other in pipeline.closure([name]) if other != name and self._has_failed(other)]
+        if why is None:
+            why = f"not measured: after {broken[0]}" if broken else "not measured: no time was left"
+        return Estimate(name, None, failed=why)
+
+    def _has_failed(self, name: str) -> bool:
+        return name in self.failed or bool(name in self.measured and self.measured[name].failed)
+
+    def _workers(self) -> int:
+        return self.asked.detector.training.workers
+
+    def _machine(self) -> str:
+        facts = machine()
+        gpu = f", {facts['gpu']}" if facts.get("gpu") else ""
+        return f"{self.cores} cores of {facts['cpu']}{gpu}"
+
+
+def split_of_stage(pipeline: Pipeline, name: str) -> SplitName:
+    """The split whose rows a stage works on: that of its inputs, else of what it needs."""
+    stage = pipeline.stages[name]
+    own = _splits(stage)
+    if own:
+        return own[0]
+    needed = [split_of_stage(pipeline, need) for need in stage.needs]
+    return next((split for split in needed if split != "train"), "train")
+
+
+def _splits(stage: Stage) -> list[SplitName]:
+    found = re.findall(r"data\.(train|stack|val|test)\.", " ".join(given.setting for given in stage.inputs))
+    return [split for split in SPLITS if split in found]

@@ -1,0 +1,143 @@
+"""From what was measured to what the whole takes: hours, memory, disk, what bounds a stage, what would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kit.rehearsal.meter import Loop
+from kit.rehearsal.worker import Measured
+
+WAITS = 0.2  # share of a loop's time waiting for data from which the data bound it
+BUSY = 0.8  # share of the cores from which all are at work
+CHECKPOINTS = (
+    6  # a detector's, on disk at once, in units of its weights: two, each with the optimiser's moments
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A stage of the whole run. seconds: None where it could not be measured, why: the reason.
+
+    rate, unit: of its longest loop; waits: share of that loop's time waiting for data; bound: what bounds it.
+    """
+
+    stage: str
+    seconds: float | None
+    rate: float = 0.0
+    unit: str = ""
+    ram: int = 0
+    gpu: int = 0
+    disk: int = 0
+    waits: float = 0.0
+    bound: str = ""
+    cure: str = ""
+    failed: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its columns."""
+        return asdict(self)
+
+
+def estimate(measured: Measured, scale: float, cores: int, workers: int) -> Estimate:
+    """What a stage takes in the whole run.
+
+    scale: how many times the data of the whole are those of the rehearsal; cores: that kit may use; workers:
+    processes that the configuration gives the loading of images.
+    """
+    if measured.failed:
+        return Estimate(measured.stage, None, failed=measured.failed, ram=measured.ram, gpu=measured.gpu)
+    longest = max(measured.loops, key=lambda loop: loop.whole(scale), default=None)
+    waits = longest.wait_share if longest else 0.0
+    bound = _bound(measured, waits, cores)
+    return Estimate(
+        measured.stage,
+        seconds=whole_seconds(measured, scale),
+        rate=longest.size / longest.step if longest and longest.step > 0 else 0.0,
+        unit=longest.unit if longest else "",
+        ram=measured.ram,
+        gpu=measured.gpu,
+        disk=round(measured.disk * (scale if scale > 1 else 1)),
+        waits=waits,
+        bound=bound,
+        cure=_cure(bound, longest, cores, workers),
+    )
+
+
+def whole_seconds(measured: Measured, scale: float) -> float:
+    """Seconds of the whole stage: its loops at their steady pace, all else as it was."""
+    if measured.loops or scale == 1.0:
+        return measured.outside + sum(loop.whole(scale) for loop in measured.loops)
+    again = measured.seconds if measured.again is None else measured.again
+    return max(measured.seconds - again, 0.0) + again * scale
+
+
+def _bound(measured: Measured, waits: float, cores: int) -> str:
+    share = measured.cpu / max(measured.seconds, 1e-9)
+    if waits >= WAITS:
+        return "decode" if share >= BUSY * cores else "loading"
+    if measured.gpu:
+        return "GPU"
+    return "all cores" if share >= BUSY * cores and cores > 1 else "one core" if share < 1.5 else "cores"
+
+
+def _cure(bound: str, loop: Loop | None, cores: int, workers: int) -> str:
+    """What would make a stage faster."""
+    if bound == "loading" and workers < cores:
+        return f"more workers (now {workers}, {cores} cores)"
+    if bound in ("loading", "decode"):
+        return "more cores, smaller photos (data.download.max_side), a faster disk"
+    if bound == "GPU":
+        if loop is not None and loop.unit == "crops":
+            return "fewer negatives, epochs or max_steps (relation.visual)"
+        if loop is not None and loop.text.startswith("detect"):
+            return "fewer or smaller views (detector.inference.views)"
+        return "fewer iterations or a smaller size, precision bfloat16"
+    if loop is not None and loop.unit == "rounds":
+        return "fewer rounds, a larger eta, device: cuda"
+    return "a machine with faster or more cores"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """All stages of a whole run, estimated. machine: in words; made: what stood in for missing files."""
+
+    stages: Sequence[Estimate]
+    machine: str
+    made: Sequence[str]
+    minutes: float
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages that were measured, one after the other."""
+        return sum(stage.seconds or 0.0 for stage in self.stages)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of all results."""
+        return sum(stage.disk for stage in self.stages)
+
+    def longest(self) -> Estimate | None:
+        """The stage that takes most."""
+        return max(self.stages, key=lambda stage: stage.seconds or 0.0, default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is kept of it."""
+        return {
+            "seconds": self.seconds,
+            "machine": self.machine,
+            "made": list(self.made),
+            "minutes": self.minutes,
+            "ram": max((stage.ram for stage in self.stages), default=0),
+            "gpu": max((stage.gpu for stage in self.stages), default=0),
+            "disk": self.disk,
+            "stages": [stage.as_dict() for stage in self.stages],
+        }
+
+
+def estimates(
+    measured: Sequence[Measured], scales: Mapping[str, float], cores: int, workers: int
+) -> list[Estimate]:
+    """Every stage's estimate. scales: of the stages whose data were cut short."""
+    return [estimate(m, scales.get(m.stage, 1.0), cores, workers) for m in measured]

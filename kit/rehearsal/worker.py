@@ -1,0 +1,147 @@
+"""A process that measures stages: `python -m kit.rehearsal.worker JOB.json` writes a line of JSON a stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kit.base.errors import KitError, first_line
+from kit.base.files import read_json
+from kit.base.process import run_as_process
+from kit.base.progress import set_meter
+from kit.rehearsal.memory import PeakMemory
+from kit.rehearsal.meter import Loop, LoopMeter
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A stage as it went in the rehearsal; bytes are the largest numbers, of the GPU those that torch held.
+
+    seconds: all of it; outside: outside its loops; again: of a second time, where it has no loop and its data
+    were cut short; cpu: processor seconds; failed: why it did not come to its end.
+    """
+
+    stage: str
+    seconds: float = 0.0
+    outside: float = 0.0
+    again: float | None = None
+    cpu: float = 0.0
+    loops: tuple[Loop, ...] = ()
+    ram: int = 0
+    gpu: int = 0
+    disk: int = 0
+    failed: str = ""
+
+    @classmethod
+    def of_dict(cls, values: dict[str, Any]) -> Measured:
+        """Read a line."""
+        loops = tuple(Loop(**loop) for loop in values["loops"])
+        return cls(**{**values, "loops": loops})
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker is told. twice: stages whose data were cut short; weights: to be made, by architecture."""
+
+    config: str
+    run: str
+    seconds: float
+    out: str
+    stages: list[str]
+    twice: list[str]
+    weights: list[tuple[str, str]] = field(default_factory=list)
+
+
+def work(words: Sequence[str]) -> int:
+    """Measure the stages of a job; 0. Raises KitError for a job that cannot be read."""
+    from kit.base.log import configure_logging
+    from kit.base.threads import use_threads
+    from kit.config import load_config
+    from kit.pipeline.pipeline import Pipeline
+    from kit.pipeline.run import Run
+    from kit.pipeline.worker import VERBOSITY
+
+    configure_logging(int(os.environ.get(VERBOSITY, "0")))
+    job = Work(**read_json(Path(words[0]), dict))
+    for architecture, path in job.weights:
+        make_weights(architecture, Path(path))
+    run = Run(load_config(job.config), Path(job.run))
+    use_threads(run.config.cpu_threads)
+    pipeline, failed = Pipeline(run), set[str]()
+    with open(job.out, "a", encoding="utf-8") as out:
+        for name in job.stages:
+            if failed & set(pipeline.closure([name])):
+                continue
+            measured = measure(pipeline, name, job.seconds, name in job.twice)
+            if measured.failed:
+                failed.add(name)
+            out.write(json.dumps(asdict(measured)) + "\n")
+            out.flush()
+    return 0
+
+
+def measure(pipeline: Any, name: str, seconds: float, twice: bool) -> Measured:
+    """Do a stage, its loops ended early, and measure it."""
+    meter = LoopMeter(seconds)
+    if torch := _torch_on_gpu():
+        torch.cuda.reset_peak_memory_stats()
+    start, cpu, failed, again = time.monotonic(), _cpu(), "", None
+    set_meter(meter)
+    with PeakMemory() as memory:
+        try:
+            pipeline.do(name)
+        except (KitError, RuntimeError, MemoryError) as error:
+            failed = first_line(error)
+        finally:
+            set_meter(None)
+    took = time.monotonic() - start
+    cpu = _cpu() - cpu
+    if twice and not meter.loops and not failed:
+        start = time.monotonic()
+        pipeline.do(name, force=True)
+        again = time.monotonic() - start
+    torch = _torch_on_gpu()
+    record = pipeline.run.record(name) or {}
+    return Measured(
+        name,
+        took,
+        took - meter.outside,
+        again,
+        cpu,
+        tuple(meter.loops),
+        memory.bytes,
+        torch.cuda.max_memory_reserved() if torch else 0,
+        sum(record.get("files", {}).values()),
+        failed,
+    )
+
+
+def make_weights(architecture: str, path: Path) -> None:
+    """Write freshly initialised weights of 80 classes, in place of COCO's."""
+    from kit.detector.architecture import fresh_weights
+    from kit.detector.checkpoint import write_state
+    from kit.vocabulary.class_map import coco_names
+
+    names = coco_names()
+    write_state(path, fresh_weights(architecture, len(names), 0), names)
+
+
+def _torch_on_gpu() -> Any:
+    """Torch, where this process has used a GPU by it."""
+    torch: Any = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _cpu() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+if __name__ == "__main__":
+    run_as_process(work, sys.argv[1:])

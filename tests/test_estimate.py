@@ -1,0 +1,66 @@
+"""From measured stages to the whole: hand-computed cases."""
+
+import pytest
+
+from kit.rehearsal.estimate import Rehearsal, estimate, whole_seconds
+from kit.rehearsal.meter import Loop
+from kit.rehearsal.worker import Measured
+
+
+def loop(
+    text="train", unit="images", size=4, total=60_000, done=22, warm=2, warm_up=30.0, steady=10.0, **more
+):
+    return Loop(text, unit, size, total, 1, done, warm, warm_up, steady, **more)
+
+
+def test_a_training_is_its_warm_up_and_its_pace():
+    measured = Measured("detector", seconds=60.0, outside=20.0, loops=(loop(),))
+    assert whole_seconds(measured, 1.0) == pytest.approx(20 + 30 + 0.5 * 59_998)
+
+
+def test_a_split_that_was_cut_short_costs_by_its_images():
+    measured = Measured(
+        "detect-test", 25.0, 5.0, loops=(loop("detect", total=4, done=4, warm_up=12.0, steady=8.0),)
+    )
+    assert whole_seconds(measured, 100.0) == pytest.approx(5 + 12 + 4.0 * 398)
+
+
+def test_a_stage_without_a_loop_by_its_second_time():
+    assert whole_seconds(Measured("evaluate", 3.0, 3.0, again=0.5), 10.0) == pytest.approx(2.5 + 5.0)
+    assert whole_seconds(Measured("prior", 3.0, 3.0), 1.0) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("waited", "cpu", "gpu", "bound"),
+    [
+        (5.0, 59.0, 1, "loading"),
+        (5.0, 880.0, 1, "decode"),
+        (0.1, 59.0, 1, "GPU"),
+        (0.1, 59.0, 0, "one core"),
+        (0.1, 880.0, 0, "all cores"),
+        (0.1, 300.0, 0, "cores"),
+    ],
+)
+def test_what_bounds_a_stage(waited, cpu, gpu, bound):
+    measured = Measured("detector", 60.0, 20.0, cpu=cpu, loops=(loop(waited=waited),), gpu=gpu)
+    found = estimate(measured, 1.0, cores=16, workers=8)
+    assert found.bound == bound
+    assert found.cure
+    assert found.rate == pytest.approx(8.0)
+    assert found.waits == pytest.approx(waited / 10)
+
+
+def test_a_failed_stage_has_no_time():
+    found = estimate(Measured("visual", failed="out of memory"), 1.0, 2, 0)
+    assert (found.seconds, found.failed) == (None, "out of memory")
+
+
+def test_the_whole_is_the_sum_and_names_its_longest_stage():
+    stages = [
+        estimate(Measured(n, s, s, disk=10), 1.0, 2, 0) for n, s in (("a", 3.0), ("b", 9.0), ("c", 1.0))
+    ]
+    whole = Rehearsal([*stages, estimate(Measured("d", failed="no"), 1.0, 2, 0)], "2 cores", [], 1.0)
+    assert whole.seconds == pytest.approx(13.0)
+    assert whole.longest() == stages[1]
+    assert whole.as_dict()["disk"] == 30
+    assert Rehearsal([], "", [], 0.0).longest() is None

@@ -1,0 +1,146 @@
+"""A rehearsal of the tiny challenge from end to end, and what it says of things that are missing or fail."""
+
+import json
+
+import pytest
+
+from kit.base.errors import KitError
+from kit.cli.rehearse import seconds_of, time_text
+from kit.config import load_config
+from kit.data.photos import list_photos
+from kit.data.split_tables import load_split
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.splits import split_ids
+from kit.rehearsal.challenge import Challenge
+from kit.rehearsal.conduct import split_of_stage, whole_run
+from kit.rehearsal.memory import PeakMemory, used_memory
+from kit.rehearsal.shared_memory import needed_shared_memory, shared_memory_fault
+from tests.conftest import FEW, TINY, config
+
+SETTINGS = [word for value in [*TINY, *FEW, "data.test.detections=[]"] for word in ("--set", value)]
+
+
+def test_a_whole_rehearsal_knows_every_stage(kit, tiny, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = kit("rehearse", *SETTINGS, "--run", run, "--minutes", 0.5, "--budget", "9h", "--json")
+    found = json.loads(out)
+    assert code == 0, err
+    stages = {stage["stage"]: stage for stage in found["stages"]}
+    assert list(stages) == whole_run(Pipeline(Run(config(), tmp_path / "other")))
+    assert all(stage["seconds"] > 0 and not stage["failed"] for stage in stages.values())
+    assert found["seconds"] == pytest.approx(sum(stage["seconds"] for stage in stages.values()))
+    assert stages["detector-resnext"]["unit"] == "images"
+    assert stages["detector-resnext"]["ram"] > 100_000_000
+    assert "within" in err
+    assert sorted(path.name for path in run.iterdir()) == ["logs", "rehearsal.json"]
+
+    code, out, _ = kit("train", "all", "--dry-run", *SETTINGS, "--run", run, "--json")
+    rows = {row["stage"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows["detector-resnext"]["seconds"] == stages["detector-resnext"]["seconds"]
+    assert rows["detector-resnext"]["state"] == "to do"
+
+
+def test_missing_files_photos_and_weights_are_made_and_named(tiny, tmp_path):
+    wanted = load_config(
+        "mini",
+        [
+            *TINY,
+            "data.source=openimages",
+            f"data.val.relations={tmp_path}/gone.csv",
+            f"data.val.images={tmp_path}/no-photos",
+            "data.test.relations=[]",
+            "data.test.boxes=[]",
+            "data.test.labels=[]",
+        ],
+    )
+    challenge = Challenge.of(wanted, tmp_path / "made")
+    assert challenge.images["val"] > 1000
+    short = challenge.shortened({"stack": 2, "val": 7, "test": 5}, split_ids(wanted, "train"))
+    assert {split: len(split_ids(short, split)) for split in ("stack", "val", "test")} == {
+        "stack": 2,
+        "val": 7,
+        "test": 5,
+    }
+    assert short.data.train.images == wanted.data.train.images
+    assert set(list_photos(short.data.val.images).places) == set(split_ids(short, "val"))
+    assert load_split(short.data.val, "val").labels is not None
+    assert [line.split(":")[0] for line in challenge.made] == ["val", "val"]
+    assert "gone.csv: made" in challenge.made[0]
+    assert "made ones stand for all" in challenge.made[1]
+
+
+def test_the_mini_challenge_is_asked_for(tmp_path):
+    with pytest.raises(KitError, match="run `kit download` first"):
+        Challenge.of(load_config("mini", [f"data.root={tmp_path}"]), tmp_path / "made")
+
+
+def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, tmp_path):
+    bad = tmp_path / "weights.pth"
+    bad.write_bytes(b"no weights")
+    one = f"detector.models={{resnext: {{architecture: resnext-mini, weights: {bad}}}}}"
+    more = ["--set", one, "--set", "attribute.models=[]"]
+    code, out, _err = kit("rehearse", *SETTINGS, *more, "--run", tmp_path / "run", "--minutes", 0.5, "--json")
+    stages = {stage["stage"]: stage for stage in json.loads(out)["stages"]}
+    assert code == 1
+    assert "weights.pth" in stages["detector-resnext"]["failed"]
+    assert stages["prior"]["seconds"] > 0
+    assert stages["spatial"]["seconds"] > 0
+    assert stages["detect-val-resnext"]["failed"] == "not measured: after detector-resnext"
+
+
+def test_every_stage_has_the_split_that_it_works_on(run):
+    pipeline = Pipeline(run)
+    found = {name: split_of_stage(pipeline, name) for name in pipeline.stages}
+    expected = {
+        "prior": "train",
+        "detector-hrnet": "train",
+        "visual": "train",
+        "stack": "stack",
+        "detect-test-hrnet": "test",
+        "fusion-weights": "val",
+        "fuse-test": "test",
+        "final": "val",
+        "submission": "test",
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("48h", 172_800), ("2d", 172_800), ("90m", 5400), ("0.5h", 1800)]
+)
+def test_a_budget_is_read(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "48", "h", "-1h", "two days"])
+def test_what_is_no_budget_is_one_line(kit, text):
+    code, out, err = kit("rehearse", "--budget", text or " ")
+    assert (code, out) == (2, "")
+    assert "write it as 48h, 2d or 90m" in err
+
+
+def test_times_for_people():
+    assert [time_text(s) for s in (3.2, 300, 40_000)] == ["3 s", "5 min", "11.1 h"]
+
+
+def test_memory_is_measured():
+    with PeakMemory() as memory:
+        block = bytearray(80_000_000)
+        block[::4096] = b"x" * len(block[::4096])
+        before = used_memory()
+        del block
+    assert memory.bytes >= 80_000_000
+    assert before > used_memory()
+
+
+def test_small_shared_memory_is_told(monkeypatch):
+    layer6 = load_config("layer6")
+    assert needed_shared_memory(load_config("mini", TINY)) == 0
+    assert needed_shared_memory(layer6) > 64_000_000
+    usage = type("Usage", (), {"free": 64_000_000})
+    monkeypatch.setattr("kit.rehearsal.shared_memory.shutil.disk_usage", lambda place: usage)
+    assert "docker run --shm-size" in (shared_memory_fault(layer6) or "")
+    usage.free = 10**12
+    assert shared_memory_fault(layer6) is None

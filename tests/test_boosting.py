@@ -6,7 +6,8 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import Boosting
-from kit.relation.boosting import TrainingRows, fit, load, log_odds, save
+from kit.relation.boosted_model import load, save
+from kit.relation.boosting import TrainingRows, fit, log_odds
 from kit.relation.features import Features
 from kit.relation.held_out import log_loss
 

@@ -70,7 +70,7 @@ def test_a_loop_that_is_needed_whole_is_not_ended(clock, meter):
 
 
 def test_waiting_for_data_is_told_from_working_on_it(clock, meter):
-    for _ in track(work(clock, 6, [3.0]), 6, "fed"):
+    for _ in track(work(clock, 6, [3.0]), 6, "fed", data=True):
         clock.turn(1.0)
     (loop,) = meter.loops
     assert loop.wait_share == pytest.approx(0.75)

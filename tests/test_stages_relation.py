@@ -125,11 +125,11 @@ def test_an_interrupted_training_goes_on_with_the_models_it_has(run, monkeypatch
     made(run, "prior")
     real, trained = boosting.fit, []
 
-    def breaks_at_the_fourth(rows, settings, seed, classes=0):
+    def breaks_at_the_fourth(rows, settings, seed, classes=0, **more):
         if len(trained) == 3:
             raise KeyboardInterrupt
         trained.append(seed)
-        return real(rows, settings, seed, classes)
+        return real(rows, settings, seed, classes, **more)
 
     monkeypatch.setattr(boosting, "fit", breaks_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):

@@ -11,7 +11,8 @@ from kit.base import threads
 from kit.config import Boosting, load_config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.relation.boosting import TrainingRows, fit, load, save
+from kit.relation.boosted_model import load, save
+from kit.relation.boosting import TrainingRows, fit
 from kit.relation.features import Features
 from tests.stages import small_stage
 

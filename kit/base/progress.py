@@ -120,16 +120,19 @@ def track(
     size: float = 1,
     times: int = 1,
     optional: bool = False,
+    data: bool = False,
 ) -> Iterator[T]:
     """Pass the steps through and show how many of `total` are done.
 
-    unit, size, times: as of a ProgressLine; optional: a meter may end the loop early.
+    unit, size, times: as of a ProgressLine; optional: a meter may end the loop early; data: the
+    steps are what is loaded for the work, not the work itself.
     """
     line = ProgressLine(total, text, unit, size, times)
     line.begin()
     try:
         for done, step in enumerate(steps, 1):
-            line.fed()
+            if data:
+                line.fed()
             yield step
             line.show(done)
             if optional and line.enough:

@@ -60,11 +60,12 @@ class Prior(Model):
 class Boosting(Model):
     """XGBoost's own parameters under its own names, and early stopping.
 
-    early_stopping_interval: rounds between two evaluations of the held-out loss; patience: after how many of
-    them without a better loss it stops; folds: how many held-out parts of the images the number of rounds is
-    chosen on; the model is then trained again on all rows. With 1, a tenth of the images is held out and the
-    best evaluation's model is kept; where that tenth holds too few images with the predicate to judge by, it is
-    as with 3.
+    early_stopping_interval: rounds between two evaluations of the held-out images; patience: after how many of
+    them without a better value it stops; early_stopping_metric: which value, the log loss or the average
+    precision, which the relation metric is made of; folds: how many held-out parts of the images the number of
+    rounds is chosen on; the model is then trained again on all rows. With 1, a tenth of the images is held out
+    and the best evaluation's model is kept; where that tenth holds too few images with the predicate to judge
+    by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"
@@ -79,6 +80,7 @@ class Boosting(Model):
     rounds: int = Field(300, ge=0)
     early_stopping_interval: int = Field(50, ge=1)
     patience: int = Field(1, ge=1)
+    early_stopping_metric: Literal["log_loss", "average_precision"] = "log_loss"
     folds: int = Field(3, ge=1, le=10)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=MOST_THREADS)

@@ -88,7 +88,9 @@ def validation(
 
     def progress(steps: Iterable[Any], total: int, _text: str) -> Iterator[Any]:
         size = inference.batch_size
-        return track(steps, total, "validate", unit="images", size=size, times=times, optional=True)
+        return track(
+            steps, total, "validate", unit="images", size=size, times=times, optional=True, data=True
+        )
 
     def validate(model: nn.Module) -> float:
         found = detect(model, photos, ids, [view], inference, decoding=decoding, progress=progress)

@@ -30,7 +30,7 @@ from kit.rehearsal.worker import Measured, Work
 
 SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
-SPLIT_SHARE = 1 / 20  # for the detection of a split
+SPLIT_SHARE = 1 / 6  # for the detection of a split
 FEWEST = 2  # images of a split
 SHARDS = 4  # of a split that was cut short: the first is warm-up
 LATEST = 2.0  # times the minutes asked for, after which what is at work is ended

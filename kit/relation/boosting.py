@@ -1,12 +1,9 @@
-"""Gradient boosting with XGBoost: early stopping, models that know their features."""
+"""Gradient boosting with XGBoost: the number of rounds by held-out images, and whether the trees are worth it."""
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,10 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from kit.base.errors import FileFault, KitError
-from kit.base.files import atomic_write, reading, write_text
-from kit.base.log import logger
-from kit.base.threads import threads_used
+from kit.base.progress import ProgressLine
 from kit.config import Boosting
+from kit.relation.boosted_model import BoostedModel
+from kit.relation.boosting_rounds import Growth, Trial, parameters
 from kit.relation.features import Features
 from kit.relation.held_out import (
     EPSILON,
@@ -27,25 +23,11 @@ from kit.relation.held_out import (
     Verdict,
     compare_with_rival,
     held_out,
+    held_out_ap,
     images_by_class,
     log_loss,
 )
 from kit.tables.schema import Floats
-
-AGAIN = "train it again with --force"
-XGBOOST = {  # settings that are parameters of XGBoost's own
-    *(
-        "booster",
-        "eta",
-        "max_depth",
-        "min_child_weight",
-        "subsample",
-        "colsample_bytree",
-        "gamma",
-        "reg_lambda",
-    ),
-    "device",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,23 +58,6 @@ class TrainingRows:
 
 
 @dataclass(frozen=True, eq=False)
-class BoostedModel:
-    """A trained model. loss: held out, by number of rounds."""
-
-    booster: xgb.Booster
-    rounds: int
-    loss: dict[int, float]
-
-    def predict(self, features: Features, margin: Floats | None = None) -> Floats:
-        """Probabilities, (n,) or (n, classes). Raises KitError where the features are not those trained on."""
-        check_features(self.booster, features.names)
-        return np.asarray(
-            self.booster.inplace_predict(features.values, base_margin=margin, validate_features=False),
-            np.float32,
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Fit:
     """The result of `fit`: a model, or None where zero rounds are best; loss: held out, by number of rounds.
 
@@ -109,13 +74,23 @@ class Fit:
 NO_TREE = "no tree lowers the held-out loss"
 
 
-def fit(rows: TrainingRows, settings: Boosting, seed: int, classes: int = 0) -> Fit:
-    """Fit with the number of rounds of lowest held-out log loss, and compare with the rival on the same images.
+def fit(
+    rows: TrainingRows,
+    settings: Boosting,
+    seed: int,
+    classes: int = 0,
+    *,
+    name: str = "boosting",
+    folder: Path | None = None,
+) -> Fit:
+    """Fit with the best number of rounds on held-out images, and compare with the rival on the same images.
 
-    classes: 0 for binary labels, else the number of classes. Rounds are tried in blocks; the loss is the
-    log loss over the held-out images of all parts. With one part the best block's model itself is kept: with
-    the booster dart later rounds rescale earlier trees, so it could not be cut out of the last one. Then the
-    average precision on the same images says whether the trees beat the rival.
+    classes: 0 for binary labels, else the number of classes; name: of the progress line and of the files that
+    `folder` keeps while it is at work, to go on from. Rounds are tried in blocks; what is best is the least log
+    loss over the held-out images of all parts, or by `early_stopping_metric` the greatest average precision.
+    With one part the best block's model itself is kept: with the booster dart later rounds rescale earlier
+    trees, so it could not be cut out of the last one. Then the average precision on the same images says
+    whether the trees beat the rival.
     """
     refused = _too_few(rows, classes)
     judged = range(_judged(rows, classes))
@@ -123,61 +98,100 @@ def fit(rows: TrainingRows, settings: Boosting, seed: int, classes: int = 0) -> 
         return Fit(None, {}, refused, {})
     fewest = FEWEST if classes else 2  # of the negatives two images are something to learn from
     parts, usual = held_out(rows.label, rows.image, rows.fold, settings.folds, max(classes, 2), fewest)
-    trial = _try_rounds(rows, parts, settings, seed, classes)
+    kept = [None if folder is None else folder / f"{name}.{phase}.npz" for phase in ("trial", "final")]
+    trial = _try_rounds(rows, parts, settings, seed, classes, name, kept[0])
     if not trial.rounds and rows.margin is None:
-        return Fit(None, trial.loss, dict.fromkeys(judged, NO_TREE) | refused, {})
+        return Fit(None, trial.value, dict.fromkeys(judged, NO_TREE) | refused, {})
     verdicts = _verdicts(rows, parts, trial.held)
     refused = {k: str(v) for k, v in verdicts.items() if not v.better} | refused
     if not trial.rounds or len(refused) == len(judged):
-        return Fit(None, trial.loss, refused, verdicts)
-    params = _params(settings, seed, classes)
+        return Fit(None, trial.value, refused, verdicts)
     if settings.folds == 1 and usual:
-        booster = xgb.Booster(params, model_file=trial.raw)
+        params = parameters(settings, seed, classes)
+        booster = xgb.Booster(params, model_file=bytearray(trial.raw))
     else:
-        everything = rows.matrix(np.ones(len(rows.label), bool))
-        booster = xgb.train(params, everything, 0)
-        for i in range(trial.rounds):
-            booster.update(everything, i)
-        log_loss(booster.predict(everything), rows.label, classes)
+        booster = _final(rows, settings, seed, classes, trial.rounds, name, kept[1])
     booster.feature_names = list(rows.features.names)
-    return Fit(BoostedModel(booster, trial.rounds, trial.loss), trial.loss, refused, verdicts)
+    model = BoostedModel(booster, trial.rounds, trial.value, settings.device)
+    return Fit(model, trial.value, refused, verdicts)
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """The best number of rounds, the loss by rounds, the first part's model and all held-out probabilities."""
-
-    rounds: int
-    loss: dict[int, float]
-    raw: bytearray
-    held: list[Floats]
+def remove_kept(folder: Path, name: str) -> None:
+    """Take away what `fit` kept to go on from."""
+    for phase in ("trial", "final"):
+        (folder / f"{name}.{phase}.npz").unlink(missing_ok=True)
 
 
-def _try_rounds(rows: TrainingRows, parts: list[Mask], settings: Boosting, seed: int, classes: int) -> _Trial:
-    """Grow the models of all parts block by block, as long as the held-out loss falls."""
-    params = _params(settings, seed, classes)
-    train = [rows.matrix(~part) for part in parts]
+def _try_rounds(
+    rows: TrainingRows,
+    parts: Sequence[Mask],
+    settings: Boosting,
+    seed: int,
+    classes: int,
+    name: str,
+    path: Path | None,
+) -> Trial:
+    """Grow the models of all parts block by block, as long as they get better on what is held out."""
     held = [rows.matrix(part) for part in parts]
-    boosters = [xgb.train(params, matrix, 0) for matrix in train]
-    label = np.concatenate([rows.label[part] for part in parts])
-    losses: dict[int, float] = {}
-    best = _Trial(0, losses, bytearray(), [])
-    grown = 0
+    growth = Growth(parameters(settings, seed, classes), [rows.matrix(~part) for part in parts], path)
+    best = growth.resume()
+    values = dict(best.value)
+    line = ProgressLine(settings.rounds, name, "rounds")
+    line.begin(growth.done)
     for done in [*range(0, settings.rounds, settings.early_stopping_interval), settings.rounds]:
-        for booster, matrix in zip(boosters, train, strict=True):
-            for i in range(grown, done):
-                booster.update(matrix, i)
-        grown = done
+        if done in values:
+            continue
+        if values and _is_over(best, settings):
+            break
+        growth.grow(done, line)
         if done or rows.margin is not None:
-            out = [b.predict(m) for b, m in zip(boosters, held, strict=True)]
+            out = [b.predict(m) for b, m in zip(growth.boosters, held, strict=True)]
         else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
             out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
-        losses[done] = log_loss(np.concatenate(out), label, classes)
-        if done == 0 or losses[done] < losses[best.rounds]:
-            best = _Trial(done, losses, boosters[0].save_raw("ubj"), out)
-        elif done - best.rounds >= settings.patience * settings.early_stopping_interval:
+        values[done] = _held_out_value(rows, parts, out, settings, classes)
+        if done == 0 or values[done] < values[best.rounds]:
+            best = Trial(done, values, bytes(growth.boosters[0].save_raw("ubj")), out, done)
+        best = replace(best, value=dict(values), grown=done)
+        growth.keep(best)
+        line.show(done, f"held out {values[done]:.4f}")
+        if line.enough:
             break
+    line.close()
     return best
+
+
+def _is_over(trial: Trial, settings: Boosting) -> bool:
+    return trial.grown - trial.rounds >= settings.patience * settings.early_stopping_interval
+
+
+def _final(
+    rows: TrainingRows, settings: Boosting, seed: int, classes: int, rounds: int, name: str, path: Path | None
+) -> xgb.Booster:
+    """A booster of so many rounds on all rows."""
+    everything = rows.matrix(np.ones(len(rows.label), bool))
+    growth = Growth(parameters(settings, seed, classes), [everything], path)
+    growth.resume()
+    line = ProgressLine(rounds, f"{name}, all rows", "rounds")
+    line.begin(growth.done)
+    while growth.done < rounds:
+        done = min(growth.done + settings.early_stopping_interval, rounds)
+        growth.grow(done, line)
+        growth.keep(Trial())
+        line.show(done)
+    line.close()
+    log_loss(growth.boosters[0].predict(everything), rows.label, classes)
+    return growth.boosters[0]
+
+
+def _held_out_value(
+    rows: TrainingRows, parts: Sequence[Mask], out: Sequence[Floats], settings: Boosting, classes: int
+) -> float:
+    """What early stopping makes small: the log loss, or one minus the average precision."""
+    label = np.concatenate([rows.label[part] for part in parts])
+    loss = log_loss(np.concatenate(out), label, classes)
+    if settings.early_stopping_metric == "log_loss":
+        return loss
+    return 1 - held_out_ap([(p, rows.label[part]) for p, part in zip(out, parts, strict=True)], classes)
 
 
 def _judged(rows: TrainingRows, classes: int) -> int:
@@ -201,7 +215,7 @@ def _too_few(rows: TrainingRows, classes: int) -> dict[int, str]:
     return out
 
 
-def _verdicts(rows: TrainingRows, parts: list[Mask], held: list[Floats]) -> dict[int, Verdict]:
+def _verdicts(rows: TrainingRows, parts: list[Mask], held: Sequence[Floats]) -> dict[int, Verdict]:
     """Of each judged class with positives, how the held-out probabilities compare with the rival's."""
     if rows.rival is None:
         return {}
@@ -234,72 +248,3 @@ def log_odds(probability: NDArray[Any]) -> Floats:
     """log(p / (1 - p)), p kept off 0 and 1."""
     p = np.clip(probability, EPSILON, 1 - EPSILON)
     return np.asarray(np.log(p / (1 - p)), np.float32)
-
-
-def save(model: BoostedModel, path: Path) -> None:
-    """Write a model as UBJ, and its SHA-256 beside it."""
-    data = model.booster.save_raw("ubj")
-    with atomic_write(path) as part:
-        part.write_bytes(data)
-    write_text(_digest_path(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
-
-
-def load(path: Path, names: tuple[str, ...], threads: int = 0) -> BoostedModel:
-    """Read what `save` wrote. threads: 0 for as many as `use_threads` was given.
-
-    Raises KitError where it is damaged or was trained on other features.
-    XGBoost ends the process over some damaged models: it sees only those of the digest that was written.
-    """
-    threads = threads or threads_used()
-    booster = xgb.Booster({"nthread": threads} if threads else None)
-    with reading(path, "a model that XGBoost can read", AGAIN):
-        data = path.read_bytes()
-        if not _digest_path(path).exists():
-            raise FileFault(path, "its SHA-256 is not beside it", hint=AGAIN)
-        digest = _digest_path(path).read_text(encoding="ascii").partition(" ")[0]
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise FileFault(path, "damaged: its SHA-256 is another one", hint=AGAIN)
-        booster.load_model(bytearray(data))
-    check_features(booster, names, str(path))
-    return BoostedModel(booster, booster.num_boosted_rounds(), {})
-
-
-def _digest_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
-
-
-def check_features(booster: xgb.Booster, names: tuple[str, ...], path: str = "the model") -> None:
-    """Raise KitError unless the booster was trained on exactly these features, in this order."""
-    trained = tuple(booster.feature_names or ())
-    if trained == names:
-        return
-    gone, new = sorted(set(trained) - set(names)), sorted(set(names) - set(trained))
-    difference = [f"lacks {', '.join(gone[:3])}"] * bool(gone) + [f"adds {', '.join(new[:3])}"] * bool(new)
-    raise KitError(
-        f"{path} was trained on {len(trained)} other features than the {len(names)} given: "
-        f"what is given {' and '.join(difference) or 'is in another order'}",
-        "train it again with this version",
-    )
-
-
-@contextmanager
-def warnings_as_notices() -> Iterator[None]:
-    """XGBoost's warnings (no GPU found, say) as one line each, once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for text in dict.fromkeys(str(w.message).split(": ", 3)[-1] for w in caught):
-        logger.warning(f"note: XGBoost: {' '.join(text.split())}")
-
-
-def _params(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
-    params = {**settings.model_dump(include=XGBOOST), "tree_method": "hist", "seed": seed}
-    params |= (
-        {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}
-    )
-    if settings.booster == "dart":
-        params["rate_drop"] = settings.rate_drop
-    threads = settings.threads or threads_used()
-    if threads:
-        params["nthread"] = threads
-    return params

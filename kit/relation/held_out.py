@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,21 @@ def compare_with_rival(parts: list[tuple[Floats, Floats, Mask]]) -> Verdict | No
     )
     model, rival, positive = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Verdict(float(ap[0]), float(ap[1]), log_loss(model, positive), log_loss(rival, positive))
+
+
+def held_out_ap(parts: Sequence[tuple[Floats, NDArray[Any]]], classes: int = 0) -> float:
+    """Average precision of held-out rows, of each class the mean over the parts, weighted by their positives.
+
+    parts: probabilities (n,) or (n, classes), and labels (n,); with classes the mean over those but the last,
+    which is "none". 0 without a positive.
+    """
+    values = []
+    for k in range(max(classes - 1, 1)):
+        scores = [(out[:, k] if classes else out, label == (k if classes else 1)) for out, label in parts]
+        weight = [int(positive.sum()) for _, positive in scores]
+        if any(weight):
+            values.append(np.average([_ap(*score) for score in scores], weights=weight))
+    return float(np.mean(values)) if values else 0.0
 
 
 def _ap(score: Floats, positive: Mask) -> float:

@@ -17,8 +17,9 @@ from kit.base.progress import Progress, silent
 from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.split_tables import SplitTables
-from kit.relation import boosting
-from kit.relation.boosting import NO_TREE, BoostedModel, Fit, TrainingRows, log_odds
+from kit.relation import boosted_model, boosting
+from kit.relation.boosted_model import BoostedModel
+from kit.relation.boosting import NO_TREE, Fit, TrainingRows, log_odds
 from kit.relation.candidates import Candidates
 from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
 from kit.relation.held_out import EPSILON
@@ -78,7 +79,7 @@ class SpatialScorer:
         with reading(path, "the index of this version's spatial models", "run `kit train spatial --force`"):
             index = read_json(path, dict)
             settings, rounds = Spatial.model_validate(index["settings"]), dict(index["rounds"])
-            loaded = {name: _load_trees(folder, name, n, settings.threads) for name, n in rounds.items()}
+            loaded = {name: _load_trees(folder, name, n, settings) for name, n in rounds.items()}
             standing = dict(index["standing"])
         models = {name: model for name, model in loaded.items() if model is not None}
         return cls(models, rounds, CooccurrenceStatistics.load(folder / "statistics.npz"), settings, standing)
@@ -127,25 +128,26 @@ def train_spatial(
     features = features_of_pairs(split.objects, examples.candidates)
     tables = _Tables(split, examples, features, statistics, settings)
     if settings.objective == "multiclass":
-        jobs = [(MULTICLASS, partial(tables.multiclass, seed))]
+        jobs = [(MULTICLASS, partial(tables.multiclass, seed, folder))]
     else:
-        jobs = [(vocabulary().predicates[p], partial(tables.binary, p, seed)) for p in PAIRWISE]
+        jobs = [(vocabulary().predicates[p], partial(tables.binary, p, seed, folder)) for p in PAIRWISE]
     attributes = attribute_examples(split)
     features = features_of_attributes(split.objects, attributes.candidates)
     is_tables = _Tables(split, attributes, features, statistics, settings)
-    jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed)))
+    jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed, folder)))
     trained: dict[str, _Trained] = {}
-    with boosting.warnings_as_notices():
+    with boosted_model.warnings_as_notices():
         for name, job in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
                 try:
-                    trained[name] = _Trained.load(folder, name, settings.threads)
+                    trained[name] = _Trained.load(folder, name, settings)
                     continue
                 except KitError as error:
                     logger.warning(f"{error.message}; {name} is trained again")
             trained[name] = _Trained.of(name, job())
             if folder is not None:
                 trained[name].save(folder, name)
+                boosting.remove_kept(folder, f"spatial-{name}")
     models = {name: t.model for name, t in trained.items() if t.model is not None}
     rounds = {name: t.model.rounds if t.model else 0 for name, t in trained.items()}
     standing = {name: why for t in trained.values() for name, why in t.standing.items()}
@@ -178,12 +180,12 @@ class _Trained:
         write_json(folder / f"{name}.json", record | {"standing": self.standing, "held_out_ap": self.ap})
 
     @classmethod
-    def load(cls, folder: Path, name: str, threads: int) -> _Trained:
+    def load(cls, folder: Path, name: str, settings: Spatial) -> _Trained:
         """Read what `save` wrote."""
         path = folder / f"{name}.json"
         with reading(path, "the record of a model", "run `kit train spatial --force`"):
             record = read_json(path, dict)
-            model = _load_trees(folder, name, int(record["rounds"]), threads)
+            model = _load_trees(folder, name, int(record["rounds"]), settings)
             return cls(model, dict(record.get("standing", {})), dict(record.get("held_out_ap", {})))
 
 
@@ -193,11 +195,13 @@ def _record(model: BoostedModel) -> dict[str, object]:
 
 def _save_trees(folder: Path, name: str, model: BoostedModel | None) -> None:
     if model is not None:
-        boosting.save(model, folder / f"{name}.ubj")
+        boosted_model.save(model, folder / f"{name}.ubj")
 
 
-def _load_trees(folder: Path, name: str, rounds: int, threads: int) -> BoostedModel | None:
-    return boosting.load(folder / f"{name}.ubj", _names(name), threads) if rounds else None
+def _load_trees(folder: Path, name: str, rounds: int, settings: Spatial) -> BoostedModel | None:
+    if not rounds:
+        return None
+    return boosted_model.load(folder / f"{name}.ubj", _names(name), settings.threads, settings.device)
 
 
 class _Tables:
@@ -218,7 +222,7 @@ class _Tables:
             self.fold, examples.subject, examples.object, examples.positive, statistics
         )
 
-    def binary(self, p: int, seed: int) -> Fit:
+    def binary(self, p: int, seed: int, folder: Path | None) -> Fit:
         """The model of one predicate, on the rows whose classes allow it."""
         e = self.examples
         rows = np.flatnonzero(vocabulary().allowed[p][e.subject, e.object])
@@ -233,9 +237,10 @@ class _Tables:
             log_odds(prior) if self.settings.base_margin == "prior" else None,
             prior,
         )
-        return boosting.fit(table, self.settings, seed)
+        name = f"spatial-{vocabulary().predicates[p]}"
+        return boosting.fit(table, self.settings, seed, name=name, folder=folder)
 
-    def multiclass(self, seed: int) -> Fit:
+    def multiclass(self, seed: int, folder: Path | None) -> Fit:
         """One model of all predicates but "is", and "none"; a pair with several relations is several rows."""
         e = self.examples
         positive = e.positive[:, PAIRWISE]
@@ -260,7 +265,8 @@ class _Tables:
             vocabulary().allowed[:, subject, object_].T[:, PAIRWISE] & ~other,
         )
         table = replace(table, features=hstack(table.features, feature_names(PAIRWISE), semantic))
-        return boosting.fit(table, self.settings, seed, len(PAIRWISE) + 1)
+        classes, name = len(PAIRWISE) + 1, f"spatial-{MULTICLASS}"
+        return boosting.fit(table, self.settings, seed, classes, name=name, folder=folder)
 
     def _by_fold(
         self, rows: NDArray[np.intp], of: Callable[[CooccurrenceStatistics, NDArray[np.intp]], Floats]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from kit.base.files import read_json, reading, write_json
 from kit.config import Stack
 from kit.data.objects import Objects
-from kit.relation import boosting
-from kit.relation.boosting import BoostedModel, TrainingRows, log_odds
+from kit.relation import boosted_model, boosting
+from kit.relation.boosted_model import BoostedModel
+from kit.relation.boosting import TrainingRows, log_odds
 from kit.relation.candidates import Candidates
 from kit.relation.features import Features, features_of_pairs, hstack
 from kit.relation.logistic import fit_logistic, margin
@@ -92,7 +93,7 @@ class Stacker:
         """Write every model and what is needed to read it."""
         for name, model in self.models.items():
             if model.trees:
-                boosting.save(model.trees, folder / f"{name}.ubj")
+                boosted_model.save(model.trees, folder / f"{name}.ubj")
         index = {
             "settings": self.settings.model_dump(),
             "visual": self.visual,
@@ -111,7 +112,12 @@ class Stacker:
             models = {
                 name: StackedPredicate(
                     None if r["logistic"] is None else np.asarray(r["logistic"]),
-                    boosting.load(folder / f"{name}.ubj", _feature_names(name, visual), settings.threads)
+                    boosted_model.load(
+                        folder / f"{name}.ubj",
+                        _feature_names(name, visual),
+                        settings.threads,
+                        settings.device,
+                    )
                     if r["rounds"]
                     else None,
                     r["fallback"],
@@ -137,12 +143,16 @@ def train_stack(
     statistics: CooccurrenceStatistics,
     settings: Stack,
     seed: int,
+    folder: Path | None = None,
 ) -> Stacker:
-    """Train on the stack split alone. fold: of every example (n,); parts: its scores; weights: of the average."""
+    """Train on the stack split alone. fold: of every example (n,); parts: its scores; weights: of the average.
+
+    folder: where what is at work is kept, to go on from.
+    """
     features = features_of_pairs(objects, examples.candidates)
     mean = average(parts, weights)
     models = {}
-    with boosting.warnings_as_notices():
+    with boosted_model.warnings_as_notices():
         for p in PAIRWISE:
             rows = np.flatnonzero(vocabulary().allowed[p][examples.subject, examples.object])
             scores = {name: score[rows, p] for name, score in parts.items()}
@@ -150,11 +160,17 @@ def train_stack(
             table = _table(Features(features.names, features.values[rows]), scores, p, semantic)
             label, image = examples.positive[rows, p], examples.candidates.image[rows]
             own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p])
-            models[vocabulary().predicates[p]] = _train(own_rows, scores, settings, seed)
+            name = vocabulary().predicates[p]
+            models[name] = _train(own_rows, scores, settings, seed, name, folder)
+    if folder is not None:
+        for name in models:
+            boosting.remove_kept(folder, f"stack-{name}")
     return Stacker(models, weights, statistics, settings, "visual" in parts)
 
 
-def _train(rows: TrainingRows, scores: Parts, settings: Stack, seed: int) -> StackedPredicate:
+def _train(
+    rows: TrainingRows, scores: Parts, settings: Stack, seed: int, name: str, folder: Path | None
+) -> StackedPredicate:
     """Train one predicate; rows: without a base margin; scores: its scores by the parts (n,)."""
     label = rows.label
     positives = int(label.sum())
@@ -167,7 +183,7 @@ def _train(rows: TrainingRows, scores: Parts, settings: Stack, seed: int) -> Sta
         toward = np.asarray([1 / len(scores)] * len(scores) + [0.0])
         logistic = fit_logistic(columns, label, toward)
         rows = replace(rows, margin=margin(columns, logistic).astype(np.float32))
-    fit = boosting.fit(rows, settings, seed)
+    fit = boosting.fit(rows, settings, seed, name=f"stack-{name}", folder=folder)
     if 0 in fit.refused:
         return StackedPredicate(fallback=fit.refused[0], rows=len(label), positives=positives)
     return StackedPredicate(logistic, fit.model, "", len(label), positives)

@@ -24,6 +24,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
         needs=("prior", *box_needs(config, "train")),
         inputs=split_inputs(config, "train"),
         settings={**learning_settings(config, config.relation.spatial), **signature()},
+        version=2,
         command="train spatial",
         headline="trees",
         trains=True,

@@ -42,6 +42,7 @@ def stack_stages(config: Config) -> Iterator[Stage]:
             *(relation_images(config, split) for split in splits if visual),
         ),
         settings={**learning_settings(config, config.relation.stack), **signature()},
+        version=2,
         command="train stack",
         headline="fallbacks",
         trains=True,
@@ -81,6 +82,7 @@ def _train(context: StageContext) -> Metrics:
         spatial.statistics,
         config.relation.stack,
         config.seed,
+        context.path,
     )
     stacker.save(context.path)
     fallbacks = {name: model.fallback for name, model in stacker.models.items() if model.fallback}

@@ -158,12 +158,12 @@ class Session:
 
     def score(self, predictions: DataFrame, split: SplitName = "val") -> Scores:
         """The official score of predictions on a split whose truth is known."""
-        from kit.data.split_tables import load_split
         from kit.metric.relations import evaluate
+        from kit.pipeline.splits import split_tables
         from kit.tables.frames import from_frame
         from kit.tables.schema import Predictions
 
-        tables = load_split(getattr(self.config.data, split), split)
+        tables = split_tables(self.config, split)
         return evaluate(tables.relations, from_frame(Predictions, predictions), tables.labels)
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.relation.candidates import attribute_candidates, pair_candidates
-from kit.relation.context import context_features
+from kit.relation.context import PairContext, image_blocks
 from kit.relation.features import features_of_attributes, features_of_pairs, hstack
 from kit.relation.geometry import object_features, pair_features
 from kit.tables.schema import Boxes, Detections
@@ -160,7 +160,7 @@ def test_context_equals_the_plain_loop(seed):
     objects = Boxes(("a", "b"), np.sort(rng.integers(0, 2, n)), label, box, np.zeros(n, bool))
     candidates = pair_candidates(objects)
     pair = pair_features(box[candidates.subject], box[candidates.object])
-    got = context_features(objects, candidates, pair)
+    got = PairContext.of(objects, candidates).features(candidates, pair)
     for measure in ("nearer", "overlap"):
         for name, want in lead_by_loop(objects, candidates, pair, measure).items():
             assert np.allclose(got[name], want, atol=1e-5, equal_nan=True), name
@@ -236,3 +236,32 @@ def test_order_of_images_does_not_change_the_features():
     whole = features_of_pairs(objects, pair_candidates(objects)).values
     pieces = [features_of_pairs(p, pair_candidates(p)).values for p in parts]
     assert np.allclose(whole, np.concatenate(pieces), equal_nan=True)
+
+
+@pytest.mark.parametrize("block", [1, 7, 40])
+def test_blocks_of_images_have_the_values_of_the_whole_to_the_bit(block):
+    rng = np.random.default_rng(3)
+    n, images = 90, 12
+    box = np.sort(rng.random((n, 2, 2)), 1).reshape(n, 4).astype(np.float32)
+    image = rng.choice([0, 1, 2, 5, 6, 7, 11], n)  # in no order, and images without objects
+    label = rng.choice([0, 0, 0, 12, 20, 30], n)
+    score = rng.random(n).astype(np.float32)
+    for objects in (
+        Boxes(tuple("abcdefghijkl"[:images]), image, label, box, np.zeros(n, bool)),
+        Detections(tuple("abcdefghijkl"[:images]), image, label, score, box),
+    ):
+        candidates = pair_candidates(objects)
+        whole = features_of_pairs(objects, candidates, len(candidates))
+        parts = features_of_pairs(objects, candidates, block)
+        assert whole.names == parts.names
+        assert whole.values.tobytes() == parts.values.tobytes()
+
+
+def test_blocks_hold_whole_images():
+    image = np.asarray([4, 4, 4, 0, 7, 7, 9])
+    assert list(image_blocks(image, 2)) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert list(image_blocks(image, 1)) == [slice(0, 3), slice(3, 4), slice(4, 6), slice(6, 7)]
+    assert list(image_blocks(image, 100)) == [slice(0, 7)]
+    assert list(image_blocks(image[:0], 2)) == [slice(0, 0)]
+    with pytest.raises(ValueError, match="image by image"):
+        list(image_blocks(np.asarray([1, 2, 1]), 2))

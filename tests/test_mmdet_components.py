@@ -56,6 +56,34 @@ def test_a_image_without_boxes_is_legal(dataset):
     assert len(dataset[2, 0]["data_samples"].gt_instances) == 0
 
 
+def test_records_hold_the_boxes_with_area_of_their_image_whatever_their_order(tmp_path):
+    from mmdet.registry import DATASETS
+
+    prepare()
+    rng = np.random.default_rng(0)
+    n, names = 60, tuple(f"{i:02}" for i in range(20))
+    box = np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(np.float32)
+    box[::7, 2] = box[::7, 0]
+    boxes = Boxes(names, rng.integers(0, 15, n), rng.integers(0, 57, n), box, rng.random(n) < 0.2)
+    write_annotations(tmp_path / "annotations.npz", boxes)
+    dataset = DATASETS.build(
+        {
+            "type": "BoxesDataset",
+            "ann_file": str(tmp_path / "annotations.npz"),
+            "data_prefix": {"img": str(tmp_path)},
+            "pipeline": [],
+        }
+    )
+    assert len(dataset) == len(names)
+    for i, name in enumerate(names):
+        rows = [r for r in range(n) if boxes.image[r] == i and r % 7]
+        record = dataset.get_data_info(i)
+        assert (record["name"], record["img_path"]) == (name, str(tmp_path / name[:2] / f"{name}.jpg"))
+        assert np.array_equal(record["boxes"], box[rows])
+        assert record["labels"].tolist() == boxes.label[rows].tolist()
+        assert record["groups"].tolist() == boxes.is_group_of[rows].tolist()
+
+
 def test_a_broken_image_is_recorded_and_another_one_taken(dataset, tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"broken")
     assert dataset[1, 0]["inputs"].shape == (3, 20, 40)
@@ -164,7 +192,7 @@ def test_label_300_of_a_source_set_stays_300_up_to_the_training_and_its_evaluati
     )
     labels = [dataset.get_data_info(i)["labels"] for i in range(2)]
     assert [own.tolist() for own in labels] == [[300], [44]]
-    draws = BalancedDraws(labels, len(classes), None, 0)
+    draws = BalancedDraws(dataset.boxes, len(classes), None, 0)
     assert np.flatnonzero(draws.counts).tolist() == [44, 300]
     found = Detections(truth.images, truth.image, np.asarray([300, 44]), [0.9, 0.8], truth.box)
     scores = detection_scores(truth, None, found, classes)

@@ -56,12 +56,23 @@ def test_curves_fall_and_are_drawn(tmp_path):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
-LABELS = [np.array(row) for row in ([0, 0, 1], [0], [], [0, 2], [0, 1], [0])]
+LABELS = ([0, 0, 1], [0], [], [0, 2], [0, 1], [0])
+
+
+def shown(labels, groups=()):
+    """Boxes of images with these labels; groups: the rows that are groups of objects."""
+    image = np.repeat(np.arange(len(labels)), [len(row) for row in labels])
+    label = np.asarray([x for row in labels for x in row], int)
+    is_group = np.isin(np.arange(len(label)), groups)
+    return Boxes(tuple("abcdef"[: len(labels)]), image, label, np.zeros((len(label), 4)), is_group)
+
+
+IMAGES = shown(LABELS)
 
 
 @pytest.mark.parametrize("limit", [None, 1, 2])
 def test_draws_follow_the_formula(limit):
-    draws = BalancedDraws(LABELS, 4, limit, seed=5)
+    draws = BalancedDraws(IMAGES, 4, limit, seed=5)
     assert draws.counts.tolist() == [5, 2, 1, 0]
     p = class_probabilities(draws.counts, np.inf if limit is None else limit)
     images = {0: [0, 1, 3, 4, 5], 1: [0, 4], 2: [3]}
@@ -76,13 +87,23 @@ def test_draws_follow_the_formula(limit):
 
 @given(st.integers(0, 5000), st.integers(1, 4))
 def test_processes_share_one_stream_that_can_be_taken_up_anywhere(start, step):
-    draws = BalancedDraws(LABELS, 4, 2, seed=1)
+    draws = BalancedDraws(IMAGES, 4, 2, seed=1)
     whole = list(islice(draws.stream(0), start + 40 * step))
     assert list(islice(draws.stream(start, step), 40)) == whole[start::step][:40]
-    other = BalancedDraws(LABELS, 4, 2, seed=2)
+    other = BalancedDraws(IMAGES, 4, 2, seed=2)
     assert list(islice(other.stream(0), 200)) != list(islice(draws.stream(0), 200))
 
 
 def test_no_image_with_a_label():
     with pytest.raises(ValueError, match="at least one image"):
-        BalancedDraws([np.zeros(0, int)], 4, None, 0)
+        BalancedDraws(shown([[]]), 4, None, 0)
+    with pytest.raises(ValueError, match="at least one image"):
+        BalancedDraws(Boxes.empty(), 4, None, 0)
+
+
+def test_groups_of_objects_show_no_label_and_the_order_of_boxes_is_nothing():
+    rows = shown(LABELS, groups=[2, 5])
+    assert BalancedDraws(rows, 4, None, 0).counts.tolist() == [5, 1, 0, 0]
+    backwards = BalancedDraws(IMAGES.take(slice(None, None, -1)), 4, 2, 1)
+    whole = BalancedDraws(IMAGES, 4, 2, 1)
+    assert list(islice(backwards.stream(0), 300)) == list(islice(whole.stream(0), 300))

@@ -24,6 +24,9 @@ def sha256_of(path: Path) -> str:
         raise KitError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+HASHES = "hashes.json"  # in a run's folder: the hashes of its inputs
+
+
 class FileHashes:
     """The hashes of a run's inputs; path: where they are remembered."""
 

@@ -33,12 +33,12 @@ def sampling(
     from kit.base.files import json_text
     from kit.cli.common import figure_path
     from kit.config import load_config
-    from kit.data.split_tables import load_split
     from kit.detector.class_balanced_sampling import PLAIN, image_counts
+    from kit.pipeline.splits import split_tables
     from kit.report.sampling_figure import curves, draw
 
     figure_path(out)
-    counts = image_counts(load_split(load_config(config, set_ or ()).data.train, "train").objects)
+    counts = image_counts(split_tables(load_config(config, set_ or ()), "train").objects)
     limits = [PLAIN, *(limit or _steps(int(counts.max())))]
     draw(out, counts, limits)
     if json:

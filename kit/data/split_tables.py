@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +12,13 @@ from numpy.typing import NDArray
 from kit.base.errors import KitError
 from kit.config import SplitFiles
 from kit.data.objects import objects_of
+from kit.data.split_cache import SplitCache
+from kit.tables.image_ids import images_of
 from kit.tables.official import read_boxes, read_image_labels, read_relations
 from kit.tables.schema import Boxes, ImageLabels, Relations
 from kit.vocabulary import vocabulary
+
+NOTHING_KEPT = SplitCache()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +40,53 @@ class SplitTables:
         return table
 
 
-def load_split(split: SplitFiles, name: str) -> SplitTables:
+def load_split(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> SplitTables:
     """Read a split; rows with labels that are not the challenge's are left out.
 
-    Raises KitError where no relations are configured, FileFault at a faulty file.
+    cache: of tables that were read before. Raises KitError where no relations are configured, FileFault at a
+    faulty file.
     """
     if not split.relations:
         raise KitError(f"data.{name}.relations is not set", f"give it with --set data.{name}.relations=FILE")
-    relations = read_relations(split.relations, skip_unknown=True)
-    boxes = read_boxes(split.boxes) if split.boxes else None
-    labels = read_image_labels(split.labels, skip_unknown=True) if split.labels else None
-    for table, kind in ((boxes, "boxes"), (labels, "labels")):
-        if table is not None and not set(table.images) & set(relations.images):
-            raise KitError(
-                f"data.{name}.{kind}: none of its images is in data.{name}.relations",
-                f"set both, or --set data.{name}.{kind}=[]",
-            )
-    objects = objects_of(relations, boxes)
-    return SplitTables(relations.of_images(objects.images), objects, labels)
+    files = [*split.relations, *split.boxes]
+    read = lru_cache(partial(read_relations, split.relations, skip_unknown=True))
+
+    def objects_and_check() -> Boxes:
+        relations = read()
+        boxes = load_boxes(split, name, cache) if split.boxes else None
+        if boxes is not None:
+            _refuse_strange(name, "boxes", boxes.images, relations.images)
+        return objects_of(relations, boxes)
+
+    objects = cache.table(f"{name}-objects", files, Boxes, objects_and_check)
+    relations = cache.table(f"{name}-relations", files, Relations, lambda: read().of_images(objects.images))
+    labels = load_labels(split, name, cache)
+    if labels is not None:
+        _refuse_strange(name, "labels", labels.images, images_of(relations))
+    return SplitTables(relations, objects, labels)
+
+
+def load_boxes(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> Boxes:
+    """The ground-truth boxes of a split, or the objects of its relations where it has no boxes file."""
+    if split.boxes:
+        return cache.table(f"{name}-boxes", split.boxes, Boxes, lambda: read_boxes(split.boxes))
+    if not split.relations:
+        raise KitError(f"data.{name}.boxes is not set", f"give it with --set data.{name}.boxes=FILE")
+    return load_split(split.model_copy(update={"labels": []}), name, cache).objects
+
+
+def load_labels(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> ImageLabels | None:
+    """The verified image labels of a split; None where it has no file of them."""
+    if not split.labels:
+        return None
+    read = partial(read_image_labels, split.labels, skip_unknown=True)
+    return cache.table(f"{name}-labels", split.labels, ImageLabels, read)
+
+
+def _refuse_strange(name: str, kind: str, images: Sequence[str], known: Sequence[str]) -> None:
+    """Raise KitError where none of a table's images has relations."""
+    if set(known).isdisjoint(images):
+        raise KitError(
+            f"data.{name}.{kind}: none of its images is in data.{name}.relations",
+            f"set both, or --set data.{name}.{kind}=[]",
+        )

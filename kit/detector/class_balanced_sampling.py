@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,21 +36,21 @@ def class_probabilities(counts: NDArray[np.int64], limit: float = PLAIN) -> NDAr
 class BalancedDraws:
     """Endless draws of images: a class by p(k), then one of the images that show it.
 
-    labels: the labels in each image; limit: N, None for the plain distribution. Draw i depends on the seed
-    and i alone, so that several processes can share the draws and a later one can go on anywhere.
+    boxes: an image shows the labels of its boxes, groups left out; limit: N, None for the plain distribution.
+    Draw i depends on the seed and i alone, so that several processes can share the draws and a later one can go
+    on anywhere.
     """
 
     BLOCK = 1024  # draws made at once
 
-    def __init__(
-        self, labels: Sequence[NDArray[np.integer[Any]]], classes: int, limit: float | None, seed: int
-    ) -> None:
+    def __init__(self, boxes: Boxes, classes: int, limit: float | None, seed: int) -> None:
         """Raises ValueError where no image has a label."""
-        images = np.repeat(np.arange(len(labels)), [len(np.unique(row)) for row in labels])
-        label = np.concatenate([np.unique(row) for row in labels]) if labels else np.zeros(0, np.int64)
-        self.counts = np.bincount(label.astype(np.int64), minlength=classes)
+        boxes = boxes.take(~boxes.is_group_of)
+        size = max(len(boxes.images), 1)
+        shown = np.unique(boxes.label.astype(np.int64) * size + boxes.image)
+        self.counts = np.bincount(shown // size, minlength=classes)
         self.probabilities = class_probabilities(self.counts, PLAIN if limit is None else limit)
-        self.images = images[np.argsort(label, kind="stable")]
+        self.images = shown % size
         self.first = np.concatenate([[0], np.cumsum(self.counts)])
         self.seed = seed
 

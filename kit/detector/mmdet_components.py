@@ -29,7 +29,7 @@ from torch.utils.data import Sampler
 from kit.base.errors import KitError
 from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_image, resized
-from kit.data.photos import list_photos
+from kit.data.photos import photo_path
 from kit.detector.annotated_images import read_annotations, record_skipped
 from kit.detector.class_balanced_sampling import BalancedDraws
 from kit.detector.draws import drawn_by, seed_by
@@ -79,25 +79,31 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
             "run `kit download --verify`",
         )
 
-    def load_data_list(self) -> list[dict[str, Any]]:
-        """One record an image: its file, its boxes (normalised), their labels."""
+    def full_init(self) -> None:
+        """Read the annotations as one table: a record an image, made for all, takes minutes and gigabytes."""
         boxes = read_annotations(Path(self.ann_file))
         sides = boxes.box[:, 2:] - boxes.box[:, :2]
         boxes = boxes.take(np.flatnonzero((sides > 0).all(axis=1)))  # one without area would teach NaN
-        order = np.argsort(boxes.image, kind="stable")
-        rows = np.split(order, np.cumsum(np.bincount(boxes.image, minlength=len(boxes.images)))[:-1])
-        photos = list_photos(Path(self.data_prefix["img"]))
-        return [
-            {
-                "img_path": str(photos.path(name) or ""),
-                "img_id": i,
-                "name": name,
-                "boxes": boxes.box[members],
-                "labels": boxes.label[members].astype(np.int64),
-                "groups": boxes.is_group_of[members],
-            }
-            for i, (name, members) in enumerate(zip(boxes.images, rows, strict=True))
-        ]
+        self.boxes = boxes.take(np.argsort(boxes.image, kind="stable"))
+        self.first = np.searchsorted(self.boxes.image, np.arange(len(boxes.images) + 1))
+        self._fully_initialized = True
+
+    def __len__(self) -> int:
+        return len(self.boxes.images)
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """The record of an image: its file, its boxes (normalised), their labels."""
+        name = self.boxes.images[idx]
+        rows = slice(self.first[idx], self.first[idx + 1])
+        return {
+            "img_path": str(photo_path(Path(self.data_prefix["img"]), name)),
+            "img_id": idx,
+            "sample_idx": idx,
+            "name": name,
+            "boxes": self.boxes.box[rows],
+            "labels": self.boxes.label[rows].astype(np.int64),
+            "groups": self.boxes.is_group_of[rows],
+        }
 
 
 @TRANSFORMS.register_module(force=True)
@@ -169,10 +175,8 @@ class BalancedSampler(Sampler):  # type: ignore[type-arg]
 
     def __init__(self, dataset: Any, seed: int | None = None, limit: float | None = None) -> None:
         """limit: N of equation 3; None is the plain distribution."""
-        records = [dataset.get_data_info(i) for i in range(len(dataset))]
-        labels = [r["labels"][~np.asarray(r["groups"], bool)] for r in records]
         try:
-            self.draws = BalancedDraws(labels, len(dataset.metainfo["classes"]), limit, seed or 0)
+            self.draws = BalancedDraws(dataset.boxes, len(dataset.metainfo["classes"]), limit, seed or 0)
         except ValueError:
             folder = dataset.data_prefix["img"]
             text = f"{folder}: no image has a box to learn from that is no group of objects"

@@ -9,11 +9,17 @@ from functools import partial
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
-from kit.data.split_tables import load_split
-from kit.pipeline.splits import CLASSES, box_inputs, images_input, split_boxes, split_inputs, split_of
+from kit.pipeline.splits import (
+    CLASSES,
+    box_inputs,
+    images_input,
+    split_boxes,
+    split_inputs,
+    split_labels,
+    split_tables,
+)
 from kit.pipeline.stage import FileInput, Input, Stage
 from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
-from kit.tables.official import read_image_labels
 from kit.tables.schema import Boxes, ImageLabels
 
 GroundTruth = tuple[Boxes, ImageLabels | None]
@@ -52,9 +58,7 @@ class DetectorTask:
 
 
 def _object_truth(config: Config, split: SplitName) -> GroundTruth:
-    files = split_of(config, split)
-    labels = read_image_labels(files.labels, skip_unknown=True) if files.labels else None
-    return split_boxes(files, split), labels
+    return split_boxes(config, split), split_labels(config, split)
 
 
 def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
@@ -63,7 +67,7 @@ def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
 
 
 def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
-    tables = load_split(split_of(config, split), split)
+    tables = split_tables(config, split)
     return attribute_boxes(tables.relations), attribute_labels(tables.objects.images, tables.verified())
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from kit.base import stopping
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
-from kit.base.hashes import FileHashes
+from kit.base.hashes import HASHES, FileHashes
 from kit.base.locks import exclusive_lock
 from kit.base.log import logger
 from kit.base.threads import machine, use_threads
@@ -46,11 +46,11 @@ class Run:
 
     def __init__(self, config: Config, path: Path | None = None) -> None:
         """Open or make the folder and write the resolved config into it."""
-        self.config = config
         self.path = path or config.run
+        self.config = config if path in (None, config.run) else config.model_copy(update={"run": path})
         if self.path.exists() and not self.path.is_dir():
             raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
-        self.hashes = FileHashes(self.path / "hashes.json")
+        self.hashes = FileHashes(self.path / HASHES)
         self._end_swaps()
 
     def record(self, name: str) -> dict[str, Any] | None:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kit.base.errors import KitError
+from kit.base.hashes import HASHES, FileHashes
 from kit.base.split_names import SplitName
 from kit.config import Config, SplitFiles
-from kit.data.objects import objects_of
-from kit.data.split_tables import load_split
+from kit.data.split_cache import SplitCache
+from kit.data.split_tables import SplitTables, load_boxes, load_labels, load_split
 from kit.pipeline.stage import FileInput, ImagesInput
 from kit.tables.image_lists import read_image_ids
-from kit.tables.official import read_boxes, read_relations
-from kit.tables.schema import Boxes
+from kit.tables.schema import Boxes, ImageLabels
 from kit.vocabulary import vocabulary
 
+TABLES = ".tables"  # in a run's folder: the splits' tables, kept
 CLASSES = vocabulary().names[: vocabulary().classes]
 
 
@@ -80,24 +81,37 @@ def relation_images(config: Config, split: SplitName) -> ImagesInput:
         config,
         split,
         split_inputs(config, split),
-        lambda: load_split(split_of(config, split), split).objects.images,
+        lambda: split_tables(config, split).objects.images,
     )
 
 
-def split_boxes(split: SplitFiles, name: str) -> Boxes:
-    """The ground-truth boxes of a split, or of its relations where it has no boxes file."""
-    if split.boxes:
-        return read_boxes(split.boxes)
-    if not split.relations:
-        raise KitError(f"data.{name}.boxes is not set", f"give it with --set data.{name}.boxes=FILE")
-    return objects_of(read_relations(split.relations, skip_unknown=True))
+def split_tables(config: Config, split: SplitName) -> SplitTables:
+    """A split as tables; read from its files once, and kept in the run's folder."""
+    return load_split(split_of(config, split), split, _cache(config))
+
+
+def split_boxes(config: Config, split: SplitName) -> Boxes:
+    """The ground-truth boxes of a split, or of its relations where it has no boxes file; kept likewise."""
+    return load_boxes(split_of(config, split), split, _cache(config))
+
+
+def split_labels(config: Config, split: SplitName) -> ImageLabels | None:
+    """The verified image labels of a split; kept likewise."""
+    return load_labels(split_of(config, split), split, _cache(config))
+
+
+def _cache(config: Config) -> SplitCache:
+    """Tables are kept in the folder of a run that is there: a look at one that is not makes none."""
+    if not config.run.is_dir():
+        return SplitCache()
+    return SplitCache(config.run / TABLES, FileHashes(config.run / HASHES).of)
 
 
 def split_ids(config: Config, split: SplitName) -> tuple[str, ...]:
     """The images of a split: the test's by the sample submission, the others' by their annotations."""
     if split == "test":
         return read_image_ids(ids_file(config))
-    return split_boxes(split_of(config, split), split).images
+    return split_boxes(config, split).images
 
 
 def ids_file(config: Config) -> Path:

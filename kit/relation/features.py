@@ -10,12 +10,13 @@ import numpy as np
 
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
-from kit.relation.context import context_features
+from kit.relation.context import PairContext, image_blocks
 from kit.relation.geometry import Columns, object_features, pair_features
 from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
+BLOCK = 200_000  # candidates whose features are computed at once
 PROBE = (  # boxes that no rule of symmetry maps onto each other
     (0.10, 0.12, 0.53, 0.64),
     (0.31, 0.22, 0.58, 0.71),
@@ -34,18 +35,31 @@ class Features:
     values: Floats
 
 
-def features_of_pairs(objects: Objects, candidates: Candidates) -> Features:
-    """Spatial and context features of pairs; the semantic ones are added per predicate."""
-    subject, object_ = objects.box[candidates.subject], objects.box[candidates.object]
-    pair = pair_features(subject, object_)
-    return _matrix(
-        {
+def features_of_pairs(objects: Objects, candidates: Candidates, block: int = BLOCK) -> Features:
+    """Spatial and context features of pairs; the semantic ones are added per predicate.
+
+    candidates: image by image, as `pair_candidates` gives them. block: candidates looked at at once, in whole
+    images: what is needed beside the matrix stays small. Raises ValueError where an image's rows stand apart.
+    """
+    context = PairContext.of(objects, candidates)
+    names: tuple[str, ...] = ()
+    values = np.empty((0, 0), np.float32)
+    for rows in image_blocks(candidates.image, block):
+        part = candidates.take(rows)
+        subject, object_ = objects.box[part.subject], objects.box[part.object]
+        pair = pair_features(subject, object_)
+        columns = {
             **object_features(subject, "subject"),
             **object_features(object_, "object"),
             **pair,
-            **context_features(objects, candidates, pair),
+            **context.features(part, pair),
         }
-    )
+        if not names:
+            names = tuple(columns)
+            values = np.empty((len(candidates), len(names)), np.float32, order="F")
+        for i, column in enumerate(columns.values()):
+            values[rows, i] = column
+    return Features(names, values)
 
 
 def features_of_attributes(objects: Objects, candidates: Candidates) -> Features:

@@ -45,7 +45,7 @@ def run_sampling(experiment: Experiment, limits: tuple[int | None, ...] = LIMITS
 
 def class_thirds(experiment: Experiment) -> dict[str, set[str]]:
     """Names of the classes in each third by how many training images show them."""
-    counts = image_counts(split_boxes(experiment.config.data.train, "train"))
+    counts = image_counts(split_boxes(experiment.config, "train"))
     order = np.argsort(counts, kind="stable")
     parts = np.array_split(order, len(THIRDS))
     return {third: {CLASSES[k] for k in part} for third, part in zip(THIRDS, parts, strict=True)}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from kit.base.files import read_json
-from kit.data.split_tables import load_split
 from kit.metric.relations import evaluate
+from kit.pipeline.splits import split_tables
 from kit.relation.calibration import ScoreCalibrator
 from kit.relation.scored import scored_candidates_table
 from kit.relation.scorers import scorer_names
@@ -74,7 +74,7 @@ def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
     table = scored_candidates_table(scorer_names(experiment.config))
     pairs = table.concat(list(read_shards(folder / f"scored-candidates-{split}" / SHARDS, table)))
     pairs = pairs.take(pairs.predicate != IS)
-    tables = load_split(getattr(experiment.config.data, split), split)
+    tables = split_tables(experiment.config, split)
     out = []
     for scorer in SCORERS:
         found = evaluate(tables.relations, confidence.predictions(pairs, scorer), tables.labels)
@@ -83,6 +83,6 @@ def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
 
 
 def _counts(experiment: Experiment, split: str) -> Doubles:
-    relations = load_split(getattr(experiment.config.data, split), split).relations
+    relations = split_tables(experiment.config, split).relations
     counts = np.bincount(relations.predicate, minlength=len(PREDICATES))
     return np.delete(counts, IS).astype(np.float64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kit.base.errors import printable
 from kit.base.log import warn_once
 
 SHOWN = 80  # characters of a value from the file
+_collecting: list[list[str]] = []
 
 Mask = NDArray[np.bool_]
 Where = Callable[[int], str]  # the place of a row and what stands there: "line 7 (/m/0xyz)"
@@ -60,7 +62,7 @@ class LeftOut:
         """Say it, once; nothing where there is nothing to say."""
         parts = [*self._left_out(), *self.told]
         if parts:
-            warn_once(f"{self.path}: {'; '.join(parts)}")
+            say(f"{self.path}: {'; '.join(parts)}")
 
     def _left_out(self) -> list[str]:
         if not self.reasons:
@@ -72,6 +74,24 @@ class LeftOut:
             for count, reason, first in self.reasons
         ]
         return [f"{number} {self.what} ({percent}) are left out: {'; '.join(reasons)}"]
+
+
+def say(text: str) -> None:
+    """Give a reader's notice, once."""
+    for collected in _collecting:
+        collected.append(text)
+    warn_once(text)
+
+
+@contextmanager
+def notices() -> Iterator[list[str]]:
+    """Collect what readers say inside, also what was said before."""
+    texts: list[str] = []
+    _collecting.append(texts)
+    try:
+        yield texts
+    finally:
+        _collecting[:] = [other for other in _collecting if other is not texts]
 
 
 def place(line: int | None, *values: str) -> str:

@@ -85,14 +85,18 @@ class Table:
     def to_arrow(self) -> pa.Table:
         """As an Arrow table: `image_id` dictionary-coded, boxes as four columns each."""
         ids = pa.DictionaryArray.from_arrays(pa.array(self.image), pa.array(self.images, pa.string()))
-        columns: dict[str, Any] = {"image_id": ids}
+        return pa.table({"image_id": ids, **self.corner_columns()})
+
+    def corner_columns(self) -> dict[str, NDArray[Any]]:
+        """The columns but those of the images, every box as four: x1, y1, x2, y2."""
+        columns: dict[str, NDArray[Any]] = {}
         for name, kind in self.COLUMNS.items():
             values = getattr(self, name)
             if kind is BOX:
                 columns |= {corner: values[:, i] for i, corner in enumerate(box_columns(name))}
             else:
                 columns[name] = values
-        return pa.table(columns)
+        return columns
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Self:
@@ -107,12 +111,17 @@ class Table:
             ids = ids.unify_dictionaries().chunk(0) if ids.num_chunks else pa.array([], ids.type)
         if not pa.types.is_string(ids.type.value_type):
             raise TypeError(f"image_id: expected texts, given {ids.type.value_type}")
-        columns = {}
+        return cls.from_corner_columns(ids.dictionary.to_pylist(), ids.indices.to_numpy(), table)
+
+    @classmethod
+    def from_corner_columns(cls, images: Sequence[str], image: Ints, columns: pa.Table) -> Self:
+        """The table of its images and of what `corner_columns` gives. Raises as `from_arrow`."""
+        whole = {}
         for name, kind in cls.COLUMNS.items():
             names = box_columns(name) if kind is BOX else (name,)
-            values = [table.column(n).to_numpy() for n in names]
-            columns[name] = np.stack(values, 1) if kind is BOX else values[0]
-        return cls(images=tuple(ids.dictionary.to_pylist()), image=ids.indices.to_numpy(), **columns)
+            values = [columns.column(n).to_numpy() for n in names]
+            whole[name] = np.stack(values, 1) if kind is BOX else values[0]
+        return cls(images=tuple(images), image=image, **whole)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,8 @@ import numpy as np
 
 from kit.base.log import logger
 from kit.config import Architecture, Config
-from kit.data.split_tables import load_split
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage, validation_inputs
-from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_of
+from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.tables.schema import Boxes
@@ -73,7 +72,7 @@ def _shown(config: Config) -> Boxes:
     """The boxes of "is" relations, of the images that have some."""
     from kit.tables.attribute_classes import attribute_boxes
 
-    boxes = attribute_boxes(load_split(split_of(config, "train"), "train").relations)
+    boxes = attribute_boxes(split_tables(config, "train").relations)
     return boxes.of_images([boxes.images[i] for i in np.unique(boxes.image)])
 
 

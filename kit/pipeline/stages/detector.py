@@ -14,7 +14,7 @@ from kit.base.log import logger
 from kit.config import ARCHITECTURES, Config, DetectorModel, Source
 from kit.config.plugins import plugin_digest
 from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage, validation_inputs
-from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes, split_of
+from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 
@@ -30,9 +30,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
         if own_source:
             yield _source(config, name, model)
         truth = box_inputs(config, "train")
-        images = images_input(
-            config, "train", truth, lambda: split_boxes(split_of(config, "train"), "train").images
-        )
+        images = images_input(config, "train", truth, lambda: split_boxes(config, "train").images)
         settings = config.detector
         files = {
             f"detector.models.{name}.weights": model.weights,
@@ -131,7 +129,7 @@ def _train_detector(context: StageContext, name: str) -> Metrics:
 
     config, settings = context.config, context.config.detector
     model = detector_model(config, name)
-    boxes = split_boxes(split_of(config, "train"), "train")
+    boxes = split_boxes(config, "train")
     images = annotated_images(image_folder(config, "train"), boxes, CLASSES)
     weights = model.weights
     if weights is None and settings.initial_weights != "scratch":

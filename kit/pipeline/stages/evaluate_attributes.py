@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from kit.base.files import read_json, write_json
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.data.split_tables import SplitTables, load_split
+from kit.data.split_tables import SplitTables
 from kit.metric.relations import evaluate
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
-from kit.pipeline.splits import split_inputs, split_of
+from kit.pipeline.splits import split_inputs, split_of, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
@@ -54,7 +54,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     config = context.config
     shards = read_shards(context.result(predict_stage(config, split, scorer)) / SHARDS, Predictions)
     found = Predictions.concat([t.take(t.predicate == IS) for t in shards])
-    rows = table4(load_split(split_of(config, split), split), found)
+    rows = table4(split_tables(config, split), found)
     write_json(context.path / TABLE, rows)
     return {row["attribute"]: row["AP"] for row in rows}
 

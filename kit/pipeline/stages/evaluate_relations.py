@@ -10,7 +10,6 @@ from typing import Any
 from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.data.split_tables import load_split
 from kit.metric import summary
 from kit.metric.analysis import analyse
 from kit.metric.detection_tables import detection_scores
@@ -25,7 +24,7 @@ from kit.pipeline.models import (
     split_ensemble,
     usable_scorers,
 )
-from kit.pipeline.splits import CLASSES, file_inputs, id_inputs, split_inputs, split_of
+from kit.pipeline.splits import CLASSES, file_inputs, id_inputs, split_inputs, split_of, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.fused_detections import fused_detections
@@ -101,7 +100,7 @@ def gt_stage(split: SplitName, scorer: str) -> str:
 
 
 def _evaluate_truth(context: StageContext, split: SplitName, scorer: str) -> Metrics:
-    tables = load_split(split_of(context.config, split), split)
+    tables = split_tables(context.config, split)
     ensemble = split_ensemble(context, split, scorer)
     predictions = predict_relations(ensemble, tables.objects)
     note_unseen(ensemble.visual, context.path)
@@ -118,7 +117,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     and the recall of pairs.
     """
     config = context.config
-    tables = load_split(split_of(config, split), split)
+    tables = split_tables(config, split)
     folder = context.result(predict_stage(config, split, scorer)) / SHARDS
     found = Predictions.concat(list(read_shards(folder, Predictions)))
     matches = match_predictions(tables.relations, found, tables.labels)

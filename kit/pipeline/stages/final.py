@@ -8,11 +8,10 @@ from typing import Any
 
 from kit.base.files import read_json, reading, write_json
 from kit.config import Config
-from kit.data.split_tables import load_split
 from kit.metric.matching import match_predictions
 from kit.metric.relations import evaluate, score
 from kit.pipeline.models import usable_scorers
-from kit.pipeline.splits import split_inputs
+from kit.pipeline.splits import split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.scored_candidates import candidates_stage
@@ -74,7 +73,7 @@ def read_confidence(context: StageContext, scorer: str) -> ScoreCalibrator:
 
 def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreCalibrator, dict[str, Any]]:
     """The best confidence on the validation split, with the table of tries."""
-    tables = load_split(config.data.val, "val")
+    tables = split_tables(config, "val")
     parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}
     truths = {
         True: tables.relations.take(tables.relations.predicate == IS),

@@ -10,10 +10,9 @@ import numpy as np
 from kit.base.files import write_json
 from kit.base.split_names import SplitName
 from kit.config import Config
-from kit.data.split_tables import load_split
 from kit.metric.relations import evaluate
 from kit.pipeline.models import SplitModels, named_reasons, note_unseen, say_unseen
-from kit.pipeline.splits import relation_images, split_inputs
+from kit.pipeline.splits import relation_images, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
@@ -101,7 +100,7 @@ def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]
     half = np.full(len(names), 0.5, np.float32)
     if not _chooses_weights(context.config):
         return half, []
-    tables = load_split(context.config.data.val, "val")
+    tables = split_tables(context.config, "val")
     ensemble = SplitModels(context, "val", "visual").ensemble
     pairs = pair_candidates(tables.objects)
     label = tables.objects.label

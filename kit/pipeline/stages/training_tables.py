@@ -6,9 +6,9 @@ from typing import Any
 
 from kit.base.split_names import SplitName
 from kit.config import Boosting, Config, Visual
-from kit.data.split_tables import SplitTables, load_split
+from kit.data.split_tables import SplitTables
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.splits import split_of
+from kit.pipeline.splits import split_tables
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.fused_detections import fused_detections
 
@@ -16,7 +16,7 @@ from kit.pipeline.stages.fused_detections import fused_detections
 def training_tables(context: StageContext, split: SplitName) -> SplitTables:
     """A split as the relation models learn from it: its ground-truth boxes, or detections matched to them."""
     config = context.config
-    tables = load_split(split_of(config, split), split)
+    tables = split_tables(config, split)
     if config.relation.train_boxes == "truth":
         return tables
     from kit.relation.predicted import on_detections

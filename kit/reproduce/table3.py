@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kit.base.files import read_json
+from kit.base.split_names import SplitName
 from kit.metric.relations import evaluate
 from kit.pipeline.splits import split_tables
 from kit.relation.calibration import ScoreCalibrator
@@ -66,7 +67,7 @@ def claims_of(ap: Doubles, counts: Doubles) -> list[Claim]:
     ]
 
 
-def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
+def _ap(experiment: Experiment, seed: int, split: SplitName) -> Doubles:
     """AP of every scorer and predicate, (scorers, predicates), with the exponent that was chosen."""
     folder = experiment.path(FULL, seed)
     chosen = ScoreCalibrator.of_dict(read_json(folder / "final" / "final.json", dict))
@@ -82,7 +83,7 @@ def _ap(experiment: Experiment, seed: int, split: str) -> Doubles:
     return np.asarray(out)
 
 
-def _counts(experiment: Experiment, split: str) -> Doubles:
+def _counts(experiment: Experiment, split: SplitName) -> Doubles:
     relations = split_tables(experiment.config, split).relations
     counts = np.bincount(relations.predicate, minlength=len(PREDICATES))
     return np.delete(counts, IS).astype(np.float64)

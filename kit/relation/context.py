@@ -48,8 +48,8 @@ class PairContext:
             label,
             sure,
             np.bincount(key, sure)[key] - sure + 1,
-            np.bincount(objects.image, sure.astype(np.float64), len(objects.images)),
-            np.bincount(candidates.image, rival.astype(np.float64), len(candidates.images)),
+            np.asarray(np.bincount(objects.image, sure, len(objects.images)), np.float64),
+            np.asarray(np.bincount(candidates.image, rival, len(candidates.images)), np.float64),
         )
 
     def features(self, candidates: Candidates, pair: Columns) -> Columns:

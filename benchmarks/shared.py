@@ -50,6 +50,7 @@ def main() -> None:
 def _seconds(script: Path, count: int, environment: dict[str, str]) -> float:
     start = time.perf_counter()
     processes = [subprocess.Popen([sys.executable, str(script)], env=environment) for _ in range(count)]
-    if any([process.wait() for process in processes]):
+    codes = [process.wait() for process in processes]
+    if any(codes):
         raise SystemExit(f"{script} failed")
     return time.perf_counter() - start

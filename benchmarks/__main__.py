@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import candidates, commands, fusion, metric, photos, pipeline, submission
+from benchmarks import candidates, commands, fusion, metric, photos, pipeline, shared, submission
 
 ALL = {
     "commands": commands.main,
@@ -14,6 +14,7 @@ ALL = {
     "candidates": candidates.main,
     "pipeline": pipeline.main,
     "photos": photos.main,
+    "shared": shared.main,
 }
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What a job's process sees of the machine: its share of the processors."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from kit.base.errors import KitError
+from kit.base.threads import SHARE
 from kit.config import load_config
 from kit.pipeline.jobs import Job, run_jobs, run_stages
 from kit.pipeline.pipeline import Pipeline
@@ -25,12 +25,12 @@ def telling(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("processors", "workers", "jobs", "threads"),
-    [(8, 2, 3, 4), (8, 3, 1, 8), (8, 3, 3, 2), (1, 2, 2, 1), (None, 2, 2, 1), (4, 0, 1, 4)],
+    [(8, 2, 3, 4), (8, 3, 1, 8), (8, 3, 3, 2), (1, 2, 2, 1), (4, 0, 1, 4)],
 )
 def test_the_processors_are_shared_out_among_the_jobs_at_work(
     telling, tmp_path, monkeypatch, processors, workers, jobs, threads
 ):
-    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    monkeypatch.setenv(SHARE, str(processors))
     logs = [tmp_path / f"{i}.txt" for i in range(jobs)]
     run_jobs([Job(log.stem, Path("mini"), tmp_path / log.stem, (), log) for log in logs], workers, "work")
     assert {log.read_text().splitlines()[0] for log in logs} == {f"threads {threads}"}
@@ -39,7 +39,7 @@ def test_the_processors_are_shared_out_among_the_jobs_at_work(
 @pytest.mark.parametrize(("own", "threads"), [(0, 4), (3, 3)])
 def test_stages_have_the_configs_number_or_their_share(telling, tmp_path, monkeypatch, own, threads):
     """The stage is unknown to its process, which ends soon after the start."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv(SHARE, "8")
     run = Run(load_config("mini", [f"threads={own}"]), tmp_path / "run")
     pipeline = Pipeline(run, [Stage("nothing", lambda _: {})])
     with pytest.raises(KitError, match="nothing failed"):

@@ -9,7 +9,7 @@ from kit.data.mini import build_mini
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.reproduce import experiment as experiments
-from kit.reproduce.ablation import kept, start_from, variants
+from kit.reproduce.ablation import kept, start_from, variants, worth
 from kit.reproduce.experiment import Experiment, draw_curves, mean_std
 from kit.reproduce.sampling import claims_of as sampling_claims
 from kit.reproduce.sampling import class_thirds
@@ -85,6 +85,17 @@ def test_table3_says_yes_and_no():
     assert holds(claims(ap, np.where(np.arange(n) == 0, 5.0, counts))) == [False, True, True, True]
     ap[:, put["stack"]] = 0.35
     assert holds(claims(ap, counts))[-1] is False
+
+
+def test_a_part_within_the_noise():
+    for loss, result, figures in [
+        ([0.03, 0.04, 0.05], True, "+0.040 ± 0.010"),
+        ([-0.002, 0.004, 0.010], True, "+0.004 ± 0.006, within the noise"),
+        ([-0.03, -0.04, -0.05], False, "-0.040 ± 0.010"),
+        ([0.1], True, "+0.100"),
+    ]:
+        claim = worth("fusion", np.array(loss))
+        assert (claim.holds, claim.figures) == (result, figures)
 
 
 def test_thirds_of_the_classes(tiny, tmp_path):

@@ -111,3 +111,29 @@ def test_a_detector_of_other_weights_is_one_line(weights, tmp_path):
     ]:
         with pytest.raises(KitError, match=message):
             load_detector(settings, name, file, classes)
+
+
+def test_classes_without_a_match_take_rows_of_another_detector(weights, tmp_path):
+    path, _ = weights
+    donor = fresh_weights("resnext-mini", 57, 5)
+    write_state(tmp_path / "donor.pth", donor, ())
+    classes = f"{MODEL}classes=coco"
+    plain = start_of(tmp_path, path, classes)
+    state = start_of(tmp_path, path, classes, f"{MODEL}unmatched={tmp_path / 'donor.pth'}")
+    heads = [name for name in state if name.split(".")[-2:-1] in (["fc_cls"], ["fc_reg"])]
+    assert all(torch.equal(state[name], plain[name]) for name in state if name not in heads)
+    same = [torch.equal(state[ROW][k], plain[ROW][k]) for k in range(58)]
+    other = [torch.equal(state[ROW][k], donor[ROW][k]) for k in range(58)]
+    assert sum(same) == 44 + 1  # and the background
+    assert other == [not s for s in same]
+    taken = torch.tensor(other)[:57].repeat_interleave(4)
+    regression = ROW.replace("fc_cls", "fc_reg")
+    if state[regression].shape[0] == 4 * 57:
+        assert torch.equal(state[regression][taken], donor[regression][taken])
+        assert torch.equal(state[regression][~taken], plain[regression][~taken])
+    for file, message in [
+        (path, r"w.pth: a detector of 80 classes, but 57 are wanted"),
+        (tmp_path / "none.pth", r"none.pth: no such file"),
+    ]:
+        with pytest.raises(KitError, match=message):
+            start_of(tmp_path, path, classes, f"{MODEL}unmatched={file}")

@@ -84,3 +84,65 @@ def test_boosting_has_its_own_number_or_the_processes(process, own, used, tmp_pa
     for booster in (model.booster, load(tmp_path / "m.ubj", features.names, own).booster):
         config = json.loads(booster.save_config())
         assert config["learner"]["generic_param"]["nthread"] == str(used)
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "expected"),
+    [
+        ("0::/", {"cpu.max": "150000 100000"}, 2),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        (
+            "0::/a/b",
+            {"a/b/cpu.max": "max 100000", "a/cpu.max": "400000 100000", "cpu.max": "800000 100000"},
+            4,
+        ),
+        ("0::/elsewhere", {"cpu.max": "20000 100000"}, 1),
+        ("0::/", {"cpu.max": "nonsense"}, None),
+        (
+            "4:cpu,cpuacct:/x",
+            {"cpu,cpuacct/cpu.cfs_quota_us": "300000", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("5:memory:/", {"cpu.max": "100000 100000"}, None),
+        ("0::/", {}, None),
+    ],
+)
+def test_the_quota_of_the_groups(line, files, expected, tmp_path):
+    (tmp_path / "groups").write_text(f"{line}\n")
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert threads.cgroup_quota(tmp_path / "groups", tmp_path / "root") == expected
+    assert threads.cgroup_quota(tmp_path / "none", tmp_path / "root") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_processors_follow_the_affinity_and_the_share(monkeypatch):
+    monkeypatch.delenv(threads.SHARE, raising=False)
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert threads.cpu_count() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    monkeypatch.setenv(threads.SHARE, "6")
+    assert threads.cpu_count() == 6
+    assert [threads.cpu_share(n) for n in (1, 4, 7)] == [6, 1, 1]
+    monkeypatch.setenv(threads.SHARE, "many")
+    assert 1 <= threads.cpu_count() <= len(before)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, threads.WAITING), ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"})],
+)
+def test_threads_wait_passively_unless_the_user_says_otherwise(given, expected):
+    others = {name: value for name, value in os.environ.items() if name not in threads.WAITING}
+    code = "import kit, json, os; print(json.dumps(dict(os.environ)))"
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={**others, **given}, check=True, capture_output=True, text=True
+    ).stdout
+    seen = json.loads(out)
+    assert {name: seen[name] for name in threads.WAITING if name in seen} == expected

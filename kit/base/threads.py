@@ -1,27 +1,91 @@
-"""How many threads compute: a sum comes out the same to the last bit only where it is split the same way."""
+"""How many threads compute, and how they wait, in this process and in what it starts.
+
+A sum comes out the same to the last bit only where it is split the same way.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+SHARE = "KIT_CPUS"  # of the environment: processors for this process
 _used = 0
+
+
+def wait_passively() -> None:
+    """Let OpenMP's idle threads sleep: spinning ones take the processors of other programs.
+
+    Before a library of OpenMP is loaded. What the user has set of how they wait stays, all of it.
+    """
+    if not WAITING.keys() & os.environ.keys():
+        os.environ.update(WAITING)
+
+
+def cpu_count() -> int:
+    """Processors for this process: by KIT_CPUS, else its affinity, cut by the quota of its cgroups."""
+    share = os.environ.get(SHARE, "")
+    if share.isascii() and share.isdigit() and int(share):
+        return int(share)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, cgroup_quota() or allowed)
+
+
+def cpu_share(processes: int) -> int:
+    """Processors for each of so many processes side by side, at least one."""
+    return max(1, cpu_count() // processes)
+
+
+def cgroup_quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The whole processors, rounded up, that the quotas of the cgroups (version 2 or 1) allow; None for all.
+
+    A container sees its own group at the root, wherever `groups` says that it is: parents count too.
+    """
+    try:
+        lines = groups.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    quotas = [quota for line in lines for quota in _quotas(line, root)]
+    return max(1, math.ceil(min(quotas))) if quotas else None
+
+
+def _quotas(line: str, root: Path) -> Iterator[float]:
+    """The quotas, in processors, of a group `number:controllers:/path` and of its parents."""
+    _, controllers, group = line.split(":", 2)
+    if controllers and "cpu" not in controllers.split(","):
+        return
+    mount = root / controllers
+    folder = mount / group.strip("/")
+    for place in (folder, *folder.parents):
+        if not place.is_relative_to(mount):
+            return
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            if controllers:
+                quota, period = ((place / f"cpu.cfs_{key}_us").read_text() for key in ("quota", "period"))
+            else:
+                quota, period = (place / "cpu.max").read_text().split()
+            if quota != "max" and int(quota) > 0:
+                yield int(quota) / int(period)
 
 
 def use_threads(count: int) -> None:
     """Compute with so many threads from here on, here and in what is started from here; 0: as the libraries want.
 
+    They know nothing of a cgroup's quota: where there is one, 0 is as many as it allows.
+
     What torch was told before it was imported it would bend to the machine's cores: `limit_torch` tells it again.
     """
     global _used
-    _used = count
-    if count:
-        os.environ.update(dict.fromkeys(VARIABLES, str(count)))
+    _used = count or (cpu_count() if cgroup_quota() else 0)
+    if _used:
+        os.environ.update(dict.fromkeys(VARIABLES, str(_used)))
     if "torch" in sys.modules:
         limit_torch()
 

@@ -55,11 +55,14 @@ class DetectorModel(Model):
     """One detector: its architecture, and trained weights (.pth); without, the source set trains them.
 
     classes: coco or a file of the weights' class names, in their order; null takes what the weights say.
+    unmatched: the head rows of classes without a source class under pwt: random, or those of a detector of this
+    architecture that was fine-tuned on the 57 classes without pwt (.pth; paper 2.1).
     """
 
     architecture: Architecture
     weights: Path | None = None
     classes: Literal["coco"] | Path | None = None
+    unmatched: Literal["random"] | Path = "random"
 
     @model_validator(mode="after")
     def _names_belong_to_weights(self) -> DetectorModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ import numpy as np
 from kit.base.files import write_json, write_text, writing
 from kit.base.progress import Progress, silent
 from kit.base.stopping import pool_worker, stopped_by
+from kit.base.threads import cpu_count
 from kit.config import Mini
 from kit.data.world import Scene, World, draw_world
 from kit.tables.official_writer import (
@@ -164,7 +164,7 @@ def _over_cores(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    workers = min(len(chunks), os.cpu_count() or 1)
+    workers = min(len(chunks), cpu_count())
     if workers < 2:
         return [task(chunk) for chunk in chunks]
     pool = ProcessPoolExecutor(workers, get_context("forkserver"), pool_worker)

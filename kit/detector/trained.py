@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from kit.base.errors import FileFault, KitError
 from kit.base.log import logger
 from kit.detector.checkpoint import State, names_in, read_checkpoint, weights_of
-from kit.detector.weight_transfer import CLASSIFICATION, TransferReport, head_classes, transfer_weights
+from kit.detector.weight_transfer import (
+    CLASSIFICATION,
+    TransferReport,
+    head_classes,
+    take_rows,
+    transfer_weights,
+)
 from kit.vocabulary.class_map import listed_names
 from kit.vocabulary.class_names import background, is_checkpoint
 
@@ -55,6 +61,18 @@ def read_trained(path: Path, classes: str | Path | None, named: bool = True) -> 
         _check(names, count, classes, path)
         _compare(names, recorded, classes, path)
     return Trained(path, state, names)
+
+
+def with_rows_of(path: Path, state: State, classes: NDArray[np.int64], count: int) -> State:
+    """`take_rows` from a checkpoint of `count` classes. Raises KitError, naming it, where it does not fit."""
+    donor = read_trained(path, None, named=False)
+    classes_there = _count(path, donor.state)
+    if classes_there != count:
+        raise FileFault(path, f"a detector of {classes_there} classes, but {count} are wanted")
+    try:
+        return take_rows(state, donor.state, classes)
+    except KitError as error:
+        raise FileFault(path, error.message, hint=error.hint) from None
 
 
 def source_names(source: str | Path) -> tuple[str, ...]:

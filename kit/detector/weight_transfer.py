@@ -67,6 +67,26 @@ def transfer_weights(
     return state, report
 
 
+def take_rows(state: State, donor: State, classes: NDArray[np.int64]) -> State:
+    """The state with the head rows of these classes from a detector of the same classes and architecture.
+
+    Raises KitError, naming the first head that does not fit.
+    """
+    result, index = dict(state), torch.from_numpy(classes)
+    for layer in (CLASSIFICATION, REGRESSION):
+        for name, tensor in _layers(state, layer).items():
+            if name not in donor or donor[name].shape != tensor.shape:
+                raise KitError(f"the checkpoint is of another architecture: {_mismatch(name, donor, tensor)}")
+            rows = index
+            if layer == REGRESSION:
+                if tensor.shape[0] == 4:
+                    continue  # one regression for all classes
+                rows = (4 * index[:, None] + torch.arange(4)).reshape(-1)
+            result[name] = tensor.clone()
+            result[name][rows] = donor[name][rows].to(tensor.dtype)
+    return result
+
+
 def head_classes(state: State) -> int | None:
     """Classes of a detector's heads: rows of a classification layer but the background; None without a head.
 

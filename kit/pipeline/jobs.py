@@ -19,6 +19,7 @@ from kit.base.files import writing
 from kit.base.log import logger, verbosity
 from kit.base.progress import track
 from kit.base.stopping import GRACE_PERIOD, PARENT
+from kit.base.threads import SHARE, cpu_share
 from kit.pipeline.pipeline import LOGS, Pipeline
 from kit.pipeline.worker import VERBOSITY, Mode
 
@@ -45,11 +46,12 @@ class Crew:
     after a parent that was killed.
     """
 
-    def __init__(self, threads: int) -> None:
-        """threads: of each process."""
+    def __init__(self, workers: int, threads: int = 0) -> None:
+        """workers: processes side by side; threads: of each, 0 for its share of the processors."""
         self.environment = {
             **os.environ,
-            "OMP_NUM_THREADS": str(threads),
+            SHARE: str(cpu_share(workers)),
+            "OMP_NUM_THREADS": str(threads or cpu_share(workers)),
             "PYTHONIOENCODING": "utf-8:backslashreplace",
             PARENT: str(os.getpid()),
             VERBOSITY: str(verbosity()),
@@ -140,7 +142,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:
     Raises KitError, after all have ended, where one failed: its name, its last line, its log.
     """
     failed: dict[str, str] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool, Crew(_share(max(1, min(workers, len(jobs))))) as crew:
+    with ThreadPoolExecutor(max(1, workers)) as pool, Crew(max(1, min(workers, len(jobs)))) as crew:
         at_work = {pool.submit(crew.work, job): job.name for job in jobs}
         for future in track(as_completed(at_work), len(jobs), text):
             fault = future.result()
@@ -167,8 +169,7 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     run.write_config()
     left, running = list(names), dict[Future[str | None], str]()
     failed: str | None = None
-    threads = run.config.cpu_threads or _share(workers)
-    with ThreadPoolExecutor(workers) as pool, Crew(threads) as crew:
+    with ThreadPoolExecutor(workers) as pool, Crew(workers, run.config.cpu_threads) as crew:
         while left or running:
             waiting = {*left, *running.values()}
             ready = [n for n in left if not waiting & set(pipeline.stages[n].needs)] if failed is None else []
@@ -189,7 +190,3 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
                     failed = failed or future.result()
     if failed:
         raise KitError(failed)
-
-
-def _share(workers: int) -> int:
-    return max(1, (os.cpu_count() or 1) // workers)

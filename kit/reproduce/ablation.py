@@ -53,8 +53,21 @@ def run_ablation(experiment: Experiment) -> dict[str, Any]:
         rows.append(
             {"without": name, **{split: mean_std(v) for split, v in scores.items()}, "loss": mean_std(loss)}
         )
-        claims.append(Claim(f"{name} earns its place", bool(loss.mean() > 0), f"{loss.mean():+.3f}"))
+        claims.append(worth(name, loss))
     return {"rows": rows, "claims": [claim.as_dict() for claim in claims]}
+
+
+def worth(name: str, loss: Doubles) -> Claim:
+    """Whether a part earns its place: the score falls without it. loss: by seed, (seeds,).
+
+    Where the mean loss is no larger than its standard deviation over the seeds, it says so; one seed has none.
+    """
+    mean, figures = float(loss.mean()), f"{loss.mean():+.3f}"
+    if len(loss) > 1:
+        spread = float(loss.std(ddof=1))
+        noise = ", within the noise" if abs(mean) <= spread else ""
+        figures += f" ± {spread:.3f}{noise}"
+    return Claim(f"{name} earns its place", mean > 0, figures)
 
 
 def start_from(base: Path, folder: Path) -> None:

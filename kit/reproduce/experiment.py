@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, write_text
+from kit.base.threads import cpu_count
 from kit.config import Config
 from kit.pipeline.jobs import Job, run_jobs
 from kit.pipeline.stages.evaluate_detections import read_table
@@ -47,7 +47,7 @@ class Experiment:
     @property
     def workers(self) -> int:
         """Jobs at a time."""
-        return self.jobs or os.cpu_count() or 1
+        return self.jobs or cpu_count()
 
     def path(self, variant: str, seed: int) -> Path:
         """The folder of the run of a variant and a seed."""

@@ -9,6 +9,7 @@ import numpy as np
 from kit.reproduce.experiment import Claim, Doubles, Experiment, draw_curves, mean_std
 
 STARTS = {"scratch": "from scratch", "new-heads": "new heads", "pwt": "partial weight transfer"}
+UNMATCHED = "PWT, unmatched classes from the new heads' detector"  # the second way of 2.1
 
 
 def run_table1(experiment: Experiment) -> dict[str, Any]:
@@ -25,7 +26,18 @@ def run_table1(experiment: Experiment) -> dict[str, Any]:
             changes = {**given, "detector.initial_weights": start}
             jobs.append(experiment.job(start, seed, changes, [f"detector-{first}"]))
     experiment.run_all(jobs, "table 1")
-    curves = {title: experiment.curves(start, f"detector-{first}") for start, title in STARTS.items()}
+    jobs = []
+    for seed in experiment.seeds:
+        donor = experiment.path("new-heads", seed) / f"detector-{first}" / "weights.pth"
+        changes = {
+            **given,
+            "detector.initial_weights": "pwt",
+            f"detector.models.{first}.unmatched": str(donor),
+        }
+        jobs.append(experiment.job("unmatched", seed, changes, [f"detector-{first}"]))
+    experiment.run_all(jobs, "table 1, unmatched classes")
+    starts = {**STARTS, "unmatched": UNMATCHED}
+    curves = {title: experiment.curves(start, f"detector-{first}") for start, title in starts.items()}
     draw_curves(experiment.folder / "table1.png", f"Cascade R-CNN ({first}): where the weights start", curves)
     rows = [
         {"detector": f"{first}, {title}", "val": mean_std(ap[:, -1])} for title, (_, ap) in curves.items()

@@ -36,6 +36,9 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             f"detector.models.{name}.weights": model.weights,
             "detector.class_map": settings.class_map,
             f"detector.models.{name}.classes": model.classes if isinstance(model.classes, Path) else None,
+            f"detector.models.{name}.unmatched": model.unmatched
+            if isinstance(model.unmatched, Path)
+            else None,
         }
         yield training_stage(
             OBJECTS.detector(name),
@@ -156,7 +159,7 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
     from kit.base.files import write_json
     from kit.detector.architecture import fresh_weights
     from kit.detector.process_group import is_main_process
-    from kit.detector.trained import read_trained
+    from kit.detector.trained import read_trained, with_rows_of
     from kit.vocabulary.class_map import build_class_map, class_indices, read_class_map
 
     settings, model = config.detector, detector_model(config, name)
@@ -177,6 +180,8 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
         heads = [n for n in state if n.split(".")[-2:-1] in (["fc_cls"], ["fc_reg"])]
         state |= {n: target[n] for n in heads}
         report.rows = {n: (0, target[n].shape[0]) for n in heads}
+    elif isinstance(model.unmatched, Path):
+        state = with_rows_of(model.unmatched, state, np.flatnonzero(chosen < 0), len(CLASSES))
     matched = int((chosen >= 0).sum())
     content: dict[str, Any] = {"matched": matched, "basis": bases, **report.as_dict()}
     write_json(folder / "transfer.json", content)

@@ -12,6 +12,7 @@ from kit.base.files import read_json, reading, write_json
 from kit.base.parallel import ordered_map
 from kit.base.progress import Progress, silent, track
 from kit.base.split_names import SPLITS, SplitName
+from kit.base.threads import cpu_count
 from kit.config import Config, Fusion
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
@@ -28,7 +29,6 @@ from kit.tables.shards import (
     write_shard,
 )
 
-WORKERS = 2
 Tables = dict[str, ViewDetections]
 
 
@@ -162,7 +162,7 @@ def fuse_shards(
         write_shard(out, i, fuse(tables))
 
     todo = [i for i in range(total) if not shard_path(out, i).exists()]
-    for _ in progress(ordered_map(one, todo, WORKERS), len(todo), "fuse"):
+    for _ in progress(ordered_map(one, todo, cpu_count()), len(todo), "fuse"):
         pass
 
 

@@ -11,6 +11,7 @@ from kit.base.log import logger
 from kit.base.parallel import ordered_map
 from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
+from kit.base.threads import cpu_count
 from kit.boxes import area
 from kit.config import Config
 from kit.data.objects import Objects
@@ -43,8 +44,6 @@ from kit.tables.shards import (
     shard_paths,
     write_shard,
 )
-
-WORKERS = 2
 
 
 @register_stages
@@ -118,7 +117,7 @@ def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         return write_shard(out, i, scored)
 
     todo = ((i, rows) for i, rows in enumerate(objects) if not shard_path(out, i).exists())
-    for _ in track(ordered_map(work, todo, WORKERS), total, f"score candidates {split}"):
+    for _ in track(ordered_map(work, todo, cpu_count()), total, f"score candidates {split}"):
         pass
     if ensemble.visual:
         say_unseen(context.stage.name, context.path, len(split_ids(config, split)))

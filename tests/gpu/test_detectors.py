@@ -115,3 +115,22 @@ def test_copies_from_pinned_memory_are_whole(device):
         assert batch.is_pinned()
         got.append(batch.to(device, non_blocking=True))
     assert torch.equal(torch.cat(got).cpu(), data)
+
+
+def test_workers_are_no_fork_of_a_process_that_holds_the_card(device, weights, photos, tmp_path, monkeypatch):
+    """A fork takes the card's context with it, which no other process can use."""
+    if device == "cpu":
+        pytest.skip("there is no card to hold")
+    methods, begin = [], DataLoader.__init__
+
+    def noting(loader, *arguments, **options):
+        begin(loader, *arguments, **options)
+        context = loader.multiprocessing_context
+        methods.append(context.get_start_method() if context else "fork")
+
+    monkeypatch.setattr(DataLoader, "__init__", noting)
+    found(weights, device, photos, workers=1)
+    own = task(photos, size=(64, 64), iterations=2, workers=1)
+    train_detector(replace(own, device=device), tmp_path, None, None)
+    assert len(methods) >= 2
+    assert set(methods) <= {"spawn", "forkserver"}

@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := 0.13.9
 
-.PHONY: setup demo test lint bench fuzz lock clean
+.PHONY: setup demo test test-gpu lint bench fuzz lock clean
 
 setup: $(READY)
 
@@ -24,6 +24,9 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-gpu: $(READY)
+	$(BIN)/python -m pytest tests/gpu -n 0
 
 lint: $(READY)
 	$(BIN)/ruff check .

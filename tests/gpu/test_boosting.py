@@ -5,7 +5,8 @@ import pytest
 import xgboost as xgb
 
 from kit.config import Boosting
-from kit.relation.boosting import fit, load, save
+from kit.relation.boosted_model import load, save
+from kit.relation.boosting import fit
 from tests.test_boosting import SMALL, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore")

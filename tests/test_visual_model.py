@@ -123,40 +123,64 @@ def states(folder, names):
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_an_interrupted_training_is_the_same(damaged, rows, detector, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("crops", ["photos", "store"])
+def test_a_training_interrupted_within_an_epoch_is_the_same(
+    damaged, crops, rows, detector, tmp_path, monkeypatch, capsys
+):
+    """Of 24 positives and 24 negatives an epoch has three steps of 16; it is stopped at step five of nine."""
     shown = ProgressLine.show
-    settings = FEW.model_copy(update={"epochs": 3, "workers": int(damaged)})
+    settings = FEW.model_copy(
+        update={"epochs": 3, "workers": int(damaged), "checkpoint_minutes": 0, "crops": crops}
+    )
     whole, folder = tmp_path / "whole", tmp_path / "stopped"
     for path in (whole, folder):
         path.mkdir()
     expected = train_visual(rows, "resnext-mini", detector, settings, 0, whole)
 
     def stopping(self, done, note=""):
-        if (self.text, done) == ("visual plays", 2):
+        if (self.text, done) == ("visual plays", 5):
             raise KeyboardInterrupt
         shown(self, done, note)
 
     monkeypatch.setattr(ProgressLine, "show", stopping)
     with pytest.raises(KeyboardInterrupt):
         train_visual(rows, "resnext-mini", detector, settings, 0, folder)
-    newest = folder / "plays.2.checkpoint"
-    assert {path.name for path in folder.glob("*.checkpoint")} == {"plays.1.checkpoint", newest.name}
+    newest = folder / "plays.5.checkpoint"
+    assert {path.name for path in folder.glob("*.checkpoint")} == {"plays.4.checkpoint", newest.name}
     if damaged:
         newest.write_bytes(b"")
     done = []
-    monkeypatch.setattr(ProgressLine, "show", lambda self, epoch, note="": done.append((self.text, epoch)))
+    monkeypatch.setattr(ProgressLine, "show", lambda self, step, note="": done.append((self.text, step)))
     capsys.readouterr()
     figures = train_visual(rows, "resnext-mini", detector, settings, 0, folder)
-    start = 1 if damaged else 2
-    assert done == [("visual plays", epoch) for epoch in range(start + 1, 4)]
+    start = 4 if damaged else 5
+    assert [step for step in done if step[0] != "crops"] == [
+        ("visual plays", i) for i in range(start + 1, 10)
+    ]
     err = capsys.readouterr().err
-    assert f"visual plays: going on after epoch {start}" in err
-    assert ("plays.2.checkpoint is passed over" in err) == damaged
+    assert f"visual plays: going on after step {start} of 9" in err
+    assert ("plays.5.checkpoint is passed over" in err) == damaged
     assert figures == {"holds": expected["holds"], "plays": {**expected["plays"], "resumed_at": [start]}}
     assert json.loads((folder / "visual.json").read_text())["networks"] == ["holds", "plays"]
     one, other = (states(path, ("holds", "plays")) for path in (whole, folder))
     assert all(torch.equal(one[n][key], other[n][key]) for n in one for key in one[n])
     assert not list(folder.glob("*.checkpoint"))
+    assert not (folder / "crops").exists()
+
+
+def test_accumulated_parts_are_one_batch(rows, detector, tmp_path):
+    """A frozen backbone, no dropout: four parts of four give the weights of one batch of sixteen."""
+    settings = FEW.model_copy(
+        update={"backbone": "shared", "freeze_backbone": True, "dropout": 0.0, "max_steps": 4}
+    )
+    for parts in (1, 4):
+        folder = tmp_path / str(parts)
+        folder.mkdir()
+        own = settings.model_copy(update={"accumulate": parts})
+        train_visual(rows, "resnext-mini", detector, own, 0, folder)
+    one, four = (states(tmp_path / str(parts), ("shared",))["shared"] for parts in (1, 4))
+    assert all(torch.allclose(one[key], four[key], atol=1e-5) for key in one)
+    assert not all(torch.equal(one[key], detector.get(key, torch.zeros(0))) for key in one)
 
 
 def test_a_network_that_is_not_whole_is_trained_again(rows, detector, tmp_path, capsys):
@@ -268,6 +292,21 @@ def test_negatives_are_bounded_and_new_in_every_epoch(rows, detector, tmp_path, 
     assert sorted(batches[0][0]) != sorted(batches[1][0])
 
 
+def test_every_negative_is_taken_where_all_are_wanted(rows, detector, tmp_path, batches):
+    settings = FEW.model_copy(
+        update={"epochs": 1, "negatives": "all", "backbone": "shared", "batch_size": 4096}
+    )
+    train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    ((images, _),) = batches
+    assert len(images) == int(rows.allowed.any(axis=1).sum())
+
+
+def test_steps_can_be_capped(rows, detector, tmp_path, batches):
+    settings = FEW.model_copy(update={"backbone": "shared", "max_steps": 2})
+    train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    assert len(batches) == 2
+
+
 def test_both_families_have_a_backbone(tmp_path):
     prepare()
     for name in ("resnext-mini", "hrnet-mini"):
@@ -279,6 +318,7 @@ def test_both_families_have_a_backbone(tmp_path):
         assert out.shape == (1, 9)
         linear = [m for m in network.heads[0] if isinstance(m, torch.nn.Linear)]
         assert len(linear) == 3
+        assert [m.p for m in network.heads[0] if isinstance(m, torch.nn.Dropout)] == [FEW.dropout] * 3
     with pytest.raises(KitError, match="backbone is of another architecture"):
         network.start_from(build(model_config("resnext-mini", 2, 1e-4, 1)).state_dict())
 

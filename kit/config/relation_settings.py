@@ -101,8 +101,13 @@ class Visual(Model):
 
     model: whose backbone it starts from, null for the first of `detector.models`; backbone: one a predicate, or
     a shared one with a head a predicate; freeze_backbone: do not fine-tune it; crop_size: side in pixels;
-    negatives: at most so many times the positives, drawn anew in every epoch; warmup: share of the steps in
-    which the learning rate rises to max_lr, from where a cosine takes it to min_lr.
+    negatives: at most so many times the positives, drawn anew in every epoch, or all; crops: cut out of the
+    photos anew for each use, or once into a store of JPEGs, whose negatives are then a pool of
+    negatives_stored times the positives; batch_size: pairs that a step of the optimizer learns from, whatever
+    it is computed in; accumulate: so many parts, one after another (the learning rate stays: the batch does);
+    max_steps: at most so many steps a predicate, null for all of the epochs; warmup: share of the steps in which
+    the learning rate rises to max_lr, from where a cosine takes it to min_lr; checkpoint_minutes: between two
+    checkpoints.
     """
 
     model: str | None = None
@@ -113,13 +118,18 @@ class Visual(Model):
     mlp_layers: int = Field(3, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     batch_size: int = Field(32, ge=1)
+    accumulate: int = Field(1, ge=1)
     epochs: int = Field(35, ge=1)
-    negatives: float = Field(3.0, gt=0)
+    max_steps: int | None = Field(None, ge=1)
+    negatives: Annotated[float, Field(gt=0)] | Literal["all"] = 3.0
+    crops: Literal["photos", "store"] = "photos"
+    negatives_stored: float = Field(12.0, gt=0)
     max_lr: float = Field(3e-4, gt=0)
     min_lr: float = Field(5e-5, gt=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0)
+    checkpoint_minutes: float = Field(10.0, ge=0)
 
 
 class Stack(Boosting):

@@ -1,11 +1,11 @@
-"""What the visual model learns from: pairs with their images, crops of these, batches."""
+"""What the visual model learns from: pairs with their images, what every step draws, crops, batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from kit.config import Decoding
+from kit.config import Decoding, Visual
 from kit.data.decode import UnreadableError, read_image
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
+from kit.relation.crop_store import Places, read_crop
 from kit.relation.crops import union_crop
 from kit.relation.prior_model import Examples
 from kit.relation.spatial_model import PAIRWISE
@@ -29,18 +30,24 @@ Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, positive, allowed, t
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
-    """Pairs with their images: file of each pair (n,), boxes (n, 4), positive and allowed: bool (n, 9)."""
+    """Pairs with their images: file of each pair (n,), boxes (n, 4), positive and allowed: bool (n, 9).
+
+    stored: where their crops lie in a store (n, 3); None without one.
+    """
 
     files: Sequence[Path]
     subject: Floats
     object: Floats
     positive: Positives
     allowed: Positives
+    stored: Places | None = None
 
     def take(self, rows: NDArray[np.intp]) -> PairRows:
         """The given rows."""
         files = [self.files[i] for i in rows]
-        return PairRows(files, self.subject[rows], self.object[rows], self.positive[rows], self.allowed[rows])
+        boxes = self.subject[rows], self.object[rows]
+        stored = None if self.stored is None else self.stored[rows]
+        return PairRows(files, *boxes, self.positive[rows], self.allowed[rows], stored)
 
 
 def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
@@ -60,28 +67,78 @@ def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
     )
 
 
+class Pair(NamedTuple):
+    """A pair that a step learns from; stored: the place of its crop, None to cut it out of the file."""
+
+    file: Path
+    subject: Floats
+    object: Floats
+    positive: Positives
+    allowed: Positives
+    flip: bool
+    stored: list[int] | None
+
+
+class Draws:
+    """Which pairs every step of a training takes: all positives and drawn negatives, anew in each epoch.
+
+    The draw hangs on the seed and the epoch alone. per_epoch, steps: of an epoch and of the whole training.
+    """
+
+    def __init__(self, rows: PairRows, settings: Visual, seed: Sequence[int]) -> None:
+        self.rows, self.size, self.seed = rows, settings.batch_size, seed
+        some = rows.positive.any(axis=1)
+        self.positive, self.negative = np.flatnonzero(some), np.flatnonzero(~some)
+        self.most = most_negatives(settings.negatives, len(self.positive), len(self.negative))
+        # what does not fill a last batch is left out: one of a single pair would break normalisation
+        self.per_epoch = max(1, (len(self.positive) + self.most) // self.size)
+        whole = settings.epochs * self.per_epoch
+        self.steps = min(whole, settings.max_steps or whole)
+
+    def batches(self, start: int) -> Iterator[list[Pair]]:
+        """The pairs of every step from `start` on."""
+        for epoch in range(start // self.per_epoch, -(-self.steps // self.per_epoch)):
+            rng = np.random.default_rng([*self.seed, epoch])
+            drawn = np.concatenate([self.positive, rng.choice(self.negative, self.most, replace=False)])
+            drawn = rng.permutation(drawn)
+            flip = rng.random(len(drawn)) < 0.5
+            first = epoch * self.per_epoch
+            for step in range(max(start, first), min(self.steps, first + self.per_epoch)):
+                part = slice((step - first) * self.size, (step - first + 1) * self.size)
+                yield [self._pair(i, turned) for i, turned in zip(drawn[part], flip[part], strict=True)]
+
+    def _pair(self, i: int, flip: bool) -> Pair:
+        rows = self.rows
+        place = None if rows.stored is None else [int(value) for value in rows.stored[i]]
+        stored = place if place and place[-1] else None
+        labels = rows.positive[i], rows.allowed[i]
+        return Pair(rows.files[i], rows.subject[i], rows.object[i], *labels, bool(flip), stored)
+
+
+def most_negatives(negatives: float | str, positives: int, there: int) -> int:
+    """How many negatives are taken of those that are there; negatives: times the positives, or "all"."""
+    return there if isinstance(negatives, str) else min(there, round(negatives * positives))
+
+
 class Crops(Dataset[Any]):
-    """A crop, its labels, and which predicates its classes allow; None where the image is broken."""
+    """Crop, labels, and which predicates the classes allow, of a Pair; None where the image is broken."""
 
-    def __init__(
-        self, rows: PairRows, flip: NDArray[np.bool_], size: int, skipped: Path, decoding: Decoding
-    ) -> None:
-        self.rows, self.flip, self.size = rows, flip, size
-        self.skipped, self.decoding = skipped, decoding
+    def __init__(self, size: int, store: Path, skipped: Path, decoding: Decoding) -> None:
+        self.size, self.store, self.skipped, self.decoding = size, store, skipped, decoding
 
-    def __len__(self) -> int:
-        return len(self.rows.files)
-
-    def __getitem__(self, i: int) -> tuple[NDArray[np.uint8], Positives, Positives, Path] | None:
+    def __getitem__(self, pair: Pair) -> tuple[NDArray[np.uint8], Positives, Positives, Path] | None:
         try:
-            image = read_image(self.rows.files[i], self.decoding)
+            if pair.stored is not None:
+                crop = read_crop(self.store, pair.stored, self.decoding)
+            else:
+                image = read_image(pair.file, self.decoding)
+                crop = union_crop(image, pair.subject, pair.object, self.size)
         except UnreadableError as error:
-            record_skipped(self.skipped, self.rows.files[i].stem, str(error))
+            record_skipped(self.skipped, pair.file.stem, str(error))
             return None
-        crop = union_crop(image, self.rows.subject[i], self.rows.object[i], self.size)
-        crop = crop[:, ::-1] if self.flip[i] else crop
+        crop = crop[:, ::-1] if pair.flip else crop
         pixels = np.ascontiguousarray(crop.transpose(2, 0, 1))
-        return pixels, self.rows.positive[i], self.rows.allowed[i], self.rows.files[i]
+        return pixels, pair.positive, pair.allowed, pair.file
 
 
 def collate(items: list[Any]) -> Batch | None:

@@ -88,12 +88,12 @@ class VisualNet(nn.Module):
 
 
 def _mlp(width: int, settings: Visual) -> nn.Sequential:
-    """Linear layers with ReLU and dropout between them, one output (paper 3.1)."""
+    """Linear layers, each with dropout on what it is given, ReLU between them, one output (paper 3.1)."""
     layers: list[nn.Module] = []
     for _ in range(settings.mlp_layers - 1):
-        layers += [nn.Linear(width, settings.hidden), nn.ReLU(), nn.Dropout(settings.dropout)]
+        layers += [nn.Dropout(settings.dropout), nn.Linear(width, settings.hidden), nn.ReLU()]
         width = settings.hidden
-    return nn.Sequential(*layers, nn.Linear(width, 1))
+    return nn.Sequential(*layers, nn.Dropout(settings.dropout), nn.Linear(width, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,8 @@ class VisualScorer:
         subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
         allowed = vocabulary().allowed[:, subject, object_].T
         out = self.spatial.statistics.prior[:, subject, object_].T.astype(np.float32)
-        for rows, crops in self._crops(objects, candidates):
+        for rows, host in self._crops(objects, candidates):
+            crops = host.to(self.device, non_blocking=True, memory_format=memory_format(self.device))
             for column, p in self._outputs(crops, allowed[rows]):
                 out[rows, p] = np.where(allowed[rows, p], column, 0)
         return out
@@ -141,12 +142,12 @@ class VisualScorer:
             rows = np.flatnonzero(allowed[:, p])
             if network is not None and len(rows):
                 column = np.zeros(len(crops), np.float32)
-                column[rows] = self._run(network, crops[rows])[:, 0]
+                column[rows] = self._run(network, crops[torch.from_numpy(rows)])[:, 0]
                 yield column, p
 
     def _run(self, network: VisualNet, crops: Tensor) -> Floats:
         with torch.inference_mode(), mixed_precision(self.device, self.settings.precision):
-            logits = network(crops.to(self.device))
+            logits = network(crops)
         return np.asarray(logits.float().sigmoid().cpu().numpy())
 
     def _crops(self, objects: Objects, candidates: Candidates) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
@@ -157,7 +158,7 @@ class VisualScorer:
         names = [candidates.images[candidates.image[group[0]]] for group in groups]
         files = [self.photos.path(name) for name in names]
         data = _PairsOfImages(files, self.decoding, objects, candidates, groups, self.settings.crop_size)
-        loader = DataLoader(data, batch_size=None, num_workers=self.settings.workers)
+        loader = DataLoader(data, None, **loader_options(self.device, self.settings.workers))
         rows: list[NDArray[np.intp]] = []
         crops: list[Tensor] = []
         for group, name, own in zip(groups, names, loader, strict=True):
@@ -203,6 +204,26 @@ class _PairsOfImages(Dataset[Any]):
         return torch.from_numpy(np.stack(crops).transpose(0, 3, 1, 2))
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last on a GPU, whose convolutions want it; as it comes on a CPU."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+
+
+def on_device(network: VisualNet, device: torch.device) -> VisualNet:
+    """The network on a device, in the order of memory that suits it."""
+    network.to(device)
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def loader_options(device: torch.device, workers: int) -> dict[str, Any]:
+    """How batches are loaded for a device: pinned for a GPU, by workers that are no fork of its process."""
+    cuda = device.type == "cuda"
+    context = "forkserver" if cuda and workers else None
+    return {"num_workers": workers, "pin_memory": cuda, "multiprocessing_context": context}
+
+
 def save_network(folder: Path, name: str, network: VisualNet) -> None:
     """Write NAME.pth."""
     state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
@@ -228,6 +249,6 @@ def load_visual(
     for name in names:
         network = VisualNet(architecture, settings, len(PAIRWISE) if name == SHARED else 1)
         network.load_state_dict(read_state(folder / f"{name}.pth"))
-        networks[name] = network.to(device_of(device)).eval()
+        networks[name] = on_device(network, device_of(device)).eval()
     photos = list_photos(images)
     return VisualScorer(networks, settings, spatial, photos, device_of(device), decoding or Decoding())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,22 @@ from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.detector.inference import device_of, mixed_precision
+from kit.relation.crop_store import write_crops
 from kit.relation.spatial_model import PAIRWISE
-from kit.relation.visual_data import Batch, Crops, PairRows, collate
-from kit.relation.visual_model import SHARED, VisualNet, save_index, save_network
+from kit.relation.visual_data import Batch, Crops, Draws, PairRows, collate, most_negatives
+from kit.relation.visual_model import (
+    SHARED,
+    VisualNet,
+    loader_options,
+    memory_format,
+    on_device,
+    save_index,
+    save_network,
+)
 from kit.vocabulary import vocabulary
+
+STORE = "crops"  # the folder of the stored crops, there as long as the training
+WINDOW = 20  # steps whose figures are fetched from the device at once
 
 
 def train_visual(
@@ -43,8 +58,8 @@ def train_visual(
     """Train every network below `folder`, leaving out those that are there; pairs and last loss of each.
 
     With separate backbones one a predicate that has a positive pair, else one for all. Where one was interrupted
-    it goes on from its newest checkpoint; "resumed_at" are the epochs of that. Images that cannot be read are
-    recorded in SKIPPED there. Raises DivergedError.
+    it goes on from its newest checkpoint; "resumed_at" are the steps of that. Images that cannot be read are
+    recorded in SKIPPED there. Raises DivergedError, and KitError where the store of crops finds no room.
     """
     jobs: dict[str, NDArray[np.int64]]
     if settings.backbone == SHARED:
@@ -52,16 +67,25 @@ def train_visual(
     else:
         names = vocabulary().predicates
         jobs = {names[p]: np.asarray([i]) for i, p in enumerate(PAIRWISE) if rows.positive[:, i].any()}
+    decoding = decoding or Decoding()
+    takes = {
+        name: _rows_of(rows, columns, settings, [seed, number])
+        for number, (name, columns) in enumerate(jobs.items())
+    }
+    if settings.crops == "store" and takes:
+        wanted = np.unique(np.concatenate(list(takes.values())))
+        boxes, threads = (rows.subject, rows.object), settings.workers
+        size = settings.crop_size
+        stored = write_crops(folder / STORE, rows.files, *boxes, wanted, size, decoding, threads)
+        rows = replace(rows, stored=stored)
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
         kept = _kept(folder, name)
         if kept is not None:
             figures[name] = kept
         else:
-            own = rows.take(np.flatnonzero(rows.allowed[:, columns].any(axis=1)))
-            own = PairRows(
-                own.files, own.subject, own.object, own.positive[:, columns], own.allowed[:, columns]
-            )
+            own = rows.take(takes[name])
+            own = replace(own, positive=own.positive[:, columns], allowed=own.allowed[:, columns])
             network = _fresh(architecture, settings, len(columns), detector, seed + number)
             training = _Training(name, own, network, settings, [seed, number], folder, device, decoding)
             loss = round(training.run(), 4)
@@ -73,7 +97,23 @@ def train_visual(
             for _, path in training.checkpoints():
                 path.unlink(missing_ok=True)
     save_index(folder, list(jobs), architecture, settings)
+    shutil.rmtree(folder / STORE, ignore_errors=True)
     return figures
+
+
+def _rows_of(
+    rows: PairRows, columns: NDArray[np.int64], settings: Visual, seed: list[int]
+) -> NDArray[np.intp]:
+    """The pairs of a network: those whose classes allow a predicate of it; with a store a pool of the negatives."""
+    allowed = np.flatnonzero(rows.allowed[:, columns].any(axis=1))
+    if settings.crops == "photos" or settings.negatives == "all":
+        return allowed
+    some = rows.positive[allowed][:, columns].any(axis=1)
+    positive, negative = allowed[some], allowed[~some]
+    times = max(settings.negatives_stored, settings.negatives)
+    most = most_negatives(times, len(positive), len(negative))
+    pool = np.random.default_rng(seed).choice(negative, most, replace=False)
+    return np.sort(np.concatenate([positive, pool]))
 
 
 def _kept(folder: Path, name: str) -> dict[str, Any] | None:
@@ -99,9 +139,10 @@ def _fresh(
 
 
 class _Training:
-    """One network's training; a checkpoint after every epoch, the last two are kept.
+    """One network's training; a checkpoint every few minutes, the last two are kept.
 
     What is random hangs on the seed, the epoch and the step alone: going on from a checkpoint changes nothing.
+    The device is waited for once in WINDOW steps, when the figures of these are looked at.
     """
 
     def __init__(
@@ -113,147 +154,171 @@ class _Training:
         seed: list[int],
         folder: Path,
         device: str,
-        decoding: Decoding | None = None,
+        decoding: Decoding,
     ) -> None:
-        self.name, self.rows, self.network, self.settings, self.seed = name, rows, network, settings, seed
-        self.folder = folder
-        self.device, self.decoding = device_of(device), decoding or Decoding()
+        self.name, self.network, self.settings, self.seed = name, network, settings, seed
+        self.folder, self.device, self.decoding = folder, device_of(device), decoding
+        self.draws = Draws(rows, settings, seed)
         self.resumed: list[int] = []
-        self.some = rows.positive.any(axis=1)
-        each = int(self.some.sum())
-        each += min(int((~self.some).sum()), round(settings.negatives * each))
-        self.batches = max(1, math.ceil(each / settings.batch_size))
+        self.pending: list[tuple[int, Tensor, Sequence[Path]]] = []  # step, loss and norm, files
+        self.total, self.count = 0.0, 0  # of the epoch's losses
 
     def run(self) -> float:
         """Train; the mean loss of the last epoch."""
-        self.network.to(self.device)
+        on_device(self.network, self.device)
         parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
         optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
-        done, loss = self._resume(optimizer)
-        line = ProgressLine(self.settings.epochs, f"visual {self.name}")
+        done = self._resume(optimizer)
+        line = ProgressLine(self.draws.steps, f"visual {self.name}")
         line.begin(done)
         try:
-            for epoch in range(done, self.settings.epochs):
-                loss = self._epoch(epoch, optimizer)
-                self._keep(epoch + 1, loss, optimizer)
-                line.show(epoch + 1, f"loss {loss:.3f}")
-                if line.enough:
-                    break
+            loss = self._steps(done, optimizer, line)
+            self._check_weights(self.draws.steps)
         except DivergedError:
             for _, path in self.checkpoints()[:1]:  # its weights led here, finite as they are
                 path.unlink()
             raise
         finally:
             line.close()
-        self.network.cpu()
+        self.network.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return loss
 
     def checkpoints(self) -> list[tuple[int, Path]]:
-        """Those of this network with their epochs, the newest first."""
+        """Those of this network with their steps, the newest first."""
         paths = [(path.name.split(".")[1], path) for path in self.folder.glob(f"{self.name}.*.checkpoint")]
-        return sorted(((int(epoch), path) for epoch, path in paths if epoch.isdecimal()), reverse=True)
+        return sorted(((int(step), path) for step, path in paths if step.isdecimal()), reverse=True)
 
-    def _keep(self, epoch: int, loss: float, optimizer: torch.optim.Optimizer) -> None:
-        """Write a checkpoint after an epoch. Raises DivergedError where a weight is not finite."""
-        weight = broken_weight(self.network.state_dict())
-        if weight:
-            raise self._diverged(f"{weight} is not finite", f"the end of epoch {epoch}", [])
+    def _steps(self, start: int, optimizer: torch.optim.Optimizer, line: ProgressLine) -> float:
+        self.network.train()
+        loss, steps, kept = math.nan, self.draws.steps, time.monotonic()
+        for done, batch in enumerate(self._loader(start), start + 1):
+            if batch is not None:
+                self._step(done - 1, batch, optimizer)
+            ends = done % self.draws.per_epoch == 0 or done == steps
+            due = done < steps and time.monotonic() - kept >= 60 * self.settings.checkpoint_minutes
+            if ends or due or len(self.pending) >= WINDOW:
+                self._look()
+            note = f"loss {self.total / self.count:.3f}" if self.count else ""
+            if ends:
+                loss = self._end_epoch()
+            if due:
+                self._keep(done, optimizer)
+                kept = time.monotonic()
+            line.show(done, note)
+            if line.enough:
+                self._look()
+                return self._end_epoch() if self.count else loss
+        return loss
+
+    def _step(self, step: int, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+        seed_by(*self.seed, *divmod(step, self.draws.per_epoch))
+        for group in optimizer.param_groups:
+            group["lr"] = self._rate(step)
+        crops, target, mask = (part.to(self.device, non_blocking=True) for part in batch[:3])
+        crops = crops.to(memory_format=memory_format(self.device))
+        weight = mask.sum().clamp(min=1)
+        total = torch.zeros((), device=self.device)
+        optimizer.zero_grad()
+        parts = (tensor.chunk(self.settings.accumulate) for tensor in (crops, target, mask))
+        for pixels, positive, allowed in zip(*parts, strict=True):
+            with mixed_precision(self.device, self.settings.precision):
+                logits = self.network(pixels).float()
+            losses = nn.functional.binary_cross_entropy_with_logits(logits, positive, reduction="none")
+            loss = (losses * allowed).sum() / weight
+            loss.backward()
+            total += loss.detach()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros_like(total)
+        self.pending.append((step, torch.stack([total, norm.to(total.device)]), batch[3]))
+        optimizer.step()
+
+    def _look(self) -> None:
+        """Fetch the figures of the steps since the last look. Raises DivergedError where one is not finite."""
+        if not self.pending:
+            return
+        figures = torch.stack([pair for _, pair, _ in self.pending]).tolist()
+        for (step, _, files), (loss, norm) in zip(self.pending, figures, strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                problem = f"the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
+                raise self._diverged(problem, self._place(step), [path.stem for path in files])
+            self.total, self.count = self.total + loss, self.count + 1
+        self.pending.clear()
+
+    def _end_epoch(self) -> float:
+        """The epoch's mean loss. Raises KitError where no image of it could be read."""
+        if not self.count:
+            pairs = f"its {len(self.draws.rows.files):,} pairs"
+            raise KitError(
+                f"visual {self.name}: none of {pairs} has an image that can be read",
+                "see skipped.csv of the stage, and data.train.images",
+            )
+        loss = self.total / self.count
+        self.total, self.count = 0.0, 0
+        return loss
+
+    def _keep(self, done: int, optimizer: torch.optim.Optimizer) -> None:
+        """Write a checkpoint after a step. Raises DivergedError where a weight is not finite."""
+        self._check_weights(done)
         state = {
-            "epoch": epoch,
-            "loss": loss,
+            "step": done,
+            "losses": [self.total, self.count],
             "resumed": self.resumed,
             "network": self.network.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        with atomic_write(self.folder / f"{self.name}.{epoch}.checkpoint") as part:
+        with atomic_write(self.folder / f"{self.name}.{done}.checkpoint") as part:
             torch.save(state, part)
         for _, path in self.checkpoints()[2:]:
             path.unlink()
 
+    def _check_weights(self, done: int) -> None:
+        weight = broken_weight(self.network.state_dict())
+        if weight:
+            raise self._diverged(f"{weight} is not finite", self._place(done - 1), [])
+
+    def _place(self, step: int) -> str:
+        epoch, number = divmod(step, self.draws.per_epoch)
+        return f"step {number + 1} of epoch {epoch + 1}"
+
     def _is_frozen(self, name: str) -> bool:
         return self.network.frozen and name.startswith("backbone.")
 
-    def _resume(self, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-        """Take up the newest whole checkpoint: the epochs done and the last one's loss."""
-        for epoch, path in self.checkpoints():
+    def _resume(self, optimizer: torch.optim.Optimizer) -> int:
+        """Take up the newest whole checkpoint: the steps done."""
+        for step, path in self.checkpoints():
             try:
                 state = read_checkpoint(path)
                 if broken_weight(state["network"]):
                     raise FileFault(path, "its weights are not finite")
                 before = [int(at) for at in state["resumed"]]
+                total, count = state["losses"]
                 self.network.load_state_dict(state["network"])
                 optimizer.load_state_dict(state["optimizer"])
             except (FileFault, KeyError, ValueError, TypeError, RuntimeError) as error:
                 problem = error.problem if isinstance(error, FileFault) else "not whole"
                 logger.warning(f"{path.name} is passed over: {problem}; an older one is looked for")
                 continue
-            self.resumed = [*before, epoch]
-            logger.info(f"visual {self.name}: going on after epoch {epoch}")
-            return epoch, float(state["loss"])
-        return 0, math.nan
+            self.resumed, self.total, self.count = [*before, step], float(total), int(count)
+            logger.info(f"visual {self.name}: going on after step {step:,} of {self.draws.steps:,}")
+            return step
+        return 0
 
     def _diverged(self, problem: str, place: str, images: Sequence[str]) -> DivergedError:
         settings = f"relation.visual.max_lr (now {self.settings.max_lr:g})"
         return diverged(f"visual {self.name}", problem, place, images, settings)
 
-    def _epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> float:
-        self.network.train()
-        total, count = 0.0, 0
-        for i, (crops, positive, allowed, files) in enumerate(self._loader(epoch)):
-            seed_by(*self.seed, epoch, i)
-            for group in optimizer.param_groups:
-                group["lr"] = self._rate(epoch * self.batches + i)
-            with mixed_precision(self.device, self.settings.precision):
-                logits = self.network(crops.to(self.device))
-            mask = allowed.to(self.device)
-            target = positive.to(self.device)
-            losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-            loss = (losses * mask).sum() / mask.sum().clamp(min=1)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            value = self._looked_at(loss.detach(), f"step {i + 1} of epoch {epoch + 1}", files)
-            optimizer.step()
-            total, count = total + value, count + 1
-        if not count:
-            raise KitError(
-                f"visual {self.name}: none of its {len(self.rows.files):,} pairs has an image that can be read",
-                "see skipped.csv of the stage, and data.train.images",
-            )
-        return total / count
-
-    def _looked_at(self, loss: Tensor, place: str, files: Sequence[Path]) -> float:
-        """The loss of a step. Raises DivergedError where it or the gradient is not finite."""
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros_like(loss)
-        value, size = torch.stack([loss, norm.to(loss.device)]).tolist()  # the device is waited for once
-        problem = f"the loss is {value}" if not math.isfinite(value) else f"the gradient is {size}"
-        if not (math.isfinite(value) and math.isfinite(size)):
-            raise self._diverged(problem, place, [path.stem for path in files])
-        return float(value)
-
     def _rate(self, step: int) -> float:
         """Linear warm-up to the highest learning rate, then a cosine to the lowest (paper 3.1)."""
-        s, steps = self.settings, self.settings.epochs * self.batches
+        s, steps = self.settings, self.draws.steps
         warmup = s.warmup * steps
         if step < warmup:
             return s.max_lr * (step + 1) / (warmup + 1)
         share = (step - warmup) / max(steps - warmup, 1)
         return s.min_lr + (s.max_lr - s.min_lr) * (1 + math.cos(math.pi * min(share, 1))) / 2
 
-    def _loader(self, epoch: int) -> Iterator[Batch]:
-        rng = np.random.default_rng([*self.seed, epoch])
-        positive, negative = np.flatnonzero(self.some), np.flatnonzero(~self.some)
-        most = min(len(negative), round(self.settings.negatives * len(positive)))
-        drawn = np.concatenate([positive, rng.choice(negative, most, replace=False)])
-        drawn = rng.permutation(drawn)
-        flip = rng.random(len(drawn)) < 0.5
-        rows, skipped = self.rows.take(drawn), self.folder / SKIPPED
-        data = Crops(rows, flip, self.settings.crop_size, skipped, self.decoding)
-        loader = DataLoader(
-            data,
-            self.settings.batch_size,
-            num_workers=self.settings.workers,
-            collate_fn=collate,
-            drop_last=len(drawn) > self.settings.batch_size,  # a batch of one pair would break normalisation
-        )
-        return (batch for batch in loader if batch is not None)
+    def _loader(self, start: int) -> Iterator[Batch | None]:
+        """The batches of all steps from `start` on; None where no image of one can be read."""
+        store, skipped = self.folder / STORE, self.folder / SKIPPED
+        data = Crops(self.settings.crop_size, store, skipped, self.decoding)
+        options = loader_options(self.device, self.settings.workers)
+        return iter(DataLoader(data, batch_sampler=self.draws.batches(start), collate_fn=collate, **options))

@@ -33,9 +33,12 @@ def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:
 def learning_settings(config: Config, model: Boosting | Visual) -> dict[str, Any]:
     """What a relation model depends on: its settings, the seed and the training boxes.
 
-    Where it is computed (threads, workers, device) makes nothing stale: the record of the stage names it.
+    Where it is computed (threads, workers, device) and how often it is kept makes nothing stale: the record of
+    the stage names it.
     """
-    settings: dict[str, Any] = model.model_dump(exclude={"threads", "workers", "device"})
+    settings: dict[str, Any] = model.model_dump(
+        exclude={"threads", "workers", "device", "checkpoint_minutes"}
+    )
     return {**settings, "seed": config.seed, **box_settings(config)}
 
 

@@ -34,6 +34,7 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "train")),
         inputs=(*split_inputs(config, "train"), relation_images(config, "train")),
         settings={**learning_settings(config, settings), "model": base_detector(config)},
+        version=2,
         command="train visual",
         headline="loss",
         timing_files=tuple(f"{name}.json" for name in (SHARED, *vocabulary().predicates)),

@@ -22,6 +22,7 @@ from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
 from kit.detector.finite import not_finite, watched
+from kit.detector.loader_workers import start_method
 from kit.tables.schema import Detections
 
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -92,7 +93,7 @@ def detect(
     rows: list[list[_Rows]] = [[] for _ in views]
     skipped: dict[str, str] = {}
     with torch.inference_mode(), mixed_precision(device, settings.precision), watched(model) as watch:
-        batches = _batches(data, images, settings, timing, skipped)
+        batches = _batches(data, images, settings, timing, skipped, device)
         for batch in progress(batches, -(-len(images) // settings.batch_size), "detect"):
             start, names = time.perf_counter(), [images[i] for i in batch.numbers]
             for view, inputs, view_rows in zip(views, batch.inputs, rows, strict=True):
@@ -142,7 +143,12 @@ def _shown(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
 
 
 def _batches(
-    data: _Decoded, images: Sequence[str], settings: Inference, timing: Timing, skipped: dict[str, str]
+    data: _Decoded,
+    images: Sequence[str],
+    settings: Inference,
+    timing: Timing,
+    skipped: dict[str, str],
+    device: torch.device,
 ) -> Iterator[_Batch]:
     """Batches of images of one orientation, so that little is padded."""
     loader = DataLoader(
@@ -150,6 +156,7 @@ def _batches(
         batch_size=None,
         num_workers=settings.workers,
         prefetch_factor=2 * settings.batch_size if settings.workers else None,
+        multiprocessing_context=start_method(device) if settings.workers else None,
     )
     waiting: dict[bool, _Batch] = {}
     start, loaded = time.perf_counter(), iter(enumerate(loader))

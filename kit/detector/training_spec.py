@@ -11,6 +11,7 @@ from kit.config import Architecture, Decoding, Inference, Training
 from kit.detector.annotated_images import SKIPPED, AnnotatedImages
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
+from kit.detector.loader_workers import start_method
 from kit.detector.process_group import is_distributed
 
 NARROWEST = 32  # pixels of a side: the smallest square anchor of the full-size detectors
@@ -98,6 +99,7 @@ def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
         "batch_size": training.batch_size,
         "num_workers": training.workers,
         "persistent_workers": training.workers > 0,
+        "multiprocessing_context": start_method(device_of(task.device)) if training.workers else None,
         "pin_memory": _on_gpu(task),
         "sampler": {"type": "BalancedSampler", "limit": task.limit, "seed": task.seed},
         "collate_fn": {"type": "pseudo_collate"},

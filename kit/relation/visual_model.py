@@ -22,6 +22,7 @@ from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.architecture import model_config, prepare
 from kit.detector.checkpoint import State, read_state, write_state
 from kit.detector.inference import device_of, mixed_precision
+from kit.detector.loader_workers import start_method
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
 from kit.relation.spatial_model import PAIRWISE, SpatialScorer
@@ -220,7 +221,7 @@ def on_device(network: VisualNet, device: torch.device) -> VisualNet:
 def loader_options(device: torch.device, workers: int) -> dict[str, Any]:
     """How batches are loaded for a device: pinned for a GPU, by workers that are no fork of its process."""
     cuda = device.type == "cuda"
-    context = "forkserver" if cuda and workers else None
+    context = start_method(device) if workers else None
     return {"num_workers": workers, "pin_memory": cuda, "multiprocessing_context": context}
 
 

@@ -18,7 +18,9 @@ def test_training_and_prediction(booster, classes, device, tmp_path):
     if device == "cuda" and not xgb.build_info()["USE_CUDA"]:
         pytest.skip("this XGBoost was built without CUDA")
     data = rows(n=4000, classes=classes)
-    settings = Boosting(**SMALL, booster=booster, folds=1)
+    settings = Boosting(
+        **SMALL, booster=booster, folds=1, subsample=1, colsample_bytree=1
+    )  # no random number
     ours = fit(data, settings.model_copy(update={"device": device}), seed=0, classes=classes).model
     theirs = fit(data, settings, seed=0, classes=classes).model
     probability = ours.predict(data.features)

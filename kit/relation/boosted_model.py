@@ -26,7 +26,7 @@ AGAIN = "train it again with --force"
 
 @dataclass(frozen=True, eq=False)
 class BoostedModel:
-    """A trained model. loss: held out, by number of rounds; device: where it predicts."""
+    """A trained model. loss: held out (log loss, or one minus AP), by rounds; device: where it predicts."""
 
     booster: xgb.Booster
     rounds: int

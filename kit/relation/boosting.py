@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ class TrainingRows:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The result of `fit`: a model, or None where zero rounds are best; loss: held out, by number of rounds.
+    """The result of `fit`: a model, or None where zero rounds are best; loss: what early stopping made
+    small on the held-out images (log loss, or one minus AP), by number of rounds.
 
     refused: for each judged class (0 for binary labels) where its rival stands, why.
     verdicts: of the classes that could be judged.
@@ -112,7 +114,7 @@ def fit(
     else:
         booster = _final(rows, settings, seed, classes, trial.rounds, name, kept[1])
     booster.feature_names = list(rows.features.names)
-    model = BoostedModel(booster, trial.rounds, trial.value, settings.device)
+    model = BoostedModel(booster, booster.num_boosted_rounds(), trial.value, settings.device)
     return Fit(model, trial.value, refused, verdicts)
 
 
@@ -136,27 +138,24 @@ def _try_rounds(
     growth = Growth(parameters(settings, seed, classes), [rows.matrix(~part) for part in parts], path)
     best = growth.resume()
     values = dict(best.value)
-    line = ProgressLine(settings.rounds, name, "rounds")
-    line.begin(growth.done)
-    for done in [*range(0, settings.rounds, settings.early_stopping_interval), settings.rounds]:
-        if done in values:
-            continue
-        if values and _is_over(best, settings):
-            break
-        growth.grow(done, line)
-        if done or rows.margin is not None:
-            out = [b.predict(m) for b, m in zip(growth.boosters, held, strict=True)]
-        else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
-            out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
-        values[done] = _held_out_value(rows, parts, out, settings, classes)
-        if done == 0 or values[done] < values[best.rounds]:
-            best = Trial(done, values, bytes(growth.boosters[0].save_raw("ubj")), out, done)
-        best = replace(best, value=dict(values), grown=done)
-        growth.keep(best)
-        line.show(done, f"held out {values[done]:.4f}")
-        if line.enough:
-            break
-    line.close()
+    with closing(ProgressLine(settings.rounds, name, "rounds")) as line:
+        line.begin(growth.done)
+        for done in [*range(0, settings.rounds, settings.early_stopping_interval), settings.rounds]:
+            if done in values:
+                continue
+            if line.enough or (values and _is_over(best, settings)):
+                break
+            growth.grow(done, line)
+            if done or rows.margin is not None:
+                out = [b.predict(m) for b, m in zip(growth.boosters, held, strict=True)]
+            else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
+                out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
+            values[done] = _held_out_value(rows, parts, out, settings, classes)
+            if done == 0 or values[done] < values[best.rounds]:
+                best = Trial(done, values, bytes(growth.boosters[0].save_raw("ubj")), out, done)
+            best = replace(best, value=dict(values), grown=done)
+            growth.keep(best)
+            line.show(done, f"held out {values[done]:.4f}")
     return best
 
 
@@ -171,14 +170,12 @@ def _final(
     everything = rows.matrix(np.ones(len(rows.label), bool))
     growth = Growth(parameters(settings, seed, classes), [everything], path)
     growth.resume()
-    line = ProgressLine(rounds, f"{name}, all rows", "rounds")
-    line.begin(growth.done)
-    while growth.done < rounds:
-        done = min(growth.done + settings.early_stopping_interval, rounds)
-        growth.grow(done, line)
-        growth.keep(Trial())
-        line.show(done)
-    line.close()
+    with closing(ProgressLine(rounds, f"{name}, all rows", "rounds")) as line:
+        line.begin(growth.done)
+        while growth.done < rounds and not line.enough:
+            growth.grow(min(growth.done + settings.early_stopping_interval, rounds), line)
+            growth.keep(Trial())
+            line.show(growth.done)
     log_loss(growth.boosters[0].predict(everything), rows.label, classes)
     return growth.boosters[0]
 

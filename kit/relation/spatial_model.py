@@ -190,7 +190,7 @@ class _Trained:
 
 
 def _record(model: BoostedModel) -> dict[str, object]:
-    return {"rounds": model.rounds, "held_out_loss": model.loss}
+    return {"rounds": model.rounds, "held_out": model.loss}
 
 
 def _save_trees(folder: Path, name: str, model: BoostedModel | None) -> None:

@@ -169,7 +169,7 @@ class _Training:
         parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
         optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
         done = self._resume(optimizer)
-        line = ProgressLine(self.draws.steps, f"visual {self.name}")
+        line = ProgressLine(self.draws.steps, f"visual {self.name}", "crops", self.settings.batch_size)
         line.begin(done)
         try:
             loss = self._steps(done, optimizer, line)
@@ -192,6 +192,7 @@ class _Training:
         self.network.train()
         loss, steps, kept = math.nan, self.draws.steps, time.monotonic()
         for done, batch in enumerate(self._loader(start), start + 1):
+            line.fed()
             if batch is not None:
                 self._step(done - 1, batch, optimizer)
             ends = done % self.draws.per_epoch == 0 or done == steps

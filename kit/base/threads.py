@@ -95,11 +95,6 @@ def threads_used() -> int:
     return _used
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def limit_torch() -> None:
     """Let torch use so many threads."""
     if _used:

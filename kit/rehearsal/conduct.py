@@ -15,7 +15,7 @@ from kit.base.files import write_json
 from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
-from kit.base.threads import cores, machine
+from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
 from kit.pipeline.jobs import Crew
 from kit.pipeline.pipeline import LOGS, Pipeline
@@ -64,7 +64,7 @@ class _Conductor:
 
     def __init__(self, config: Config, folder: Path, scratch: Path, minutes: float) -> None:
         self.asked, self.folder, self.scratch, self.minutes = config, folder, scratch, minutes
-        self.cores, self.deadline = cores(), time.monotonic() + minutes * 60 * LATEST + STARTING
+        self.cores, self.deadline = cpu_count(), time.monotonic() + minutes * 60 * LATEST + STARTING
         self.weights: list[tuple[str, str]] = []
         self.missing: list[str] = []
         self.measured: dict[str, Measured] = {}

@@ -59,12 +59,23 @@ def write_crops(
         parts = [(files[rows[0]], rows, subject[rows], object_[rows]) for rows in shards[shard]]
         _write_shard(folder, shard, parts, size, decoding)
 
-    for _ in track(ordered_map(write, todo, max(1, threads)), len(todo), "crops"):
+    written, size_a_shard = ordered_map(write, todo, max(1, threads)), len(order) / max(len(shards), 1)
+    for _ in track(written, len(todo), "crops", unit="crops", size=size_a_shard, optional=True):
         pass
     places = np.zeros((len(files), ROW - 1), np.int64)
-    for shard in range(len(shards)):
+    there = [shard for shard in range(len(shards)) if _index(folder, shard).exists()]
+    for shard in there:
         index = _read_index(_index(folder, shard))
         places[index[:, 0]] = index[:, 1:]
+    return places if len(there) == len(shards) else _lent(places, order)
+
+
+def _lent(places: Places, wanted: NDArray[np.intp]) -> Places:
+    """Where the writing was ended early, as by a rehearsal: the crops that are there stand for the others."""
+    stored = np.flatnonzero(places[:, -1])
+    missing = wanted[places[wanted, -1] == 0]
+    if len(stored):
+        places[missing] = places[stored[np.arange(len(missing)) % len(stored)]]
     return places
 
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from kit.base.errors import KitError
 from kit.config import SplitFiles
 from kit.data.objects import objects_of
-from kit.tables.official import read_boxes, read_image_labels, read_relations
 from kit.tables.schema import Boxes, ImageLabels, Relations
 from kit.vocabulary import vocabulary
 
@@ -39,6 +38,8 @@ def load_split(split: SplitFiles, name: str) -> SplitTables:
 
     Raises KitError where no relations are configured, FileFault at a faulty file.
     """
+    from kit.tables.official import read_boxes, read_image_labels, read_relations
+
     if not split.relations:
         raise KitError(f"data.{name}.relations is not set", f"give it with --set data.{name}.relations=FILE")
     relations = read_relations(split.relations, skip_unknown=True)

@@ -13,7 +13,6 @@ from kit.data.split_tables import load_split
 from kit.pipeline.splits import CLASSES, box_inputs, images_input, split_boxes, split_inputs, split_of
 from kit.pipeline.stage import FileInput, Input, Stage
 from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
-from kit.tables.official import read_image_labels
 from kit.tables.schema import Boxes, ImageLabels
 
 GroundTruth = tuple[Boxes, ImageLabels | None]
@@ -52,6 +51,8 @@ class DetectorTask:
 
 
 def _object_truth(config: Config, split: SplitName) -> GroundTruth:
+    from kit.tables.official import read_image_labels
+
     files = split_of(config, split)
     labels = read_image_labels(files.labels, skip_unknown=True) if files.labels else None
     return split_boxes(files, split), labels

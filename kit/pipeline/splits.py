@@ -11,8 +11,6 @@ from kit.config import Config, SplitFiles
 from kit.data.objects import objects_of
 from kit.data.split_tables import load_split
 from kit.pipeline.stage import FileInput, ImagesInput
-from kit.tables.image_lists import read_image_ids
-from kit.tables.official import read_boxes, read_relations
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
 
@@ -86,6 +84,8 @@ def relation_images(config: Config, split: SplitName) -> ImagesInput:
 
 def split_boxes(split: SplitFiles, name: str) -> Boxes:
     """The ground-truth boxes of a split, or of its relations where it has no boxes file."""
+    from kit.tables.official import read_boxes, read_relations
+
     if split.boxes:
         return read_boxes(split.boxes)
     if not split.relations:
@@ -95,6 +95,8 @@ def split_boxes(split: SplitFiles, name: str) -> Boxes:
 
 def split_ids(config: Config, split: SplitName) -> tuple[str, ...]:
     """The images of a split: the test's by the sample submission, the others' by their annotations."""
+    from kit.tables.image_lists import read_image_ids
+
     if split == "test":
         return read_image_ids(ids_file(config))
     return split_boxes(split_of(config, split), split).images

@@ -32,7 +32,6 @@ from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.scorers import scorer_names, scorer_settings, stages_of
 from kit.relation.scoring import shards
 from kit.tables.image_ids import images_of, unmatched
-from kit.tables.official import read_detections
 from kit.tables.schema import Detections
 from kit.tables.shards import (
     SHARDS,
@@ -137,6 +136,8 @@ def _objects(context: StageContext, split: SplitName) -> tuple[int, Iterator[Obj
 
 def read_given(config: Config) -> Detections:
     """The files of `data.test.detections`, over the test set's images. Raises KitError where none is of them."""
+    from kit.tables.official import read_detections
+
     files, ids = config.data.test.detections, split_ids(config, "test")
     detections = read_detections(files)
     named = ", ".join(map(str, files))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
-from kit.data.split_tables import load_split
 from kit.pipeline.splits import CLASSES, box_inputs, images_input, split_boxes, split_inputs, split_of
 from kit.pipeline.stage import FileInput, Input, Stage
-from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
-from kit.tables.schema import Boxes, ImageLabels
+from kit.vocabulary import vocabulary
 
-GroundTruth = tuple[Boxes, ImageLabels | None]
+if TYPE_CHECKING:
+    from kit.tables.schema import Boxes, ImageLabels
+
+GroundTruth = tuple["Boxes", "ImageLabels | None"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
 
 
 def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
+    from kit.data.split_tables import load_split
+    from kit.tables.attribute_classes import attribute_boxes, attribute_labels
+
     tables = load_split(split_of(config, split), split)
     return attribute_boxes(tables.relations), attribute_labels(tables.objects.images, tables.verified())
 
@@ -74,7 +79,7 @@ OBJECTS = DetectorTask(
 ATTRIBUTES = DetectorTask(
     "attribute-",
     " --attributes",
-    attribute_class_names(),
+    vocabulary().attribute_classes,
     lambda config: list(config.attribute.models),
     _attribute_truth,
     split_inputs,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
 from kit.config import Config, SplitFiles
-from kit.data.objects import objects_of
-from kit.data.split_tables import load_split
 from kit.pipeline.stage import FileInput, ImagesInput
-from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
+
+if TYPE_CHECKING:
+    from kit.tables.schema import Boxes
 
 CLASSES = vocabulary().names[: vocabulary().classes]
 
@@ -74,16 +75,18 @@ def relation_images(config: Config, split: SplitName) -> ImagesInput:
     """The images of a split that a model of pairs looks at: those with relations or boxes, or the test set's."""
     if split == "test" and not split_of(config, split).relations:
         return images_input(config, split, id_inputs(config, split), lambda: split_ids(config, split))
-    return images_input(
-        config,
-        split,
-        split_inputs(config, split),
-        lambda: load_split(split_of(config, split), split).objects.images,
-    )
+    return images_input(config, split, split_inputs(config, split), lambda: _object_images(config, split))
+
+
+def _object_images(config: Config, split: SplitName) -> tuple[str, ...]:
+    from kit.data.split_tables import load_split
+
+    return load_split(split_of(config, split), split).objects.images
 
 
 def split_boxes(split: SplitFiles, name: str) -> Boxes:
     """The ground-truth boxes of a split, or of its relations where it has no boxes file."""
+    from kit.data.objects import objects_of
     from kit.tables.official import read_boxes, read_relations
 
     if split.boxes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kit.base.errors import KitError
 from kit.base.files import atomic_write, reading
-from kit.tables.schema import Table
 
-T = TypeVar("T", bound=Table)
+if TYPE_CHECKING:
+    from kit.tables.schema import Table
+
+T = TypeVar("T", bound="Table")
 SHARDS = "shards"  # the folder of a stage's table
 AGAIN = "do the stage that wrote it again (--force)"
 

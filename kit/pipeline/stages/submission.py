@@ -14,7 +14,6 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
-from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, shard_paths
 
 
@@ -46,6 +45,7 @@ def file_name(config: Config) -> str:
 
 
 def _write(context: StageContext, scorer: str) -> Metrics:
+    from kit.tables.schema import Predictions
     from kit.tables.submission_writer import write_submission
 
     config = context.config

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.base.split_names import SplitName
 from kit.config import Boosting, Config, Visual
-from kit.data.split_tables import SplitTables, load_split
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import split_of
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.fused_detections import fused_detections
 
+if TYPE_CHECKING:
+    from kit.data.split_tables import SplitTables
+
 
 def training_tables(context: StageContext, split: SplitName) -> SplitTables:
     """A split as the relation models learn from it: its ground-truth boxes, or detections matched to them."""
+    from kit.data.split_tables import load_split
+
     config = context.config
     tables = load_split(split_of(config, split), split)
     if config.relation.train_boxes == "truth":

@@ -66,11 +66,13 @@ def set_words(*settings: str) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
+MODEL_LIBRARIES = ("torch", "xgboost", "mmdet", "pandas", "numba", "kaggle", "scipy", "cv2")
 GONE = """
 import sys
+gone = {gone}
 class Gone:
     def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in {'torch', 'xgboost', 'mmdet', 'pandas', 'numba', 'kaggle', 'scipy', 'cv2'}:
+        if name.split('.')[0] in gone:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Gone())
 from kit.cli import main
@@ -78,9 +80,11 @@ main()
 """
 
 
-def without_model_libraries(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    """What a command does where torch, cv2, xgboost, pandas and mmdet cannot be imported."""
-    command = [sys.executable, "-c", GONE, *map(str, words)]
+def without_model_libraries(
+    folder: Path, *words: object, also: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """What a command does where the libraries of models, pandas and others cannot be imported."""
+    command = [sys.executable, "-c", GONE.format(gone={*MODEL_LIBRARIES, *also}), *map(str, words)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

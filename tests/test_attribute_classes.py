@@ -2,7 +2,6 @@ import numpy as np
 
 from kit.tables.attribute_classes import (
     attribute_boxes,
-    attribute_class_names,
     attribute_classes,
     attribute_labels,
     is_predictions,
@@ -17,8 +16,8 @@ BOX = np.array([[0.1, 0.2, 0.5, 0.6]], np.float32)
 
 def test_the_42_classes():
     assert attribute_classes().shape == (42, 2)
-    assert len(set(attribute_class_names())) == 42
-    assert "Piano is Wooden" in attribute_class_names()
+    assert len(set(vocabulary().attribute_classes)) == 42
+    assert "Piano is Wooden" in vocabulary().attribute_classes
     assert all(vocabulary().allowed[IS][o, a] for o, a in attribute_classes())
 
 
@@ -33,7 +32,7 @@ def test_a_box_with_two_attributes_is_two_boxes_and_other_relations_are_none():
     rows = [(piano, LABEL["Wooden"], IS), (piano, LABEL["Plastic"], IS), (man, piano, 3)]
     boxes = attribute_boxes(relations(rows))
     assert boxes.images == ("a", "b")
-    assert [attribute_class_names()[i] for i in boxes.label] == ["Piano is Wooden", "Piano is Plastic"]
+    assert [vocabulary().attribute_classes[i] for i in boxes.label] == ["Piano is Wooden", "Piano is Plastic"]
     assert len(attribute_boxes(relations([(man, piano, 3)]))) == 0
 
 
@@ -43,11 +42,11 @@ def test_a_composite_is_verified_where_both_its_labels_are():
     verified[1, LABEL["Piano"]] = True
     labels = attribute_labels(("a", "b"), verified)
     assert labels.image.tolist() == [0]
-    assert [attribute_class_names()[k] for k in labels.label] == ["Piano is Wooden"]
+    assert [vocabulary().attribute_classes[k] for k in labels.label] == ["Piano is Wooden"]
 
 
 def test_detections_become_is_predictions_with_equal_boxes():
-    kind = attribute_class_names().index("Table is Wooden")
+    kind = vocabulary().attribute_classes.index("Table is Wooden")
     out = is_predictions(Detections(("a",), [0], [kind], [0.25], BOX))
     assert (out.predicate[0], out.score[0]) == (IS, 0.25)
     assert (NAMES[out.subject[0]], NAMES[out.object[0]]) == ("Table", "Wooden")
@@ -59,5 +58,5 @@ def test_a_pair_that_is_no_composite_class_becomes_no_other():
     wrong = (LABEL["Dog"], LABEL["Wooden"], IS)
     assert not vocabulary().allowed[IS][wrong[:2]]
     boxes = attribute_boxes(relations([wrong, (LABEL["Piano"], LABEL["Wooden"], IS), wrong]))
-    assert [attribute_class_names()[i] for i in boxes.label] == ["Piano is Wooden"]
+    assert [vocabulary().attribute_classes[i] for i in boxes.label] == ["Piano is Wooden"]
     assert len(attribute_boxes(relations([wrong]))) == 0

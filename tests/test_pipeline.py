@@ -16,6 +16,7 @@ from tests.conftest import FAST, TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
 WORDS = set_words(*FAST)
+HEAVY = ("numpy", "pyarrow", "rich")  # what a look at a run does not wait for
 
 
 @pytest.fixture(scope="module")
@@ -362,7 +363,7 @@ def test_equal_results_leave_what_comes_after_fresh(path, kit):
 
 def test_a_dry_run_names_what_is_missing_and_needs_no_library(tmp_path):
     words = ("train", "all", "--dry-run", "--run", tmp_path / "run")
-    done = without_model_libraries(tmp_path, *words)
+    done = without_model_libraries(tmp_path, *words, also=HEAVY)
     assert done.returncode == 1, done.stderr
     missing = [line for line in done.stderr.splitlines() if line.startswith("missing: ")]
     config = load_config("mini")
@@ -391,6 +392,14 @@ def test_a_dry_run_says_why_a_stage_is_stale(path, kit):
     (line,) = (line for line in out.splitlines() if line.lstrip().startswith("stack"))
     assert line.endswith("after spatial")
     assert "2 stages to do; 2 of them took" in err
+
+
+def test_a_look_at_a_finished_run_needs_no_numpy(path, tiny):
+    words = ("train", "all", "--dry-run", "--json", "--run", path, *WORDS)
+    for again in range(2):  # the first look remembers the signature of the features
+        done = without_model_libraries(tiny, *words, also=HEAVY if again else HEAVY[1:])
+        assert done.returncode == 0, done.stderr
+        assert [row["state"] for row in json.loads(done.stdout)] == ["finished"] * 3
 
 
 def test_a_stage_is_frozen():

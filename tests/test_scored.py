@@ -8,7 +8,7 @@ from kit.relation.prior_model import PriorScorer
 from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.scorers import Ensemble
 from kit.relation.scoring import predict_relations
-from kit.tables.attribute_classes import attribute_class_names, attribute_classes
+from kit.tables.attribute_classes import attribute_classes
 from kit.tables.schema import Detections
 from kit.tables.shards import read_shard, shard_path, write_shard
 from kit.vocabulary import IS, vocabulary
@@ -50,7 +50,7 @@ def test_without_a_budget_every_prediction_is_there(ensemble, found):
 
 
 def test_attribute_detections_take_the_place_of_guesses(ensemble, found):
-    kind = attribute_class_names().index("Table is Wooden")
+    kind = vocabulary().attribute_classes.index("Table is Wooden")
     box = np.array([[0.1, 0.1, 0.4, 0.4]], np.float32)
     attributes = Detections((found.images[2],), [0], [kind], [0.7], box)
     scored = score_objects(ensemble, found, WIDE, attributes)

@@ -19,11 +19,11 @@ from kit.pipeline.stages.attribute_detector import attribute_weights
 from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
 from kit.relation.calibration import ScoreCalibrator
 from kit.relation.scored import scored_candidates_table
-from kit.tables.attribute_classes import attribute_class_names, attribute_classes
+from kit.tables.attribute_classes import attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards
-from kit.vocabulary import IS
+from kit.vocabulary import IS, vocabulary
 from tests.conftest import FEW, TINY, config
 from tests.stages import alone, made, set_words
 
@@ -117,7 +117,7 @@ def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny, kit):
     assert whole.record("attribute-detector-resnext")["metrics"]["images"] == images
     with np.load(whole.folder("attribute-detector-resnext") / "annotations.npz") as file:
         assert len(file["label"]) == (relations.predicate == IS).sum()
-        assert file["label"].max() < len(attribute_class_names())
+        assert file["label"].max() < len(vocabulary().attribute_classes)
     code, _, err = kit("train", "attribute", "hrnet", "--run", whole.path, *WORDS)
     assert (code, err) == (2, "kit: attribute.models has no hrnet; it has: resnext\n")
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_serializer, field_validator
 from kit.base.address import MARK, is_address, shown
 from kit.base.errors import KitError
 from kit.base.retry import RetryPolicy
-from kit.config.model import Files, Model, Seed
+from kit.config.model import Files, Model, Seed, UserPath
 
 MIRROR = "KIT_MIRROR"  # of the environment
 MAX_PIXELS = 100_000_000  # of an image; decoded it takes three bytes a pixel
@@ -24,7 +24,7 @@ class SplitFiles(Model):
     relations: Files = []
     boxes: Files = []
     labels: Files = []
-    images: Path | None = None
+    images: UserPath | None = None
 
 
 class TestSet(SplitFiles):
@@ -33,7 +33,7 @@ class TestSet(SplitFiles):
     Its truth is known for the mini challenge alone.
     """
 
-    ids: Path | None = None
+    ids: UserPath | None = None
     detections: Files = []
 
 
@@ -114,7 +114,7 @@ class Data(Model):
     """
 
     source: Literal["mini", "openimages"] = "openimages"
-    root: Path = Path("data")
+    root: UserPath = Path("data")
     max_pixels: int = Field(MAX_PIXELS, ge=1, le=1 << 30)
     exif_orientation: Literal["ignore", "apply"] = "ignore"
     mini: Mini = Mini()

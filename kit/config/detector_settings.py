@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from kit.base.registry import Registry
-from kit.config.model import MOST_THREADS, Model, Name
+from kit.config.model import MOST_THREADS, Model, Name, UserPath
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
@@ -60,9 +59,9 @@ class DetectorModel(Model):
     """
 
     architecture: Architecture
-    weights: Path | None = None
-    classes: Literal["coco"] | Path | None = None
-    unmatched: Literal["random"] | Path = "random"
+    weights: UserPath | None = None
+    classes: Literal["coco"] | UserPath | None = None
+    unmatched: Literal["random"] | UserPath = "random"
 
     @model_validator(mode="after")
     def _names_belong_to_weights(self) -> DetectorModel:
@@ -74,10 +73,10 @@ class DetectorModel(Model):
 class Source(Model):
     """The set that weights come from where none are given: COCO instances files and their images."""
 
-    annotations: Path | None = None
-    images: Path | None = None
-    val_annotations: Path | None = None
-    val_images: Path | None = None
+    annotations: UserPath | None = None
+    images: UserPath | None = None
+    val_annotations: UserPath | None = None
+    val_images: UserPath | None = None
     training: Training = Training()
 
 
@@ -137,7 +136,7 @@ class Detector(Model):
 
     models: dict[Name, DetectorModel] = {}
     initial_weights: InitialWeights = "pwt"
-    class_map: Path | None = None
+    class_map: UserPath | None = None
     source: Source = Source()
     training: Training = Training()
     sampling_limit: int | None = Field(10_000, ge=1)

@@ -13,7 +13,7 @@ from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
 from kit.config.data_settings import Data
 from kit.config.detector_settings import Attribute, Detector
-from kit.config.model import MOST_THREADS, Files, Model, Seed
+from kit.config.model import MOST_THREADS, Files, Model, Seed, UserPath
 from kit.config.plugins import load_plugins
 from kit.config.relation_settings import Relation
 from kit.config.renamed import rename_keys
@@ -31,7 +31,7 @@ class Kaggle(Model):
     """Kaggle's name of the competition, where records of submissions lie, seconds to wait for a score."""
 
     competition: str = Field("open-images-2019-visual-relationship", pattern=r"^[\w-]+$")
-    records: Path = Path("submissions")
+    records: UserPath = Path("submissions")
     wait: float = Field(3600.0, ge=0)
 
 
@@ -42,7 +42,7 @@ class Config(Model):
     threads: of a process's arithmetic on the CPU, 0 for as many as the machine has: results then follow it.
     """
 
-    run: Path = Path("runs/default")
+    run: UserPath = Path("runs/default")
     seed: Seed = 0
     plugins: Files = []
     threads: int = Field(0, ge=0, le=MOST_THREADS)

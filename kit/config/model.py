@@ -6,11 +6,17 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _at_home(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("input should be a path without NUL characters")
+    return Path(os.path.expanduser(path))
 
 
 def _each_once(files: list[Path]) -> list[Path]:
@@ -20,7 +26,8 @@ def _each_once(files: list[Path]) -> list[Path]:
     return files
 
 
-Files = Annotated[list[Path], BeforeValidator(_as_list), AfterValidator(_each_once)]
+UserPath = Annotated[Path, AfterValidator(_at_home)]  # ~ is written out
+Files = Annotated[list[UserPath], BeforeValidator(_as_list), AfterValidator(_each_once)]
 MOST_THREADS = 1024
 Share = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")]  # of a model: a part of a folder's name
@@ -28,20 +35,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch both take
 
 
 class Model(BaseModel):
-    """A part of the configuration: closed and unchangeable, numbers finite, ~ in paths written out."""
+    """A part of the configuration: closed and unchangeable, numbers finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _written_out(cls, value: Any) -> Any:
-        return [at_home(v) for v in value] if isinstance(value, list) else at_home(value)
-
-
-def at_home(value: Any) -> Any:
-    """A path with ~ written out; anything else as it is. Raises ValueError on a path that cannot be."""
-    if not isinstance(value, Path):
-        return value
-    if "\0" in str(value):
-        raise ValueError("input should be a path without NUL characters")
-    return Path(os.path.expanduser(value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
 from kit.base.split_names import SplitName
@@ -19,10 +20,12 @@ from kit.pipeline.splits import (
     split_tables,
 )
 from kit.pipeline.stage import FileInput, Input, Stage
-from kit.tables.attribute_classes import attribute_boxes, attribute_class_names, attribute_labels
-from kit.tables.schema import Boxes, ImageLabels
+from kit.vocabulary import vocabulary
 
-GroundTruth = tuple[Boxes, ImageLabels | None]
+if TYPE_CHECKING:
+    from kit.tables.schema import Boxes, ImageLabels
+
+GroundTruth = tuple["Boxes", "ImageLabels | None"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
 
 
 def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
+    from kit.tables.attribute_classes import attribute_boxes, attribute_labels
+
     tables = split_tables(config, split)
     return attribute_boxes(tables.relations), attribute_labels(tables.objects.images, tables.verified())
 
@@ -77,7 +82,7 @@ OBJECTS = DetectorTask(
 ATTRIBUTES = DetectorTask(
     "attribute-",
     " --attributes",
-    attribute_class_names(),
+    vocabulary().attribute_classes,
     lambda config: list(config.attribute.models),
     _attribute_truth,
     split_inputs,

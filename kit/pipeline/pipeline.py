@@ -87,7 +87,8 @@ class Pipeline:
         No path, no time and no release of kit is in it. record: of the finished stage, whose images stand for
         those of a folder that is there no more. Raises KitError where another input is missing.
         """
-        settings = json.loads(json.dumps(dict(stage.settings), default=str))
+        computed = stage.computed(self.run) if stage.computed else {}
+        settings = json.loads(json.dumps({**stage.settings, **computed}, default=str))
         before = record["fingerprint"].get("inputs", {}) if record else {}
         return {
             "version": stage.version,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
 from kit.base.hashes import HASHES, FileHashes
 from kit.base.split_names import SplitName
 from kit.config import Config, SplitFiles
-from kit.data.split_cache import SplitCache
-from kit.data.split_tables import SplitTables, load_boxes, load_labels, load_split
 from kit.pipeline.stage import FileInput, ImagesInput
-from kit.tables.image_lists import read_image_ids
-from kit.tables.schema import Boxes, ImageLabels
 from kit.vocabulary import vocabulary
+
+if TYPE_CHECKING:
+    from kit.data.split_cache import SplitCache
+    from kit.data.split_tables import SplitTables
+    from kit.tables.schema import Boxes, ImageLabels
 
 TABLES = ".tables"  # in a run's folder: the splits' tables, kept
 CLASSES = vocabulary().names[: vocabulary().classes]
@@ -87,21 +89,29 @@ def relation_images(config: Config, split: SplitName) -> ImagesInput:
 
 def split_tables(config: Config, split: SplitName) -> SplitTables:
     """A split as tables; read from its files once, and kept in the run's folder."""
+    from kit.data.split_tables import load_split
+
     return load_split(split_of(config, split), split, _cache(config))
 
 
 def split_boxes(config: Config, split: SplitName) -> Boxes:
     """The ground-truth boxes of a split, or of its relations where it has no boxes file; kept likewise."""
+    from kit.data.split_tables import load_boxes
+
     return load_boxes(split_of(config, split), split, _cache(config))
 
 
 def split_labels(config: Config, split: SplitName) -> ImageLabels | None:
     """The verified image labels of a split; kept likewise."""
+    from kit.data.split_tables import load_labels
+
     return load_labels(split_of(config, split), split, _cache(config))
 
 
 def _cache(config: Config) -> SplitCache:
     """Tables are kept in the folder of a run that is there: a look at one that is not makes none."""
+    from kit.data.split_cache import SplitCache
+
     if not config.run.is_dir():
         return SplitCache()
     return SplitCache(config.run / TABLES, FileHashes(config.run / HASHES).of)
@@ -109,6 +119,8 @@ def _cache(config: Config) -> SplitCache:
 
 def split_ids(config: Config, split: SplitName) -> tuple[str, ...]:
     """The images of a split: the test's by the sample submission, the others' by their annotations."""
+    from kit.tables.image_lists import read_image_ids
+
     if split == "test":
         return read_image_ids(ids_file(config))
     return split_boxes(config, split).images

@@ -75,7 +75,8 @@ class Stage:
     work: writes results below `context.path` and returns the stage's metrics; needs: names of the stages whose
     results it reads; inputs: what its result is made from; watched: what it reads beside these to report on its
     work (validation while it trains), which must be there and makes nothing stale; settings: those of the config
-    that its result depends on; version: raised by hand when its code changes the result; command: the words after
+    that its result depends on; computed: more of them, which are found by the run's code only where they are
+    compared; version: raised by hand when its code changes the result; command: the words after
     `kit` that make it; headline: the metric that tables show; trains: `kit train all` makes it; implicit: it is
     made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: outputs that
     hold times or how it was resumed, and do not count as results; distributed: all processes of a torchrun do it
@@ -88,6 +89,7 @@ class Stage:
     inputs: tuple[Input, ...] = ()
     watched: tuple[Input, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    computed: Callable[[Run], Mapping[str, Any]] | None = None
     version: int = 1
     command: str = "train all"
     headline: str = ""

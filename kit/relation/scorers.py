@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kit.base.errors import KitError
 from kit.config import SCORERS, Config
 from kit.config.plugins import known_names, plugin_digest
-from kit.data.objects import Objects
-from kit.relation.candidates import Candidates
-from kit.relation.prior_model import PriorScorer
-from kit.relation.statistics import CooccurrenceStatistics
-from kit.tables.schema import Floats
 
 if TYPE_CHECKING:
+    from kit.data.objects import Objects
+    from kit.relation.candidates import Candidates
+    from kit.relation.prior_model import PriorScorer
     from kit.relation.spatial_model import SpatialScorer
     from kit.relation.stacking import Stacker
     from kit.relation.visual_model import VisualScorer
+    from kit.tables.schema import Floats
 
-Scores = Mapping[str, Floats]
-Score = Callable[[Objects, Candidates, Scores], Floats]
+Scores = Mapping[str, "Floats"]
+Score = Callable[["Objects", "Candidates", Scores], "Floats"]
 Names = Callable[[Config], tuple[str, ...]]
 
 
@@ -117,6 +116,9 @@ def load_ensemble(config: Config, name: str, models: Models) -> None:
 
 def empty_ensemble(config: Config, name: str, prior: Path) -> Ensemble:
     """An ensemble without scorers; prior: the folder of the prior's statistics."""
+    from kit.relation.prior_model import PriorScorer
+    from kit.relation.statistics import CooccurrenceStatistics
+
     statistics = CooccurrenceStatistics.load(prior / "statistics.npz")
     return Ensemble(name, PriorScorer(statistics), columns=scorer_names(config))
 

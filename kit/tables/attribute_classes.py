@@ -20,13 +20,6 @@ def attribute_classes() -> NDArray[np.int64]:
     return np.argwhere(vocabulary().allowed[IS])
 
 
-@lru_cache(maxsize=1)
-def attribute_class_names() -> tuple[str, ...]:
-    """The classes' names: "Table is Wooden"."""
-    names = vocabulary().names
-    return tuple(f"{names[o]} is {names[a]}" for o, a in attribute_classes())
-
-
 def attribute_boxes(relations: Relations) -> Boxes:
     """The boxes of the "is" relations, labelled by attribute class; one with two attributes is two boxes.
 

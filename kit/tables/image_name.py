@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
-
-from kit.tables.arrow import as_numpy
 
 LONGEST = 250  # bytes; with ".jpeg" the 255 of a file's name
 BAD = (
@@ -22,14 +14,6 @@ _BAD = re.compile(BAD)
 def is_image_name(name: str) -> bool:
     """Whether a text can be an image's id."""
     return 0 < _length(name) <= LONGEST and not _BAD.search(name)
-
-
-def bad_names(names: pa.Array) -> NDArray[Any]:
-    """The rows of texts that can be no image's id."""
-    length = as_numpy(pc.binary_length(names))
-    wrong = np.flatnonzero((length == 0) | (length > LONGEST))
-    texts = as_numpy(pc.indices_nonzero(pc.match_substring_regex(names, BAD)))
-    return np.union1d(wrong, texts.astype(np.int64))
 
 
 def why_bad(name: str) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kit.boxes import OVERSHOOT
 from kit.tables.arrow import as_numpy
 from kit.tables.csvfile import CsvFile
-from kit.tables.image_name import bad_names, why_bad
+from kit.tables.image_name import BAD, LONGEST, why_bad
 from kit.tables.left_out import LeftOut, place
 
 SCORE_ROUNDING = 1e-6
@@ -81,9 +82,17 @@ def checked_scores(file: CsvFile, name: str, score: Array) -> Array:
 def refuse_bad_ids(file: CsvFile, column: str, row: int, values: pa.Array) -> None:
     """Raise FileFault at the first id that is empty or cannot be a file's name; row: of the first value."""
     coded = pa.types.is_dictionary(values.type)
-    bad = bad_names(values.dictionary if coded else values)
+    bad = _bad_names(values.dictionary if coded else values)
     if coded and len(bad):
         bad = np.flatnonzero(np.isin(as_numpy(values.indices), bad))
     if len(bad):
         first = int(bad[0])
         raise file.fault(row + first, column, why_bad(values[first].as_py()))
+
+
+def _bad_names(names: pa.Array) -> Array:
+    """The rows of texts that can be no image's id."""
+    length = as_numpy(pc.binary_length(names))
+    wrong = np.flatnonzero((length == 0) | (length > LONGEST))
+    texts = as_numpy(pc.indices_nonzero(pc.match_substring_regex(names, BAD)))
+    return np.union1d(wrong, texts.astype(np.int64))

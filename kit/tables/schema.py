@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Ints = NDArray[np.integer[Any]]
 Labels = NDArray[np.integer[Any]]
@@ -84,6 +86,8 @@ class Table:
 
     def to_arrow(self) -> pa.Table:
         """As an Arrow table: `image_id` dictionary-coded, boxes as four columns each."""
+        import pyarrow as pa
+
         ids = pa.DictionaryArray.from_arrays(pa.array(self.image), pa.array(self.images, pa.string()))
         return pa.table({"image_id": ids, **self.corner_columns()})
 
@@ -104,6 +108,8 @@ class Table:
 
         Raises KeyError where a column is missing, ValueError or TypeError where one holds something else.
         """
+        import pyarrow as pa
+
         ids = table.column("image_id").combine_chunks()
         if not pa.types.is_dictionary(ids.type):
             ids = ids.dictionary_encode()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, TypeVar
 
 from kit.base.errors import KitError
 from kit.base.files import atomic_write, reading
-from kit.tables.schema import Table
 
-T = TypeVar("T", bound=Table)
+if TYPE_CHECKING:
+    from kit.tables.schema import Table
+
+T = TypeVar("T", bound="Table")
 SHARDS = "shards"  # the folder of a stage's table
 AGAIN = "do the stage that wrote it again (--force)"
 
@@ -32,6 +32,8 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def write_shard(folder: Path, i: int, table: Table) -> int:
     """Write shard i; the number of its rows."""
+    import pyarrow.parquet as pq
+
     with atomic_write(shard_path(folder, i)) as part:
         pq.write_table(table.to_arrow(), part, compression="zstd", write_page_checksum=True)
     return len(table)
@@ -39,6 +41,8 @@ def write_shard(folder: Path, i: int, table: Table) -> int:
 
 def count_rows(folder: Path) -> int:
     """Rows of all shards of a folder. Raises KitError where a file is no Parquet file."""
+    import pyarrow.parquet as pq
+
     rows = 0
     for path in folder.glob("*.parquet"):
         with reading(path, "a shard of rows", AGAIN):
@@ -48,6 +52,8 @@ def count_rows(folder: Path) -> int:
 
 def read_shard(path: Path, kind: type[T]) -> T:
     """The table of one shard. Raises KitError where the file is not such a table."""
+    import pyarrow.parquet as pq
+
     with reading(path, f"a shard of {kind.__name__}", AGAIN):
         return kind.from_arrow(pq.read_table(path, page_checksum_verification=True))
 

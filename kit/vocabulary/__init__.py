@@ -11,9 +11,12 @@ import csv
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 PREDICATES = (
     "at",
@@ -34,14 +37,14 @@ IS = PREDICATES.index("is")
 class Vocabulary:
     """Names and integers of the challenge.
 
-    mids, names: one per label, in label order; classes: number of object classes;
-    allowed: bool, shape (predicates, labels, labels), True where (subject, object) may have the predicate.
+    mids, names: one per label, in label order; classes: number of object classes; allowed_triplets: rows of
+    (predicate, subject, object), in order.
     """
 
     mids: tuple[str, ...]
     names: tuple[str, ...]
     classes: int
-    allowed: NDArray[np.bool_]
+    allowed_triplets: tuple[tuple[int, int, int], ...]
     predicates: tuple[str, ...] = PREDICATES
 
     @cached_property
@@ -62,7 +65,27 @@ class Vocabulary:
     @property
     def triplets(self) -> NDArray[np.int64]:
         """The allowed triplets, rows of (predicate, subject, object), shape (329, 3)."""
-        return np.argwhere(self.allowed)
+        import numpy as np
+
+        return np.asarray(self.allowed_triplets, np.int64)
+
+    @cached_property
+    def allowed(self) -> NDArray[np.bool_]:
+        """True where (subject, object) may have the predicate; bool, shape (predicates, labels, labels)."""
+        import numpy as np
+
+        allowed = np.zeros((len(self.predicates), self.labels, self.labels), bool)
+        allowed[tuple(self.triplets.T)] = True
+        allowed.setflags(write=False)
+        return allowed
+
+    @property
+    def attribute_classes(self) -> tuple[str, ...]:
+        """The names of the 42 (object, attribute) classes that "is" relates, by object: "Table is Wooden"."""
+        pairs = (
+            (subject, object_) for predicate, subject, object_ in self.allowed_triplets if predicate == IS
+        )
+        return tuple(f"{self.names[subject]} is {self.names[object_]}" for subject, object_ in pairs)
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -76,14 +99,14 @@ def vocabulary() -> Vocabulary:
     labels = sorted(_rows("labels.csv"), key=lambda row: int(row["id"]))
     names = tuple(row["name"] for row in labels)
     index = {name: i for i, name in enumerate(names)}
-    allowed = np.zeros((len(PREDICATES), len(names), len(names)), bool)
-    for row in _rows("triplets.csv"):
-        for name in row["objects"].split("; "):
-            allowed[PREDICATES.index(row["predicate"]), index[row["subject"]], index[name]] = True
-    allowed.setflags(write=False)
+    triplets = {
+        (PREDICATES.index(row["predicate"]), index[row["subject"]], index[name])
+        for row in _rows("triplets.csv")
+        for name in row["objects"].split("; ")
+    }
     return Vocabulary(
         mids=tuple(row["mid"] for row in labels),
         names=names,
         classes=sum(row["kind"] == "class" for row in labels),
-        allowed=allowed,
+        allowed_triplets=tuple(sorted(triplets)),
     )

@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kit.base.log import logger
 from kit.config import Architecture, Config
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage, validation_inputs
 from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.tables.schema import Boxes
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
+    from kit.tables.schema import Boxes
 
 
 @register_stages
@@ -70,6 +68,8 @@ def _train(context: StageContext, name: str) -> Metrics:
 
 def _shown(config: Config) -> Boxes:
     """The boxes of "is" relations, of the images that have some."""
+    import numpy as np
+
     from kit.tables.attribute_classes import attribute_boxes
 
     boxes = attribute_boxes(split_tables(config, "train").relations)

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kit.base.log import logger
 from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
@@ -19,13 +17,13 @@ from kit.pipeline.detector_task import TASKS, DetectorTask
 from kit.pipeline.splits import id_inputs, image_folder, images_input, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import SHARDS, count_rows, shard_path, write_shard
 
 if TYPE_CHECKING:
     from torch import nn
 
     from kit.detector.inference import Timing
+    from kit.tables.schema import ViewDetections
 
 
 @register_stages
@@ -55,8 +53,14 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
         },
         command=f"detect {name} --split {split}{task.option}",
         headline="images_per_second",
-        table=lambda: ViewDetections,
+        table=_table,
     )
+
+
+def _table() -> type[ViewDetections]:
+    from kit.tables.schema import ViewDetections
+
+    return ViewDetections
 
 
 def _detect(context: StageContext, task: DetectorTask, split: SplitName, name: str) -> Metrics:
@@ -109,7 +113,10 @@ class _Work:
                 yield i, *self._shard(model, parts[i])
 
     def _shard(self, model: nn.Module, ids: Sequence[str]) -> tuple[ViewDetections, dict[str, str]]:
+        import numpy as np
+
         from kit.detector.inference import detect
+        from kit.tables.schema import Detections, ViewDetections
 
         settings, decoding = self.config.detector.inference, self.config.data.decoding()
         there = [image for image in ids if image in self.photos]

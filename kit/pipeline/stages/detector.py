@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kit.base.errors import FileFault
 from kit.base.log import logger
 from kit.config import ARCHITECTURES, Config, DetectorModel, Source
@@ -156,6 +154,8 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
 
     weights: the checkpoint that they come from; None starts from scratch.
     """
+    import numpy as np
+
     from kit.base.files import write_json
     from kit.detector.architecture import fresh_weights
     from kit.detector.process_group import is_main_process

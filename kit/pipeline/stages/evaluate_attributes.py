@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from kit.base.files import read_json, write_json
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.data.split_tables import SplitTables
-from kit.metric.relations import evaluate
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
 from kit.pipeline.splits import split_inputs, split_of, split_tables
@@ -22,9 +17,15 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
-from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS, vocabulary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kit.data.split_tables import SplitTables
+    from kit.tables.schema import ImageLabels, Predictions, Relations
 
 TABLE = "table4.json"
 
@@ -51,6 +52,8 @@ def attributes_stage(config: Config, split: SplitName, scorer: str) -> str:
 
 
 def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    from kit.tables.schema import Predictions
+
     config = context.config
     shards = read_shards(context.result(predict_stage(config, split, scorer)) / SHARDS, Predictions)
     found = Predictions.concat([t.take(t.predicate == IS) for t in shards])
@@ -67,6 +70,10 @@ def read_table(folder: Path) -> list[dict[str, Any]]:
 
 def table4(tables: SplitTables, found: Predictions) -> list[dict[str, Any]]:
     """A row an attribute: attribute, n, AP, best class and AP, worst class and AP; AP of relationships."""
+    import numpy as np
+
+    from kit.tables.schema import ImageLabels
+
     names, verified = vocabulary().names, tables.verified()
     labels = ImageLabels(tables.objects.images, *np.nonzero(verified))
     truth = tables.relations.take(tables.relations.predicate == IS)
@@ -103,4 +110,6 @@ def _ap(
     rows: NDArray[np.bool_],
     guess: NDArray[np.bool_],
 ) -> float:
+    from kit.metric.relations import evaluate
+
     return float(evaluate(truth.take(rows), found.take(guess), labels).relationships["mAP"])

@@ -10,7 +10,6 @@ from typing import Any
 from kit.base.files import read_json, write_json
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
@@ -53,6 +52,8 @@ def read_table(folder: Path) -> list[dict[str, Any]]:
 
 
 def _rows(context: StageContext, split: SplitName) -> Iterator[dict[str, Any]]:
+    from kit.metric.detection_tables import detection_scores
+
     config = context.config
     names = OBJECTS.models(config)
     truth, labels = OBJECTS.ground_truth(config, split)

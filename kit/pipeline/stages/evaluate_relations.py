@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.metric import summary
-from kit.metric.analysis import analyse
-from kit.metric.detection_tables import detection_scores
-from kit.metric.matching import match_predictions
-from kit.metric.relations import Scores, evaluate, score
 from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import (
     note_unseen,
     say_unseen,
@@ -30,13 +26,11 @@ from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.fused_detections import fused_detections
 from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections, read_given
-from kit.relation.features import signature
-from kit.relation.recall import pair_recall
-from kit.relation.scored import scored_candidates_table
 from kit.relation.scorers import in_order, scorer_names, scorer_settings, stages_of
-from kit.relation.scoring import predict_relations
-from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, write_shard
+
+if TYPE_CHECKING:
+    from kit.metric.relations import Scores
 
 RESAMPLES = 500
 METRICS = "metrics.json"
@@ -83,7 +77,8 @@ def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
         partial(_evaluate_truth, split=split, scorer=scorer),
         needs=stages_of(config, scorer),
         inputs=(*split_inputs(config, split), *scorer_images(config, scorer, split)),
-        settings={"scorer": scorer, **signature(), **scorer_settings(config, in_order(config, scorer))},
+        settings={"scorer": scorer, **scorer_settings(config, in_order(config, scorer))},
+        computed=feature_signature,
         command=f"evaluate --split {split} --gt-boxes --scorer {scorer}",
         headline="final_score",
     )
@@ -100,6 +95,10 @@ def gt_stage(split: SplitName, scorer: str) -> str:
 
 
 def _evaluate_truth(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    from kit.metric import summary
+    from kit.metric.relations import evaluate
+    from kit.relation.scoring import predict_relations
+
     tables = split_tables(context.config, split)
     ensemble = split_ensemble(context, split, scorer)
     predictions = predict_relations(ensemble, tables.objects)
@@ -116,6 +115,15 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     """The official score, 95% intervals over images, the score on ground-truth boxes beside it, detection mAP,
     and the recall of pairs.
     """
+    from kit.metric import summary
+    from kit.metric.analysis import analyse
+    from kit.metric.detection_tables import detection_scores
+    from kit.metric.matching import match_predictions
+    from kit.metric.relations import score
+    from kit.relation.recall import pair_recall
+    from kit.relation.scored import scored_candidates_table
+    from kit.tables.schema import Predictions
+
     config = context.config
     tables = split_tables(config, split)
     folder = context.result(predict_stage(config, split, scorer)) / SHARDS
@@ -153,6 +161,8 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 
 def read_scores(folder: Path) -> Scores:
     """What `evaluate-SPLIT-gt-SCORER` found."""
+    from kit.metric.relations import Scores
+
     path = folder / METRICS
     with reading(path, "the scores of this version", "give --force"):
         values = _numbers(read_json(path, dict))

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.base.files import read_json, reading, write_json
 from kit.config import Config
-from kit.metric.matching import match_predictions
-from kit.metric.relations import evaluate, score
 from kit.pipeline.models import usable_scorers
 from kit.pipeline.splits import split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.scored_candidates import candidates_stage
-from kit.relation.calibration import ScoreCalibrator, choose_exponents, fit_platt_scaling
-from kit.relation.scored import ScoredCandidates, scored_candidates_table
 from kit.relation.scorers import scorer_names
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS
+
+if TYPE_CHECKING:
+    from kit.relation.calibration import ScoreCalibrator
+    from kit.relation.scored import ScoredCandidates
 
 FINAL = "final.json"
 
@@ -54,6 +54,8 @@ def final_stage(config: Config, scorer: str) -> str:
 
 
 def _choose_stage(context: StageContext, scorer: str) -> Metrics:
+    from kit.relation.scored import scored_candidates_table
+
     folder = context.result(candidates_stage(context.config, "val", scorer))
     table = scored_candidates_table(scorer_names(context.config))
     pairs = table.concat(list(read_shards(folder / SHARDS, table)))
@@ -65,6 +67,8 @@ def _choose_stage(context: StageContext, scorer: str) -> Metrics:
 
 def read_confidence(context: StageContext, scorer: str) -> ScoreCalibrator:
     """The final confidence that was chosen for a scorer."""
+    from kit.relation.calibration import ScoreCalibrator
+
     name = final_stage(context.config, scorer)
     path, again = context.result(name) / FINAL, f"run `kit train all --from {name}`"
     with reading(path, "a final confidence", again):
@@ -73,6 +77,10 @@ def read_confidence(context: StageContext, scorer: str) -> ScoreCalibrator:
 
 def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreCalibrator, dict[str, Any]]:
     """The best confidence on the validation split, with the table of tries."""
+    from kit.metric.matching import match_predictions
+    from kit.metric.relations import evaluate, score
+    from kit.relation.calibration import ScoreCalibrator, choose_exponents, fit_platt_scaling
+
     tables = split_tables(config, "val")
     parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}
     truths = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, reading, write_json
@@ -14,11 +14,9 @@ from kit.base.progress import Progress, silent, track
 from kit.base.split_names import SPLITS, SplitName
 from kit.base.threads import cpu_count
 from kit.config import Config, Fusion
-from kit.metric.detection_tables import detection_scores
 from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import (
     SHARDS,
     count_rows,
@@ -29,7 +27,10 @@ from kit.tables.shards import (
     write_shard,
 )
 
-Tables = dict[str, ViewDetections]
+if TYPE_CHECKING:
+    from kit.tables.schema import Detections, ViewDetections
+
+Tables = dict[str, "ViewDetections"]
 
 
 @register_stages
@@ -63,8 +64,14 @@ def fusion_stages(config: Config) -> Iterator[Stage]:
                 command=f"fuse --split {split}{task.option}",
                 headline="fused",
                 trains=split == "val",
-                table=lambda: Detections,
+                table=_table,
             )
+
+
+def _table() -> type[Detections]:
+    from kit.tables.schema import Detections
+
+    return Detections
 
 
 def _choose_weights(context: StageContext, task: DetectorTask) -> Metrics:
@@ -89,6 +96,8 @@ def search_weights(
     config: Config, tables: Tables, task: DetectorTask = OBJECTS
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The best weights and every try, in order."""
+    from kit.metric.detection_tables import detection_scores
+
     truth, labels = task.ground_truth(config, "val")
     views = [view.name for view in config.detector.inference.views]
     settings = config.detector.fusion
@@ -151,6 +160,8 @@ def fuse_shards(
     folders: of every model; two shards at a time are in memory. Raises KitError where the models have
     different shards.
     """
+    from kit.tables.schema import ViewDetections
+
     paths = {name: shard_paths(folder) for name, folder in folders.items()}
     counts = {name: len(shards) for name, shards in paths.items()}
     total = max(counts.values())
@@ -181,10 +192,14 @@ def _fuse(context: StageContext, task: DetectorTask, split: SplitName) -> Metric
 
 def fused_detections(folder: Path) -> Detections:
     """The fused detections in a stage's folder, all in memory."""
+    from kit.tables.schema import Detections
+
     return Detections.concat(list(read_shards(folder / SHARDS, Detections)))
 
 
 def all_detections(context: StageContext, task: DetectorTask, split: SplitName, model: str) -> ViewDetections:
     """All detections of one model on a split, in memory."""
+    from kit.tables.schema import ViewDetections
+
     folder = context.result(task.detect(split, model)) / SHARDS
     return ViewDetections.concat(list(read_shards(folder, ViewDetections)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
@@ -14,12 +15,12 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.final import final_stage, has_final, read_confidence
 from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
-from kit.relation.calibration import ScoreCalibrator
-from kit.relation.scored import scored_candidates_table
 from kit.relation.scorers import scorer_names
-from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
 from kit.vocabulary import IS
+
+if TYPE_CHECKING:
+    from kit.tables.schema import Predictions
 
 
 @register_stages
@@ -40,8 +41,14 @@ def predict_stages(config: Config) -> Iterator[Stage]:
                 settings={"scorer": scorer, "attributes": config.relation.attributes},
                 command=f"predict --split {split}{scorer_option(config, scorer)}",
                 headline="predictions",
-                table=lambda: Predictions,
+                table=_table,
             )
+
+
+def _table() -> type[Predictions]:
+    from kit.tables.schema import Predictions
+
+    return Predictions
 
 
 def predict_stage(config: Config, split: SplitName, scorer: str) -> str:
@@ -54,6 +61,9 @@ def _is_chosen(config: Config, split: SplitName) -> bool:
 
 
 def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    from kit.relation.calibration import ScoreCalibrator
+    from kit.relation.scored import scored_candidates_table
+
     config, out = context.config, context.path / SHARDS
     if _is_chosen(config, split):
         confidence = read_confidence(context, scorer)

@@ -9,7 +9,6 @@ from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
-from kit.relation.prior_model import pair_examples, train_prior
 
 
 @register_stages
@@ -28,6 +27,8 @@ def prior_stages(config: Config) -> Iterator[Stage]:
 
 
 def _count(context: StageContext) -> Metrics:
+    from kit.relation.prior_model import pair_examples, train_prior
+
     split = training_tables(context, "train")
     statistics = train_prior(split, context.config.relation.prior)
     statistics.save(context.path / "statistics.npz")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
 from kit.base.log import logger
@@ -12,10 +13,9 @@ from kit.base.parallel import ordered_map
 from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
 from kit.base.threads import cpu_count
-from kit.boxes import area
 from kit.config import Config
-from kit.data.objects import Objects
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
+from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import (
     note_unseen,
     say_unseen,
@@ -28,13 +28,7 @@ from kit.pipeline.models import (
 from kit.pipeline.splits import file_inputs, id_inputs, ids_file, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.relation.features import signature
-from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.scorers import scorer_names, scorer_settings, stages_of
-from kit.relation.scoring import shards
-from kit.tables.image_ids import images_of, unmatched
-from kit.tables.official import read_detections
-from kit.tables.schema import Detections
 from kit.tables.shards import (
     SHARDS,
     count_rows,
@@ -44,6 +38,11 @@ from kit.tables.shards import (
     shard_paths,
     write_shard,
 )
+
+if TYPE_CHECKING:
+    from kit.data.objects import Objects
+    from kit.relation.scored import ScoredCandidates
+    from kit.tables.schema import Detections
 
 
 @register_stages
@@ -76,12 +75,18 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                     "columns": list(scorer_names(config)),
                     **scorer_settings(config, scored_together(config, scorer)),
                     "candidate_limits": config.relation.candidate_limits.model_dump(),
-                    **signature(),
                 },
+                computed=feature_signature,
                 command=f"predict --split {split}{scorer_option(config, scorer)}",
                 headline="pairs",
-                table=partial(scored_candidates_table, scorer_names(config)),
+                table=partial(_table, config),
             )
+
+
+def _table(config: Config) -> type[ScoredCandidates]:
+    from kit.relation.scored import scored_candidates_table
+
+    return scored_candidates_table(scorer_names(config))
 
 
 def _scorers(config: Config) -> list[str]:
@@ -102,6 +107,9 @@ def given_detections(config: Config, split: SplitName) -> Sequence[Path]:
 
 
 def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+    from kit.relation.scored import score_objects
+    from kit.tables.schema import Detections
+
     config, out = context.config, context.path / SHARDS
     ensemble = split_ensemble(context, split, scorer, scored_together(config, scorer))
     total, objects = _objects(context, split)
@@ -126,6 +134,9 @@ def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
 
 def _objects(context: StageContext, split: SplitName) -> tuple[int, Iterator[Objects]]:
     """The number of shards of a split's detections, and the shards."""
+    from kit.relation.scoring import shards
+    from kit.tables.schema import Detections
+
     files = given_detections(context.config, split)
     if files:
         parts = list(shards(read_given(context.config)))
@@ -136,6 +147,10 @@ def _objects(context: StageContext, split: SplitName) -> tuple[int, Iterator[Obj
 
 def read_given(config: Config) -> Detections:
     """The files of `data.test.detections`, over the test set's images. Raises KitError where none is of them."""
+    from kit.boxes import area
+    from kit.tables.image_ids import images_of, unmatched
+    from kit.tables.official import read_detections
+
     files, ids = config.data.test.detections, split_ids(config, "test")
     detections = read_detections(files)
     named = ", ".join(map(str, files))

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from kit.base.progress import track
 from kit.config import Config
+from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import named_reasons
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
-from kit.relation.features import signature
-from kit.relation.statistics import CooccurrenceStatistics
 
 
 @register_stages
@@ -23,7 +22,8 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
         _train,
         needs=("prior", *box_needs(config, "train")),
         inputs=split_inputs(config, "train"),
-        settings={**learning_settings(config, config.relation.spatial), **signature()},
+        settings=learning_settings(config, config.relation.spatial),
+        computed=feature_signature,
         version=2,
         command="train spatial",
         headline="trees",
@@ -34,6 +34,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
 
 def _train(context: StageContext) -> Metrics:
     from kit.relation.spatial_model import train_spatial
+    from kit.relation.statistics import CooccurrenceStatistics
 
     config = context.config
     split = training_tables(context, "train")

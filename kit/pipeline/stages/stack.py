@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kit.base.files import write_json
 from kit.base.split_names import SplitName
 from kit.config import Config
-from kit.metric.relations import evaluate
+from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import SplitModels, named_reasons, note_unseen, say_unseen
 from kit.pipeline.splits import relation_images, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
-from kit.relation.candidates import pair_candidates, to_predictions
-from kit.relation.features import signature
-from kit.relation.prior_model import pair_examples
 from kit.relation.scorers import visual_is_there
-from kit.relation.statistics import folds
 from kit.vocabulary import vocabulary
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kit.tables.schema import Floats
 
 
@@ -40,7 +36,8 @@ def stack_stages(config: Config) -> Iterator[Stage]:
             *(given for split in splits for given in split_inputs(config, split)),
             *(relation_images(config, split) for split in splits if visual),
         ),
-        settings={**learning_settings(config, config.relation.stack), **signature()},
+        settings=learning_settings(config, config.relation.stack),
+        computed=feature_signature,
         version=2,
         command="train stack",
         headline="fallbacks",
@@ -55,8 +52,10 @@ def _chooses_weights(config: Config) -> bool:
 
 
 def _train(context: StageContext) -> Metrics:
+    from kit.relation.prior_model import pair_examples
     from kit.relation.spatial_model import SpatialScorer
     from kit.relation.stacking import train_stack
+    from kit.relation.statistics import folds
 
     config = context.config
     split = training_tables(context, "stack")
@@ -94,6 +93,10 @@ def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]
 
     By AP on the validation split's ground-truth boxes; a half where there are none or nothing to choose.
     """
+    import numpy as np
+
+    from kit.metric.relations import evaluate
+    from kit.relation.candidates import pair_candidates, to_predictions
     from kit.relation.stacking import WEIGHTS, choose_weights
 
     names = vocabulary().predicates

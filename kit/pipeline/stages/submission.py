@@ -14,9 +14,7 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import given_detections
-from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards, shard_paths
-from kit.tables.submission_writer import write_submission
 
 
 @register_stages
@@ -47,6 +45,9 @@ def file_name(config: Config) -> str:
 
 
 def _write(context: StageContext, scorer: str) -> Metrics:
+    from kit.tables.schema import Predictions
+    from kit.tables.submission_writer import write_submission
+
     config = context.config
     folder = context.result(predict_stage(config, "test", scorer)) / SHARDS
     written = write_submission(

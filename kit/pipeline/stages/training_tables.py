@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.base.split_names import SplitName
 from kit.config import Boosting, Config, Visual
-from kit.data.split_tables import SplitTables
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import split_tables
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.fused_detections import fused_detections
+
+if TYPE_CHECKING:
+    from kit.data.split_tables import SplitTables
 
 
 def training_tables(context: StageContext, split: SplitName) -> SplitTables:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from kit.base.errors import KitError
 from kit.base.log import logger
 from kit.config import Config
@@ -15,7 +13,6 @@ from kit.pipeline.splits import image_folder, relation_images, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
-from kit.relation.prior_model import pair_examples
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
 
@@ -55,8 +52,11 @@ def base_detector(config: Config) -> str:
 
 
 def _train(context: StageContext) -> Metrics:
+    import numpy as np
+
     from kit.detector.annotated_images import SKIPPED, left_out, tidy_skipped
     from kit.detector.checkpoint import read_state
+    from kit.relation.prior_model import pair_examples
     from kit.relation.visual_data import pair_rows
     from kit.relation.visual_training import train_visual
 

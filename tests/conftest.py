@@ -56,6 +56,12 @@ FEW = (
     "relation.candidate_limits={boxes: 10, per_image: 20, per_pair: 5}",
 )
 
+ALONE = (  # one detector and nothing else
+    "relation.visual=null",
+    "attribute.models=[]",
+    "detector.models={resnext: {architecture: resnext-mini}}",
+)
+
 
 @pytest.fixture(autouse=True)
 def nothing_said() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,14 +24,18 @@ class What(StrEnum):
     all = "all"
 
 
-Split = Literal["train", "stack", "val"]  # whose photos the annotations name
-SPLITS: tuple[Split, ...] = get_args(Split)
+class PhotoSplit(StrEnum):
+    """The splits whose photos the annotations name."""
+
+    train = "train"
+    stack = "stack"
+    val = "val"
 
 
 def download(
     what: Annotated[What, typer.Argument(help="Of the real data.")] = What.all,
     split: Annotated[
-        list[Split] | None,
+        list[PhotoSplit] | None,
         typer.Option(help="Photos of this split. May be repeated (default: all).", metavar="train|stack|val"),
     ] = None,
     predicates: Annotated[
@@ -80,8 +84,10 @@ def download(
     if loaded.data.source == "mini":
         _mini(loaded, force, dry_run, json)
         return
+    asked = {s.value for s in split or PhotoSplit}
+    splits = [name for name in PhotoFilter.splits if name in asked]
     needed = None if all_ else partial(needed_images, loaded, processes=processes)
-    choice = PhotoFilter(split or SPLITS, _names(predicates), _names(classes), limit, needed)
+    choice = PhotoFilter(splits, _names(predicates), _names(classes), limit, needed)
     if dry_run:
         _preview(loaded, what.value, choice, all_, json)
     else:
@@ -133,11 +139,13 @@ def _preview(config: Config, what: Target, choice: PhotoFilter, every: bool, jso
         for row in rows
     ]
     typer.echo(table("To get", ("what", "files", "size", "time"), shown), nl=False)
-    needed, seconds = (sum(row[key] or 0 for row in rows) for key in ("bytes", "seconds"))
-    typer.echo(
-        f"needed: {show.size(needed)} and about {show.duration(seconds)}, as far as is known; "
-        f"free: {show.size(free_bytes(config.data.root))}"
+    about = "about " if any(row["about"] for row in rows) else ""
+    needed = about + show.size(sum(row["bytes"] or 0 for row in rows))
+    timed = [row["seconds"] for row in rows if row["seconds"] is not None]
+    time = (
+        f"about {show.duration(sum(timed))}, as far as is known" if timed else "a time that is not known yet"
     )
+    typer.echo(f"needed: {needed} and {time}; free: {show.size(free_bytes(config.data.root))}")
 
 
 def _get(

@@ -87,4 +87,4 @@ def draw_images(boxes: Boxes, classes: int, limit: float | None, seed: int, coun
 def with_area(boxes: Boxes) -> Boxes:
     """The boxes with an area: one without would teach NaN."""
     sides = boxes.box[:, 2:] - boxes.box[:, :2]
-    return boxes.take((sides > 0).all(axis=1))
+    return boxes.take(np.flatnonzero((sides > 0).all(axis=1)))

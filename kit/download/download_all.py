@@ -30,7 +30,6 @@ from kit.download.selection import (
     Target,
     iter_ids,
     report_empty,
-    tell_unread,
     wanted_files,
     wanted_photos,
     wanted_splits,
@@ -71,8 +70,6 @@ def download(
     """
     splits = wanted_splits(config, target, photo_filter)
     result, files = DownloadResult(), wanted_files(config, target, every)
-    if not every:
-        tell_unread(config, target)
     corrupt = asyncio.run(_corrupt_files(config, files)) if verify else []
     result.damaged += [str(remote.path) for remote in corrupt]
     for remote in files:

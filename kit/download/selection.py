@@ -62,7 +62,8 @@ def tell_unread(config: Config, target: Target) -> None:
     named = _named_paths(config)
     unread = [r.path.name for r in _published(config, target) if r.path.resolve() not in named]
     if unread:
-        logger.info(f"{len(unread)} files that this config does not read stay there: {', '.join(unread)}")
+        text = f"{len(unread)} published files are left out, this config does not read them"
+        logger.info(f"{text} (--all gets them too): {', '.join(unread)}")
 
 
 def _published(config: Config, target: Target) -> list[RemoteFile]:

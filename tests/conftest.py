@@ -56,6 +56,12 @@ FEW = (
     "relation.candidate_limits={boxes: 10, per_image: 20, per_pair: 5}",
 )
 
+ALONE = (  # one detector and nothing else
+    "relation.visual=null",
+    "attribute.models=[]",
+    "detector.models={resnext: {architecture: resnext-mini}}",
+)
+
 
 @pytest.fixture(autouse=True)
 def nothing_said() -> None:
@@ -195,7 +201,7 @@ def published(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
     monkeypatch.setattr("kit.download.remote.registry", lambda: rows)
     with serving() as answers:
         config = load_config("layer6")
-        names = [r.path.relative_to(config.data.root) for r in wanted_files(config, "all")]
+        names = [r.path.relative_to(config.data.root) for r in wanted_files(config, "all", every=True)]
         for name in names:
             path = tiny_folder / "data/mini" / name
             answers.files[f"/{name}"] = path.read_bytes() if path.exists() else b"made up\n"

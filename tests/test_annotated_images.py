@@ -10,8 +10,10 @@ from kit.detector.annotated_images import (
     read_skipped,
     record_skipped,
     tidy_skipped,
+    training_images,
     write_annotations,
 )
+from kit.detector.class_balanced_sampling import draw_images
 from kit.tables.schema import Boxes
 
 BOXES = Boxes(
@@ -20,8 +22,9 @@ BOXES = Boxes(
 
 
 def test_annotations_keep_images_without_boxes(tmp_path):
-    write_annotations(tmp_path / "a.npz", BOXES)
-    back = read_annotations(tmp_path / "a.npz")
+    write_annotations(tmp_path / "a.npz", BOXES, np.array([2, 0, 2]))
+    back, draws = read_annotations(tmp_path / "a.npz")
+    assert draws.tolist() == [2, 0, 2]
     assert back.images == BOXES.images
     for name in ("image", "label", "box", "is_group_of"):
         assert np.array_equal(getattr(back, name), getattr(BOXES, name))
@@ -33,12 +36,28 @@ def test_missing_images_are_left_out_and_none_at_all_is_an_error(tmp_path):
     found = annotated_images(tmp_path, BOXES, ("x",))
     assert found.boxes.images == ("a", "b")
     assert len(found.boxes) == 1
-    assert found.missing == ("c",)
     with pytest.raises(KitError, match="no such folder of images"):
         annotated_images(tmp_path / "none", BOXES, ("x",))
     (tmp_path / "empty").mkdir()
     with pytest.raises(KitError, match="none of the 3 annotated images"):
         annotated_images(tmp_path / "empty", BOXES, ("x",))
+
+
+def test_a_training_has_the_images_that_it_draws_whatever_is_there(tmp_path, capsys):
+    table = Boxes(
+        ("a", "b", "c"), [0, 1, 2], [0, 0, 0], np.tile([[0, 0, 0.5, 0.5]], (3, 1)), np.zeros(3, bool)
+    )
+    drawn = draw_images(table, 1, None, seed=0, count=40)
+    (tmp_path / "b.jpg").touch()
+    images = training_images(tmp_path, drawn, ("x",))
+    assert images.boxes.images == ("a", "b", "c")
+    assert images.draws is drawn.draws
+    assert "2 of 3 images that the training draws (66.7%) are not there" in capsys.readouterr().err
+    only_b = draw_images(table.of_images(("b",)), 1, None, seed=0, count=4)
+    assert training_images(tmp_path, only_b, ("x",)).boxes.images == ("b",)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(KitError, match="none of the 1 annotated images is here"):
+        training_images(tmp_path, draw_images(table.of_images(("a",)), 1, None, 0, 4), ("x",))
 
 
 def test_skipped_images_are_listed_once(tmp_path):

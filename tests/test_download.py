@@ -12,6 +12,7 @@ from kit.base.errors import KitError
 from kit.config import load_config
 from kit.data.photos import photo_names
 from kit.download.selection import PhotoFilter, wanted_files, wanted_photos, wanted_splits
+from kit.pipeline.needed_images import needed_images
 from kit.pipeline.run import Run
 from kit.tables.official import read_relations
 from kit.vocabulary import vocabulary
@@ -48,11 +49,15 @@ def test_a_dry_run_gets_nothing_and_tells_sizes(kit, published, options, tmp_pat
     code, out, err = kit("download", "--dry-run", "--json", *options)
     assert code == 0
     rows = json.loads(out)
+    read = {r.path.name for r in wanted_files(load_config(str(options[1])), "annotations")}
     assert {Path(row["what"]).name: row["bytes"] for row in rows if row["bytes"] is not None} == {
-        path[1:]: len(data)
-        for path, data in published.files.items()
-        if path.count("/") == 1 and path != SAMPLE
+        path[1:]: len(data) for path, data in published.files.items() if path[1:] in read
     }
+    assert re.search(
+        "10 published files are left out, .*: validation-annotations-vrd.csv, .*classes-vrd.csv", err
+    )
+    every = json.loads(kit("download", NEW, "--dry-run", "--json", "--all", *options)[1])
+    assert {Path(row["what"]).name for row in every} > read
     assert all(row["seconds"] is not None for row in rows if row["bytes"])
     assert "known when the files that name them are there" in err
     assert not (tmp_path / "data").exists()
@@ -67,6 +72,49 @@ def test_a_dry_run_gets_nothing_and_tells_sizes(kit, published, options, tmp_pat
     assert "kB and about" in out
     assert "free:" in out
     assert not (tmp_path / "data/train").exists()
+
+
+FEW = ("detector.training.iterations=3", "relation.visual=null", "attribute.models=[]")
+
+
+def test_photos_are_those_that_the_trainings_look_at(kit, published, options, tmp_path):
+    few = [word for setting in FEW for word in ("--set", setting)]
+    kit("download", NEW, *options)
+    config = load_config(str(options[1]), FEW)
+    drawn = needed_images(config, "train")
+    assert 0 < len(drawn) <= 12  # of three batches of four
+    code, out, err = kit("download", "photos", "--split", "train", *options, *few)
+    assert (code, out) == (0, f"photos train: {len(drawn)} got, 0 there, 0 missing, 0 failed\n")
+    assert f"photos train: `kit train all` looks at {len(drawn)} of 150, about 0.0 GB instead of 0.0" in err
+    assert photo_names(tmp_path / "data/train") == drawn
+    more = needed_images(config, "train", processes=4)
+    assert more > drawn
+    _, out, _ = kit("download", "photos", "--split", "train", "--processes", "4", *options, *few)
+    assert out == f"photos train: {len(more - drawn)} got, {len(drawn)} there, 0 missing, 0 failed\n"
+    code, out, err = kit("download", "photos", "--split", "train", "--all", *options, *few)
+    assert (out, err) == (
+        f"photos train: {150 - len(more)} got, {len(more)} there, 0 missing, 0 failed\n",
+        "",
+    )
+    code, _, err = kit("download", "photos", "--split", "stack", *options, *few)
+    assert code == 2
+    assert "photos stack: no photo is looked at by `kit train all` with this config; --all gets" in err
+
+
+def test_the_size_of_photos_that_nobody_tells_is_an_estimate(kit, published, options):
+    kit("download", NEW, *options)
+    for path in [p for p in published.files if p.startswith("/train/")]:
+        del published.files[path]
+    words = ("download", "photos", "--split", "train", "--all", "--dry-run", *options)
+    (row,) = json.loads(kit(*words, "--json")[1])
+    assert row == {
+        "what": "photos train",
+        "to get": 150,
+        "bytes": 150 * 293_000,
+        "about": True,
+        "seconds": None,
+    }
+    assert "needed: about 44 MB and a time that is not known yet; free: " in kit(*words)[1]
 
 
 def test_less_and_then_more(kit, published, options, tmp_path):
@@ -94,7 +142,7 @@ def test_less_and_then_more(kit, published, options, tmp_path):
 
 def test_failures_are_listed_at_the_end_and_the_next_call_gets_the_rest(kit, published, options, tmp_path):
     published.tricks["/challenge-2019-train-vrd.csv"] = ["status 500"] * 2
-    published.tricks["/challenge-2019-classes-vrd.csv"] = ["page"] * 2
+    published.tricks["/challenge-2019-validation-vrd-labels.csv"] = ["page"] * 2
     code, out, err = kit("download", *options)
     assert code == 1
     assert "challenge-2019-train-vrd.csv: HTTP 500" in err
@@ -115,7 +163,7 @@ def test_failures_are_listed_at_the_end_and_the_next_call_gets_the_rest(kit, pub
 def test_verify_finds_and_mends_what_is_damaged(kit, published, options, tmp_path):
     kit("download", *options)
     root = tmp_path / "data"
-    text = root / "challenge-2019-classes-vrd.csv"
+    text = root / "challenge-2019-validation-vrd-labels.csv"
     whole = text.read_bytes()
     text.write_bytes(whole[:-1] + b"X")
     photo = next((root / "train").rglob("*.jpg"))
@@ -178,7 +226,7 @@ def test_a_wrong_name_is_told_before_anything_is_got(kit, published, options):
 
 def test_a_file_that_cannot_be_read_holds_up_its_own_photos_alone(kit, published, options):
     published.files["/challenge-2019-train-vrd.csv"] = b"x,y\n1,2\n"
-    published.tricks["/challenge-2019-classes-vrd.csv"] = ["status 500"] * 2
+    published.tricks["/test-annotations-human-imagelabels-boxable.csv"] = ["status 500"] * 2
     code, out, err = kit("download", *options)
     assert code == 1
     assert "photos val: 60 got" in out
@@ -245,7 +293,7 @@ def test_files_without_rows_and_no_photos_at_all_are_a_line(kit, published, opti
     published.files["/challenge-2019-validation-vrd.csv"] = b""
     code, out, err = kit("download", *options)
     assert code == 1
-    assert "photos stack: 16 got, 0 there, 0 missing, 0 failed" in out
+    assert "photos stack: 20 got, 0 there, 0 missing, 0 failed" in out
     assert "challenge-2019-validation-vrd.csv: the file that came is empty" in err
     assert "train-vrd.csv, line 2: no row below the header" in err
     for more in ([], ["--dry-run"], ["--classes", "Man"], ["--limit", "3"]):
@@ -317,12 +365,11 @@ def test_a_password_of_the_mirror_is_nowhere(kit, published, options, tmp_path):
     code, out, err = kit("download", "annotations", *options, *setting)
     assert code == 0, err
     said = out + err
-    published.tricks["/challenge-2019-classes-vrd.csv"] = ["status 500"] * 4
-    (tmp_path / "data/challenge-2019-classes-vrd.csv").unlink()
+    published.tricks["/challenge-2019-validation-vrd-labels.csv"] = ["status 500"] * 4
+    (tmp_path / "data/challenge-2019-validation-vrd-labels.csv").unlink()
     _, out, err = kit("download", "annotations", *options, *setting)
-    assert (
-        f"not got: {published.url.replace('://', '://***@')}/challenge-2019-classes-vrd.csv: HTTP 500" in err
-    )
+    shown = published.url.replace("://", "://***@")
+    assert f"not got: {shown}/challenge-2019-validation-vrd-labels.csv: HTTP 500" in err
     said += out + err + kit("config", *options, *setting)[1]
     loaded = load_config(str(options[1]), setting[1:])
     Run(loaded, tmp_path / "run").write_config()
@@ -373,7 +420,7 @@ def test_a_mirror_that_is_no_mirror_is_a_line_a_file(kit, options, tmp_path, pla
     assert (code, out) == (1, "")
     why = {"file": "Not a directory", "folders": "not a file", "nothing": "No such file or directory"}[place]
     assert all(why in line for line in err.splitlines()[:-1])
-    assert len(err.splitlines()) == 16
+    assert len(err.splitlines()) == len(wanted_files(load_config(str(options[1])), "annotations")) + 1
 
 
 @pytest.mark.parametrize("damage", ["x" * 300_000, "\x00\x01\n", "a,b,c\n,,\n", '"open\n'])

@@ -7,7 +7,7 @@ import torch
 
 from kit.detector.annotated_images import read_annotations, write_annotations
 from kit.detector.architecture import prepare
-from kit.detector.class_balanced_sampling import BalancedDraws
+from kit.detector.class_balanced_sampling import draw_images
 from kit.metric.detection_tables import detection_scores
 from kit.tables.coco import read_instances
 from kit.tables.schema import Boxes, Detections
@@ -20,6 +20,7 @@ BOXES = Boxes(
     np.array([[0, 0, 0.5, 1], [0.5, 0, 1, 1], [0, 0, 1, 1]]),
     [False, True, False],
 )
+DRAWS = np.array([1, 0, 0, 1, 0])
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def dataset(tmp_path):
     from mmdet.registry import DATASETS
     from PIL import Image
 
-    write_annotations(tmp_path / "annotations.npz", BOXES)
+    write_annotations(tmp_path / "annotations.npz", BOXES, DRAWS)
     for name in "abc":
         Image.new("RGB", (40, 20)).save(tmp_path / f"{name}.jpg")
     config = {
@@ -65,7 +66,7 @@ def test_records_hold_the_boxes_with_area_of_their_image_whatever_their_order(tm
     box = np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(np.float32)
     box[::7, 2] = box[::7, 0]
     boxes = Boxes(names, rng.integers(0, 15, n), rng.integers(0, 57, n), box, rng.random(n) < 0.2)
-    write_annotations(tmp_path / "annotations.npz", boxes)
+    write_annotations(tmp_path / "annotations.npz", boxes, np.zeros(1, int))
     dataset = DATASETS.build(
         {
             "type": "BoxesDataset",
@@ -90,18 +91,54 @@ def test_a_broken_image_is_recorded_and_another_one_taken(dataset, tmp_path):
     assert "b,not readable as an image" in (tmp_path / "skipped.csv").read_text()
 
 
-def test_the_sampler_leaves_groups_out_of_the_counts_and_shares_the_draws(dataset, monkeypatch):
+def test_for_an_image_that_is_gone_stands_one_that_is_drawn(tmp_path):
+    """Images that no draw names are there in one folder and not in the other: every draw gives the same."""
+    from mmdet.registry import DATASETS
+    from PIL import Image
+
+    prepare()
+    names = tuple(f"{i:02}" for i in range(40))
+    n = len(names)
+    table = Boxes(names, range(n), np.zeros(n, int), np.tile([[0, 0, 1, 1]], (n, 1)), np.zeros(n, bool))
+    drawn = draw_images(table, 1, None, seed=5, count=12)
+    gone = drawn.boxes.images[2]
+    seen = []
+    for folder, kept in (("all", names), ("few", drawn.boxes.images)):
+        (tmp_path / folder).mkdir()
+        for name in set(kept) - {gone}:
+            Image.new("L", (1, 1), int(name)).save(tmp_path / folder / f"{name}.jpg", quality=100)
+        write_annotations(tmp_path / "annotations.npz", drawn.boxes, drawn.draws)
+        pipeline = [
+            {"type": "LoadImage", "skipped": str(tmp_path / f"{folder}.csv")},
+            {"type": "PackDetInputs", "meta_keys": ()},
+        ]
+        dataset = DATASETS.build(
+            {
+                "type": "BoxesDataset",
+                "seed": 5,
+                "ann_file": str(tmp_path / "annotations.npz"),
+                "data_prefix": {"img": str(tmp_path / folder)},
+                "metainfo": {"classes": ("x",)},
+                "pipeline": pipeline,
+            }
+        )
+        seen.append([int(dataset[image, i]["inputs"][0]) for i, image in enumerate(drawn.draws)])
+        skipped = (tmp_path / f"{folder}.csv").read_text().splitlines()
+        assert set(skipped) == {f"{gone},not there"}
+    assert seen[0] == seen[1]
+    assert set(seen[0]) <= {int(name) for name in drawn.boxes.images}
+
+
+def test_the_sampler_gives_the_draws_and_shares_them_out(dataset, monkeypatch):
     from kit.detector import mmdet_components as parts
 
-    sampler = parts.BalancedSampler(dataset, seed=3, limit=1)
-    assert sampler.draws.counts.tolist() == [2, 0]  # class y has a group alone
+    sampler = parts.DrawSampler(dataset)
     whole = list(islice(iter(sampler), 40))
-    assert [number for _, number in whole] == list(range(40))
-    assert {image for image, _ in whole} == {0, 1}
+    assert whole == [(DRAWS[i % 5], i) for i in range(40)]
     shared = []
     for rank in range(2):
         monkeypatch.setattr(parts, "get_dist_info", lambda rank=rank: (rank, 2))
-        shared.append(list(islice(iter(parts.BalancedSampler(dataset, seed=3, limit=1)), 20)))
+        shared.append(list(islice(iter(parts.DrawSampler(dataset)), 20)))
     assert [x for pair in zip(*shared, strict=True) for x in pair] == whole
     sampler.advance(7)
     assert list(islice(iter(sampler), 5)) == whole[7:12]
@@ -185,15 +222,15 @@ def test_label_300_of_a_source_set_stays_300_up_to_the_training_and_its_evaluati
     }
     (tmp_path / "instances.json").write_text(json.dumps(content))
     truth, classes = read_instances(tmp_path / "instances.json")
-    write_annotations(tmp_path / "annotations.npz", truth)
+    drawn = draw_images(truth, len(classes), None, 0, 40)
+    write_annotations(tmp_path / "annotations.npz", drawn.boxes, drawn.draws)
     config = {"type": "BoxesDataset", "ann_file": str(tmp_path / "annotations.npz"), "pipeline": []}
     dataset = DATASETS.build(
         {**config, "data_prefix": {"img": str(tmp_path)}, "metainfo": {"classes": classes}}
     )
     labels = [dataset.get_data_info(i)["labels"] for i in range(2)]
     assert [own.tolist() for own in labels] == [[300], [44]]
-    draws = BalancedDraws(dataset.boxes, len(classes), None, 0)
-    assert np.flatnonzero(draws.counts).tolist() == [44, 300]
+    assert set(dataset.draws.tolist()) == {0, 1}
     found = Detections(truth.images, truth.image, np.asarray([300, 44]), [0.9, 0.8], truth.box)
     scores = detection_scores(truth, None, found, classes)
     assert scores.ap == {"c300": 1.0, "c44": 1.0}
@@ -204,5 +241,6 @@ def test_label_300_of_a_source_set_stays_300_up_to_the_training_and_its_evaluati
 def test_annotations_of_an_earlier_run_are_read(tmp_path):
     columns = {"image": BOXES.image, **{name: getattr(BOXES, name) for name in BOXES.COLUMNS}}
     columns["label"] = BOXES.label.astype(np.uint8)
-    np.savez(tmp_path / "annotations.npz", images=np.asarray(BOXES.images), **columns)
-    assert read_annotations(tmp_path / "annotations.npz").label.tolist() == [0, 1, 0]
+    np.savez(tmp_path / "annotations.npz", images=np.asarray(BOXES.images), draws=DRAWS, **columns)
+    boxes, draws = read_annotations(tmp_path / "annotations.npz")
+    assert (boxes.label.tolist(), draws.tolist()) == ([0, 1, 0], DRAWS.tolist())

@@ -1,11 +1,14 @@
-from itertools import islice
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.detector.class_balanced_sampling import BalancedDraws, class_probabilities, image_counts
+from kit.detector.class_balanced_sampling import (
+    BalancedDraws,
+    class_probabilities,
+    draw_images,
+    image_counts,
+)
 from kit.report.sampling_figure import curves, draw
 from kit.tables.schema import Boxes
 
@@ -80,18 +83,35 @@ def test_draws_follow_the_formula(limit):
     for label, own in images.items():
         expected[own] += p[label] / len(own)
     n = 60_000
-    seen = np.bincount(list(islice(draws.stream(0), n)), minlength=len(LABELS)) / n
+    seen = np.bincount(draws.first_draws(n), minlength=len(LABELS)) / n
     spread = np.sqrt(expected * (1 - expected) / n)
     assert (np.abs(seen - expected) <= 4.5 * spread + 1e-12).all()
 
 
-@given(st.integers(0, 5000), st.integers(1, 4))
-def test_processes_share_one_stream_that_can_be_taken_up_anywhere(start, step):
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_more_draws_begin_with_the_same(few, more):
     draws = BalancedDraws(IMAGES, 4, 2, seed=1)
-    whole = list(islice(draws.stream(0), start + 40 * step))
-    assert list(islice(draws.stream(start, step), 40)) == whole[start::step][:40]
+    whole = draws.first_draws(few + more)
+    assert whole.shape == (few + more,)
+    assert draws.first_draws(few).tolist() == whole[:few].tolist()
     other = BalancedDraws(IMAGES, 4, 2, seed=2)
-    assert list(islice(other.stream(0), 200)) != list(islice(draws.stream(0), 200))
+    assert other.first_draws(200).tolist() != draws.first_draws(200).tolist()
+
+
+def test_a_training_draws_images_that_show_a_class_in_a_box_with_an_area():
+    box = np.tile([[0.1, 0.1, 0.5, 0.5]], (5, 1))
+    box[3, 2] = box[3, 0]
+    names = ("group", "b", "c", "flat", "none", "f")
+    boxes = Boxes(names, [0, 1, 2, 3, 5], [0, 0, 1, 1, 1], box, [True, False, False, False, False])
+    drawn = draw_images(boxes, 2, None, seed=4, count=200)
+    assert drawn.boxes.images == ("b", "c", "f")
+    assert drawn.boxes.label.tolist() == [0, 1, 1]
+    draws = BalancedDraws(boxes.take(np.array([1, 2, 4])), 2, None, 4).first_draws(200)
+    assert [drawn.boxes.images[i] for i in drawn.draws] == [names[i] for i in draws]
+    once = draw_images(boxes, 2, None, seed=4, count=1)
+    assert (once.boxes.images, once.draws.tolist()) == ((names[draws[0]],), [0])
+    with pytest.raises(ValueError, match="at least one image"):
+        draw_images(boxes.of_images(("group", "flat", "none")), 2, None, 4, 10)
 
 
 def test_no_image_with_a_label():
@@ -106,4 +126,4 @@ def test_groups_of_objects_show_no_label_and_the_order_of_boxes_is_nothing():
     assert BalancedDraws(rows, 4, None, 0).counts.tolist() == [5, 1, 0, 0]
     backwards = BalancedDraws(IMAGES.take(slice(None, None, -1)), 4, 2, 1)
     whole = BalancedDraws(IMAGES, 4, 2, 1)
-    assert list(islice(backwards.stream(0), 300)) == list(islice(whole.stream(0), 300))
+    assert backwards.first_draws(300).tolist() == whole.first_draws(300).tolist()

@@ -17,6 +17,7 @@ from kit.detector.annotated_images import read_skipped
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.metric.detection_tables import detection_scores
 from kit.pipeline.images import say_left_out
+from kit.pipeline.needed_images import needed_images
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.splits import CLASSES, split_boxes, split_ids
@@ -28,7 +29,7 @@ from kit.tables.official import read_image_labels
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
 from kit.tables.submission_check import check_submission
-from tests.conftest import FEW, TINY, config
+from tests.conftest import ALONE, FEW, TINY, config
 from tests.imperfect import imperfect
 from tests.stages import alone, made, set_words
 
@@ -79,8 +80,8 @@ def test_where_the_weights_start(trained, tiny, tmp_path, start, equal):
 def test_missing_and_broken_images_are_recorded_and_skipped(trained, tiny, tmp_path, capsys):
     photos = tmp_path / "photos"
     shutil.copytree("data/mini/train", photos)
-    names = sorted(path.stem for path in photos.iterdir())
-    gone, broken = names[0], names[1:60]
+    drawn = sorted(needed_images(config(*ALONE), "train"))
+    gone, broken = drawn[0], drawn[1:6]
     (photos / f"{gone}.jpg").unlink()
     for name in broken:
         (photos / f"{name}.jpg").write_bytes(b"broken")
@@ -88,10 +89,12 @@ def test_missing_and_broken_images_are_recorded_and_skipped(trained, tiny, tmp_p
     run = Run(config(f"data.train.images={photos}"), tmp_path / "run")
     figures = alone(run, "detector-resnext")["metrics"]
     rows = (run.folder("detector-resnext") / "skipped.csv").read_text().splitlines()[1:]
-    assert figures["left_out"] == len(rows) > 1
+    assert (figures["images"], figures["left_out"]) == (len(drawn), 6)
     assert f"{gone},not there" in rows
-    assert {row.split(",")[0] for row in rows} <= {gone, *broken}
-    assert "of 150 images (16.7%) were left out, the first " in capsys.readouterr().err
+    assert {row.split(",")[0] for row in rows} == {gone, *broken}
+    said = capsys.readouterr().err
+    assert f"1 of {len(drawn)} images that the training draws" in said
+    assert f"6 of {len(drawn)} images ({6 / len(drawn):.1%}) were left out, the first " in said
 
 
 def test_mixed_precision_and_sgd(trained, tiny, tmp_path):
@@ -277,7 +280,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def test_a_training_counts_by_its_images_and_takes_any(trained, tiny, tmp_path, capsys):
+def test_a_training_counts_by_its_images_and_takes_any(trained, tiny, tmp_path):
     photos = tmp_path / "photos"
     shutil.copytree("data/mini/train", photos)
     every = sorted(photos.iterdir())
@@ -295,6 +298,12 @@ def test_a_training_counts_by_its_images_and_takes_any(trained, tiny, tmp_path, 
     large = "20000 x 20000 pixels are more than data.max_pixels (100000000)"
     assert set(rows.values()) <= {large, "too narrow for an anchor"}
     assert alone(run, "detector-resnext") == first
-    every[60].unlink()
+    drawn = needed_images(config(*ALONE), "train")
+    other, one = (next(p for p in every[60:] if (p.stem in drawn) == is_drawn) for is_drawn in (False, True))
+    other.unlink()
+    assert alone(run, "detector-resnext") == first
+    one.unlink()
     assert alone(run, "detector-resnext")["fingerprint"] != first["fingerprint"]
-    assert f"the first {every[60].stem} (not there)" in capsys.readouterr().err
+    skipped = read_skipped(run.folder("detector-resnext") / "skipped.csv")
+    assert skipped[one.stem] == "not there"
+    assert other.stem not in skipped

@@ -1,16 +1,17 @@
+import numpy as np
 import pytest
 
 from kit.base.errors import KitError
 from kit.config import Inference, Training
 from kit.detector import training_spec as tasks
-from kit.detector.annotated_images import AnnotatedImages
+from kit.detector.annotated_images import TrainingImages
 from kit.detector.training_spec import TrainingSpec, runner_config
 from kit.tables.schema import Boxes
 
 
 def task(tmp_path, **training):
-    images = AnnotatedImages(tmp_path, Boxes.empty(("a",)), ("x", "y"))
-    return TrainingSpec("t", "resnext-mini", images, Training(**training), Inference(), 7, 3, "cpu")
+    images = TrainingImages(tmp_path, Boxes.empty(("a",)), ("x", "y"), np.zeros(1, int))
+    return TrainingSpec("t", "resnext-mini", images, Training(**training), Inference(), 3, "cpu")
 
 
 def test_what_the_settings_become(tmp_path):
@@ -30,7 +31,8 @@ def test_what_the_settings_become(tmp_path):
     assert wrapper["clip_grad"] == {"max_norm": 4}
     assert wrapper["optimizer"]["type"] == "AdamW"
     assert config["train_dataloader"]["batch_size"] == 3
-    assert config["train_dataloader"]["sampler"] == {"type": "BalancedSampler", "limit": 7, "seed": 3}
+    assert config["train_dataloader"]["sampler"] == {"type": "DrawSampler"}
+    assert config["train_dataloader"]["dataset"]["seed"] == 3
     assert config["model"]["roi_head"]["bbox_head"][0]["num_classes"] == 2
     assert (config["load_from"], config["resume"]) == (None, False)
 

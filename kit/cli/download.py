@@ -53,6 +53,12 @@ def download(
     limit: Annotated[
         int | None, typer.Option(min=1, help="So many photos a split at the most.", metavar="N")
     ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also files and photos that the config's trainings do not look at.")
+    ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Photos for trainings of so many processes (torchrun).", metavar="N")
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would come, how large, how long; get nothing.")
     ] = False,
@@ -68,19 +74,24 @@ def download(
     json: Json = False,
 ) -> None:
     """Generate the mini challenge (data.source: mini), or get the real data; what is there is left alone."""
+    from functools import partial
+
     from kit.config import load_config
     from kit.download.selection import PhotoFilter
+    from kit.pipeline.needed_images import needed_images
 
     loaded = load_config(config, set_ or ())
     if loaded.data.source == "mini":
         _mini(loaded, force, dry_run, json)
         return
-    splits = [s.value for s in split] if split else ["train", "stack", "val"]
-    choice = PhotoFilter(splits, _names(predicates), _names(classes), limit)
+    asked = {s.value for s in split or PhotoSplit}
+    splits = [name for name in PhotoFilter.splits if name in asked]
+    needed = None if all_ else partial(needed_images, loaded, processes=processes)
+    choice = PhotoFilter(splits, _names(predicates), _names(classes), limit, needed)
     if dry_run:
-        _preview(loaded, what.value, choice, json)
+        _preview(loaded, what.value, choice, all_, json)
     else:
-        _get(loaded, what.value, choice, verify, ask_again, json)
+        _get(loaded, what.value, choice, verify, ask_again, all_, json)
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:
@@ -108,36 +119,50 @@ def _mini(config: Config, force: bool, dry_run: bool, json: bool) -> None:
         typer.echo(printable(str(path)))
 
 
-def _preview(config: Config, what: Target, choice: PhotoFilter, json: bool) -> None:
+def _preview(config: Config, what: Target, choice: PhotoFilter, every: bool, json: bool) -> None:
     from kit.base.files import json_text
     from kit.base.text_table import table
     from kit.cli import show
     from kit.download.preview import free_bytes, preview
 
-    rows = preview(config, what, choice)
+    rows = preview(config, what, choice, every)
     if json:
         typer.echo(json_text(rows))
         return
     shown = [
-        (row["what"], row["to get"], show.size(row["bytes"]), show.duration(row["seconds"])) for row in rows
+        (
+            row["what"],
+            row["to get"],
+            ("about " if row["about"] else "") + show.size(row["bytes"]),
+            show.duration(row["seconds"]),
+        )
+        for row in rows
     ]
     typer.echo(table("To get", ("what", "files", "size", "time"), shown), nl=False)
-    needed, seconds = (sum(row[key] or 0 for row in rows) for key in ("bytes", "seconds"))
-    typer.echo(
-        f"needed: {show.size(needed)} and about {show.duration(seconds)}, as far as is known; "
-        f"free: {show.size(free_bytes(config.data.root))}"
+    about = "about " if any(row["about"] for row in rows) else ""
+    needed = about + show.size(sum(row["bytes"] or 0 for row in rows))
+    timed = [row["seconds"] for row in rows if row["seconds"] is not None]
+    time = (
+        f"about {show.duration(sum(timed))}, as far as is known" if timed else "a time that is not known yet"
     )
+    typer.echo(f"needed: {needed} and {time}; free: {show.size(free_bytes(config.data.root))}")
 
 
 def _get(
-    config: Config, what: Target, choice: PhotoFilter, verify: bool, ask_again: bool, json: bool
+    config: Config,
+    what: Target,
+    choice: PhotoFilter,
+    verify: bool,
+    ask_again: bool,
+    every: bool,
+    json: bool,
 ) -> None:
     from kit.base.errors import printable
     from kit.base.files import json_text
     from kit.base.log import logger
     from kit.download import download_all
 
-    outcome = download_all.download(config, what, choice, ask_again, verify)
+    outcome = download_all.download(config, what, choice, ask_again, verify, every)
     for name in outcome.damaged:
         logger.warning(f"{name} was damaged")
     photos = {

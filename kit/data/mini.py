@@ -30,7 +30,7 @@ from kit.vocabulary import vocabulary
 
 STEMS = {
     "train": ("challenge-2019-train-vrd", "challenge-2019-train-vrd-bbox", "challenge-2019-train-vrd-labels"),
-    "stack": ("test-annotations-vrd", "test-annotations-bbox", "test-annotations-labels"),
+    "stack": ("test-annotations-vrd", "test-annotations-bbox", "test-annotations-human-imagelabels-boxable"),
     "val": (
         "challenge-2019-validation-vrd",
         "challenge-2019-validation-vrd-bbox",
@@ -41,7 +41,7 @@ STEMS = {
 FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "challenge2018"}
 SOURCE = {"train2017": 1.0, "val2017": 0.1}  # folder of the source set, and its share of `source` images
 DONE = "mini.done"
-VERSION = 3  # of the generator: another one makes other files
+VERSION = 4  # of the generator: another one makes other files
 CHUNK = 64  # images a task
 
 

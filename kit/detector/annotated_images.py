@@ -1,4 +1,4 @@
-"""Images with boxes as the detectors read them: annotations for the workers, what was skipped."""
+"""Images with boxes as the detectors read them: drawn or there, annotations for the workers, what was skipped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.base.files import atomic_write, reading
 from kit.base.log import logger
 from kit.data.photos import GONE, list_photos
+from kit.detector.class_balanced_sampling import DrawnImages
+from kit.detector.process_group import is_main_process
+from kit.tables.image_ids import share
 from kit.tables.schema import Boxes
 
 SKIPPED = "skipped.csv"  # in a stage's folder: the images that it could not look at
@@ -22,42 +26,67 @@ HEADER = ("ImageID", "Reason")
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImages:
-    """boxes: of images in `folder`, labels index `classes`; missing: ids of boxes without an image."""
+    """boxes: of images in `folder`, labels index `classes`."""
 
     folder: Path
     boxes: Boxes
     classes: tuple[str, ...]
-    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingImages(AnnotatedImages):
+    """Images that a training draws, whether or not they are there. draws: the image of each draw, (n,)."""
+
+    draws: NDArray[np.int64]
 
 
 def annotated_images(folder: Path, boxes: Boxes, classes: Sequence[str]) -> AnnotatedImages:
     """The images that are there. Raises KitError where there is none."""
+    found = _there(folder, boxes.images)
+    return AnnotatedImages(folder, boxes.of_images(found), tuple(classes))
+
+
+def training_images(folder: Path, drawn: DrawnImages, classes: Sequence[str]) -> TrainingImages:
+    """The images that a training draws; how many of them are not there is told.
+
+    Which are drawn hangs on the annotations alone: for one that is not there, as for one that cannot be read,
+    another draw stands, and images that are never drawn need not be there. Raises KitError where there is none.
+    """
+    names = drawn.boxes.images
+    gone = len(names) - len(_there(folder, names))
+    if gone and is_main_process():
+        text = f"{folder}: {share(gone, len(names), 'images that the training draws')} are not there"
+        logger.info(f"{text}; others stand for them; `kit download photos` gets those that can be had")
+    return TrainingImages(folder, drawn.boxes, tuple(classes), drawn.draws)
+
+
+def _there(folder: Path, names: Sequence[str]) -> list[str]:
     if not folder.is_dir():
         raise KitError(f"{folder}: no such folder of images", "run `kit download`, or set data.*.images")
-    there = list_photos(folder)
-    found = [name for name in boxes.images if name in there]
+    photos = list_photos(folder)
+    found = [name for name in names if name in photos]
     if not found:
-        raise KitError(f"{folder}: none of the {len(boxes.images)} annotated images is here")
-    missing = tuple(name for name in boxes.images if name not in there)
-    return AnnotatedImages(folder, boxes.of_images(found), tuple(classes), missing)
+        raise KitError(f"{folder}: none of the {len(names)} annotated images is here")
+    return found
 
 
-def write_annotations(path: Path, boxes: Boxes) -> None:
-    """Write boxes with all their images, also those without a box."""
+def write_annotations(path: Path, boxes: Boxes, draws: NDArray[np.int64]) -> None:
+    """Write boxes with all their images, also those without a box, and the images that a training draws."""
     with atomic_write(path) as part, part.open("wb") as file:
         columns = {"image": boxes.image, **{name: getattr(boxes, name) for name in boxes.COLUMNS}}
-        np.savez(file, allow_pickle=False, images=np.asarray(boxes.images, np.str_), **columns)
+        ids = np.asarray(boxes.images, np.str_)
+        np.savez(file, allow_pickle=False, images=ids, draws=draws, **columns)
 
 
-def read_annotations(path: Path) -> Boxes:
-    """The boxes that `write_annotations` wrote."""
+def read_annotations(path: Path) -> tuple[Boxes, NDArray[np.int64]]:
+    """The boxes and draws that `write_annotations` wrote."""
     with (
         reading(path, "boxes of a training", "do the stage again"),
         path.open("rb") as file,  # which numpy leaves open where it is damaged
         np.load(file) as columns,
     ):
         arrays = {name: columns[name] for name in ("image", *Boxes.COLUMNS)}
-        return Boxes(images=tuple(columns["images"].tolist()), **arrays)
+        return Boxes(images=tuple(columns["images"].tolist()), **arrays), columns["draws"]
 
 
 def record_skipped(path: Path, name: str, why: str) -> None:

@@ -1,8 +1,8 @@
-"""Class-balanced sampling (paper 3, equations 2 and 3): how likely each class is to be drawn."""
+"""Class-balanced sampling (paper 3, equations 2 and 3): how likely each class is, and which images are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,10 @@ def class_probabilities(counts: NDArray[np.int64], limit: float = PLAIN) -> NDAr
 
 
 class BalancedDraws:
-    """Endless draws of images: a class by p(k), then one of the images that show it.
+    """Draws of images: a class by p(k), then one of the images that show it.
 
     boxes: an image shows the labels of its boxes, groups left out; limit: N, None for the plain distribution.
-    Draw i depends on the seed and i alone, so that several processes can share the draws and a later one can go
-    on anywhere.
+    Draw i depends on the seed and i alone: more of them begin with the same.
     """
 
     BLOCK = 1024  # draws made at once
@@ -54,18 +53,38 @@ class BalancedDraws:
         self.first = np.concatenate([[0], np.cumsum(self.counts)])
         self.seed = seed
 
-    def stream(self, start: int, step: int = 1) -> Iterator[int]:
-        """Draws start, start + step, start + 2 step, ..."""
-        block, drawn = -1, np.zeros(0, np.int64)
-        while True:
-            if start // self.BLOCK != block:
-                block = start // self.BLOCK
-                drawn = self._draw(block)
-            yield int(drawn[start % self.BLOCK])
-            start += step
+    def first_draws(self, count: int) -> NDArray[np.int64]:
+        """The images of the first draws, (count,)."""
+        blocks = [self._draw(block) for block in range(-(-count // self.BLOCK))]
+        return np.concatenate([np.zeros(0, np.int64), *blocks])[:count]
 
     def _draw(self, block: int) -> NDArray[np.int64]:
         rng = np.random.default_rng([self.seed, block])
         label = rng.choice(len(self.counts), self.BLOCK, p=self.probabilities)
         place = (rng.random(self.BLOCK) * self.counts[label]).astype(np.int64)
         return np.asarray(self.images[self.first[label] + place])
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnImages:
+    """What a training draws. boxes: of the images that are drawn; draws: each draw's image among these, (n,)."""
+
+    boxes: Boxes
+    draws: NDArray[np.int64]
+
+
+def draw_images(boxes: Boxes, classes: int, limit: float | None, seed: int, count: int) -> DrawnImages:
+    """The first draws of a training with these ground-truth boxes, of whatever images are there on disk.
+
+    Groups of objects show no class, nor do boxes without area. Raises ValueError where no image shows one.
+    """
+    boxes = with_area(boxes)
+    draws = BalancedDraws(boxes, classes, limit, seed).first_draws(count)
+    drawn, places = np.unique(draws, return_inverse=True)
+    return DrawnImages(boxes.of_images([boxes.images[i] for i in drawn]), places.astype(np.int64))
+
+
+def with_area(boxes: Boxes) -> Boxes:
+    """The boxes with an area: one without would teach NaN."""
+    sides = boxes.box[:, 2:] - boxes.box[:, :2]
+    return boxes.take(np.flatnonzero((sides > 0).all(axis=1)))

@@ -31,7 +31,7 @@ from kit.config import Decoding
 from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import photo_path
 from kit.detector.annotated_images import read_annotations, record_skipped
-from kit.detector.class_balanced_sampling import BalancedDraws
+from kit.detector.class_balanced_sampling import with_area
 from kit.detector.draws import drawn_by, seed_by
 
 
@@ -55,9 +55,9 @@ class FloatRoIExtractor(SingleRoIExtractor):  # type: ignore[misc]
 class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
     """Images of a folder with the boxes of an annotations file that `write_annotations` wrote.
 
-    Group-of boxes are ignored in training. Images that are not on disk are left out.
-    An item is asked for by its image and the number of the draw: what is random about it hangs on the seed
-    and this number alone.
+    Group-of boxes are ignored in training. An item is asked for by its image and the number of the draw: what is
+    random about it hangs on the seed and this number alone. For an image that is not there or cannot be read
+    stands that of another draw, so that images which no draw names are never looked at.
     """
 
     def __init__(self, *, seed: int = 0, **settings: Any) -> None:
@@ -73,7 +73,7 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
                 item: dict[str, Any] | None = self.prepare_data(image)
                 if item is not None:
                     return item
-                image = int(np.random.randint(len(self)))
+                image = int(self.draws[np.random.randint(len(self.draws))])
         raise KitError(
             f"{self.data_prefix['img']}: {self.max_refetch:,} images in a row cannot be read",
             "run `kit download --verify`",
@@ -81,9 +81,8 @@ class BoxesDataset(BaseDetDataset):  # type: ignore[misc]
 
     def full_init(self) -> None:
         """Read the annotations as one table: a record an image, made for all, takes minutes and gigabytes."""
-        boxes = read_annotations(Path(self.ann_file))
-        sides = boxes.box[:, 2:] - boxes.box[:, :2]
-        boxes = boxes.take(np.flatnonzero((sides > 0).all(axis=1)))  # one without area would teach NaN
+        boxes, self.draws = read_annotations(Path(self.ann_file))
+        boxes = with_area(boxes)
         self.boxes = boxes.take(np.argsort(boxes.image, kind="stable"))
         self.first = np.searchsorted(self.boxes.image, np.arange(len(boxes.images) + 1))
         self._fully_initialized = True
@@ -170,20 +169,14 @@ class OwnPixels(BaseTransform):  # type: ignore[misc]
 
 
 @DATA_SAMPLERS.register_module(force=True)
-class BalancedSampler(Sampler):  # type: ignore[type-arg]
-    """Endless class-balanced draws of a BoxesDataset (paper 3, equation 3), shared out over the processes."""
+class DrawSampler(Sampler):  # type: ignore[type-arg]
+    """The draws of a BoxesDataset, shared out over the processes; after the last one they begin again."""
 
-    def __init__(self, dataset: Any, seed: int | None = None, limit: float | None = None) -> None:
-        """limit: N of equation 3; None is the plain distribution."""
-        try:
-            self.draws = BalancedDraws(dataset.boxes, len(dataset.metainfo["classes"]), limit, seed or 0)
-        except ValueError:
-            folder = dataset.data_prefix["img"]
-            text = f"{folder}: no image has a box to learn from that is no group of objects"
-            raise KitError(text, "look at the boxes file: labels and IsGroupOf") from None
+    def __init__(self, dataset: Any, seed: int | None = None) -> None:
+        """seed: mmengine gives one; the draws have theirs."""
+        self.draws = dataset.draws
         self.rank, self.world = get_dist_info()
         self.start = 0
-        self.size = len(dataset)
 
     def advance(self, samples: int) -> None:
         """Go on after this many samples of this process."""
@@ -195,10 +188,10 @@ class BalancedSampler(Sampler):  # type: ignore[type-arg]
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Images, each with the number of its draw."""
         first = self.rank + self.start * self.world
-        return zip(self.draws.stream(first, self.world), count(first, self.world), strict=True)
+        return ((int(self.draws[i % len(self.draws)]), i) for i in count(first, self.world))
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.draws)
 
 
 @LOOPS.register_module(force=True)

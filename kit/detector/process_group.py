@@ -15,6 +15,11 @@ def is_distributed() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def process_count() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if is_distributed() else 1
+
+
 def is_main_process() -> bool:
     """Whether this process writes files and speaks to the user."""
     return int(os.environ.get("RANK", "0")) == 0 if is_distributed() else True

@@ -48,7 +48,7 @@ def train_detector(
     first = is_main_process()
     checkpoint = last_checkpoint(folder)
     if first:
-        write_annotations(folder / "annotations.npz", task.images.boxes)
+        write_annotations(folder / "annotations.npz", task.images.boxes, task.images.draws)
         if checkpoint:
             logger.info(f"{task.name}: going on from {checkpoint.name}")
         elif start is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.base.errors import KitError
 from kit.config import Architecture, Decoding, Inference, Training
-from kit.detector.annotated_images import SKIPPED, AnnotatedImages
+from kit.detector.annotated_images import SKIPPED, TrainingImages
 from kit.detector.architecture import model_config
 from kit.detector.inference import device_of
 from kit.detector.loader_workers import start_method
@@ -20,17 +20,13 @@ EVERY = 10  # iterations between lines of mmengine's log
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train: architecture, images, schedule.
-
-    limit: N of equation 3, None is plain sampling; settings: where the config holds the schedule.
-    """
+    """What to train: architecture, images, schedule. settings: where the config holds the schedule."""
 
     name: str
     architecture: Architecture
-    images: AnnotatedImages
+    images: TrainingImages
     training: Training
     inference: Inference
-    limit: int | None
     seed: int
     device: str = "auto"
     decoding: Decoding = field(default_factory=Decoding)
@@ -101,7 +97,7 @@ def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
         "persistent_workers": training.workers > 0,
         "multiprocessing_context": start_method(device_of(task.device)) if training.workers else None,
         "pin_memory": _on_gpu(task),
-        "sampler": {"type": "BalancedSampler", "limit": task.limit, "seed": task.seed},
+        "sampler": {"type": "DrawSampler"},
         "collate_fn": {"type": "pseudo_collate"},
         "dataset": {
             "type": "BoxesDataset",

@@ -16,6 +16,7 @@ from kit.base.address import below, shown
 from kit.base.errors import KitError
 from kit.base.hashes import sha256_of
 from kit.base.progress import ProgressLine, track
+from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.download.competition import SCHEME, fetch_sample
 from kit.download.download_log import find_logged, log_download
@@ -54,15 +55,21 @@ class DownloadResult:
 
 
 def download(
-    config: Config, target: Target, photo_filter: PhotoFilter, ask_again: bool = False, verify: bool = False
+    config: Config,
+    target: Target,
+    photo_filter: PhotoFilter,
+    ask_again: bool = False,
+    verify: bool = False,
+    every: bool = False,
 ) -> DownloadResult:
     """Download what is not there; what fails is told at the end and tried again by the next call.
 
-    verify: also what is there but not as it came; it stays until the new one is whole. Raises KitError where
+    verify: also what is there but not as it came; it stays until the new one is whole; every: also files that no
+    key of the config names. Raises KitError where
     photos alone are asked for, and none fits.
     """
     splits = wanted_splits(config, target, photo_filter)
-    result, files = DownloadResult(), wanted_files(config, target)
+    result, files = DownloadResult(), wanted_files(config, target, every)
     corrupt = asyncio.run(_corrupt_files(config, files)) if verify else []
     result.damaged += [str(remote.path) for remote in corrupt]
     for remote in files:
@@ -78,7 +85,7 @@ def download(
 
 def _get_split(
     config: Config,
-    split: str,
+    split: SplitName,
     photo_filter: PhotoFilter,
     ask_again: bool,
     verify: bool,

@@ -19,10 +19,12 @@ from kit.download.photo_download import PhotoSource, read_body
 from kit.download.photo_store import read_missing
 from kit.download.remote import FetchError, RemoteFile
 from kit.download.selection import (
+    PHOTO_BYTES,
     PhotoFilter,
     Target,
     iter_ids,
     report_empty,
+    tell_unread,
     wanted_files,
     wanted_photos,
     wanted_splits,
@@ -32,15 +34,25 @@ SAMPLE = 8  # photos at the least that are looked at for a guess of size and rat
 START = 2 << 20  # bytes of a file that are read for a guess of the rate
 
 
-def preview(config: Config, target: Target, photo_filter: PhotoFilter) -> list[dict[str, Any]]:
-    """A row a file and a row a split's photos: how many to get, bytes and seconds as far as a look tells."""
-    return asyncio.run(_preview(config, target, photo_filter))
+def preview(
+    config: Config, target: Target, photo_filter: PhotoFilter, every: bool = False
+) -> list[dict[str, Any]]:
+    """A row a file and a row a split's photos: how many to get, bytes and seconds as far as a look tells.
+
+    Photos' bytes are an estimate: by a few that are looked at, else by the average of Open Images. every: also
+    files that no key of the config names.
+    """
+    if not every:
+        tell_unread(config, target)
+    return asyncio.run(_preview(config, target, photo_filter, every))
 
 
-async def _preview(config: Config, target: Target, photo_filter: PhotoFilter) -> list[dict[str, Any]]:
+async def _preview(
+    config: Config, target: Target, photo_filter: PhotoFilter, every: bool
+) -> list[dict[str, Any]]:
     settings, splits = config.data.download, wanted_splits(config, target, photo_filter)
     async with open_client(settings.retry_policy()) as client:
-        rows, empty = await _files(client, wanted_files(config, target)), list[str]()
+        rows, empty = await _files(client, wanted_files(config, target, every)), list[str]()
         for split in splits:
             wanted = wanted_photos(config, split, photo_filter)
             if wanted is None:
@@ -54,15 +66,14 @@ async def _preview(config: Config, target: Target, photo_filter: PhotoFilter) ->
             present |= set(read_missing(source.folder))
             todo = [name for name in iter_ids(ids) if name not in present]
             each, rate = await _sample(client, source, todo[: max(SAMPLE, settings.concurrency)])
-            total = None if each is None else round(each * len(todo))
-            rows.append(_row(f"photos {split}", len(todo), total, rate))
+            rows.append(_row(f"photos {split}", len(todo), round(each * len(todo)), rate, about=True))
     report_empty(empty, photo_filter, target == "photos" and len(empty) == len(splits))
     return rows
 
 
-def _row(what: str, to_get: int, size: int | None, rate: float) -> dict[str, Any]:
+def _row(what: str, to_get: int, size: int | None, rate: float, about: bool = False) -> dict[str, Any]:
     seconds = round(size / rate, 1) if size is not None and rate else None
-    return {"what": what, "to get": to_get, "bytes": size, "seconds": seconds}
+    return {"what": what, "to get": to_get, "bytes": size, "about": about, "seconds": seconds}
 
 
 async def _files(client: HttpClient, files: Sequence[RemoteFile]) -> list[dict[str, Any]]:
@@ -94,10 +105,8 @@ async def _rate(client: HttpClient, url: str) -> float:
     return received / max(time.perf_counter() - start, 1e-6)
 
 
-async def _sample(
-    client: HttpClient, source: PhotoSource, names: Sequence[str]
-) -> tuple[float | None, float]:
-    """Bytes of a photo and bytes a second, by a few of them."""
+async def _sample(client: HttpClient, source: PhotoSource, names: Sequence[str]) -> tuple[float, float]:
+    """Bytes of a photo and bytes a second, by a few of them; the usual bytes and 0 where none can be had."""
 
     async def one(name: str) -> int:
         if not is_address(source.url):
@@ -116,7 +125,7 @@ async def _sample(
     start = time.perf_counter()
     sizes = [size for size in await asyncio.gather(*map(one, names)) if size]
     seconds = max(time.perf_counter() - start, 1e-6)
-    return (sum(sizes) / len(sizes), sum(sizes) / seconds) if sizes else (None, 0.0)
+    return (sum(sizes) / len(sizes), sum(sizes) / seconds) if sizes else (PHOTO_BYTES, 0.0)
 
 
 def free_bytes(root: Path) -> int:

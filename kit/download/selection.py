@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel
 
 from kit.base.errors import KitError
 from kit.base.log import logger
+from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.download.photo_download import PhotoSource
 from kit.download.remote import RemoteFile, remotes
@@ -21,10 +23,12 @@ from kit.tables.official import read_relations
 from kit.vocabulary import PREDICATES, vocabulary
 
 WantedPhotos = tuple[PhotoSource, pa.StringArray]  # where they come from, and their ids
+NeededImages = Callable[[SplitName], Collection[str]]  # ids of a split's images that something looks at
 Target = Literal["annotations", "photos", "weights", "test", "all"]
 IN_ADDRESS = (
     r"^[\w-]{1,200}$"  # an id that stands in an address as it is (stricter than `kit.tables.image_name`)
 )
+PHOTO_BYTES = 293_000  # of a photo of Open Images, on average
 FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "challenge2018"}
 
 
@@ -32,27 +36,53 @@ FOLDERS = {"train": "train", "stack": "test", "val": "validation", "test": "chal
 class PhotoFilter:
     """Which photos: of these splits, so many a split at most, and of what the annotations name there those
     with a relation of these predicates, and with a relation or (without predicates) a box of these classes.
+
+    needed: without predicates and classes only what it gives of a split; None for all that is named.
     """
 
-    splits: Sequence[str] = ("train", "stack", "val")
+    splits: Sequence[SplitName] = ("train", "stack", "val")
     predicates: Sequence[str] = ()
     classes: Sequence[str] = ()
     limit: int | None = None
+    needed: NeededImages | None = None
 
 
-def wanted_files(config: Config, target: Target) -> list[RemoteFile]:
-    """The files of a kind that the config needs: of the weights those of its detectors."""
-    root, mirror = config.data.root, config.data.download.address()
-    files = remotes("annotations", root, mirror) if target in ("annotations", "all") else []
-    if target in ("weights", "all"):
-        named = {m.weights.resolve() for m in config.detector.models.values() if m.weights}
-        files += [r for r in remotes("weights", root, mirror) if r.path.resolve() in named]
+def wanted_files(config: Config, target: Target, every: bool = False) -> list[RemoteFile]:
+    """The files of a kind that a key of the config names; every: also those that none does."""
+    named = _named_paths(config)
+    files = [r for r in _published(config, target) if every or r.path.resolve() in named]
     if target in ("test", "all") and config.data.test.ids:
-        files += [replace(sample, path=config.data.test.ids) for sample in remotes("sample", root)]
+        samples = remotes("sample", config.data.root)
+        files += [replace(sample, path=config.data.test.ids) for sample in samples]
     return files
 
 
-def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> list[str]:
+def tell_unread(config: Config, target: Target) -> None:
+    """Log which files of a kind are published and read by nothing of this config."""
+    named = _named_paths(config)
+    unread = [r.path.name for r in _published(config, target) if r.path.resolve() not in named]
+    if unread:
+        text = f"{len(unread)} published files are left out, this config does not read them"
+        logger.info(f"{text} (--all gets them too): {', '.join(unread)}")
+
+
+def _published(config: Config, target: Target) -> list[RemoteFile]:
+    kinds = [kind for kind in ("annotations", "weights") if target in (kind, "all")]
+    root, mirror = config.data.root, config.data.download.address()
+    return [remote for kind in kinds for remote in remotes(kind, root, mirror)]
+
+
+def _named_paths(part: object) -> set[Path]:
+    """All paths in a part of the configuration, resolved."""
+    if isinstance(part, Path):
+        return {part.resolve()}
+    if isinstance(part, BaseModel):
+        part = [getattr(part, name) for name in type(part).model_fields]
+    values = part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else ()
+    return {path for value in values for path in _named_paths(value)}
+
+
+def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> list[SplitName]:
     """The splits whose photos are wanted. Raises KitError for a name that is none, or where what names photos is
     missing while photos alone are asked for.
     """
@@ -62,7 +92,7 @@ def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> 
     ):
         for name in names:
             _number(name, known, kind)
-    splits = list(photo_filter.splits) if target in ("photos", "all") else []
+    splits: list[SplitName] = list(photo_filter.splits) if target in ("photos", "all") else []
     splits += ["test"] if target == "test" or (target == "all" and config.data.test.ids) else []
     for split in splits:
         if getattr(config.data, split).images is None:
@@ -74,15 +104,21 @@ def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> 
     return splits
 
 
-def wanted_photos(config: Config, split: str, photo_filter: PhotoFilter) -> WantedPhotos | None:
-    """Source and ids of the photos that a split's files name; None where these are not there. Raises KitError."""
+def wanted_photos(config: Config, split: SplitName, photo_filter: PhotoFilter) -> WantedPhotos | None:
+    """Source and ids of the photos of a split; None where the files that name them are not there.
+
+    How many of them the filter's `needed` leaves out is told. Raises KitError.
+    """
     if not all(path.exists() for path in _named_by(config, split)):
         return None
     data = config.data
     urls = {r.path.name: r.url for r in remotes("photos", data.root, data.download.address())}
     folder, max_side = getattr(data, split).images, data.download.max_side
     source = PhotoSource(urls[FOLDERS[split]], folder, max_side, data.max_pixels)
-    return source, _safe(_ids(config, split, photo_filter), split).slice(0, photo_filter.limit)
+    ids = _safe(_ids(config, split, photo_filter), split)
+    if photo_filter.needed and split != "test" and not photo_filter.predicates and not photo_filter.classes:
+        ids = _only(photo_filter.needed(split), ids, split)
+    return source, ids.slice(0, photo_filter.limit)
 
 
 def _named_by(config: Config, split: str) -> list[Path]:
@@ -92,15 +128,15 @@ def _named_by(config: Config, split: str) -> list[Path]:
             raise KitError("data.test.ids is not set", "give the sample submission")
         return [config.data.test.ids]
     files = getattr(config.data, split)
-    return [*files.relations, *files.boxes]
+    return [*files.relations, *files.boxes, *files.labels]
 
 
 def _ids(config: Config, split: str, photo_filter: PhotoFilter) -> pa.StringArray:
     if split == "test":
         return image_id_array(_named_by(config, split)[0])
-    if not photo_filter.predicates and not photo_filter.classes:
-        return distinct_images(_named_by(config, split))
     files = getattr(config.data, split)
+    if not photo_filter.predicates and not photo_filter.classes:
+        return distinct_images([*files.relations, *files.boxes])
     labels = [_number(c, vocabulary().names, "class") for c in photo_filter.classes]
     relations = read_relations(files.relations, skip_unknown=True)
     kept = np.ones(len(relations), bool)
@@ -116,6 +152,18 @@ def _ids(config: Config, split: str, photo_filter: PhotoFilter) -> pa.StringArra
         if photo_filter.predicates
         else pa.concat_arrays([ids, distinct_images(files.boxes, labels)]).unique()
     )
+
+
+def _only(needed: Collection[str], ids: pa.StringArray, split: str) -> pa.StringArray:
+    """Those of the ids that are needed; what that leaves out is told."""
+    kept = ids.filter(pc.is_in(ids, pa.array(needed, pa.string())))
+    if len(kept) < len(ids):
+        few, whole = (f"{PHOTO_BYTES * len(some) / 1e9:,.1f}" for some in (kept, ids))
+        logger.info(
+            f"photos {split}: `kit train all` looks at {len(kept):,} of {len(ids):,}, about {few} GB instead of "
+            f"{whole}; --all gets every one"
+        )
+    return kept
 
 
 def _safe(ids: pa.StringArray, split: str) -> pa.StringArray:
@@ -144,7 +192,13 @@ def nothing_fits(photo_filter: PhotoFilter) -> str:
     """That nothing fits, with the filter."""
     options = (("--predicates", photo_filter.predicates), ("--classes", photo_filter.classes))
     asked = " ".join(f"{option} {','.join(names)}" for option, names in options if names)
-    return f"no photo fits {asked}" if asked else "no photo is named by the files of the config"
+    if asked:
+        return f"no photo fits {asked}"
+    if photo_filter.needed:
+        return (
+            "no photo is looked at by `kit train all` with this config; --all gets those that its files name"
+        )
+    return "no photo is named by the files of the config"
 
 
 def _number(name: str, names: Sequence[str], kind: str) -> int:

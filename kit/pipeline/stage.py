@@ -45,7 +45,8 @@ class ImagesInput:
     """Images that a stage reads; they count by their names and sizes, wherever they lie.
 
     named_by: the files that say which images are wanted; wanted: their ids, asked for only where the folder or
-    these files have changed; choice: tells two choices of images by the same files apart.
+    these files have changed; choice: tells two choices of images by the same files apart; of_processes: the ids
+    where so many processes do the stage together, if more of them read more.
     """
 
     setting: str
@@ -53,6 +54,7 @@ class ImagesInput:
     named_by: tuple[Path, ...]
     wanted: Callable[[], Sequence[str]]
     choice: str = ""
+    of_processes: Callable[[int], Sequence[str]] | None = None
 
     def missing(self) -> str | None:
         """What is missing, and how it is given; None where the folder is there."""

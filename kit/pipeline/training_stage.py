@@ -10,7 +10,14 @@ from kit.base.log import logger
 from kit.base.progress import track
 from kit.config import Config, DetectorModel, Training, View
 from kit.data.photos import list_photos
-from kit.detector.annotated_images import SKIPPED, AnnotatedImages, annotated_images, left_out, tidy_skipped
+from kit.detector.annotated_images import (
+    SKIPPED,
+    AnnotatedImages,
+    TrainingImages,
+    annotated_images,
+    left_out,
+    tidy_skipped,
+)
 from kit.detector.checkpoint import State
 from kit.detector.inference import detect
 from kit.detector.process_group import is_main_process
@@ -29,12 +36,11 @@ def task_of(
     config: Config,
     stage: str,
     model: DetectorModel,
-    images: AnnotatedImages,
+    images: TrainingImages,
     training: Training,
     settings: str,
-    limit: int | None = None,
 ) -> TrainingSpec:
-    """What the training of a stage is given. settings: the key of `training`; limit: N of balanced sampling."""
+    """What the training of a stage is given. settings: the key of `training`."""
     detector = config.detector
     return TrainingSpec(
         stage,
@@ -42,7 +48,6 @@ def task_of(
         images,
         training,
         detector.inference,
-        limit,
         config.seed,
         detector.device,
         config.data.decoding(),
@@ -53,7 +58,7 @@ def task_of(
 def train_stage(
     task: TrainingSpec, folder: Path, start: State | None, validate: Validate | None
 ) -> dict[str, Any]:
-    """Train below the stage's folder; the figures, with the number of images and of those left out."""
+    """Train below the stage's folder; the figures, with the number of images drawn and of those left out."""
     figures = train_detector(task, folder, start, validate)
     if not is_main_process():
         return figures
@@ -61,11 +66,10 @@ def train_stage(
     if groups.any():
         told = share(int(groups.sum()), len(groups), "boxes")
         logger.warning(f"{task.name}: {told} are groups of objects, which training ignores")
-    skipped = tidy_skipped(folder / SKIPPED, task.images.missing)
+    skipped, total = tidy_skipped(folder / SKIPPED), len(task.images.boxes.images)
     if skipped:
-        total = len(task.images.boxes.images) + len(task.images.missing)
         logger.warning(f"{task.name}: {left_out(skipped, total)}; see {SKIPPED}")
-    return {**figures, "images": len(task.images.boxes.images), "left_out": len(skipped)}
+    return {**figures, "images": total, "left_out": len(skipped)}
 
 
 def split_validation(config: Config, task: DetectorTask, training: Training) -> Validate | None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from kit.base.log import logger
 from kit.config import Architecture, Config
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage, validation_inputs
-from kit.pipeline.splits import CLASSES, image_folder, images_input, split_inputs, split_tables
+from kit.pipeline.splits import CLASSES, image_folder, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.training_draws import drawn_input, training_draws
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
+    from kit.detector.class_balanced_sampling import DrawnImages
     from kit.tables.schema import Boxes
 
 
@@ -26,7 +28,16 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
     for name in settings.models:
         detector_model(config, name)
         files = split_inputs(config, "train")
-        images = images_input(config, "train", files, lambda: _shown(config).images, "is")
+        images = drawn_input(
+            "data.train.images",
+            config.data.train.images,
+            files,
+            partial(_attribute_draws, config, config.seed),
+            settings.training,
+            settings.sampling_limit,
+            config.seed,
+            "is",
+        )
         yield training_stage(
             ATTRIBUTES.detector(name),
             partial(_train, name=name),
@@ -45,25 +56,27 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
 
 
 def _train(context: StageContext, name: str) -> Metrics:
-    from kit.detector.annotated_images import annotated_images
+    from kit.detector.annotated_images import training_images
+    from kit.detector.process_group import process_count
     from kit.pipeline.training_stage import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.attribute
     model = detector_model(config, name)
-    images = annotated_images(image_folder(config, "train"), _shown(config), ATTRIBUTES.classes)
+    draws = _attribute_draws(config, config.seed, process_count())
+    images = training_images(image_folder(config, "train"), draws, ATTRIBUTES.classes)
     base = context.result(OBJECTS.detector(name)) / "weights.pth"
     start = attribute_weights(model.architecture, base, config.seed, context.path)
     validate = split_validation(config, ATTRIBUTES, settings.training)
-    task = task_of(
-        config,
-        context.stage.name,
-        model,
-        images,
-        settings.training,
-        "attribute.training",
-        settings.sampling_limit,
-    )
+    task = task_of(config, context.stage.name, model, images, settings.training, "attribute.training")
     return train_stage(task, context.path, start, validate)
+
+
+def _attribute_draws(config: Config, seed: int, processes: int) -> DrawnImages:
+    """The training images that an "is" detector draws."""
+    settings = config.attribute
+    return training_draws(
+        _shown(config), ATTRIBUTES.classes, settings.training, settings.sampling_limit, seed, processes
+    )
 
 
 def _shown(config: Config) -> Boxes:

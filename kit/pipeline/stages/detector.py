@@ -12,12 +12,14 @@ from kit.base.log import logger
 from kit.config import ARCHITECTURES, Config, DetectorModel, Source
 from kit.config.plugins import plugin_digest
 from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage, validation_inputs
-from kit.pipeline.splits import CLASSES, box_inputs, image_folder, images_input, split_boxes
+from kit.pipeline.splits import CLASSES, box_inputs, image_folder, split_boxes
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.training_draws import drawn_input, training_draws
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
+    from kit.detector.class_balanced_sampling import DrawnImages
 
 
 @register_stages
@@ -28,8 +30,16 @@ def detector_stages(config: Config) -> Iterator[Stage]:
         if own_source:
             yield _source(config, name, model)
         truth = box_inputs(config, "train")
-        images = images_input(config, "train", truth, lambda: split_boxes(config, "train").images)
         settings = config.detector
+        images = drawn_input(
+            "data.train.images",
+            config.data.train.images,
+            truth,
+            partial(_object_draws, config, config.seed),
+            settings.training,
+            settings.sampling_limit,
+            config.seed,
+        )
         files = {
             f"detector.models.{name}.weights": model.weights,
             "detector.class_map": settings.class_map,
@@ -64,9 +74,14 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
     annotations = FileInput(
         "detector.source.annotations", source.annotations, "" if source.annotations else hint
     )
-    named_by = (source.annotations,) if source.annotations else ()
-    images = ImagesInput(
-        "detector.source.images", source.images, named_by, lambda: _source_images(source.annotations)
+    images = drawn_input(
+        "detector.source.images",
+        source.images,
+        (annotations,),
+        lambda processes: _source_draws(config, config.seed, processes)[0],
+        source.training,
+        None,
+        config.seed,
     )
     return training_stage(
         f"source-{name}",
@@ -96,22 +111,38 @@ def architecture_settings(model: DetectorModel) -> dict[str, Any]:
     return {"architecture": model.architecture, **({"plugin": digest} if digest else {})}
 
 
-def _source_images(annotations: Path | None) -> tuple[str, ...]:
+def _source_images(annotations: Path) -> tuple[str, ...]:
     from kit.tables.coco import read_instances
 
-    return read_instances(annotations)[0].images if annotations else ()
+    return read_instances(annotations)[0].images
+
+
+def _source_draws(config: Config, seed: int, processes: int) -> tuple[DrawnImages, tuple[str, ...]]:
+    """What the training on the source set draws, and the set's classes."""
+    from kit.tables.coco import read_instances
+
+    source = config.detector.source
+    assert source.annotations is not None
+    boxes, classes = read_instances(source.annotations)
+    return training_draws(boxes, classes, source.training, None, seed, processes), classes
+
+
+def _object_draws(config: Config, seed: int, processes: int) -> DrawnImages:
+    """The training images that a detector draws."""
+    settings, boxes = config.detector, split_boxes(config, "train")
+    return training_draws(boxes, CLASSES, settings.training, settings.sampling_limit, seed, processes)
 
 
 def _train_source(context: StageContext, name: str) -> Metrics:
-    from kit.detector.annotated_images import annotated_images
+    from kit.detector.annotated_images import annotated_images, training_images
+    from kit.detector.process_group import process_count
     from kit.pipeline.training_stage import task_of, train_stage, validation
     from kit.tables.coco import read_instances
 
     config, source = context.config, context.config.detector.source
-    assert source.annotations is not None
     assert source.images is not None
-    boxes, classes = read_instances(source.annotations)
-    images = annotated_images(source.images, boxes, classes)
+    draws, classes = _source_draws(config, config.seed, process_count())
+    images = training_images(source.images, draws, classes)
     validate = None
     if source.val_annotations and source.val_images:
         val_boxes, val_classes = read_instances(source.val_annotations)
@@ -125,27 +156,20 @@ def _train_source(context: StageContext, name: str) -> Metrics:
 
 
 def _train_detector(context: StageContext, name: str) -> Metrics:
-    from kit.detector.annotated_images import annotated_images
+    from kit.detector.annotated_images import training_images
+    from kit.detector.process_group import process_count
     from kit.pipeline.training_stage import split_validation, task_of, train_stage
 
     config, settings = context.config, context.config.detector
     model = detector_model(config, name)
-    boxes = split_boxes(config, "train")
-    images = annotated_images(image_folder(config, "train"), boxes, CLASSES)
+    draws = _object_draws(config, config.seed, process_count())
+    images = training_images(image_folder(config, "train"), draws, CLASSES)
     weights = model.weights
     if weights is None and settings.initial_weights != "scratch":
         weights = context.result(f"source-{name}") / "weights.pth"
     start = starting_weights(config, name, weights, context.path)
     validate = split_validation(config, OBJECTS, settings.training)
-    task = task_of(
-        config,
-        context.stage.name,
-        model,
-        images,
-        settings.training,
-        "detector.training",
-        settings.sampling_limit,
-    )
+    task = task_of(config, context.stage.name, model, images, settings.training, "detector.training")
     return train_stage(task, context.path, start, validate)
 
 

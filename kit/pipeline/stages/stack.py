@@ -13,7 +13,7 @@ from kit.pipeline.models import SplitModels, named_reasons, note_unseen, say_uns
 from kit.pipeline.splits import relation_images, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, learning_settings, pair_images, training_tables
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
 
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 @register_stages
 def stack_stages(config: Config) -> Iterator[Stage]:
     """The third stage, over the spatial and the visual score; without a visual model, over the spatial one."""
-    visual = visual_is_there(config)
-    splits: tuple[SplitName, ...] = ("stack", "val") if _chooses_weights(config) else ("stack",)
+    visual, chooses = visual_is_there(config), _chooses_weights(config)
+    splits: tuple[SplitName, ...] = ("stack", "val") if chooses else ("stack",)
     yield Stage(
         "stack",
         _train,
         needs=("prior", "spatial", *(["visual"] if visual else []), *box_needs(config, "stack")),
         inputs=(
             *(given for split in splits for given in split_inputs(config, split)),
-            *(relation_images(config, split) for split in splits if visual),
+            *([pair_images(config, "stack")] if visual else []),
+            *([relation_images(config, "val")] if chooses else []),
         ),
         settings=learning_settings(config, config.relation.stack),
         computed=feature_signature,

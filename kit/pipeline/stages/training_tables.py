@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kit.base.split_names import SplitName
 from kit.config import Boosting, Config, Visual
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.splits import split_tables
-from kit.pipeline.stage import StageContext
+from kit.pipeline.splits import images_input, relation_images, split_inputs, split_tables
+from kit.pipeline.stage import ImagesInput, StageContext
 from kit.pipeline.stages.fused_detections import fused_detections
 
 if TYPE_CHECKING:
@@ -25,6 +26,22 @@ def training_tables(context: StageContext, split: SplitName) -> SplitTables:
 
     found = fused_detections(context.result(OBJECTS.fuse(split)))
     return on_detections(tables, found, config.relation.candidate_limits.boxes)
+
+
+def pair_images(config: Config, split: SplitName) -> ImagesInput:
+    """The images of a split that have pairs to learn from; which these are predicted boxes do not say before."""
+    if config.relation.train_boxes != "truth":
+        return relation_images(config, split)
+
+    def with_pairs() -> Sequence[str]:
+        import numpy as np
+
+        from kit.relation.prior_model import pair_examples
+
+        candidates = pair_examples(split_tables(config, split)).candidates
+        return [candidates.images[i] for i in np.unique(candidates.image)]
+
+    return images_input(config, split, split_inputs(config, split), with_pairs, "pairs")
 
 
 def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:

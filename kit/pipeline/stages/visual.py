@@ -9,10 +9,10 @@ from kit.base.log import logger
 from kit.config import Config
 from kit.data.photos import list_photos
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.splits import image_folder, relation_images, split_inputs
+from kit.pipeline.splits import image_folder, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
+from kit.pipeline.stages.training_tables import box_needs, learning_settings, pair_images, training_tables
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
 
@@ -29,7 +29,7 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         "visual",
         _train,
         needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "train")),
-        inputs=(*split_inputs(config, "train"), relation_images(config, "train")),
+        inputs=(*split_inputs(config, "train"), pair_images(config, "train")),
         settings={**learning_settings(config, settings), "model": base_detector(config)},
         version=2,
         command="train visual",

@@ -1,0 +1,62 @@
+"""Which images a detector's training draws: known from annotations and settings, before any image is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kit.base.errors import KitError
+from kit.config import Training
+from kit.pipeline.stage import FileInput, ImagesInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kit.detector.class_balanced_sampling import DrawnImages
+    from kit.tables.schema import Boxes
+
+
+def training_draws(
+    boxes: Boxes,
+    classes: Sequence[str],
+    training: Training,
+    limit: int | None,
+    seed: int,
+    processes: int = 1,
+) -> DrawnImages:
+    """The draws of all iterations; limit: N of balanced sampling; processes: how many train together.
+
+    Raises KitError where no box can be learned from.
+    """
+    from kit.detector.class_balanced_sampling import draw_images
+
+    count = training.iterations * training.batch_size * processes
+    try:
+        return draw_images(boxes, len(classes), limit, seed, count)
+    except ValueError:
+        text = "no image has a box to learn from that is no group of objects"
+        raise KitError(text, "look at the boxes file: labels and IsGroupOf") from None
+
+
+def drawn_input(
+    setting: str,
+    folder: Path | None,
+    named_by: Sequence[FileInput],
+    draws: Callable[[int], DrawnImages],
+    training: Training,
+    limit: int | None,
+    seed: int,
+    what: str = "",
+) -> ImagesInput:
+    """The images of a folder that a training draws.
+
+    draws: of so many processes; what: which of the annotations, where it takes not all.
+    """
+
+    def wanted(processes: int = 1) -> tuple[str, ...]:
+        return draws(processes).boxes.images
+
+    files = tuple(given.path for given in named_by if given.path)
+    choice = f"{what} {training.iterations} x {training.batch_size} draws, limit {limit}, seed {seed}".strip()
+    return ImagesInput(setting, folder, files, wanted, choice, wanted)

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 from kit.config import Inference, View
 from kit.data.decode import fitted
 from kit.detector.architecture import prepare
-from kit.detector.inference import detect, device_of, mixed_precision
+from kit.detector.device import device_of, mixed_precision
+from kit.detector.inference import detect
 
 RECTANGLES = {"wide": ((200, 100), (20, 10, 60, 40)), "tall": ((80, 160), (10, 100, 70, 150))}
 

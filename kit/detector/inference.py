@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from kit.base.errors import FileFault, KitError
 from kit.base.progress import Progress, silent
-from kit.config import Decoding, Detector, Inference, Precision, View
+from kit.config import Decoding, Detector, Inference, View
 from kit.data.decode import UnreadableError, read_image, resized
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
+from kit.detector.device import device_of, mixed_precision
 from kit.detector.finite import not_finite, watched
 from kit.detector.loader_workers import start_method
 from kit.tables.schema import Detections
-
-TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -52,20 +50,6 @@ class Found:
     views: list[Detections]
     skipped: dict[str, str]
     timing: Timing = field(default_factory=Timing)
-
-
-def device_of(name: str) -> torch.device:
-    """The device of a setting: auto is the GPU where there is one. Raises KitError where there is none."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise KitError(f"detector.device is {name}, but torch sees no GPU", "set it to auto or cpu")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-
-
-def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """The autocast context of a precision."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=TYPES[precision])
 
 
 def detect(

@@ -29,7 +29,7 @@ def init_process_group(settings: Detector) -> None:
     """Meet the other processes, if there are any."""
     if not is_distributed():
         return
-    from kit.detector.inference import device_of
+    from kit.detector.device import device_of
 
     device = device_of(settings.device).type
     import torch

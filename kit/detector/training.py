@@ -22,9 +22,9 @@ from kit.base.progress import ProgressLine
 from kit.detector.annotated_images import write_annotations
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
+from kit.detector.device import device_of
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
 from kit.detector.finite import broken_weight
-from kit.detector.inference import device_of
 from kit.detector.process_group import is_distributed, is_main_process
 from kit.detector.training_spec import TrainingSpec, runner_config
 

@@ -10,7 +10,7 @@ from kit.base.errors import KitError
 from kit.config import Architecture, Decoding, Inference, Training
 from kit.detector.annotated_images import SKIPPED, TrainingImages
 from kit.detector.architecture import model_config
-from kit.detector.inference import device_of
+from kit.detector.device import device_of
 from kit.detector.loader_workers import start_method
 from kit.detector.process_group import is_distributed
 

@@ -18,10 +18,10 @@ from kit.base.stopping import keeping
 from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
 from kit.pipeline.jobs import Crew
+from kit.pipeline.needed_images import needed_images
 from kit.pipeline.pipeline import LOGS, Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
-from kit.pipeline.splits import split_ids
 from kit.pipeline.stage import Stage
 from kit.rehearsal.challenge import CUT, Challenge
 from kit.rehearsal.estimate import Estimate, Rehearsal, estimates
@@ -155,7 +155,8 @@ class _Conductor:
         return config.model_copy(update={"detector": detector})
 
     def _training_images(self, challenge: Challenge) -> Sequence[str]:
-        return split_ids(challenge.config, "train")
+        """The images of the training split that a training will look at."""
+        return sorted(needed_images(challenge.config, "train"))
 
     def _first_images(self, split: SplitName) -> int:
         """Images that the validation during training looks at; of the other splits as few as can be."""

@@ -21,7 +21,7 @@ from kit.data.objects import Objects
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.architecture import model_config, prepare
 from kit.detector.checkpoint import State, read_state, write_state
-from kit.detector.inference import device_of, mixed_precision
+from kit.detector.device import device_of, mixed_precision
 from kit.detector.loader_workers import start_method
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop

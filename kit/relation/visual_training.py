@@ -23,10 +23,10 @@ from kit.base.progress import ProgressLine
 from kit.config import Architecture, Decoding, Visual
 from kit.detector.annotated_images import SKIPPED
 from kit.detector.checkpoint import State, read_checkpoint, read_state
+from kit.detector.device import device_of, mixed_precision
 from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
-from kit.detector.inference import device_of, mixed_precision
 from kit.relation.crop_store import write_crops
 from kit.relation.spatial_model import PAIRWISE
 from kit.relation.visual_data import Batch, Crops, Draws, PairRows, collate, most_negatives

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kit.detector.architecture import prepare
-from kit.detector.inference import mixed_precision
+from kit.detector.device import mixed_precision
 
 BATCH, CHANNELS, SIDE = 2, 8, 32
 EXTRACTOR = {

@@ -34,7 +34,7 @@ SPLIT_SHARE = 1 / 6  # for the detection of a split
 FEWEST = 2  # images of a split
 SHARDS = 4  # of a split that was cut short: the first is warm-up
 LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
-STARTING = 60.0  # seconds more for the libraries to be loaded
+STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be made
 
 
 def rehearse(config: Config, folder: Path, minutes: float) -> Rehearsal:
@@ -75,8 +75,11 @@ class _Conductor:
         started = time.monotonic()
         if fault := shared_memory_fault(self.asked):
             self.missing.append(fault)
-        challenge = Challenge.of(self._with_weights(self.asked), self.scratch)
-        pipeline = Pipeline(Run(challenge.config, self.scratch / "run"))
+        run = self.scratch / "run"
+        run.mkdir(parents=True, exist_ok=True)  # there tables that were read once are kept
+        own = self._with_weights(self.asked).model_copy(update={"run": run})
+        challenge = Challenge.of(own, self.scratch)
+        pipeline = Pipeline(Run(challenge.config))
         names = whole_run(pipeline)
         splits = {name: split_of_stage(pipeline, name) for name in names}
         first = [name for name in names if splits[name] == "train"]
@@ -125,7 +128,7 @@ class _Conductor:
     def _run(self, name: str) -> str | None:
         """Run the worker; what went wrong, if something did. It is ended where it takes far too long."""
         log = self.folder / LOGS / "rehearsal.txt"
-        with Crew(0) as crew:
+        with Crew(1) as crew:
             timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
             timer.daemon = True
             timer.start()

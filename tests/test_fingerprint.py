@@ -83,10 +83,12 @@ def test_a_raised_version_makes_a_stage_stale(whole, tiny):
         ("stack", set(SCORED[1:])),
         ("prior", {"prior", *SCORED}),
     ):
-        stages = Pipeline(whole).stages.values()
-        found = reasons(whole, [replace(s, version=s.version + 1) if s.name == raised else s for s in stages])
+        stages = Pipeline(whole).stages
+        now = stages[raised].version
+        changed = {**stages, raised: replace(stages[raised], version=now + 1)}
+        found = reasons(whole, changed.values())
         assert set(found) == stale
-        assert found[raised] == ("version: 1 → 2",)
+        assert found[raised] == (f"version: {now} → {now + 1}",)
 
 
 def test_another_release_makes_nothing_stale(whole, tiny, monkeypatch):

@@ -12,8 +12,9 @@ import torch
 
 from kit.detector import training
 from kit.detector.checkpoint import read_state
+from kit.pipeline.needed_images import needed_images
 from kit.pipeline.run import Run
-from tests.conftest import FEW, TINY
+from tests.conftest import ALONE, FEW, TINY, config
 from tests.stages import alone, set_words
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -51,7 +52,7 @@ def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, caps
 
     monkeypatch.setattr(training.TrainingReport, "step", watched)
     capsys.readouterr()
-    assert alone(run, "detector-resnext")["metrics"]["images"] == 150
+    assert alone(run, "detector-resnext")["metrics"]["images"] == len(needed_images(config(*ALONE), "train"))
     assert seen == [5, 6]
     assert "going on from iter_4.pth" in capsys.readouterr().err
     manifest = json.loads((run.path / "manifest.json").read_text())["stages"]["detector-resnext"]
@@ -87,7 +88,7 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
     record = Run(trained.config, path).record("detector-resnext")
-    assert record["metrics"]["images"] == 150
+    assert record["metrics"]["images"] == len(needed_images(config(*ALONE), "train", processes=2))
     ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
     alone = read_state(trained.folder("detector-resnext") / "weights.pth")
     learned = [name for name in alone if name.endswith("weight") and "bn" not in name]

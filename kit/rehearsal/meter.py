@@ -10,7 +10,7 @@ from typing import Any
 from kit.base.progress import ProgressLine
 
 SETTLED = 2  # steps after which a loop has warmed up
-PATIENCE = 6  # times the seconds for the steady pace that the first steps may take
+PATIENCE = 6  # times the seconds for the steady pace that one step may take
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Loop:
     """A loop that was measured: seconds of its own, without the loops inside it.
 
     total: steps of the whole; times: how often it runs in the whole work; done: steps seen; warm_up: seconds up to
-    the end of the first steps, `warm` of them; steady: seconds of the others; waited: seconds of those that it
-    waited for data; rest: after the last one.
+    the end of the first steps, `warm` of them, the last of these in `last`; steady: seconds of the others;
+    waited: seconds of those that it waited for data; rest: after the last one.
     """
 
     text: str
@@ -30,6 +30,7 @@ class Loop:
     done: int = 0
     warm: int = 0
     warm_up: float = 0.0
+    last: float = 0.0
     steady: float = 0.0
     waited: float = 0.0
     rest: float = 0.0
@@ -44,7 +45,7 @@ class Loop:
         """Seconds a step, once it goes steadily."""
         if self.done > self.warm:
             return self.steady / (self.done - self.warm)
-        return self.warm_up / max(self.warm, 1)
+        return self.last
 
     @property
     def wait_share(self) -> float:
@@ -104,11 +105,12 @@ class LoopMeter:
             return False
         measured, spent, done = loop.loop, loop.spent(time.monotonic()), line.done - loop.first
         if done <= SETTLED and done < measured.total:
-            measured.warm_up, measured.warm = measured.warm_up + spent, done
+            measured.warm_up, measured.warm, measured.last = measured.warm_up + spent, done, spent
         else:
             measured.steady, measured.waited = measured.steady + spent, measured.waited + loop.waited
         loop.waited, measured.done = 0.0, done
-        return measured.steady >= self.budget or measured.warm_up >= PATIENCE * self.budget
+        slow = done >= SETTLED and measured.last >= PATIENCE * self.budget
+        return measured.steady >= self.budget or slow
 
     def end(self, line: ProgressLine) -> None:
         """A loop has ended."""

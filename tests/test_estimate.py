@@ -10,7 +10,7 @@ from kit.rehearsal.worker import Measured
 def loop(
     text="train", unit="images", size=4, total=60_000, done=22, warm=2, warm_up=30.0, steady=10.0, **more
 ):
-    return Loop(text, unit, size, total, 1, done, warm, warm_up, steady, **more)
+    return Loop(text, unit, size, total, 1, done, warm, warm_up, steady=steady, **more)
 
 
 def test_a_training_is_its_warm_up_and_its_pace():

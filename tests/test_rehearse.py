@@ -18,7 +18,8 @@ from kit.rehearsal.memory import PeakMemory, used_memory
 from kit.rehearsal.shared_memory import needed_shared_memory, shared_memory_fault
 from tests.conftest import FEW, TINY, config
 
-SETTINGS = [word for value in [*TINY, *FEW, "data.test.detections=[]"] for word in ("--set", value)]
+ONE = "detector.models={resnext: {architecture: resnext-mini}}"
+SETTINGS = [word for value in [*TINY, *FEW, "data.test.detections=[]", ONE] for word in ("--set", value)]
 
 
 def test_a_whole_rehearsal_knows_every_stage(kit, tiny, tmp_path):
@@ -27,7 +28,7 @@ def test_a_whole_rehearsal_knows_every_stage(kit, tiny, tmp_path):
     found = json.loads(out)
     assert code == 0, err
     stages = {stage["stage"]: stage for stage in found["stages"]}
-    assert list(stages) == whole_run(Pipeline(Run(config(), tmp_path / "other")))
+    assert list(stages) == whole_run(Pipeline(Run(config(ONE), tmp_path / "other")))
     assert all(stage["seconds"] > 0 and not stage["failed"] for stage in stages.values())
     assert found["seconds"] == pytest.approx(sum(stage["seconds"] for stage in stages.values()))
     assert stages["detector-resnext"]["unit"] == "images"

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import candidates, commands, crops, fusion, metric, photos, pipeline, shared, submission
+from benchmarks import (
+    boosting,
+    candidates,
+    commands,
+    crops,
+    fusion,
+    metric,
+    photos,
+    pipeline,
+    shared,
+    submission,
+)
 
 ALL = {
     "commands": commands.main,
@@ -13,6 +24,7 @@ ALL = {
     "submission": submission.main,
     "candidates": candidates.main,
     "pipeline": pipeline.main,
+    "boosting": boosting.main,
     "crops": crops.main,
     "photos": photos.main,
     "shared": shared.main,

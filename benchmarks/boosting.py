@@ -1,0 +1,36 @@
+"""A block of rounds of layer6's booster: as gbtree, which dart without drops is trained as, and as XGBoost's dart."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from benchmarks.measure import table
+from kit.config import load_config
+
+ROWS, COLUMNS, BLOCK, BLOCKS = 100_000, 61, 50, 3
+
+
+def main() -> None:
+    """Measure block by block, in turn, and print processor seconds and their ratio."""
+    import xgboost as xgb
+
+    from kit.relation.boosting_rounds import Growth, parameters
+
+    settings = load_config("layer6").relation.spatial
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
+    label = (values[:, 0] + values[:, 1] * values[:, 2] + rng.normal(size=ROWS) > 2).astype(np.float32)
+    matrix = xgb.DMatrix(values, label)
+    params = parameters(settings, 0, 0)
+    ways = [Growth({**params, "booster": name}, [matrix], None) for name in ("gbtree", "dart")]
+    rows = []
+    for block in range(1, BLOCKS + 1):
+        spent = []
+        for growth in ways:
+            start = time.process_time()
+            growth.grow(block * BLOCK)
+            spent.append(time.process_time() - start)
+        rows.append((f"{block * BLOCK}", *(f"{s:.1f} s" for s in spent), f"{spent[1] / spent[0]:.1f}"))
+    table(f"{BLOCK} rounds, {ROWS:,} rows x {COLUMNS}", ("up to round", "gbtree", "dart", "ratio"), rows)

@@ -1,4 +1,4 @@
-"""A block of rounds of layer6's booster: as gbtree, which dart without drops is trained as, and as XGBoost's dart."""
+"""A block of rounds of layer6's booster: as gbtree, as dart without drops is trained, and as XGBoost's dart."""
 
 from __future__ import annotations
 

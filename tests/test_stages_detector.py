@@ -135,7 +135,7 @@ def test_from_detections_to_a_submission(with_detections):
     assert [len(t.images) for t in tables] == [
         25,
         25,
-        len(split_boxes(run.config.data.val, "val").images) - 50,
+        len(split_boxes(run.config, "val").images) - 50,
     ]
     assert set(tables[0].model) == {"hrnet"}
     assert set(tables[0].view) == {"96x96", "96x96-flip"}
@@ -156,7 +156,7 @@ def test_from_detections_to_a_submission(with_detections):
     assert [row["detector"] for row in rows] == [
         "resnext", "resnext + 2 views", "hrnet", "hrnet + 2 views", "blend", "blend + 2 views",
     ]  # fmt: skip
-    truth = split_boxes(run.config.data.val, "val")
+    truth = split_boxes(run.config, "val")
     fused = fused_detections(run.folder("fuse-val"))
     labels = read_image_labels(run.config.data.val.labels, skip_unknown=True)
     assert rows[-1]["mAP"] == pytest.approx(
@@ -193,7 +193,7 @@ def test_the_published_ways_to_fuse(with_detections, method):
 
 
 def test_the_search_prefers_the_better_model(run):
-    truth = split_boxes(run.config.data.val, "val")
+    truth = split_boxes(run.config, "val")
     good, bad = imperfect(truth, 1), imperfect(truth, 2)
     rng = np.random.default_rng(0)
     worse = Detections(bad.images, bad.image, rng.permutation(bad.label), bad.score, bad.box)

@@ -114,9 +114,10 @@ def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_pat
 def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny, kit):
     relations = read_relations(whole.config.data.train.relations)
     images = len(np.unique(relations.image[relations.predicate == IS]))
-    assert whole.record("attribute-detector-resnext")["metrics"]["images"] == images
+    drawn = whole.record("attribute-detector-resnext")["metrics"]["images"]
+    assert 0 < drawn <= images  # those that its iterations draw
     with np.load(whole.folder("attribute-detector-resnext") / "annotations.npz") as file:
-        assert len(file["label"]) == (relations.predicate == IS).sum()
+        assert drawn <= len(file["label"]) <= (relations.predicate == IS).sum()
         assert file["label"].max() < len(vocabulary().attribute_classes)
     code, _, err = kit("train", "attribute", "hrnet", "--run", whole.path, *WORDS)
     assert (code, err) == (2, "kit: attribute.models has no hrnet; it has: resnext\n")

@@ -222,6 +222,12 @@ def test_names_written_in_any_form_and_order_come_back(tmp_path, names, data):
 PIECES = [*"[]{}\"',:\n", "0: ", "1,", "cat", "/m/0a,", "- ", "item {", "id: ", "&a", "*a"]
 
 
+def test_a_line_of_a_list_without_a_name_is_a_fault(tmp_path):
+    (tmp_path / "names.txt").write_text("person,\n,\ndog,\n")
+    with pytest.raises(KitError, match="not a class name: ''"):
+        read_names(tmp_path / "names.txt")
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=60)

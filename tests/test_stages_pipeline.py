@@ -112,12 +112,18 @@ def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_pat
 
 
 def test_the_attribute_detector_learns_from_is_boxes_alone(whole, tiny, kit):
+    """Every image that its iterations draw has all its "is" rows as boxes, and nothing else is there."""
     relations = read_relations(whole.config.data.train.relations)
-    images = len(np.unique(relations.image[relations.predicate == IS]))
-    drawn = whole.record("attribute-detector-resnext")["metrics"]["images"]
-    assert 0 < drawn <= images  # those that its iterations draw
+    rows = relations.take(relations.predicate == IS)
+    counts = dict(zip(rows.images, np.bincount(rows.image, minlength=len(rows.images)), strict=True))
+    training = whole.config.attribute.training
     with np.load(whole.folder("attribute-detector-resnext") / "annotations.npz") as file:
-        assert drawn <= len(file["label"]) <= (relations.predicate == IS).sum()
+        images, boxes = file["images"].tolist(), np.bincount(file["image"], minlength=len(file["images"]))
+        assert boxes.tolist() == [counts[name] for name in images]
+        assert boxes.min() > 0
+        assert len(file["draws"]) == training.iterations * training.batch_size
+        assert np.unique(file["draws"]).tolist() == list(range(len(images)))
+        assert whole.record("attribute-detector-resnext")["metrics"]["images"] == len(images)
         assert file["label"].max() < len(vocabulary().attribute_classes)
     code, _, err = kit("train", "attribute", "hrnet", "--run", whole.path, *WORDS)
     assert (code, err) == (2, "kit: attribute.models has no hrnet; it has: resnext\n")

@@ -44,8 +44,8 @@ def load_split(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
     """Read a split; rows with labels that are not the challenge's are left out.
 
     The images are those of the relations and of the boxes. One without a relation counts too: the paper (3.1)
-    takes every pair of ground-truth boxes that can be related, and the annotators judged them wherever both
-    classes had been verified. So Open Images' own files of all 600 classes serve beside the challenge's.
+    takes every pair of ground-truth boxes that can be related; a pair counts where both labels are verified. So
+    Open Images' own files of all 600 classes serve beside the challenge's.
 
     cache: of tables that were read before. Raises KitError where no relations are configured, FileFault at a
     faulty file.

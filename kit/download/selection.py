@@ -48,9 +48,9 @@ class PhotoFilter:
 
 
 def wanted_files(config: Config, target: Target, every: bool = False) -> list[RemoteFile]:
-    """The files of a kind that a key of the config names; every: also those that none does."""
-    named = _named_paths(config)
-    files = [r for r in _published(config, target) if every or r.path.resolve() in named]
+    """The files of a kind that a key of the config names, in whatever folder; every: also those that none does."""
+    named = _named_files(config)
+    files = [r for r in _published(config, target) if every or r.path.name in named]
     if target in ("test", "all") and config.data.test.ids:
         samples = remotes("sample", config.data.root)
         files += [replace(sample, path=config.data.test.ids) for sample in samples]
@@ -59,8 +59,8 @@ def wanted_files(config: Config, target: Target, every: bool = False) -> list[Re
 
 def tell_unread(config: Config, target: Target) -> None:
     """Log which files of a kind are published and read by nothing of this config."""
-    named = _named_paths(config)
-    unread = [r.path.name for r in _published(config, target) if r.path.resolve() not in named]
+    named = _named_files(config)
+    unread = [r.path.name for r in _published(config, target) if r.path.name not in named]
     if unread:
         text = f"{len(unread)} published files are left out, this config does not read them"
         logger.info(f"{text} (--all gets them too): {', '.join(unread)}")
@@ -72,14 +72,14 @@ def _published(config: Config, target: Target) -> list[RemoteFile]:
     return [remote for kind in kinds for remote in remotes(kind, root, mirror)]
 
 
-def _named_paths(part: object) -> set[Path]:
-    """All paths in a part of the configuration, resolved."""
+def _named_files(part: object) -> set[str]:
+    """The names of all files in a part of the configuration."""
     if isinstance(part, Path):
-        return {part.resolve()}
+        return {part.name}
     if isinstance(part, BaseModel):
         part = [getattr(part, name) for name in type(part).model_fields]
     values = part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else ()
-    return {path for value in values for path in _named_paths(value)}
+    return {name for value in values for name in _named_files(value)}
 
 
 def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> list[SplitName]:

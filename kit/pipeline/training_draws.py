@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
-from kit.config import Training
+from kit.config import Attribute, Config, Detector, Training
 from kit.pipeline.stage import FileInput, ImagesInput
 
 if TYPE_CHECKING:
@@ -37,6 +38,21 @@ def training_draws(
     except ValueError:
         text = "no image has a box to learn from that is no group of objects"
         raise KitError(text, "look at the boxes file: labels and IsGroupOf") from None
+
+
+def train_split_input(
+    config: Config,
+    named_by: Sequence[FileInput],
+    draws: Callable[[Config, int, int], DrawnImages],
+    settings: Detector | Attribute,
+    what: str = "",
+) -> ImagesInput:
+    """The images of the training split that a detector's training draws. draws: by config, seed and processes."""
+    folder, of_processes = config.data.train.images, partial(draws, config, config.seed)
+    training, limit = settings.training, settings.sampling_limit
+    return drawn_input(
+        "data.train.images", folder, named_by, of_processes, training, limit, config.seed, what
+    )
 
 
 def drawn_input(

@@ -204,9 +204,8 @@ class _Conductor:
         return self.asked.detector.training.workers
 
     def _machine(self) -> str:
-        facts = machine()
-        gpu = f", {facts['gpu']}" if facts.get("gpu") else ""
-        return f"{self.cores} cores of {facts['cpu']}{gpu}"
+        cards = {m.card for m in self.measured.values() if m.card}
+        return ", ".join([f"{self.cores} cores of {machine()['cpu']}", *sorted(cards)])
 
 
 def split_of_stage(pipeline: Pipeline, name: str) -> SplitName:

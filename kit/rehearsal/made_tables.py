@@ -39,7 +39,7 @@ class Size:
 
 SIZES: dict[SplitName, Size] = {  # of Open Images; those of images and boxes are rounded
     "train": Size(1_200_000, 3_750_000, 374_768),
-    "stack": Size(3_400, 27_000, 12_314),
+    "stack": Size(112_000, 240_000, 12_314),
     "val": Size(1_600, 9_000, 3_991),
     "test": Size(99_999, 0, 0),
 }

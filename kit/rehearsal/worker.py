@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ class Measured:
     """A stage as it went in the rehearsal; bytes are the largest numbers, of the GPU those that torch held.
 
     seconds: all of it; outside: outside its loops; again: of a second time, where it has no loop and its data
-    were cut short; cpu: processor seconds; failed: why it did not come to its end.
+    were cut short; cpu: processor seconds; card: the GPU that it used; failed: why it did not come to its end.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class Measured:
     ram: int = 0
     gpu: int = 0
     disk: int = 0
+    card: str = ""
     failed: str = ""
 
     @classmethod
@@ -89,8 +91,7 @@ def work(words: Sequence[str]) -> int:
 def measure(pipeline: Any, name: str, seconds: float, twice: bool) -> Measured:
     """Do a stage, its loops ended early, and measure it."""
     meter = LoopMeter(seconds)
-    if torch := _torch_on_gpu():
-        torch.cuda.reset_peak_memory_stats()
+    held = _free_gpu()
     start, cpu, failed, again = time.monotonic(), _cpu(), "", None
     set_meter(meter)
     with PeakMemory() as memory:
@@ -106,7 +107,7 @@ def measure(pipeline: Any, name: str, seconds: float, twice: bool) -> Measured:
         start = time.monotonic()
         pipeline.do(name, force=True)
         again = time.monotonic() - start
-    torch = _torch_on_gpu()
+    gpu, card = _gpu_peak(held)
     record = pipeline.run.record(name) or {}
     return Measured(
         name,
@@ -116,8 +117,9 @@ def measure(pipeline: Any, name: str, seconds: float, twice: bool) -> Measured:
         cpu,
         tuple(meter.loops),
         memory.bytes,
-        torch.cuda.max_memory_reserved() if torch else 0,
+        gpu,
         sum(record.get("files", {}).values()),
+        card,
         failed,
     )
 
@@ -136,6 +138,24 @@ def _torch_on_gpu() -> Any:
     """Torch, where this process has used a GPU by it."""
     torch: Any = sys.modules.get("torch")
     return torch if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _free_gpu() -> int:
+    """Give back what an earlier stage left on the GPU; the bytes that are still held."""
+    torch = _torch_on_gpu()
+    if torch is None:
+        return 0
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return int(torch.cuda.memory_reserved())
+
+
+def _gpu_peak(held: int) -> tuple[int, str]:
+    """The most bytes of the GPU since then, and its name; 0 and no name where no more than `held` were taken."""
+    torch = _torch_on_gpu()
+    peak = 0 if torch is None else int(torch.cuda.max_memory_reserved())
+    return (peak, str(torch.cuda.get_device_name())) if peak > held else (0, "")
 
 
 def _cpu() -> float:

@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from kit.base.errors import FileFault, KitError
-from kit.base.files import atomic_write, read_json, write_json
+from kit.base.errors import KitError
+from kit.base.files import write_json
 from kit.base.log import logger
 from kit.base.progress import ProgressLine
 from kit.config import Architecture, Decoding, Visual
 from kit.detector.annotated_images import SKIPPED
-from kit.detector.checkpoint import State, read_checkpoint, read_state
+from kit.detector.checkpoint import State
 from kit.detector.device import device_of, mixed_precision
 from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.relation.crop_store import write_crops
 from kit.relation.spatial_model import PAIRWISE
+from kit.relation.visual_checkpoints import checkpoints, finished_figures, resume, write_checkpoint
 from kit.relation.visual_data import Batch, Crops, Draws, PairRows, collate, most_negatives
 from kit.relation.visual_model import (
     SHARED,
@@ -80,7 +81,7 @@ def train_visual(
         rows = replace(rows, stored=stored)
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
-        kept = _kept(folder, name)
+        kept = finished_figures(folder, name)
         if kept is not None:
             figures[name] = kept
         else:
@@ -94,7 +95,7 @@ def train_visual(
                 figures[name]["resumed_at"] = training.resumed
             write_json(folder / f"{name}.json", figures[name])
             save_network(folder, name, network)
-            for _, path in training.checkpoints():
+            for _, path in checkpoints(folder, name):
                 path.unlink(missing_ok=True)
     save_index(folder, list(jobs), architecture, settings)
     shutil.rmtree(folder / STORE, ignore_errors=True)
@@ -114,19 +115,6 @@ def _rows_of(
     most = most_negatives(times, len(positive), len(negative))
     pool = np.random.default_rng(seed).choice(negative, most, replace=False)
     return np.sort(np.concatenate([positive, pool]))
-
-
-def _kept(folder: Path, name: str) -> dict[str, Any] | None:
-    """The figures of a network that an interrupted stage had finished."""
-    path = folder / f"{name}.pth"
-    if not path.exists():
-        return None
-    try:
-        read_state(path)
-        return read_json(folder / f"{name}.json", dict)
-    except FileFault as error:
-        logger.warning(f"visual {name} is trained again: {error}")
-        return None
 
 
 def _fresh(
@@ -175,18 +163,15 @@ class _Training:
             loss = self._steps(done, optimizer, line)
             self._check_weights(self.draws.steps)
         except DivergedError:
-            for _, path in self.checkpoints()[:1]:  # its weights led here, finite as they are
+            for _, path in checkpoints(self.folder, self.name)[
+                :1
+            ]:  # its weights led here, finite as they are
                 path.unlink()
             raise
         finally:
             line.close()
         self.network.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return loss
-
-    def checkpoints(self) -> list[tuple[int, Path]]:
-        """Those of this network with their steps, the newest first."""
-        paths = [(path.name.split(".")[1], path) for path in self.folder.glob(f"{self.name}.*.checkpoint")]
-        return sorted(((int(step), path) for step, path in paths if step.isdecimal()), reverse=True)
 
     def _steps(self, start: int, optimizer: torch.optim.Optimizer, line: ProgressLine) -> float:
         self.network.train()
@@ -267,10 +252,7 @@ class _Training:
             "network": self.network.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        with atomic_write(self.folder / f"{self.name}.{done}.checkpoint") as part:
-            torch.save(state, part)
-        for _, path in self.checkpoints()[2:]:
-            path.unlink()
+        write_checkpoint(self.folder, self.name, done, state)
 
     def _check_weights(self, done: int) -> None:
         weight = broken_weight(self.network.state_dict())
@@ -286,23 +268,18 @@ class _Training:
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> int:
         """Take up the newest whole checkpoint: the steps done."""
-        for step, path in self.checkpoints():
-            try:
-                state = read_checkpoint(path)
-                if broken_weight(state["network"]):
-                    raise FileFault(path, "its weights are not finite")
-                before = [int(at) for at in state["resumed"]]
-                total, count = state["losses"]
-                self.network.load_state_dict(state["network"])
-                optimizer.load_state_dict(state["optimizer"])
-            except (FileFault, KeyError, ValueError, TypeError, RuntimeError) as error:
-                problem = error.problem if isinstance(error, FileFault) else "not whole"
-                logger.warning(f"{path.name} is passed over: {problem}; an older one is looked for")
-                continue
-            self.resumed, self.total, self.count = [*before, step], float(total), int(count)
+
+        def take(state: dict[str, Any]) -> None:
+            before = [int(at) for at in state["resumed"]]
+            total, count = state["losses"]
+            self.network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            self.resumed, self.total, self.count = [*before, int(state["step"])], float(total), int(count)
+
+        step = resume(self.folder, self.name, take)
+        if step:
             logger.info(f"visual {self.name}: going on after step {step:,} of {self.draws.steps:,}")
-            return step
-        return 0
+        return step
 
     def _diverged(self, problem: str, place: str, images: Sequence[str]) -> DivergedError:
         settings = f"relation.visual.max_lr (now {self.settings.max_lr:g})"

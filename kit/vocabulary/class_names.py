@@ -54,7 +54,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         _refuse_twice(path, entries, lambda entry: f"number {entry.number}")
         entries.sort(key=lambda entry: entry.number or 0)
     for entry in entries:
-        if not entry.name.isprintable() or len(entry.name) > LONGEST:
+        if not entry.name or not entry.name.isprintable() or len(entry.name) > LONGEST:
             raise FileFault(path, f"not a class name: {entry.name[:60]!r}", line=entry.line, hint=HINT)
     _refuse_twice(path, entries, lambda entry: entry.name)
     return tuple(entry.name for entry in entries)

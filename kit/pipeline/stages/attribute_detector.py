@@ -13,7 +13,7 @@ from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, trai
 from kit.pipeline.splits import CLASSES, image_folder, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.training_draws import drawn_input, training_draws
+from kit.pipeline.training_draws import train_split_input, training_draws
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
@@ -28,16 +28,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
     for name in settings.models:
         detector_model(config, name)
         files = split_inputs(config, "train")
-        images = drawn_input(
-            "data.train.images",
-            config.data.train.images,
-            files,
-            partial(_attribute_draws, config, config.seed),
-            settings.training,
-            settings.sampling_limit,
-            config.seed,
-            "is",
-        )
+        images = train_split_input(config, files, _attribute_draws, settings, "is")
         yield training_stage(
             ATTRIBUTES.detector(name),
             partial(_train, name=name),

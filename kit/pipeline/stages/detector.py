@@ -15,7 +15,7 @@ from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage, 
 from kit.pipeline.splits import CLASSES, box_inputs, image_folder, split_boxes
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.training_draws import drawn_input, training_draws
+from kit.pipeline.training_draws import drawn_input, train_split_input, training_draws
 
 if TYPE_CHECKING:
     from kit.detector.checkpoint import State
@@ -31,15 +31,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             yield _source(config, name, model)
         truth = box_inputs(config, "train")
         settings = config.detector
-        images = drawn_input(
-            "data.train.images",
-            config.data.train.images,
-            truth,
-            partial(_object_draws, config, config.seed),
-            settings.training,
-            settings.sampling_limit,
-            config.seed,
-        )
+        images = train_split_input(config, truth, _object_draws, settings)
         files = {
             f"detector.models.{name}.weights": model.weights,
             "detector.class_map": settings.class_map,

@@ -15,6 +15,7 @@ from benchmarks import (
     pipeline,
     shared,
     submission,
+    tables,
 )
 
 ALL = {
@@ -23,6 +24,7 @@ ALL = {
     "fusion": fusion.main,
     "submission": submission.main,
     "candidates": candidates.main,
+    "tables": tables.main,
     "pipeline": pipeline.main,
     "boosting": boosting.main,
     "crops": crops.main,

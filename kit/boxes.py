@@ -54,4 +54,5 @@ def inverted(box: Box) -> NDArray[np.bool_]:
 
 def outside(box: Box) -> NDArray[np.bool_]:
     """True where a coordinate lies beyond [0, 1] by more than rounding; bool (n,)."""
-    return np.asarray(((box < -OVERSHOOT) | (box > 1 + OVERSHOOT)).any(axis=1))
+    beyond = np.ascontiguousarray((box < -OVERSHOOT) | (box > 1 + OVERSHOOT))
+    return beyond.view(np.uint32).reshape(-1) != 0  # any of the four, several times as fast as numpy's any

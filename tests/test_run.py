@@ -91,7 +91,7 @@ def test_the_manifest_and_the_resolved_config(a_run):
     manifest = json.loads((a_run.path / "manifest.json").read_text())
     assert manifest["stages"]["s"]["metrics"] == {"figure": 7}
     assert {"kit", "git", "python", "packages", "seed"} <= set(manifest)
-    assert (a_run.path / "config.yaml").read_text().startswith(f"run: {a_run.path}")
+    assert (a_run.path / "config.yaml").read_text().startswith(f"run: {a_run.path}\n")
 
 
 def test_two_at_once_do_not_hurt_each_other(a_run):

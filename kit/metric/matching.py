@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -53,24 +53,35 @@ class MatchResult:
         return self.triplet % len(vocabulary().predicates)
 
     @cached_property
-    def in_image(self) -> NDArray[np.intp]:
-        """Order by image, then score falling, triplet falling, row rising (R4d)."""
-        return np.lexsort((-self.triplet, -self.score, self.image))
-
-    @cached_property
     def by_score(self) -> NDArray[np.intp]:
         """Order by score falling, image falling, triplet rising, row falling (R7)."""
-        last = len(self.rows) - 1
-        place = (len(self.images) - self.image) * (int(self.triplet.max(initial=0)) + 1) + self.triplet
-        return last - np.lexsort((place[::-1], -self.score[::-1]))
+        order = len(self.rows) - 1 - np.argsort(-self.score[::-1], kind="stable")
+        first, length = _runs(self.score[order])
+        tied = np.flatnonzero(np.repeat(length > 1, length))
+        image, triplet = self.image[order[tied]], self.triplet[order[tied]]
+        place = (len(self.images) - image) * (int(triplet.max(initial=0)) + 1) + triplet
+        order[tied] = order[tied[np.lexsort((place, np.repeat(first, length)[tied]))]]
+        return order
+
+    @cached_property
+    def by_predicate(self) -> NDArray[np.intp]:
+        """Order by predicate, then as `by_score`."""
+        return self.by_score[_grouped(self.predicate[self.by_score])]
+
+    @cached_property
+    def in_image(self) -> NDArray[np.intp]:
+        """Order by image, then score falling, triplet falling, row rising (R4d)."""
+        order = self.by_score[_grouped(self.image[self.by_score])]
+        first, length = _runs(self.image[order], self.score[order])
+        # what ties in an image has the other order in `by_score`
+        return order[np.repeat(2 * first + length - 1, length) - np.arange(len(order))]
 
     @cached_property
     def rank(self) -> NDArray[np.int64]:
         """1-based rank of every counted prediction in its image's list."""
-        image = self.image[self.in_image]
-        start = np.searchsorted(image, image, "left")
-        rank = np.empty(len(image), np.int64)
-        rank[self.in_image] = np.arange(len(image)) - start + 1
+        first, length = _runs(self.image[self.in_image])
+        rank = np.empty(len(self.rows), np.int64)
+        rank[self.in_image] = np.arange(len(rank)) - np.repeat(first, length) + 1
         return rank
 
     def subset(self, keep: NDArray[np.bool_]) -> MatchResult:
@@ -87,10 +98,9 @@ class MatchResult:
     def tied_rows(self) -> int:
         """How many counted predictions share their score with another of their image or predicate."""
         tied = np.zeros(len(self.rows), bool)
-        by_predicate = self.by_score[np.argsort(self.predicate[self.by_score], kind="stable")]
-        for order, group in ((self.in_image, self.image), (by_predicate, self.predicate)):
-            same = (self.score[order][1:] == self.score[order][:-1]) & (group[order][1:] == group[order][:-1])
-            tied[order[1:][same]] = tied[order[:-1][same]] = True
+        for order, group in ((self.in_image, self.image), (self.by_predicate, self.predicate)):
+            _, length = _runs(group[order], self.score[order])
+            tied[order[np.repeat(length > 1, length)]] = True
         return int(tied.sum())
 
 
@@ -100,7 +110,8 @@ def match_predictions(
     """Drop what is not verified, match the rest: rules R1 to R6."""
     labels = ImageLabels.empty() if labels is None else labels
     images = tuple(sorted({*truth.images, *labels.images, *predictions.images}))
-    truth_image, label_image, all_image = (_renumber(table, images) for table in (truth, labels, predictions))
+    place = {name: i for i, name in enumerate(images)}
+    truth_image, label_image, all_image = (_renumber(table, place) for table in (truth, labels, predictions))
     kept, negative = _countable(truth, truth_image, labels, label_image, predictions, all_image)
     rows = np.flatnonzero(kept)
     counted = predictions.take(rows)
@@ -110,7 +121,9 @@ def match_predictions(
     image = all_image[rows]
     true_positive = _hits(truth, truth_image, counted, image)
     named = vocabulary().predicates
-    known = np.union1d(truth_image, label_image)
+    is_known, is_predicted = np.zeros((2, len(images)), bool)
+    is_known[truth_image] = is_known[label_image] = is_predicted[all_image] = True
+    known = np.flatnonzero(is_known)
     per_predicate = np.bincount(truth.predicate, minlength=len(named))
     return MatchResult(
         images=images,
@@ -127,8 +140,8 @@ def match_predictions(
             "gt_per_predicate": {p: int(n) for p, n in sorted(zip(named, per_predicate, strict=True)) if n},
             "gt_tuples": len(truth),
             "phr_tp": int(true_positive["phrases"].sum()),
-            "pred_images": len(np.unique(all_image)),
-            "pred_images_without_gt": len(np.setdiff1d(all_image, known)),
+            "pred_images": int(is_predicted.sum()),
+            "pred_images_without_gt": int((is_predicted & ~is_known).sum()),
             "pred_kept": len(rows),
             "pred_kept_because_negative_label": int(negative.sum()),
             "pred_rows": len(predictions),
@@ -144,8 +157,25 @@ def triplets(table: Relations) -> NDArray[np.int64]:
     return pair * len(vocab.predicates) + table.predicate
 
 
-def _renumber(table: Relations | ImageLabels, images: Sequence[str]) -> NDArray[np.int64]:
-    place = {name: i for i, name in enumerate(images)}
+def _grouped(values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The stable order by small numbers: numpy sorts 16 bits at a time without comparing."""
+    order = np.argsort(values.astype(np.uint16), kind="stable")
+    if values.max(initial=0) >> 16:
+        order = order[np.argsort(values[order] >> 16, kind="stable")]
+    return order
+
+
+def _runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each run of rows that are equal in all columns begins, and its length."""
+    changed = np.ones(len(columns[0]), bool)
+    changed[1:] = False
+    for column in columns:
+        changed[1:] |= column[1:] != column[:-1]
+    first = np.flatnonzero(changed)
+    return first, np.diff(np.append(first, len(changed)))
+
+
+def _renumber(table: Relations | ImageLabels, place: Mapping[str, int]) -> NDArray[np.int64]:
     code = np.fromiter((place[name] for name in table.images), np.int64, len(table.images))
     return code[table.image]
 

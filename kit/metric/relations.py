@@ -46,15 +46,18 @@ def evaluate(truth: Relations, predictions: Predictions, labels: ImageLabels | N
 def score(matches: MatchResult) -> Scores:
     """The official numbers of a matches: rules R7 to R10."""
     order = matches.by_score
-    predicate = matches.predicate[order]
+    bounds = np.searchsorted(
+        matches.predicate[matches.by_predicate], np.arange(len(vocabulary().predicates) + 1)
+    )
     top = {k: matches.rank <= k for k in (50, 100)}
     num_gt = np.bincount(matches.truth_predicate, minlength=len(vocabulary().predicates))
     total = len(matches.truth_predicate)
     tasks = {}
     for task in TASKS:
         true_positive = matches.true_positive[task]
+        found = true_positive[matches.by_predicate]
         ap = {
-            name: average_precision(true_positive[order][predicate == p], int(num_gt[p]))
+            name: average_precision(found[bounds[p] : bounds[p + 1]], int(num_gt[p]))
             for p, name in enumerate(vocabulary().predicates)
             if num_gt[p]
         }

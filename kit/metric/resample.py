@@ -38,7 +38,7 @@ class Resampler:
         """Sort once; every weighting reuses it."""
         self.images = len(matches.images)
         self.known = matches.known
-        order = matches.by_score
+        order = matches.by_predicate
         predicate = matches.predicate[order]
         self.curves = []
         for p, name in enumerate(vocabulary().predicates):

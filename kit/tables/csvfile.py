@@ -19,10 +19,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from kit.base.errors import FileFault, first_line
 from kit.tables.arrow import as_numpy
+from kit.tables.csvbatches import arrow_batches
 from kit.tables.csvlines import BLOCK, OPEN_QUOTE, Lines, WatchedQuotes, over_lines, plain_rows
 from kit.tables.unpack import BROKEN, broken, not_text, open_unpacked
 
@@ -74,8 +74,10 @@ class CsvFile:
         names = [column.name for column in columns]
         row = 0
         with self.open() as file:
+            file.readline(BLOCK + 1)  # the header
             watched = WatchedQuotes(file)
-            batches = self._arrow_batches(watched, types, block or BLOCK)
+            all_names = [name or f"\0{i}" for i, name in enumerate(self.header)]
+            batches = arrow_batches(watched, all_names, types, block or BLOCK)
             while True:
                 try:
                     batch = next(batches, None)
@@ -189,24 +191,6 @@ class CsvFile:
                 if separator in self.header[0]:
                     hint = f"its columns are separated by {name}, commas belong there"
         raise FileFault(self.path, "the header lacks this column", line=1, column=column.name, hint=hint)
-
-    def _arrow_batches(
-        self, file: WatchedQuotes, types: dict[str, pa.DataType], block: int
-    ) -> Iterator[pa.RecordBatch]:
-        names = [name or f"\0{i}" for i, name in enumerate(self.header)]
-        try:
-            reader = pacsv.open_csv(
-                file,
-                pacsv.ReadOptions(block_size=block, skip_rows=1, column_names=names),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=types, include_columns=list(types), null_values=[""]
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            if "Empty CSV file" in str(error):
-                return
-            raise
-        yield from reader
 
     def _check_numbers(
         self, batch: pa.RecordBatch, source: list[str], columns: tuple[Column, ...], row: int

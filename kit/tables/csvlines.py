@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -18,15 +19,19 @@ OPEN_QUOTE = "a quote is opened and not closed"
 LONE_CR = re.compile(r"(?<=\r)(?!\n)")
 
 
-class WatchedQuotes(io.RawIOBase):
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, fewer than `size` only at the end."""
+        ...
+
+
+class WatchedQuotes:
     """A file's bytes as they are read; odd: a line was among them with an odd number of quotes."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self.file, self.odd, self.inside = file, False, False
-
-    def readable(self) -> bool:
-        """It can be read."""
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
@@ -39,6 +44,21 @@ class WatchedQuotes(io.RawIOBase):
             self.inside = (len(quotes) + self.inside) % 2 == 1
             self.odd |= self.inside and len(data) < size
         return data
+
+
+def whole_lines(file: Readable, size: int) -> Iterator[bytes]:
+    """Yield the bytes in stretches of whole lines, of about `size` bytes. Raises ValueError for a longer line."""
+    rest = b""
+    while data := file.read(size):
+        text = rest + data
+        if len(text) > size and not any(sign in text[: size + 1] for sign in (b"\n", b"\r")):
+            raise ValueError(f"a line longer than {size} bytes")
+        end = text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, -1) + 1  # a last \r may be half of a line's end
+        if end:
+            yield text[:end]
+        rest = text[end:]
+    if rest:
+        yield rest
 
 
 class Lines:

@@ -22,14 +22,15 @@ def join_rows(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Row
     Within a left row the right rows come in their own order.
     """
     order = np.argsort(right, kind="stable")
-    ordered = right[order]
-    for start in range(0, len(left), chunk):
+    distinct, first, count = np.unique(right[order], return_index=True, return_counts=True)
+    for start in range(0, len(left) if len(right) else 0, chunk):
         keys = left[start : start + chunk]
-        low = np.searchsorted(ordered, keys, "left")
-        count = np.searchsorted(ordered, keys, "right") - low
-        rows = np.repeat(np.arange(len(keys)), count)
-        offset = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-        yield rows + start, order[low[rows] + offset]
+        place = np.minimum(np.searchsorted(distinct, keys), len(distinct) - 1)
+        rows = np.flatnonzero(distinct[place] == keys)
+        place = place[rows]
+        each = count[place]
+        offset = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+        yield np.repeat(rows + start, each), order[np.repeat(first[place], each) + offset]
 
 
 def best_truth(
@@ -64,8 +65,12 @@ def true_positives(truth: Rows, overlap: NDArray[np.float64], score: NDArray[Any
     truth, overlap: of `best_truth`; score: (n,). A prediction competes from overlap 0.5 on (rules R4a, R4c).
     """
     claim = np.flatnonzero(overlap >= THRESHOLD)
-    order = claim[np.lexsort((-claim, -score[claim], truth[claim]))]
-    first = np.r_[True, truth[order][1:] != truth[order][:-1]][: len(order)]
+    claimed, score = truth[claim], score[claim]
+    best = np.full(claimed.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(best, claimed, score)
+    is_best = score == best[claimed]
+    winner = np.full(len(best), -1, np.intp)
+    winner[claimed[is_best]] = claim[is_best]  # of equal scores the last row stays
     hit = np.zeros(len(truth), bool)
-    hit[order[first]] = True
+    hit[winner[winner >= 0]] = True
     return hit

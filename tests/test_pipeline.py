@@ -11,7 +11,7 @@ from kit.config import load_config
 from kit.pipeline.jobs import run_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.stage import FileInput, Stage
+from kit.pipeline.stage import FileInput, Stage, Together
 from tests.conftest import FAST, TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
@@ -413,3 +413,76 @@ def test_the_table_of_the_whole_job_without_a_run(tiny, tmp_path):
     done = in_a_process("train", "all", "--dry-run", "--json", "--run", tmp_path / "run", *WORDS, folder=tiny)
     assert done.returncode == 0, done.stderr
     assert [row["state"] for row in json.loads(done.stdout)] == ["to do"] * 3
+
+
+def together(log, key):
+    """How small stages with this key are made by one work, which is noted."""
+
+    def work(contexts):
+        log.append([context.stage.name for context in contexts])
+        for context in contexts:
+            (context.path / "out.txt").write_text(context.stage.name)
+        return [{"figure": i} for i in range(len(contexts))]
+
+    return Together(key, work)
+
+
+def test_what_can_be_made_together_is_once_its_needs_are_there(tmp_path):
+    log = []
+    own = {"together": together(log, "photos"), "work": lambda _: log.append("alone") or {}}
+
+    def stage(name, *needs, **more):
+        work = more.pop("work", lambda _: log.append(name) or {})
+        return Stage(name, work, needs=needs, **more)
+
+    stages = [
+        stage("model"),
+        stage("a", "model", **own),
+        stage("after-a", "a"),
+        stage("other-model"),
+        stage("b", "other-model", **own),
+        stage("c", "after-a", **own),
+        stage("fresh", "model", **own),
+    ]
+    pipeline = Pipeline(Run(load_config("mini"), tmp_path / "run"), stages)
+    pipeline.make(["model"])
+    pipeline.make(["fresh"])
+    log.clear()
+    names = list(pipeline.stages)
+    run_stages(pipeline, names, 1)
+    assert log == ["other-model", ["a", "b"], "after-a", "alone"]
+    assert [s.state for s in pipeline.status(names)] == ["finished"] * len(names)
+    assert [pipeline.run.record(name)["metrics"] for name in "ab"] == [{"figure": 0}, {"figure": 1}]
+    assert (pipeline.folder("b") / "out.txt").read_text() == "b"
+    run_stages(pipeline, names, 1, force=["b", "c"])
+    assert log[4:] == ["alone"] * 2
+
+
+def test_what_was_made_together_is_kept_when_it_is_cut_off(tmp_path):
+    def broken(contexts):
+        (contexts[0].path / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    stages = [Stage(name, lambda _: {}, together=Together("k", broken)) for name in "ab"]
+    pipeline = Pipeline(Run(load_config("mini"), tmp_path / "run"), stages)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.make(["a", "b"])
+    assert [s.state for s in pipeline.status(["a", "b"])] == ["started"] * 2
+    assert (pipeline.run.part_of("a") / "half.txt").read_text() == "half"
+
+
+def test_a_gpu_without_memory_is_one_line_that_says_what_to_lower(tmp_path):
+    import torch
+
+    def work(context):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+
+    pipeline = Pipeline(Run(load_config("mini"), tmp_path / "run"), [Stage("detect-x", work)])
+    with pytest.raises(KitError) as caught:
+        pipeline.make(["detect-x"])
+    line = str(caught.value)
+    assert line.startswith(
+        "detect-x: the GPU is out of memory (CUDA out of memory. Tried to allocate 2.00 GiB.)"
+    )
+    assert all(word in line for word in ("batch_size", "size", "max_detections"))
+    assert "\n" not in line

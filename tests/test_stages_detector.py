@@ -168,22 +168,47 @@ def test_from_detections_to_a_submission(with_detections):
 
 
 def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, capsys):
-    from kit.detector import inference
+    from kit.pipeline.stages import detections
 
-    real, calls = inference.detect, []
+    real, calls = detections.write_shard, []
 
-    def stopping(*arguments, **options):
+    def stopping(*arguments):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments, **options)
+        real(*arguments)
 
-    monkeypatch.setattr(inference, "detect", stopping)
+    monkeypatch.setattr(detections, "write_shard", stopping)
     with pytest.raises(KeyboardInterrupt):
         made(copied, "detect-val-resnext")
     made(copied, "detect-val-resnext")
     assert "going on after 1 of 3 shards" in capsys.readouterr().err
     assert len(calls) == 4
+
+
+def test_one_pass_for_all_detectors_finds_what_a_pass_for_each_does(copied, monkeypatch):
+    from kit.detector import photo_batches
+
+    names = ["detect-val-resnext", "detect-val-hrnet"]
+    alone = {name: made(copied, name, force=True)["id"] for name in names}
+    decoded, real = [], photo_batches.read_image
+
+    def counting(path, how):
+        decoded.append(path)
+        return real(path, how)
+
+    monkeypatch.setattr(photo_batches, "read_image", counting)
+    first = next((copied.folder(names[0]) / "shards").iterdir())
+    part = copied.part_of(names[0])  # as after an interruption: one detector is a shard ahead
+    (part / "shards").mkdir(parents=True)
+    shutil.copy(first, part / "shards")
+    fingerprint = copied.record(names[0])["fingerprint"]
+    (copied.path / f".{names[0]}.json").write_text(json.dumps(fingerprint))
+    for name in names:
+        shutil.rmtree(copied.folder(name))
+    records = Pipeline(copied).make(names)
+    assert {name: records[name]["id"] for name in names} == alone
+    assert len(decoded) == len(set(decoded)) == records[names[0]]["metrics"]["images"]
 
 
 @pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])

@@ -34,7 +34,7 @@ def detect(
         raise KitError("the config names no such detectors", "set detector.models, attribute.models")
     for chosen in names:
         detector_model(session.config, chosen)
-        stage = task.detect(split, chosen)
-        record = session.make(stage, force=options.force)[stage]
+    stages = [task.detect(split, chosen) for chosen in names]
+    for stage, record in session.make(*stages, force=options.force).items():
         say_left_out(session.pipeline, stage)
         report_stage(session.path, stage, record, options.json)

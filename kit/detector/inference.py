@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +14,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from kit.base.errors import FileFault, KitError
 from kit.base.progress import Progress, silent
-from kit.config import Decoding, Detector, Inference, View
-from kit.data.decode import UnreadableError, read_image, resized
+from kit.config import Decoding, Detector, Inference, Precision, View
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
 from kit.detector.device import device_of, mixed_precision
-from kit.detector.finite import not_finite, watched
-from kit.detector.loader_workers import start_method
+from kit.detector.finite import Watch, not_finite, watched
+from kit.detector.photo_batches import Batch, Batches, decoded_photos
 from kit.tables.schema import Detections
 
 
 @dataclass
 class Timing:
-    """Seconds that the detector waited for images and worked on them; images seen."""
+    """Seconds that a detector waited for images and worked on them; images seen."""
 
     waited: float = 0.0
     worked: float = 0.0
     images: int = 0
+
+    def __add__(self, other: Timing) -> Timing:
+        return Timing(self.waited + other.waited, self.worked + other.worked, self.images + other.images)
 
     def as_dict(self) -> dict[str, Any]:
         """Images a second and the share of time lost to decoding."""
@@ -52,119 +55,118 @@ class Found:
     timing: Timing = field(default_factory=Timing)
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Images, and the detectors that look at them."""
+
+    images: Sequence[str]
+    models: Sequence[nn.Module]
+
+
 def detect(
     model: nn.Module,
     photos: PhotoFolder | Path,
     images: Sequence[str],
     views: Sequence[View],
     settings: Inference,
-    timing: Timing | None = None,
     decoding: Decoding | None = None,
     progress: Progress = silent,
 ) -> Found:
-    """Detect objects in the images of a folder under every view.
+    """Detect objects in the images of a folder under every view, by one model; see `detect_shards`."""
+    ((found,),) = detect_shards([Shard(images, [model])], photos, views, settings, decoding, progress)
+    return found
 
-    The model is put into evaluation mode and back. Scores and numbers of boxes are limited by the model's own
-    test settings. An image that cannot be read has no detections and is named in `skipped`. Raises KitError
-    where the model gives numbers that are not finite.
+
+def detect_shards(
+    shards: Sequence[Shard],
+    photos: PhotoFolder | Path,
+    views: Sequence[View],
+    settings: Inference,
+    decoding: Decoding | None = None,
+    progress: Progress = silent,
+) -> Iterator[list[Found]]:
+    """What every model of a shard detects, shard by shard, in one pass over the photos of a folder.
+
+    All models are on one device. They are put into evaluation mode and back. Scores and numbers of boxes are
+    limited by a model's own test settings. An image that cannot be read has no detections and is named in
+    `skipped`. Raises KitError where a model gives numbers that are not finite.
     """
-    timing = timing or Timing()
     photos = photos if isinstance(photos, PhotoFolder) else list_photos(photos)
-    data = _Decoded([photos.path(name) for name in images], views, decoding or Decoding())
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    rows: list[list[_Rows]] = [[] for _ in views]
-    skipped: dict[str, str] = {}
-    with torch.inference_mode(), mixed_precision(device, settings.precision), watched(model) as watch:
-        batches = _batches(data, images, settings, timing, skipped, device)
-        for batch in progress(batches, -(-len(images) // settings.batch_size), "detect"):
-            start, names = time.perf_counter(), [images[i] for i in batch.numbers]
-            for view, inputs, view_rows in zip(views, batch.inputs, rows, strict=True):
-                view_rows += _forward(model, inputs, batch, view, names)
-                watch.check(names)
-            timing.worked += time.perf_counter() - start
-            timing.images += len(batch.numbers)
-    model.train(was_training)
-    return Found([_table(images, view_rows) for view_rows in rows], skipped, timing)
+    files = [photos.path(name) for shard in shards for name in shard.images]
+    models = {id(model): model for shard in shards for model in shard.models}
+    device = next((next(model.parameters()).device for model in models.values()), torch.device("cpu"))
+    decoded = decoded_photos(files, views, settings, decoding or Decoding(), device)
+    with ExitStack() as stack:
+        looks = {key: stack.enter_context(_looking(model, settings)) for key, model in models.items()}
+        for shard in shards:
+            batches = Batches(islice(decoded, len(shard.images)), len(views), settings.batch_size)
+            steps = progress(batches, -(-len(shard.images) // settings.batch_size), "detect")
+            yield _shard(shard, [looks[id(model)] for model in shard.models], batches, steps, views, device)
+
+
+def _shard(
+    shard: Shard,
+    looks: Sequence[_Look],
+    batches: Batches,
+    steps: Iterable[Batch],
+    views: Sequence[View],
+    device: torch.device,
+) -> list[Found]:
+    """What every model detects in a shard. steps: its batches, on their way past a line of progress."""
+    rows: list[list[list[_Rows]]] = [[[] for _ in views] for _ in looks]
+    worked, seen = [0.0] * len(looks), 0
+    for batch in steps:
+        names = [shard.images[i] for i in batch.numbers]
+        inputs = [[image.to(device, non_blocking=True) for image in shown] for shown in batch.inputs]
+        for i, look in enumerate(looks):
+            start = time.perf_counter()
+            for view, shown, view_rows in zip(views, inputs, rows[i], strict=True):
+                view_rows += look(shown, batch, view, names)
+            worked[i] += time.perf_counter() - start
+        seen += len(names)
+    skipped = {shard.images[i]: why for i, why in batches.unread.items()}
+    waited = batches.waited / max(len(looks), 1)
+    return [
+        Found([_table(shard.images, r) for r in rows[i]], dict(skipped), Timing(waited, worked[i], seen))
+        for i in range(len(looks))
+    ]
 
 
 _Rows = tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 
-@dataclass
-class _Batch:
-    """Images of one orientation: numbers, (height, width) each, and per view the resized images."""
-
-    numbers: list[int]
-    sizes: list[tuple[int, int]]
-    inputs: list[list[Tensor]]
-
-
-class _Decoded(Dataset[Any]):
-    """Every image decoded once and resized for every view; the reason where it cannot be read."""
-
-    def __init__(self, files: Sequence[Path | None], views: Sequence[View], decoding: Decoding) -> None:
-        self.files, self.views, self.decoding = files, views, decoding
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, i: int) -> tuple[int, tuple[int, int], list[Tensor]] | str:
-        try:
-            image = read_image(self.files[i], self.decoding)
-        except UnreadableError as error:
-            return str(error)
-        shown = [torch.from_numpy(_shown(image, view)) for view in self.views]
-        return i, (image.shape[0], image.shape[1]), shown
+@contextmanager
+def _looking(model: nn.Module, settings: Inference) -> Iterator[_Look]:
+    """A model in evaluation mode, and back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with watched(model) as watch:
+            yield _Look(model, watch, settings.precision)
+    finally:
+        model.train(was_training)
 
 
-def _shown(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
-    image = resized(image, *view.size)
-    if view.flip:
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+@dataclass(frozen=True)
+class _Look:
+    """A model that looks at batches."""
 
+    model: nn.Module
+    watch: Watch
+    precision: Precision
 
-def _batches(
-    data: _Decoded,
-    images: Sequence[str],
-    settings: Inference,
-    timing: Timing,
-    skipped: dict[str, str],
-    device: torch.device,
-) -> Iterator[_Batch]:
-    """Batches of images of one orientation, so that little is padded."""
-    loader = DataLoader(
-        data,
-        batch_size=None,
-        num_workers=settings.workers,
-        prefetch_factor=2 * settings.batch_size if settings.workers else None,
-        multiprocessing_context=start_method(device) if settings.workers else None,
-    )
-    waiting: dict[bool, _Batch] = {}
-    start, loaded = time.perf_counter(), iter(enumerate(loader))
-    for number, item in loaded:
-        timing.waited += time.perf_counter() - start
-        if isinstance(item, str):
-            skipped[images[number]] = item
-        else:
-            i, size, inputs = item
-            batch = waiting.setdefault(size[0] > size[1], _Batch([], [], [[] for _ in data.views]))
-            batch.numbers.append(i)
-            batch.sizes.append(size)
-            for view_inputs, image in zip(batch.inputs, inputs, strict=True):
-                view_inputs.append(image)
-            if len(batch.numbers) == settings.batch_size:
-                yield waiting.pop(size[0] > size[1])
-        start = time.perf_counter()
-    yield from waiting.values()
+    def __call__(self, inputs: list[Tensor], batch: Batch, view: View, names: Sequence[str]) -> list[_Rows]:
+        """Rows of a batch under one view; names: of its images."""
+        device = inputs[0].device
+        with torch.inference_mode(), mixed_precision(device, self.precision):
+            rows = _forward(self.model, inputs, batch, view, names)
+            self.watch.check(names)
+        return rows
 
 
 def _forward(
-    model: nn.Module, inputs: list[Tensor], batch: _Batch, view: View, names: Sequence[str]
+    model: nn.Module, inputs: list[Tensor], batch: Batch, view: View, names: Sequence[str]
 ) -> list[_Rows]:
-    """Rows of a batch under one view; names: of its images."""
     from mmdet.structures import DetDataSample
 
     samples = []
@@ -173,20 +175,33 @@ def _forward(
         scale = (shape[1] / size[1], shape[0] / size[0])
         meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
         samples.append(DetDataSample(metainfo=meta))
-    results = model.test_step({"inputs": inputs, "data_samples": samples})  # type: ignore[operator]
+    results = [
+        sample.pred_instances for sample in model.test_step({"inputs": inputs, "data_samples": samples})
+    ]  # type: ignore[operator]
     rows = []
-    for number, size, name, result in zip(batch.numbers, batch.sizes, names, results, strict=True):
-        found = result.pred_instances
-        sides = np.asarray([size[1], size[0]] * 2, np.float32)
-        if not (found.bboxes.isfinite().all() and found.scores.isfinite().all()):
+    for number, size, name, found in zip(batch.numbers, batch.sizes, names, _on_host(results), strict=True):
+        pixels, score, label = found
+        if not (np.isfinite(pixels).all() and np.isfinite(score).all()):
             raise not_finite([name])
-        box = (found.bboxes.float().cpu().numpy() / sides).clip(0, 1)
+        box = (pixels / np.asarray([size[1], size[0]] * 2, np.float32)).clip(0, 1)
         if view.flip:
             box = np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1)
         real = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
-        label, score = found.labels.cpu().numpy(), found.scores.float().cpu().numpy()
         rows.append((number, label[real], score[real], box[real]))
     return rows
+
+
+def _on_host(
+    results: Sequence[Any],
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
+    """Boxes, scores and labels of a batch's images, by one copy: float32 holds every label."""
+    columns = [
+        torch.cat([r.bboxes.float(), r.scores.float()[:, None], r.labels.float()[:, None]], 1)
+        for r in results
+    ]
+    table = torch.cat(columns).cpu().numpy()
+    parts = np.split(table, np.cumsum([len(c) for c in columns])[:-1])
+    return [(part[:, :4], part[:, 4], part[:, 5].astype(np.int64)) for part in parts]
 
 
 def _table(images: Sequence[str], rows: list[_Rows]) -> Detections:
@@ -217,7 +232,9 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
     state = read_state(weights)
     _check_weights(state, model.state_dict(), weights, settings.models[name].architecture, classes)
     model.load_state_dict(state)
-    return model.to(device_of(settings.device))
+    device = device_of(settings.device)
+    order = torch.channels_last if device.type == "cuda" else torch.preserve_format
+    return model.to(device, memory_format=order)  # type: ignore[call-overload,no-any-return]
 
 
 def _check_weights(state: State, wanted: State, path: Path, architecture: str, classes: int) -> None:

@@ -20,7 +20,8 @@ from kit.base.log import logger, verbosity
 from kit.base.progress import track
 from kit.base.stopping import GRACE_PERIOD, PARENT
 from kit.base.threads import SHARE, cpu_share
-from kit.pipeline.pipeline import LOGS, Pipeline
+from kit.pipeline.order import LOGS
+from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.worker import VERBOSITY, Mode
 
 
@@ -156,14 +157,14 @@ def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:
 def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Collection[str] = ()) -> None:
     """Make stages that are not fresh, in order, or `workers` at a time, each in a process of its own.
 
+    In order, stages that can be made together are; side by side, each is made by itself.
     A stage begins once all that it needs is made. Raises KitError where one failed; what runs by then is ended
     first, nothing else is started.
     """
     pipeline.check_inputs(names, force)
     pipeline.require(names)
     if workers == 1:
-        for name in names:
-            pipeline.do(name, force=name in force)
+        pipeline.do_all(names, force)
         return
     run = pipeline.run
     run.write_config()

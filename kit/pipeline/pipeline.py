@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +15,12 @@ from kit.base.log import logger, warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
+from kit.pipeline.order import in_order, next_group
 from kit.pipeline.record import rehearsed_seconds, sibling_record
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
 from kit.pipeline.stage_registry import declared_stages
-
-NAME, LOGS = re.compile(r"\w[\w-]*"), "logs"  # of stages, which are folders of a run; the folder that is none
+from kit.pipeline.work import at_work
 
 Fingerprint = dict[str, Any]
 State = Literal["finished", "started", "stale", "to do"]
@@ -46,7 +45,7 @@ class Pipeline:
     def __init__(self, run: Run, stages: Iterable[Stage] | None = None) -> None:
         """stages: default all that are registered."""
         self.run = run
-        self.stages = _in_order(list(declared_stages(run.config) if stages is None else stages))
+        self.stages = in_order(list(declared_stages(run.config) if stages is None else stages))
 
     @cached_property
     def training(self) -> list[str]:
@@ -168,8 +167,7 @@ class Pipeline:
         todo = self._needed(todo, names)
         self.check_inputs(todo, force)
         self.require(todo)
-        for name in todo:
-            self.do(name, force=name in force)
+        self.do_all(todo, force)
         return {name: self.run.record(name) or {} for name in names}
 
     def check_inputs(self, todo: Sequence[str], force: Collection[str] = ()) -> None:
@@ -202,22 +200,49 @@ class Pipeline:
 
     def do(self, name: str, *, force: bool = False) -> dict[str, Any]:
         """Do one stage unless it is fresh; its record. Raises KitError where a need is not finished."""
-        stage = self.stage(name)
+        self._do_together([name], [name] if force else ())
+        return self.run.record(name) or {}
+
+    def do_all(self, names: Sequence[str], force: Collection[str] = ()) -> None:
+        """Do stages that are not fresh, in order; those that can be made together by one work.
+
+        Raises KitError where a need is not finished.
+        """
+        left = list(names)
+        while left:
+            group = next_group(self.stages, left)
+            self._do_together(group, force)
+            left = [name for name in left if name not in group]
+
+    def _do_together(self, names: Sequence[str], force: Collection[str]) -> None:
+        """Do those of some stages that are not fresh, in one work where they are several."""
+        stages = [stage for stage in map(self.stage, names) if not self._is_kept(stage, stage.name in force)]
+        with ExitStack() as stack:
+            contexts = []
+            for stage in stages:
+                fingerprint = self.fingerprint(stage)
+                logger.debug(f"{stage.name}: made from {json.dumps(fingerprint)}")
+                again = stage.name in force
+                attempt = stack.enter_context(shared_attempt(self.run, stage, fingerprint, force=again))
+                if attempt:
+                    attempt.share = 1 / len(stages)
+                    contexts.append((StageContext(stage, self.run, attempt.path), attempt))
+            for (_, attempt), metrics in zip(contexts, at_work([c for c, _ in contexts]), strict=True):
+                attempt.metrics = metrics
+
+    def _is_kept(self, stage: Stage, force: bool) -> bool:
+        """Whether a stage is finished and fresh, and not forced. Raises KitError where a need is not finished."""
         for need in stage.needs:
             self.folder(need)
-        record = self.run.record(name)
-        if record and not force and record["fingerprint"] == self.fingerprint(stage, record):
-            for folder in filter(None, map(_folder_gone, stage.inputs)):
-                warn_once(f"note: {folder}: no such folder of images: the finished {name} is taken as it is")
-            logger.debug(f"{name}: fresh")
-        else:
-            fingerprint = self.fingerprint(stage)
-            logger.debug(f"{name}: made from {json.dumps(fingerprint)}")
-            with shared_attempt(self.run, stage, fingerprint, force=force) as attempt:
-                if attempt:
-                    context = StageContext(stage, self.run, attempt.path)
-                    attempt.metrics = stage.work(context)
-        return self.run.record(name) or {}
+        record = self.run.record(stage.name)
+        if not record or force or record["fingerprint"] != self.fingerprint(stage, record):
+            return False
+        for folder in filter(None, map(_folder_gone, stage.inputs)):
+            warn_once(
+                f"note: {folder}: no such folder of images: the finished {stage.name} is taken as it is"
+            )
+        logger.debug(f"{stage.name}: fresh")
+        return True
 
     def seconds(self, name: str) -> float | None:
         """How long a stage took, here or in the newest run folder beside this one, else what a rehearsal says.
@@ -234,38 +259,6 @@ class Pipeline:
         if value is None:
             return ""
         return f"{stage.headline} {round(value, 4) if isinstance(value, float) else value}"
-
-
-def _in_order(stages: Sequence[Stage]) -> dict[str, Stage]:
-    """The stages by name, each after all that it needs, otherwise as given."""
-    by_name: dict[str, Stage] = {}
-    for stage in stages:
-        if not NAME.fullmatch(stage.name) or stage.name == LOGS:
-            raise KitError(
-                f"no stage can be called {stage.name!r}",
-                "letters, digits, - and _; logs is the folder of the logs",
-            )
-        if stage.name in by_name:
-            raise KitError(f"two stages are called {stage.name}")
-        by_name[stage.name] = stage
-    for stage in stages:
-        for need in stage.needs:
-            if need not in by_name:
-                raise KitError(f"stage {stage.name} needs {need}, which no stage of this config is")
-    sorter = TopologicalSorter({stage.name: stage.needs for stage in stages})
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        raise KitError(f"stages need each other in a circle: {' -> '.join(error.args[1])}") from None
-    ordered: dict[str, Stage] = {}
-    rank = {name: i for i, name in enumerate(by_name)}
-    ready: list[str] = []
-    while sorter.is_active():
-        ready = sorted([*ready, *sorter.get_ready()], key=rank.__getitem__)
-        first = ready.pop(0)
-        ordered[first] = by_name[first]
-        sorter.done(first)
-    return ordered
 
 
 def _folder_gone(given: Input) -> Path | None:

@@ -71,6 +71,17 @@ Input = FileInput | ImagesInput
 
 
 @dataclass(frozen=True)
+class Together:
+    """How several stages are made by one piece of work, with the results that each would have alone.
+
+    key: that of stages that can be made together; work: gives the metrics of each, in their order.
+    """
+
+    key: str
+    work: Callable[[Sequence[StageContext]], Sequence[Metrics]]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stage of a run, declared.
 
@@ -82,7 +93,7 @@ class Stage:
     `kit` that make it; headline: the metric that tables show; trains: `kit train all` makes it; implicit: it is
     made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: outputs that
     hold times or how it was resumed, and do not count as results; distributed: all processes of a torchrun do it
-    together; table: the kind of rows in its shards, if any.
+    together; table: the kind of rows in its shards, if any; together: how it is made with others, if it can be.
     """
 
     name: str
@@ -100,6 +111,7 @@ class Stage:
     timing_files: tuple[str, ...] = ()
     distributed: bool = False
     table: Callable[[], type[Table]] | None = None
+    together: Together | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
 from kit.pipeline.jobs import Crew
 from kit.pipeline.needed_images import needed_images
-from kit.pipeline.pipeline import LOGS, Pipeline
+from kit.pipeline.order import LOGS
+from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
 from kit.pipeline.stage import Stage

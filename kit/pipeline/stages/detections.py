@@ -1,8 +1,8 @@
-"""Stages `detect-SPLIT-NAME`: every model over a split's images, all views of an image in one pass."""
+"""Stages `detect-SPLIT-NAME`: models over a split's images, all of them and all views in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,17 +12,17 @@ from kit.base.log import logger
 from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.data.photos import GONE, PhotoFolder, list_photos
+from kit.data.photos import GONE, list_photos
 from kit.pipeline.detector_task import TASKS, DetectorTask
 from kit.pipeline.splits import id_inputs, image_folder, images_input, split_ids
-from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.stage import Metrics, Stage, StageContext, Together
 from kit.pipeline.stage_registry import register_stages
 from kit.tables.shards import SHARDS, count_rows, shard_path, write_shard
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from kit.detector.inference import Timing
+    from kit.detector.inference import Found, Timing
     from kit.tables.schema import ViewDetections
 
 
@@ -42,9 +42,10 @@ SETTINGS = {  # that the detections depend on; images of a batch are padded to o
 
 def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> Stage:
     settings, files = config.detector.inference, id_inputs(config, split)
+    together = partial(_detect, split=split)
     return Stage(
         task.detect(split, name),
-        partial(_detect, task=task, split=split, name=name),
+        lambda context: together([context])[0],
         needs=(task.detector(name),),
         inputs=(*files, images_input(config, split, files, lambda: split_ids(config, split))),
         settings={
@@ -54,6 +55,7 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
         command=f"detect {name} --split {split}{task.option}",
         headline="images_per_second",
         table=_table,
+        together=Together(f"detect-{split}", together),
     )
 
 
@@ -63,70 +65,104 @@ def _table() -> type[ViewDetections]:
     return ViewDetections
 
 
-def _detect(context: StageContext, task: DetectorTask, split: SplitName, name: str) -> Metrics:
-    from kit.detector.annotated_images import SKIPPED, record_skipped, tidy_skipped
-    from kit.detector.inference import Timing
+def _detect(contexts: Sequence[StageContext], split: SplitName) -> list[Metrics]:
+    """Detections of several stages of one split, in one pass over its photos."""
+    from kit.detector.inference import Shard, detect_shards
 
-    config, settings = context.config, context.config.detector.inference
-    weights = context.result(task.detector(name)) / "weights.pth"
-    ids = split_ids(config, split)
-    skipped, shards = context.path / SKIPPED, context.path / SHARDS
+    config, settings = contexts[0].config, contexts[0].config.detector.inference
+    ids, photos = split_ids(config, split), list_photos(image_folder(config, split))
     parts = [ids[i : i + settings.shard] for i in range(0, len(ids), settings.shard)]
-    todo = [i for i in range(len(parts)) if not shard_path(shards, i).exists()]
-    if len(todo) < len(parts):
-        logger.info(f"{context.stage.name}: going on after {len(parts) - len(todo)} of {len(parts)} shards")
-    photos = list_photos(image_folder(config, split))
-    work = _Work(config, name, weights, photos, task.classes, context.stage.name, Timing())
-    for i, table, unread in work.over(parts, todo):
-        for image, why in unread.items():
-            record_skipped(skipped, image, why)
-        write_shard(shards, i, table)
-    return {
-        "images": len(ids),
-        "detections": count_rows(shards),
-        "left_out": len(tidy_skipped(skipped)),
-        **work.timing.as_dict(),
-    }
+    works = [_Work.of(context) for context in contexts]
+    todo = {work.name: work.left(parts) for work in works}
+    models = {work.name: work.model() for work in works if todo[work.name]}
+    numbers = sorted(set().union(*todo.values()))
+    at_work = [[work for work in works if i in todo[work.name]] for i in numbers]
+    there = [[image for image in parts[i] if image in photos] for i in numbers]
+    shards = [
+        Shard(images, [models[work.name] for work in own]) for images, own in zip(there, at_work, strict=True)
+    ]
+    found = detect_shards(shards, photos, settings.views, settings, config.data.decoding())
+    title = ", ".join(work.name for work in works)
+    for i, own in track(zip(numbers, at_work, strict=True), len(numbers), title):
+        gone = {image: GONE for image in parts[i] if image not in photos}
+        for work, one in zip(own, next(found), strict=True):
+            work.write(i, parts[i], one, gone)
+    return [work.metrics(len(ids)) for work in works]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
-    """One model over the images of a folder."""
+    """A stage's detector over the images of a split."""
 
-    config: Config
-    name: str
-    weights: Path
-    photos: PhotoFolder
-    classes: Sequence[str]
-    title: str
+    context: StageContext
+    task: DetectorTask
+    model_name: str
     timing: Timing
 
-    def over(
-        self, parts: Sequence[Sequence[str]], todo: Sequence[int]
-    ) -> Iterator[tuple[int, ViewDetections, dict[str, str]]]:
-        """Shard number, detections of all views, images left out and why."""
+    @classmethod
+    def of(cls, context: StageContext) -> _Work:
+        """The work of a stage, by its one need."""
+        from kit.detector.inference import Timing
+
+        detector = context.stage.needs[0]
+        task, name = next(
+            (task, name)
+            for task in TASKS
+            for name in task.models(context.config)
+            if task.detector(name) == detector
+        )
+        return cls(context, task, name, Timing())
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.context.stage.name
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the stage's shards."""
+        return self.context.path / SHARDS
+
+    def left(self, parts: Sequence[Sequence[str]]) -> list[int]:
+        """The numbers of the shards that are not there."""
+        left = [i for i in range(len(parts)) if not shard_path(self.shards, i).exists()]
+        if len(left) < len(parts):
+            logger.info(f"{self.name}: going on after {len(parts) - len(left)} of {len(parts)} shards")
+        return left
+
+    def model(self) -> nn.Module:
+        """The trained detector."""
         from kit.detector.inference import load_detector
 
-        if todo:
-            model = load_detector(self.config.detector, self.name, self.weights, len(self.classes))
-            for i in track(todo, len(todo), self.title):
-                yield i, *self._shard(model, parts[i])
+        weights = self.context.result(self.task.detector(self.model_name)) / "weights.pth"
+        return load_detector(self.context.config.detector, self.model_name, weights, len(self.task.classes))
 
-    def _shard(self, model: nn.Module, ids: Sequence[str]) -> tuple[ViewDetections, dict[str, str]]:
+    def write(self, number: int, ids: Sequence[str], found: Found, gone: Mapping[str, str]) -> None:
+        """Write what was found in a shard. ids: its images; gone: those that are not there, and why."""
         import numpy as np
 
-        from kit.detector.inference import detect
+        from kit.detector.annotated_images import SKIPPED, record_skipped
         from kit.tables.schema import Detections, ViewDetections
 
-        settings, decoding = self.config.detector.inference, self.config.data.decoding()
-        there = [image for image in ids if image in self.photos]
-        unread = {image: GONE for image in ids if image not in self.photos}
-        found = detect(model, self.photos, there, settings.views, settings, self.timing, decoding)
-        unread |= found.skipped
+        self.timing += found.timing
+        for image, why in (gone | found.skipped).items():
+            record_skipped(self.context.path / SKIPPED, image, why)
         tables = []
-        for view, table in zip(settings.views, found.views, strict=True):
+        views = self.context.config.detector.inference.views
+        for view, table in zip(views, found.views, strict=True):
             table = table.of_images(ids)
             columns = {c: getattr(table, c) for c in ("image", *Detections.COLUMNS)}
-            source = {"model": np.full(len(table), self.name), "view": np.full(len(table), view.name)}
+            source = {"model": np.full(len(table), self.model_name), "view": np.full(len(table), view.name)}
             tables.append(ViewDetections(images=table.images, **columns, **source))
-        return ViewDetections.concat(tables), unread
+        write_shard(self.shards, number, ViewDetections.concat(tables))
+
+    def metrics(self, images: int) -> Metrics:
+        """The stage's metrics."""
+        from kit.detector.annotated_images import SKIPPED, tidy_skipped
+
+        return {
+            "images": images,
+            "detections": count_rows(self.shards),
+            "left_out": len(tidy_skipped(self.context.path / SKIPPED)),
+            **self.timing.as_dict(),
+        }

@@ -8,6 +8,7 @@ from kit.detector.class_balanced_sampling import (
     class_probabilities,
     draw_images,
     image_counts,
+    member_order,
 )
 from kit.report.sampling_figure import curves, draw
 from kit.tables.schema import Boxes
@@ -127,3 +128,13 @@ def test_groups_of_objects_show_no_label_and_the_order_of_boxes_is_nothing():
     backwards = BalancedDraws(IMAGES.take(slice(None, None, -1)), 4, 2, 1)
     whole = BalancedDraws(IMAGES, 4, 2, 1)
     assert backwards.first_draws(300).tolist() == whole.first_draws(300).tolist()
+
+
+def test_members_of_a_blend_see_the_same_draws_in_orders_of_their_own():
+    draws = np.repeat(np.arange(50), 3)
+    orders = [member_order(draws, 4, member) for member in range(3)]
+    assert orders[0] is draws
+    assert all((np.sort(order) == draws).all() for order in orders)
+    assert len({order.tobytes() for order in orders}) == 3
+    assert (member_order(draws, 4, 1) == orders[1]).all()
+    assert member_order(draws[:0], 4, 1).shape == (0,)

@@ -87,6 +87,7 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     done = two_processes(path, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
+    assert done.stderr.count("detector-resnext: 2 processes learn at 0.006, one alone at 0.003") == 1
     record = Run(trained.config, path).record("detector-resnext")
     assert record["metrics"]["images"] == len(needed_images(config(*ALONE), "train", processes=2))
     ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]

@@ -37,6 +37,16 @@ def test_what_the_settings_become(tmp_path):
     assert (config["load_from"], config["resume"]) == (None, False)
 
 
+@pytest.mark.parametrize(("rule", "lr"), [("linear", 0.4), ("none", 0.1)])
+def test_processes_that_train_together_learn_faster(tmp_path, monkeypatch, rule, lr):
+    own = task(tmp_path, lr=0.1, scale_lr=rule)
+    assert runner_config(own, tmp_path, None, False)["optim_wrapper"]["optimizer"]["lr"] == 0.1
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    config = runner_config(own, tmp_path, None, False)
+    assert config["optim_wrapper"]["optimizer"]["lr"] == pytest.approx(lr)
+
+
 def test_no_warmup_no_steps(tmp_path):
     config = runner_config(task(tmp_path, warmup=0, milestones=[]), tmp_path, None, False)
     assert config["param_scheduler"] == []

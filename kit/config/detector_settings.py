@@ -24,6 +24,7 @@ Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # long
 class Training(Model):
     """How a detector is trained: iterations of `batch_size` images a process.
 
+    scale_lr: processes that train together (torchrun) learn with lr times their number (linear) or with lr (none).
     milestones: shares of the iterations after which the learning rate falls to a tenth; grad_clip_norm: the
     largest norm of the gradient; warmup, validate_every, checkpoint_every: iterations; validate_images: how
     many of the validation split, 0 for all.
@@ -33,6 +34,7 @@ class Training(Model):
     batch_size: int = Field(8, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(3e-3, gt=0)
+    scale_lr: Literal["linear", "none"] = "linear"
     weight_decay: float = Field(0.01, ge=0)
     warmup: int = Field(20, ge=0)
     milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [0.8]

@@ -84,6 +84,14 @@ def draw_images(boxes: Boxes, classes: int, limit: float | None, seed: int, coun
     return DrawnImages(boxes.of_images([boxes.images[i] for i in drawn]), places.astype(np.int64))
 
 
+def member_order(draws: NDArray[np.int64], seed: int, member: int) -> NDArray[np.int64]:
+    """The draws in the order in which a member of a blend sees them; the first member: as they were drawn.
+
+    All members see the same images, so that no photo more is needed for another member.
+    """
+    return np.random.default_rng([seed, member]).permutation(draws) if member else draws
+
+
 def with_area(boxes: Boxes) -> Boxes:
     """The boxes with an area: one without would teach NaN."""
     sides = boxes.box[:, 2:] - boxes.box[:, :2]

@@ -25,8 +25,8 @@ from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.device import device_of
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
 from kit.detector.finite import broken_weight
-from kit.detector.process_group import is_distributed, is_main_process
-from kit.detector.training_spec import TrainingSpec, runner_config
+from kit.detector.process_group import is_distributed, is_main_process, process_count
+from kit.detector.training_spec import TrainingSpec, learning_rate, runner_config
 
 WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
 Validate = Callable[[nn.Module], float]  # the model's validation mAP
@@ -53,6 +53,12 @@ def train_detector(
             logger.info(f"{task.name}: going on from {checkpoint.name}")
         elif start is not None:
             write_state(folder / "start.pth", start, task.images.classes)
+    if first and process_count() > 1:
+        rate, own = learning_rate(task.training), task.training.lr
+        rule = f"{task.settings}.scale_lr={task.training.scale_lr}"
+        logger.warning(
+            f"{task.name}: {process_count()} processes learn at {rate:g}, one alone at {own:g} ({rule})"
+        )
     resumed = _resumed(folder / RESUMED, checkpoint, first)
     report = TrainingReport(task, folder, validate if first else None)
     with _quiet(folder / LOG):

@@ -12,7 +12,7 @@ from kit.detector.annotated_images import SKIPPED, TrainingImages
 from kit.detector.architecture import model_config
 from kit.detector.device import device_of
 from kit.detector.loader_workers import start_method
-from kit.detector.process_group import is_distributed
+from kit.detector.process_group import is_distributed, process_count
 
 NARROWEST = 32  # pixels of a side: the smallest square anchor of the full-size detectors
 EVERY = 10  # iterations between lines of mmengine's log
@@ -72,6 +72,11 @@ def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, sta
     }
 
 
+def learning_rate(training: Training) -> float:
+    """The highest rate: that of the settings is of one process's batch; all processes' is larger (linear rule)."""
+    return training.lr * (process_count() if training.scale_lr == "linear" else 1)
+
+
 def _on_gpu(task: TrainingSpec) -> bool:
     return device_of(task.device).type == "cuda"
 
@@ -115,7 +120,7 @@ def _optimiser(task: TrainingSpec) -> dict[str, Any]:
     training, gpu = task.training, _on_gpu(task)
     if training.precision == "float16" and not gpu:
         raise KitError("training.precision float16 needs a GPU", "set it to bfloat16 or float32")
-    optimizer: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
+    optimizer: dict[str, Any] = {"lr": learning_rate(training), "weight_decay": training.weight_decay}
     if gpu:
         optimizer["fused"] = True
     if training.optimizer == "sgd":

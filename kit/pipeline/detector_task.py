@@ -91,6 +91,17 @@ TASKS = (OBJECTS, ATTRIBUTES)
 training_stage = partial(Stage, headline="mAP", timing_files=("curve.json",), distributed=True)
 
 
+def member_number(config: Config, name: str) -> int:
+    """The place of a detector among those that are blended, from 0."""
+    return list(config.detector.models).index(name)
+
+
+def seed_settings(config: Config, name: str) -> dict[str, int]:
+    """What the random part of a detector's training hangs on, in its fingerprint."""
+    member = member_number(config, name)
+    return {"seed": config.seed, **({"member": member} if member else {})}
+
+
 def validation_inputs(config: Config, task: DetectorTask) -> tuple[Input, ...]:
     """What a detector's training reads to show its validation mAP; nothing without validation images."""
     if config.data.val.images is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.base.log import logger
 from kit.base.progress import track
-from kit.config import Config, DetectorModel, Training, View
+from kit.config import Config, Training, View
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import (
     SKIPPED,
@@ -19,12 +20,13 @@ from kit.detector.annotated_images import (
     tidy_skipped,
 )
 from kit.detector.checkpoint import State
+from kit.detector.class_balanced_sampling import member_order
 from kit.detector.inference import detect
 from kit.detector.process_group import is_main_process
 from kit.detector.training import Validate, train_detector
 from kit.detector.training_spec import TrainingSpec
 from kit.metric.detection_tables import detection_scores
-from kit.pipeline.detector_task import DetectorTask
+from kit.pipeline.detector_task import DetectorTask, detector_model, member_number
 from kit.tables.image_ids import share
 from kit.tables.schema import ImageLabels
 
@@ -35,20 +37,24 @@ if TYPE_CHECKING:
 def task_of(
     config: Config,
     stage: str,
-    model: DetectorModel,
+    name: str,
     images: TrainingImages,
     training: Training,
     settings: str,
 ) -> TrainingSpec:
-    """What the training of a stage is given. settings: the key of `training`."""
-    detector = config.detector
+    """What the training of a stage is given. name: of the detector; settings: the key of `training`.
+
+    Every member of the blend sees the images in an order of its own.
+    """
+    detector, member = config.detector, member_number(config, name)
+    draws = member_order(images.draws, config.seed, member)
     return TrainingSpec(
         stage,
-        model.architecture,
-        images,
+        detector_model(config, name).architecture,
+        replace(images, draws=draws),
         training,
         detector.inference,
-        config.seed,
+        config.seed + member,
         detector.device,
         config.data.decoding(),
         settings,

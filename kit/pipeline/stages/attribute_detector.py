@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from kit.base.log import logger
 from kit.config import Architecture, Config
-from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, detector_model, training_stage, validation_inputs
+from kit.pipeline.detector_task import (
+    ATTRIBUTES,
+    OBJECTS,
+    detector_model,
+    seed_settings,
+    training_stage,
+    validation_inputs,
+)
 from kit.pipeline.splits import CLASSES, image_folder, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -38,7 +45,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
             settings={
                 "training": settings.training.weights_key(),
                 "sampling_limit": settings.sampling_limit,
-                "seed": config.seed,
+                **seed_settings(config, name),
             },
             command=f"train attribute {name}",
             trains=True,
@@ -58,7 +65,7 @@ def _train(context: StageContext, name: str) -> Metrics:
     base = context.result(OBJECTS.detector(name)) / "weights.pth"
     start = attribute_weights(model.architecture, base, config.seed, context.path)
     validate = split_validation(config, ATTRIBUTES, settings.training)
-    task = task_of(config, context.stage.name, model, images, settings.training, "attribute.training")
+    task = task_of(config, context.stage.name, name, images, settings.training, "attribute.training")
     return train_stage(task, context.path, start, validate)
 
 

@@ -11,7 +11,13 @@ from kit.base.errors import FileFault
 from kit.base.log import logger
 from kit.config import ARCHITECTURES, Config, DetectorModel, Source
 from kit.config.plugins import plugin_digest
-from kit.pipeline.detector_task import OBJECTS, detector_model, training_stage, validation_inputs
+from kit.pipeline.detector_task import (
+    OBJECTS,
+    detector_model,
+    seed_settings,
+    training_stage,
+    validation_inputs,
+)
 from kit.pipeline.splits import CLASSES, box_inputs, image_folder, split_boxes
 from kit.pipeline.stage import FileInput, ImagesInput, Input, Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -51,7 +57,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
                 "training": settings.training.weights_key(),
                 "initial_weights": settings.initial_weights,
                 "sampling_limit": settings.sampling_limit,
-                "seed": config.seed,
+                **seed_settings(config, name),
                 **({"classes": "coco"} if model.classes == "coco" else {}),
             },
             command=f"train detector {name}",
@@ -83,7 +89,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
         settings={
             **architecture_settings(model),
             "training": source.training.weights_key(),
-            "seed": config.seed,
+            **seed_settings(config, name),
         },
         command=f"train detector {name} --only-source",
     )
@@ -142,8 +148,7 @@ def _train_source(context: StageContext, name: str) -> Metrics:
             raise FileFault(source.val_annotations, f"its classes are not those of {source.annotations}")
         val = annotated_images(source.val_images, val_boxes, classes)
         validate = validation(config, val, None, source.training)
-    model = detector_model(config, name)
-    task = task_of(config, context.stage.name, model, images, source.training, "detector.source.training")
+    task = task_of(config, context.stage.name, name, images, source.training, "detector.source.training")
     return train_stage(task, context.path, None, validate)
 
 
@@ -161,7 +166,7 @@ def _train_detector(context: StageContext, name: str) -> Metrics:
         weights = context.result(f"source-{name}") / "weights.pth"
     start = starting_weights(config, name, weights, context.path)
     validate = split_validation(config, OBJECTS, settings.training)
-    task = task_of(config, context.stage.name, model, images, settings.training, "detector.training")
+    task = task_of(config, context.stage.name, name, images, settings.training, "detector.training")
     return train_stage(task, context.path, start, validate)
 
 

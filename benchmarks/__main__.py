@@ -9,6 +9,7 @@ from benchmarks import (
     candidates,
     commands,
     crops,
+    detection,
     fusion,
     metric,
     photos,
@@ -28,6 +29,7 @@ ALL = {
     "pipeline": pipeline.main,
     "boosting": boosting.main,
     "crops": crops.main,
+    "detection": detection.main,
     "photos": photos.main,
     "shared": shared.main,
 }

@@ -23,7 +23,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = [file for file in _photos(folder) for _ in range(PAIRS)]
+        files = [file for file in write_photos(folder, PHOTOS) for _ in range(PAIRS)]
         boxes = np.sort(np.random.default_rng(1).random((len(files), 2, 2, 2)), axis=2)
         subject, object_ = boxes.reshape(-1, 2, 4).astype(np.float32).transpose(1, 0, 2)
         start = time.perf_counter()
@@ -57,11 +57,11 @@ def _rate(read: Callable[[Pair], bool], pairs: Sequence[Pair]) -> float:
     return len(pairs) / (time.perf_counter() - start)
 
 
-def _photos(folder: Path) -> list[Path]:
+def write_photos(folder: Path, count: int) -> list[Path]:
     """Photos of about the weight of real ones: smooth structure of several scales and some noise."""
     rng = np.random.default_rng(0)
     files = []
-    for i in range(PHOTOS):
+    for i in range(count):
         image = rng.normal(0, 9, (768, 1024, 3))
         for cells, height in ((6, 60), (24, 30), (96, 18), (300, 12)):
             coarse = rng.normal(0, height, (cells * 3 // 4, cells, 3))

@@ -124,7 +124,10 @@ def with_detections(detected, tiny, tmp_path):
 
 
 def test_from_detections_to_a_submission(with_detections):
-    run = Run(config("attribute.models=[]", "relation.scorer=prior"), with_detections.path)
+    many = (
+        "relation.candidate_limits={boxes: 60, per_image: 100, per_pair: 20}"  # of detectors that know little
+    )
+    run = Run(config("attribute.models=[]", "relation.scorer=prior", many), with_detections.path)
     for split in ("val", "test"):
         for name in ("resnext", "hrnet"):
             figures = made(run, f"detect-{split}-{name}")["metrics"]

@@ -175,9 +175,8 @@ def _forward(
         scale = (shape[1] / size[1], shape[0] / size[0])
         meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
         samples.append(DetDataSample(metainfo=meta))
-    results = [
-        sample.pred_instances for sample in model.test_step({"inputs": inputs, "data_samples": samples})
-    ]  # type: ignore[operator]
+    seen = model.test_step({"inputs": inputs, "data_samples": samples})  # type: ignore[operator]
+    results = [sample.pred_instances for sample in seen]
     rows = []
     for number, size, name, found in zip(batch.numbers, batch.sizes, names, _on_host(results), strict=True):
         pixels, score, label = found
@@ -234,7 +233,7 @@ def load_detector(settings: Detector, name: str, weights: Path, classes: int) ->
     model.load_state_dict(state)
     device = device_of(settings.device)
     order = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    return model.to(device, memory_format=order)  # type: ignore[call-overload,no-any-return]
+    return model.to(device, memory_format=order)  # type: ignore[call-overload]
 
 
 def _check_weights(state: State, wanted: State, path: Path, architecture: str, classes: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -137,7 +137,7 @@ class _Work:
         weights = self.context.result(self.task.detector(self.model_name)) / "weights.pth"
         return load_detector(self.context.config.detector, self.model_name, weights, len(self.task.classes))
 
-    def write(self, number: int, ids: Sequence[str], found: Found, gone: Mapping[str, str]) -> None:
+    def write(self, number: int, ids: Sequence[str], found: Found, gone: dict[str, str]) -> None:
         """Write what was found in a shard. ids: its images; gone: those that are not there, and why."""
         import numpy as np
 

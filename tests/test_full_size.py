@@ -17,10 +17,7 @@ from kit.detector.architecture import build, prepare
 from kit.detector.training_spec import TrainingSpec, runner_config
 from kit.tables.schema import Boxes
 
-MOVED = {
-    "random_sampler.random_choice",
-    "nms.batched_nms",
-}  # mmdet and mmcv send these on to the device at once
+MOVED = {"nms.batched_nms"}  # mmcv sends this on to the device at once
 pytestmark = pytest.mark.filterwarnings("ignore")
 SIDE, ROIS = 64, 16  # pixels, and boxes that a head learns from: few, for speed
 

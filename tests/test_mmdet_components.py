@@ -244,3 +244,17 @@ def test_annotations_of_an_earlier_run_are_read(tmp_path):
     np.savez(tmp_path / "annotations.npz", images=np.asarray(BOXES.images), draws=DRAWS, **columns)
     boxes, draws = read_annotations(tmp_path / "annotations.npz")
     assert (boxes.label.tolist(), draws.tolist()) == ([0, 1, 0], DRAWS.tolist())
+
+
+@pytest.mark.parametrize(("n", "num"), [(1, 1), (5, 0), (1000, 64)])
+def test_anchors_are_drawn_as_mmdet_draws_them(n, num):
+    prepare()
+    from mmdet.registry import TASK_UTILS
+
+    gallery, drawn = torch.arange(n) * 3, []
+    for name in ("RandomSampler", "DeviceRandomSampler"):
+        sampler = TASK_UTILS.build({"type": name, "num": 64, "pos_fraction": 0.5})
+        torch.manual_seed(0)
+        drawn.append(sampler.random_choice(gallery, num))
+    assert torch.equal(*drawn)
+    assert len(drawn[0].unique()) == num

@@ -102,9 +102,14 @@ def photo_place(folder: Path, name: str) -> Path:
 
     Raises KitError for an id that no file can have.
     """
+    return folder / place_below(name)
+
+
+def place_below(name: str) -> str:
+    """The same below the folder. Raises KitError for an id that no file can have."""
     if not is_image_name(name):
         raise KitError(f"{name}: no photo can have this name")
-    return folder / name[:SPREAD] / f"{name}{ENDING}"
+    return f"{name[:SPREAD]}/{name}{ENDING}"
 
 
 def photo_path(folder: Path, name: str) -> Path:

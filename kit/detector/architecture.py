@@ -20,6 +20,7 @@ import torch
 
 from kit.base.threads import limit_torch
 from kit.config import ARCHITECTURES, Architecture
+from kit.detector import top_nms
 from kit.detector.checkpoint import State
 from kit.detector.ops import install_ops
 
@@ -67,7 +68,11 @@ def model_config(
     for head in config["roi_head"]["bbox_head"]:
         head["num_classes"] = classes
     config["roi_head"]["bbox_roi_extractor"]["type"] = "FloatRoIExtractor"
-    config["test_cfg"]["rcnn"].update(score_thr=score_threshold, max_per_img=max_detections)
+    for part in (config["train_cfg"]["rpn"], *config["train_cfg"]["rcnn"]):
+        part["sampler"]["type"] = "DeviceRandomSampler"
+    rcnn = config["test_cfg"]["rcnn"]
+    suppression = top_nms.settings(rcnn["nms"]["iou_threshold"], max_detections)
+    rcnn.update(score_thr=score_threshold, max_per_img=max_detections, nms=suppression)
     return config
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.base.files import writing
-from kit.data.photos import photo_place
+from kit.data.photos import place_below
 
 COUNT = 32  # different photos
 LONG, SHORT = 1024, 683  # pixels of Open Images' photos
@@ -53,18 +53,19 @@ def _noise(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 def link_photos(folder: Path, names: Iterable[str], photos: Sequence[Path]) -> None:
     """Give photos of a few files many names, one an id, without any copy."""
+    files, made = [str(photo.resolve()) for photo in photos], set[str]()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        made = set[Path]()
         for i, name in enumerate(names):
-            place = photo_place(folder, name)
-            if place.parent not in made:
-                place.parent.mkdir(exist_ok=True)
-                made.add(place.parent)
-            _link(photos[i % len(photos)], place)
+            place = f"{folder}/{place_below(name)}"
+            parent = os.path.dirname(place)
+            if parent not in made:
+                os.makedirs(parent, exist_ok=True)
+                made.add(parent)
+            _link(files[i % len(files)], place)
 
 
-def _link(photo: Path, place: Path) -> None:
+def _link(photo: str, place: str) -> None:
     try:
         os.link(photo, place)
     except FileExistsError:
@@ -72,4 +73,4 @@ def _link(photo: Path, place: Path) -> None:
     except OSError as error:  # on another disk, or the file has as many names as it may have
         if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
             raise
-        place.symlink_to(photo.resolve())
+        os.symlink(photo, place)

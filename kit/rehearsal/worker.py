@@ -62,9 +62,10 @@ class Work:
 
 def work(words: Sequence[str]) -> int:
     """Measure the stages of a job; 0. Raises KitError for a job that cannot be read."""
-    from kit.base.log import configure_logging
+    from kit.base.log import configure_logging, logger
     from kit.base.threads import use_threads
     from kit.config import load_config
+    from kit.pipeline.images import listed_once
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
     from kit.pipeline.worker import VERBOSITY
@@ -76,11 +77,12 @@ def work(words: Sequence[str]) -> int:
     run = Run(load_config(job.config), Path(job.run))
     use_threads(run.config.cpu_threads)
     pipeline, failed = Pipeline(run), set[str]()
-    with open(job.out, "a", encoding="utf-8") as out:
+    with listed_once(), open(job.out, "a", encoding="utf-8") as out:
         for name in job.stages:
             if failed & set(pipeline.closure([name])):
                 continue
             measured = measure(pipeline, name, job.seconds, name in job.twice)
+            logger.debug(f"{name}: measured in {measured.seconds:.1f} s")
             if measured.failed:
                 failed.add(name)
             out.write(json.dumps(asdict(measured)) + "\n")

@@ -155,7 +155,7 @@ class _Training:
         """Train; the mean loss of the last epoch."""
         on_device(self.network, self.device)
         parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
-        optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr)
+        optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr, fused=self.device.type == "cuda")
         done = self._resume(optimizer)
         line = ProgressLine(self.draws.steps, f"visual {self.name}", "crops", self.settings.batch_size)
         line.begin(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,21 +31,27 @@ def show(
     from kit.config import load_config
     from kit.config.against import compare, reference
 
-    settings = reference(against) if against is not None else ()
+    settings = reference(against) if against is not None else None
     resolved = load_config(config, set_ or ())
-    if against is None:
-        values = resolved.model_dump(mode="json")
-        typer.echo(json_text(values) if json else yaml.safe_dump(values, sort_keys=False).rstrip())
+    if settings is not None:
+        rows = compare(resolved, settings)
+        typer.echo(json_text(_counted(rows)) if json else _summary(config, str(against), rows))
         return
-    found = compare(resolved, settings)
-    changed = sum(not row.same for row in found)
-    counts = {"config": config, "against": against, "same": len(found) - changed, "changed": changed}
-    if json:
-        typer.echo(json_text(counts | {"settings": [vars(row) for row in found]}))
-        return
-    if changed:
-        typer.echo(_changes(f"{config} against the {against}", [row for row in found if not row.same]))
-    typer.echo(f"{counts['same']} of {len(found)} settings are as in the {against}")
+    values = resolved.model_dump(mode="json")
+    typer.echo(json_text(values) if json else yaml.safe_dump(values, sort_keys=False).rstrip())
+
+
+def _counted(rows: list[Comparison]) -> dict[str, Any]:
+    """How many settings are the same and how many not, and all of them."""
+    same = sum(row.same for row in rows)
+    return {"same": same, "changed": len(rows) - same, "settings": [vars(row) for row in rows]}
+
+
+def _summary(config: str, against: str, rows: list[Comparison]) -> str:
+    """The settings that differ, with reasons, and how many do not."""
+    changed = [row for row in rows if not row.same]
+    shown = _changes(f"{config} against the {against}", changed) + "\n" if changed else ""
+    return f"{shown}{len(rows) - len(changed)} of {len(rows)} settings are as in the {against}"
 
 
 def _changes(title: str, rows: list[Comparison]) -> str:

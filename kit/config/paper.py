@@ -58,7 +58,7 @@ def one(values: list[Any]) -> bool:
 
 def several(values: list[Any]) -> bool:
     """A list of two or more."""
-    return len(values) > 1
+    return len(set(values)) > 1
 
 
 def between(low: float, high: float) -> Same:
@@ -82,15 +82,15 @@ def file(name: str) -> Same:
 
 
 def like(pattern: str) -> Same:
-    """A text of a pattern."""
-    return lambda value: value is not None and fnmatch(value, pattern)
+    """A text of a pattern in small letters."""
+    return lambda value: value is not None and fnmatch(value.lower(), pattern)
 
 
 def each_like(*patterns: str) -> Same:
     """Texts: each of one of the patterns, and one at least of every pattern."""
     return lambda values: (
-        all(any(fnmatch(value, pattern) for pattern in patterns) for value in values)
-        and all(any(fnmatch(value, pattern) for value in values) for pattern in patterns)
+        all(any(like(pattern)(value) for pattern in patterns) for value in values)
+        and all(any(like(pattern)(value) for value in values) for pattern in patterns)
     )
 
 
@@ -98,14 +98,19 @@ def _file_names(config: Config, value: Any) -> JsonValue:
     """The names of the files; those of the mini challenge are generated ones under the published names."""
     if config.data.source == "mini":
         return GENERATED
-    return (
-        [PurePath(path).name for path in value] if isinstance(value, list) else value and PurePath(value).name
-    )
+    if isinstance(value, list):
+        return [PurePath(path).name for path in value]
+    return value and PurePath(value).name
 
 
-def _weight_names(config: Config, values: list[str | None]) -> JsonValue:
+def _weight_names(config: Config, _: Any) -> JsonValue:
+    """The names of the weights, with whose classes they have where that is said."""
     source = GENERATED if config.data.source == "mini" else SOURCE
-    return list(dict.fromkeys(PurePath(path).name if path else source for path in values))
+    names = [
+        f"{model.weights.name}{' (COCO)' if model.classes == 'coco' else ''}" if model.weights else source
+        for model in config.detector.models.values()
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _views(config: Config, _: Any) -> JsonValue:
@@ -156,9 +161,7 @@ NEGATIVES = (
     "one day"
 )
 
-TREES: tuple[
-    tuple[str, JsonValue, Mapping[str, str]], ...
-] = (  # of both models; 3.1, where no other is named
+TREES: tuple[tuple[str, JsonValue, Mapping[str, str]], ...] = (
     ("subsample", 0.2, {"0.7": CHOSEN}),
     ("colsample_bytree", 0.2, {"0.5": CHOSEN}),
     ("gamma", 2, {"0": CHOSEN}),
@@ -214,8 +217,8 @@ PAPER = (
     Setting("detector.sampling_limit", "1,000 to 10,000", "3", between(1000, 10_000), mini={"50": MINI}),
     Setting("detector.inference.views", "several (test-time augmentation)", "2.1", several, seen=_views),
     Setting("detector.fusion.method", "weighted average of boxes", "3.1", one_of("wbf", "nmw")),
-    Setting("detector.fusion.weights", "by validation, a model", "3.1", several),
-    Setting("detector.fusion.rounds", "weights by validation", "3.1", above(0)),
+    Setting("detector.fusion.weights", "one a model, by validation", "3.1", several),
+    Setting("detector.fusion.rounds", "chosen by validation", "3.1", above(0)),
     Setting("attribute.models", "one of the base detectors", "3.1", one),
     Setting("relation.attributes", True, "3.1"),
     Setting("relation.train_boxes", "truth", "3.1"),

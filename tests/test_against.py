@@ -1,6 +1,7 @@
 """`kit config --against paper`: what is the same, what differs, and why."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +181,11 @@ def test_the_command(kit):
     assert line.split() == ["relation.visual.negatives", "all", "3", "3.1", number]
     reason = changes("layer6")["relation.visual.negatives"].reason
     assert f"  {number}  {reason}" in out.splitlines()
+
+
+def test_the_readme_shows_what_the_command_prints(kit):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert kit("config", "--config", "layer6", "--against", "paper")[1] in readme
 
 
 def test_the_command_names_a_users_choice_as_the_users(kit):

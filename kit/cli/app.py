@@ -50,7 +50,7 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         config_command.show,
         DATA,
         "Print the configuration as a run would use it.",
-        "--config layer6",
+        "--config layer6 --against paper",
     ),
     ("doctor", doctor.doctor, DATA, "Print versions, the GPU, the operators' source.", ""),
     (

@@ -25,6 +25,10 @@ EXPERIMENTS = {
     "sampling": ("Class-balanced sampling: N from small to infinite (paper 3).", "sampling"),
     "table3": ("The scorers of the pairs, per predicate (table 3).", PIPELINE),
     "table4": ('The relation "is" by attribute, best and worst class (table 4).', PIPELINE),
+    "early-stopping": (
+        "Cross-validation: early stopping by AP or by log loss (paper 3.1).",
+        "early-stopping",
+    ),
     "ablation": ("The final score without each part of the pipeline.", PIPELINE),
 }
 
@@ -47,7 +51,8 @@ def _command(name: str, folder: str) -> Callable[..., None]:
 
         loaded = load_config(config, set_ or ())
         place = out or loaded.run.with_name(f"{loaded.run.name}-{folder}")
-        experiment = getattr(import_module(f"kit.reproduce.{name}"), f"run_{name}")
+        module = name.replace("-", "_")
+        experiment = getattr(import_module(f"kit.reproduce.{module}"), f"run_{module}")
         result = experiment(Experiment(loaded, place, range(seeds), jobs))
         write_json(place / f"{name}.json", result)
         typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds", result), nl=json)

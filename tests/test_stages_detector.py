@@ -25,7 +25,7 @@ from kit.pipeline.stages.detector import starting_weights
 from kit.pipeline.stages.evaluate_detections import read_table
 from kit.pipeline.stages.fused_detections import fused_detections, search_weights
 from kit.pipeline.stages.submission import file_name
-from kit.tables.official import read_image_labels
+from kit.tables.official import read_judged_labels
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
 from kit.tables.submission_check import check_submission
@@ -161,7 +161,7 @@ def test_from_detections_to_a_submission(with_detections):
     ]  # fmt: skip
     truth = split_boxes(run.config, "val")
     fused = fused_detections(run.folder("fuse-val"))
-    labels = read_image_labels(run.config.data.val.labels, skip_unknown=True)
+    labels = read_judged_labels(run.config.data.val.labels)
     assert rows[-1]["mAP"] == pytest.approx(
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )

@@ -55,7 +55,8 @@ def _command(name: str, folder: str) -> Callable[..., None]:
         experiment = getattr(import_module(f"kit.reproduce.{module}"), f"run_{module}")
         result = experiment(Experiment(loaded, place, range(seeds), jobs))
         write_json(place / f"{name}.json", result)
-        typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds", result), nl=json)
+        metric = f", {result['metric']}" if "metric" in result else ""
+        typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds{metric}", result), nl=json)
         logger.info(f"saved in {place}")
 
     return command

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,7 @@ from kit.tables.official_writer import write_boxes, write_detections, write_imag
 from kit.tables.schema import Boxes, Detections, ImageLabels, JudgedLabels
 from kit.vocabulary import vocabulary
 from tests.imperfect import imperfect
-
-CLASSES = vocabulary().names[:57]
+from tests.kinds import CLASSES, KINDS, MIDS, hierarchy_json
 
 
 def test_equals_the_score_of_the_same_tables_as_files(tmp_path):
@@ -53,19 +50,11 @@ def test_attribute_labels_are_no_classes():
 
 
 CAR, VAN = CLASSES.index("Car"), CLASSES.index("Van")
-KINDS = {"Car": ["Van"], "Table": ["Coffee table"], "Racket": ["Tennis racket", "Table tennis racket"]}
 
 
 def tree(path):
     """A hierarchy of the 57 in which some are kinds of others."""
-    mid = dict(zip(vocabulary().names, vocabulary().mids, strict=True))
-    lower = [name for names in KINDS.values() for name in names]
-    nodes = [
-        {"LabelName": mid[name], "Subcategory": [{"LabelName": mid[kind]} for kind in KINDS.get(name, [])]}
-        for name in CLASSES
-        if name not in lower
-    ]
-    path.write_text(json.dumps({"LabelName": "root", "Subcategory": nodes}))
+    path.write_text(hierarchy_json())
     return read_hierarchy(path)
 
 
@@ -120,10 +109,9 @@ def test_a_hierarchy_gives_the_score_of_the_same_tables_as_files(tmp_path):
     )
     scores = detection_scores(boxes, labels, found, CLASSES, relatives)
     assert scores.counts == files.counts
-    mid = dict(zip(vocabulary().names, vocabulary().mids, strict=True))
-    assert {mid[name]: n for name, n in scores.num_gt.items()} == files.num_gt
+    assert {MIDS[name]: n for name, n in scores.num_gt.items()} == files.num_gt
     for name, ap in scores.ap.items():
-        assert ap == pytest.approx(files.ap[mid[name]], abs=5e-3), name  # the files round coordinates
+        assert ap == pytest.approx(files.ap[MIDS[name]], abs=5e-3), name  # the files round coordinates
     assert scores.num_gt["Car"] > detection_scores(boxes, labels, found, CLASSES).num_gt["Car"]
 
 

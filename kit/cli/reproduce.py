@@ -24,9 +24,9 @@ EXPERIMENTS = {
     "table1": ("Where the weights start, blend and views (table 1).", "table1"),
     "sampling": ("Class-balanced sampling: N from small to infinite (paper 3).", "sampling"),
     "table3": ("The scorers of the pairs, per predicate (table 3).", PIPELINE),
-    "table4": ('The relation "is" by attribute, best and worst class (table 4).', PIPELINE),
+    "table4": ('"Is" by attribute, best and worst class (table 4).', PIPELINE),
     "early-stopping": (
-        "Cross-validation: early stopping by AP or by log loss (paper 3.1).",
+        "Boosting stopped by AP or by log loss (paper 3.1).",
         "early-stopping",
     ),
     "ablation": ("The final score without each part of the pipeline.", PIPELINE),

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Repeat the paper's experiments.")
 PIPELINE = "pipeline"  # the folder of the experiments that share whole runs
 EXPERIMENTS = {
     "table1": ("Where the weights start, blend and views (table 1).", "table1"),
-    "sampling": ("Class-balanced sampling: N from small to infinite (paper 3).", "sampling"),
+    "sampling": ("Balanced sampling: N from small to infinite (paper 3).", "sampling"),
     "table3": ("The scorers of the pairs, per predicate (table 3).", PIPELINE),
     "table4": ('"Is" by attribute, best and worst class (table 4).', PIPELINE),
     "early-stopping": (

@@ -15,13 +15,12 @@ import numpy as np
 
 from kit.config import Config, SplitFiles, load_config
 from kit.data.split_tables import SplitTables, load_split
-from kit.metric.relations import evaluate
 from kit.relation.prior_model import PriorScorer, train_prior
-from kit.relation.scoring import predict_relations
+from kit.relation.scoring import Scorer
 from kit.relation.spatial_model import train_spatial
-from kit.vocabulary import IS, PREDICATES
+from kit.reproduce.cross_validation import OTHERS, cross_validate
+from kit.reproduce.experiment import Doubles
 
-OTHERS = [name for p, name in enumerate(PREDICATES) if p != IS]
 DEFAULT = (
     "",
     "relation.spatial.max_depth=3",
@@ -43,33 +42,26 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--try", dest="variants", action="append", metavar="SETTINGS")
     arguments = parser.parse_args()
-    whole = load_split(SplitFiles(relations=[arguments.train]), "train")
-    fold = np.random.default_rng(1).integers(0, arguments.folds, len(whole.objects.images))
-    parts = [(_images(whole, fold != k), _images(whole, fold == k)) for k in range(arguments.folds)]
+    split = load_split(SplitFiles(relations=[arguments.train]), "train")
     print(f"{'mean':>6} " + " ".join(f"{name[:8]:>8}" for name in OTHERS) + "  settings")
-    _line("(the prior alone)", [_ap(a, b, load_config("relations"), spatial=False) for a, b in parts])
+    _line("(the prior alone)", _ap(split, load_config("relations"), arguments.folds, spatial=False))
     for variant in arguments.variants or DEFAULT:
         config = load_config("relations", variant.split())
-        _line(variant or "(relations.yaml)", [_ap(a, b, config) for a, b in parts])
+        _line(variant or "(relations.yaml)", _ap(split, config, arguments.folds))
 
 
-def _images(split: SplitTables, mask: np.ndarray) -> SplitTables:
-    ids = [name for name, keep in zip(split.objects.images, mask, strict=True) if keep]
-    return SplitTables(split.relations.of_images(ids), split.objects.of_images(ids), None)
+def _ap(split: SplitTables, config: Config, folds: int, spatial: bool = True) -> Doubles:
+    def train(part: SplitTables, _fold: int) -> Scorer:
+        statistics = train_prior(part, config.relation.prior)
+        if not spatial:
+            return PriorScorer(statistics)
+        return train_spatial(part, statistics, config.relation.spatial, config.seed)
+
+    return cross_validate(split, train, folds, seed=1)
 
 
-def _ap(train: SplitTables, held: SplitTables, config: Config, spatial: bool = True) -> list[float]:
-    statistics = train_prior(train, config.relation.prior)
-    scorer = PriorScorer(statistics)
-    if spatial:
-        settings = config.relation.spatial
-        scorer = train_spatial(train, statistics, settings, config.seed)
-    ap = evaluate(held.relations, predict_relations(scorer, held.objects)).relationships["AP"]
-    return [ap.get(name, float("nan")) for name in OTHERS]
-
-
-def _line(name: str, ap: list[list[float]]) -> None:
-    mean = np.nanmean(np.asarray(ap), axis=0)
+def _line(name: str, ap: Doubles) -> None:
+    mean = np.nanmean(ap, axis=0)
     print(f"{mean.mean():6.4f} " + " ".join(f"{v:8.4f}" for v in mean) + f"  {name}", flush=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.relation.candidates import pair_candidates
 from kit.tables.official_writer import write_boxes, write_image_labels, write_relations
-from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
+from kit.tables.schema import Boxes, Detections, JudgedLabels, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
 
 
@@ -57,11 +57,11 @@ def predictions(rng: np.random.Generator, true: Relations, low: int, high: int) 
     return Predictions(true.images, image, triplet[:, 1], triplet[:, 2], triplet[:, 0], *sides, score=score)
 
 
-def labels(rng: np.random.Generator, ids: tuple[str, ...]) -> tuple[ImageLabels, np.ndarray]:
+def labels(rng: np.random.Generator, ids: tuple[str, ...]) -> JudgedLabels:
     """Six verified labels an image, and whether each is present."""
     n = 6 * len(ids)
-    table = ImageLabels(ids, np.repeat(np.arange(len(ids)), 6), rng.integers(0, 57, n))
-    return table, rng.random(n) < 0.5
+    image, label = np.repeat(np.arange(len(ids)), 6), rng.integers(0, 57, n)
+    return JudgedLabels(ids, image, label, rng.random(n) < 0.5)
 
 
 def detections(rng: np.random.Generator, images: int, per_image: int) -> Detections:
@@ -79,7 +79,7 @@ def write_scoring_files(folder: Path, images: int, seed: int = 0) -> int:
     table = predictions(rng, true, 40, 100)
     write_relations(folder / "truth.csv", true)
     write_relations(folder / "predictions.csv", table)
-    write_image_labels(folder / "labels.csv", *labels(rng, true.images))
+    write_image_labels(folder / "labels.csv", labels(rng, true.images))
     return len(table)
 
 
@@ -107,8 +107,8 @@ def write_split(folder: Path, images: int, seed: int = 0) -> None:
     sides = boxes.box[pairs.subject], boxes.box[pairs.object]
     write_relations(folder / "vrd.csv", Relations(ids, pairs.image, subject, object_, predicate, *sides))
     shown = np.unique(image * 57 + label)
-    verified = ImageLabels(ids, shown // 57, shown % 57)
-    write_image_labels(folder / "labels.csv", verified, np.ones(len(shown), bool))
+    verified = JudgedLabels(ids, shown // 57, shown % 57, np.ones(len(shown), bool))
+    write_image_labels(folder / "labels.csv", verified)
 
 
 def _shifted(rng: np.random.Generator, box: np.ndarray) -> np.ndarray:

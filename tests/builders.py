@@ -15,7 +15,7 @@ from kit.relation.scorers import Ensemble
 from kit.relation.spatial_model import SpatialScorer
 from kit.relation.stacking import Stacker
 from kit.relation.statistics import CooccurrenceStatistics
-from kit.tables.schema import Boxes, ImageLabels, Predictions, Relations
+from kit.tables.schema import Boxes, JudgedLabels, Predictions, Relations
 from kit.vocabulary import IS, vocabulary
 
 Box = tuple[float, float, float, float]
@@ -87,12 +87,10 @@ def drawn_split(name: str, n: int) -> SplitTables:
     world = draw_world(name, n, seed=1)
     there = np.unique(np.column_stack([world.boxes.image, world.boxes.label]), axis=0)
     attributes = world.relations.take(world.relations.predicate == IS)
-    labels = ImageLabels.concat(
-        [
-            ImageLabels(world.boxes.images, there[:, 0], there[:, 1]),
-            ImageLabels(world.boxes.images, attributes.image, attributes.object),
-        ]
-    )
+    image = np.concatenate([there[:, 0], attributes.image])
+    label = np.concatenate([there[:, 1], attributes.object])
+    present = np.ones(len(image), bool)
+    labels = JudgedLabels(world.boxes.images, image, label, present)
     return SplitTables(world.relations, world.boxes, labels)
 
 

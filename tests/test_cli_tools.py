@@ -182,6 +182,15 @@ def test_class_map_and_transfer(kit, tmp_path):
     assert torch.equal(state["head.fc_cls.weight"][man], small(80)["head.fc_cls.weight"][person])
     assert source_names(str(tmp_path / "start.pth")) == vocabulary().names[:57]
     assert json.loads(kit(*words, "--classes", "coco", "--json")[1])["unused"] == []
+    write_state(tmp_path / "tuned.pth", small(57, seed=4), vocabulary().names[:57])
+    code, out, _ = kit(*words, "--unmatched", tmp_path / "tuned.pth")
+    assert (code, "45 rows copied, 13 of " in out, "tuned.pth" in out) == (0, True, True)
+    mixed, row = read_state(tmp_path / "start.pth"), "head.fc_cls.weight"
+    guitar = vocabulary().names.index("Guitar")  # COCO has none
+    assert torch.equal(mixed[row][guitar], small(57, seed=4)[row][guitar])
+    assert torch.equal(mixed[row][man], state[row][man])
+    code, _, err = kit(*words, "--unmatched", tmp_path / "coco.pth")
+    assert (code, "a detector of 80 classes, but 57 are wanted" in err) == (2, True)
     code, _, err = kit("transfer", tmp_path / "none.pth", "--out", tmp_path / "x.pth")
     assert (code, err.count("\n")) == (2, 1)
 

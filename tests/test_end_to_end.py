@@ -21,6 +21,7 @@ from kit.tables.image_lists import read_image_ids
 from kit.tables.official import read_boxes, read_image_labels, read_predictions, read_relations
 from tests.badserver import serving
 from tests.conftest import FEW, TINY
+from tests.kinds import HIERARCHY, hierarchy_json
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RECORDED = Path(__file__).with_suffix("").with_name("end_to_end.txt")
@@ -62,6 +63,7 @@ def mirror(tiny_folder, weights, monkeypatch):
                 answers.files[f"/{row['name']}"] = path.read_bytes() if path.exists() else b"a,b\n"
             for photo in path.glob("*.jpg") if row["what"] == "photos" else ():
                 answers.files[f"/{row['name']}/{photo.name}"] = photo.read_bytes()
+        answers.files[f"/{HIERARCHY}"] = hierarchy_json().encode()
         photos = sorted(p for p in answers.files if p.startswith("/train/"))
         del answers.files[photos[3]]
         answers.tricks |= {photos[5]: ["cut 300"], photos[6]: ["status 503"], photos[7]: ["page"]}

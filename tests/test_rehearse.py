@@ -54,6 +54,7 @@ def test_missing_files_photos_and_weights_are_made_and_named(tiny, tmp_path):
             "data.test.relations=[]",
             "data.test.boxes=[]",
             "data.test.labels=[]",
+            f"data.hierarchy={tmp_path}/tree.json",
         ],
     )
     challenge = Challenge.of(wanted, tmp_path / "made")
@@ -67,9 +68,10 @@ def test_missing_files_photos_and_weights_are_made_and_named(tiny, tmp_path):
     assert short.data.train.images == wanted.data.train.images
     assert set(list_photos(short.data.val.images).places) == set(split_ids(short, "val"))
     assert load_split(short.data.val, "val").labels is not None
-    assert [line.split(":")[0] for line in challenge.made] == ["val", "val"]
-    assert "gone.csv: made" in challenge.made[0]
-    assert "made ones stand for all" in challenge.made[1]
+    assert [line.split(":")[0] for line in challenge.made] == ["tree.json", "val", "val"]
+    assert challenge.config.data.hierarchy is None
+    assert "gone.csv: made" in challenge.made[1]
+    assert "made ones stand for all" in challenge.made[2]
 
 
 def test_the_mini_challenge_is_asked_for(tmp_path):

@@ -4,12 +4,19 @@ from contextlib import chdir
 import numpy as np
 import pytest
 
-from kit.config import load_config
+from kit.config import Prior, load_config
 from kit.data.mini import build_mini
+from kit.data.split_tables import SplitTables
+from kit.metric.relations import evaluate
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
+from kit.relation.prior_model import PriorScorer, train_prior
+from kit.relation.scoring import predict_relations
 from kit.reproduce import experiment as experiments
 from kit.reproduce.ablation import kept, start_from, variants, worth
+from kit.reproduce.cross_validation import OTHERS, cross_validate, mean_interval
+from kit.reproduce.early_stopping import claim_of as early_stopping_claim
+from kit.reproduce.early_stopping import rows_of as early_stopping_rows
 from kit.reproduce.experiment import Experiment, draw_curves, mean_std
 from kit.reproduce.sampling import claims_of as sampling_claims
 from kit.reproduce.sampling import class_thirds
@@ -18,6 +25,7 @@ from kit.reproduce.table1 import claims_of as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS
 from kit.reproduce.table3 import claims_of as claims
 from kit.reproduce.whole_runs import whole_job
+from tests.builders import drawn_split
 from tests.conftest import FEW, TINY
 from tests.stages import set_words, small_stage, writing
 
@@ -85,6 +93,53 @@ def test_table3_says_yes_and_no():
     assert holds(claims(ap, np.where(np.arange(n) == 0, 5.0, counts))) == [False, True, True, True]
     ap[:, put["stack"]] = 0.35
     assert holds(claims(ap, counts))[-1] is False
+
+
+def test_every_fold_is_scored_by_models_of_the_others():
+    split = drawn_split("train", 60)
+    fold = np.random.default_rng(7).integers(0, 3, 60)
+    seen = []
+
+    def train(part, k):
+        seen.append((k, part.objects.images))
+        return PriorScorer(train_prior(part, Prior()))
+
+    ap = cross_validate(split, train, 3, seed=7)
+    assert ap.shape == (3, len(OTHERS))
+    for k in range(3):
+        held = [name for name, f in zip(split.objects.images, fold, strict=True) if f == k]
+        assert seen[k] == (k, tuple(name for name in split.objects.images if name not in held))
+        relations, objects = split.relations.of_images(held), split.objects.of_images(held)
+        others = split.objects.of_images(seen[k][1])
+        part = SplitTables(
+            split.relations.of_images(others.images), others, split.labels.of_images(others.images)
+        )
+        found = predict_relations(PriorScorer(train_prior(part, Prior())), objects)
+        expected = evaluate(relations, found, split.labels.of_images(held)).relationships["AP"]
+        assert {n: v for n, v in zip(OTHERS, ap[k], strict=True) if not np.isnan(v)} == {
+            n: v for n, v in expected.items() if n != "is"
+        }
+
+
+def test_an_interval_of_repeated_cross_validation():
+    """By hand: mean 2, variance 1, n 3, five folds: 4.3027 (t of 2 degrees, 97.5%) × sqrt(1 / 3 + 1 / 4)."""
+    assert mean_interval(np.array([1.0, np.nan, 2, 3]), 5) == pytest.approx((2, 3.28624), abs=1e-4)
+    assert mean_interval(np.array([0.5]), 5) == (0.5, np.inf)
+    assert np.isnan(mean_interval(np.array([np.nan]), 5)).all()
+
+
+def test_early_stopping_says_yes_and_no():
+    rng = np.random.default_rng(0)
+    loss = rng.uniform(0.4, 0.6, (10, len(OTHERS)))
+    loss[3:, 7] = np.nan  # "under" is in few folds
+    for gain, expected, noise in ((0.02, True, False), (-0.02, False, False), (0.0, True, True)):
+        claim = early_stopping_claim({"log_loss": loss, "average_precision": loss + gain})
+        assert (claim.holds, "within the noise" in claim.figures) == (expected, noise)
+    rows = early_stopping_rows({"log_loss": loss, "average_precision": loss + 0.02})
+    assert [row["predicate"] for row in rows] == [*OTHERS, "mean"]
+    assert rows[7]["folds"] == "3"
+    assert {row["difference"] for row in rows} == {"+0.020 ± 0.000"}
+    assert rows[0]["log_loss"] == f"{loss[:, 0].mean():.3f}"
 
 
 def test_a_part_within_the_noise():
@@ -214,6 +269,14 @@ def test_table1(reproduce, small, in_this_process):
     assert len(result["claims"]) == 6
     assert [row["detector"] for row in result["rows"]][-1] == "PWT: blend + 2 views"
     assert (small / "one" / "table1.png").exists()
+
+
+def test_early_stopping(reproduce, small):
+    first = reproduce("early-stopping", "four")
+    assert [row["predicate"] for row in first["rows"]] == [*OTHERS, "mean"]
+    (models,) = (small / "four").glob("models-*")
+    assert len(list(models.glob("*-0/*/is.json"))) == 2 * 5
+    assert reproduce("early-stopping", "four") == first
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -16,6 +16,7 @@ from kit.config import load_config
 from kit.detector.annotated_images import read_skipped
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.metric.detection_tables import detection_scores
+from kit.metric.hierarchy import read_hierarchy, relatives_among
 from kit.pipeline.images import say_left_out
 from kit.pipeline.needed_images import needed_images
 from kit.pipeline.pipeline import Pipeline
@@ -25,12 +26,14 @@ from kit.pipeline.stages.detector import starting_weights
 from kit.pipeline.stages.evaluate_detections import read_table
 from kit.pipeline.stages.fused_detections import fused_detections, search_weights
 from kit.pipeline.stages.submission import file_name
-from kit.tables.official import read_image_labels
+from kit.tables.official import read_judged_labels
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
 from kit.tables.submission_check import check_submission
+from kit.vocabulary import vocabulary
 from tests.conftest import ALONE, FEW, TINY, config
 from tests.imperfect import imperfect
+from tests.kinds import hierarchy_json
 from tests.stages import alone, made, set_words
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -161,13 +164,37 @@ def test_from_detections_to_a_submission(with_detections):
     ]  # fmt: skip
     truth = split_boxes(run.config, "val")
     fused = fused_detections(run.folder("fuse-val"))
-    labels = read_image_labels(run.config.data.val.labels, skip_unknown=True)
+    labels = read_judged_labels(run.config.data.val.labels)
     assert rows[-1]["mAP"] == pytest.approx(
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )
     made(run, "submission")
     path = run.folder("submission") / file_name(run.config)
     assert check_submission(path, split_ids(run.config, "test")).ok
+
+
+def test_table_1_uses_the_hierarchy_of_the_config(with_detections, tmp_path, kit):
+    path = tmp_path / "tree.json"
+    path.write_text(hierarchy_json())
+    run = Run(config("attribute.models=[]", f"data.hierarchy={path}"), with_detections.path)
+    for stage in ("fuse-val", "evaluate-val-detections"):
+        made(run, stage)
+    truth, fused = split_boxes(run.config, "val"), fused_detections(run.folder("fuse-val"))
+    labels = read_judged_labels(run.config.data.val.labels)
+    relatives = relatives_among(read_hierarchy(path), vocabulary().mids[:57])
+    value = read_table(run.folder("evaluate-val-detections"))[-1]["mAP"]
+    assert value == pytest.approx(
+        detection_scores(truth, labels, fused, CLASSES, relatives).mean_ap, abs=1e-12
+    )
+    assert value != pytest.approx(detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12)
+    words = set_words(*TINY, *FEW, "data.test.detections=[]", "attribute.models=[]", f"data.hierarchy={path}")
+    code, out, _ = kit("evaluate", "--detections", "--run", run.path, *words)
+    assert (code, "val, detection mAP at IoU 0.5, with the class hierarchy tree.json" in out) == (0, True)
+
+    path.write_text(hierarchy_json() + " ")
+    states = {s.stage.name: s.state for s in Pipeline(run).status(["evaluate-val-detections"])}
+    assert (states["detector-hrnet"], states["detect-val-hrnet"]) == ("finished", "finished")
+    assert (states["fusion-weights"], states["evaluate-val-detections"]) == ("stale", "stale")
 
 
 def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, capsys):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,6 +89,26 @@ def test_the_names_are_part_of_what_a_training_is_made_from(weights, tmp_path, t
         made_from.append(json.dumps(pipeline.fingerprint(pipeline.stage("detector-resnext")), sort_keys=True))
     assert len(set(made_from)) == len(made_from) == 4
     assert "classes" not in made_from[0]
+
+
+def test_a_training_counts_by_the_content_of_the_detector_for_classes_without_a_match(
+    weights, tmp_path, tiny
+):
+    donor, made_from = tmp_path / "donor.pth", []
+    for content, value in [
+        (b"one", donor),
+        (b"two", donor),
+        (b"one", tmp_path / "copy.pth"),
+        (b"", "random"),
+    ]:
+        if isinstance(value, Path):
+            value.write_bytes(content)
+        settings = config(f"{MODEL}weights={weights[0]}", f"{MODEL}unmatched={value}")
+        pipeline = Pipeline(Run(settings, tmp_path / "run"))
+        made_from.append(json.dumps(pipeline.fingerprint(pipeline.stage("detector-resnext")), sort_keys=True))
+    one, two, copy, random = made_from
+    assert one == copy
+    assert len({one, two, random}) == 3
 
 
 def test_a_detector_of_other_weights_is_one_line(weights, tmp_path):

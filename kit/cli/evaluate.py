@@ -65,11 +65,12 @@ def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
 
 def _detections(options: RunOptions, split: SplitName) -> None:
     from kit.base.text_table import table
+    from kit.pipeline.detector_task import detection_metric
     from kit.pipeline.stages.evaluate_detections import read_table
 
     folder = _made(options, f"evaluate-{split}-detections")
     rows = read_table(folder)
-    title = f"Detection mAP at IoU 0.5, {split}"
+    title = f"{split}, {detection_metric(options.session.config)}"
     text = table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
     _say(rows if options.json else text, options.json, folder)
 

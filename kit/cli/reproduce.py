@@ -22,9 +22,13 @@ app = typer.Typer(no_args_is_help=True, help="Repeat the paper's experiments.")
 PIPELINE = "pipeline"  # the folder of the experiments that share whole runs
 EXPERIMENTS = {
     "table1": ("Where the weights start, blend and views (table 1).", "table1"),
-    "sampling": ("Class-balanced sampling: N from small to infinite (paper 3).", "sampling"),
+    "sampling": ("Balanced sampling: N from small to infinite (paper 3).", "sampling"),
     "table3": ("The scorers of the pairs, per predicate (table 3).", PIPELINE),
-    "table4": ('The relation "is" by attribute, best and worst class (table 4).', PIPELINE),
+    "table4": ('"Is" by attribute, best and worst class (table 4).', PIPELINE),
+    "early-stopping": (
+        "Boosting stopped by AP or by log loss (paper 3.1).",
+        "early-stopping",
+    ),
     "ablation": ("The final score without each part of the pipeline.", PIPELINE),
 }
 
@@ -47,10 +51,12 @@ def _command(name: str, folder: str) -> Callable[..., None]:
 
         loaded = load_config(config, set_ or ())
         place = out or loaded.run.with_name(f"{loaded.run.name}-{folder}")
-        experiment = getattr(import_module(f"kit.reproduce.{name}"), f"run_{name}")
+        module = name.replace("-", "_")
+        experiment = getattr(import_module(f"kit.reproduce.{module}"), f"run_{module}")
         result = experiment(Experiment(loaded, place, range(seeds), jobs))
         write_json(place / f"{name}.json", result)
-        typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds", result), nl=json)
+        metric = f", {result['metric']}" if "metric" in result else ""
+        typer.echo(json_text(result) if json else _text(f"{name}, {seeds} seeds{metric}", result), nl=json)
         logger.info(f"saved in {place}")
 
     return command

@@ -109,12 +109,15 @@ class Decoding(Model):
 class Data(Model):
     """Where the data is; `source: mini` generates it into `root`.
 
+    hierarchy: the class hierarchy (JSON) by which the detection metric copies boxes and labels to related classes,
+    as the official one does; null scores every class by itself;
     max_pixels: a larger image is skipped, seen by its header; exif_orientation: boxes of Open Images refer to
     the stored pixels, so that EXIF's orientation is ignored; `apply` turns the images by it.
     """
 
     source: Literal["mini", "openimages"] = "openimages"
     root: UserPath = Path("data")
+    hierarchy: UserPath | None = None
     max_pixels: int = Field(MAX_PIXELS, ge=1, le=1 << 30)
     exif_orientation: Literal["ignore", "apply"] = "ignore"
     mini: Mini = Mini()

@@ -25,7 +25,7 @@ from kit.tables.official_writer import (
     write_sample_submission,
     write_vocabulary,
 )
-from kit.tables.schema import ImageLabels
+from kit.tables.schema import JudgedLabels
 from kit.vocabulary import vocabulary
 
 STEMS = {
@@ -55,7 +55,7 @@ def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path
         relations, boxes, labels = (root / f"{stem}.csv" for stem in stems)
         write_relations(relations, world.relations)
         write_boxes(boxes, world.boxes)
-        write_image_labels(labels, *_verified(world, mini.seed))
+        write_image_labels(labels, _verified(world, mini.seed))
         files += [relations, boxes, labels, root / FOLDERS[split]]
         if split == "test":
             files.append(root / "VRD_sample_submission.csv")
@@ -76,7 +76,7 @@ def is_built(root: Path, mini: Mini) -> bool:
         return False
 
 
-def _verified(world: World, seed: int) -> tuple[ImageLabels, np.ndarray]:
+def _verified(world: World, seed: int) -> JudgedLabels:
     """Labels a person verified: every class and attribute that is there, and three classes that are not."""
     rng = np.random.default_rng([seed, len(world.boxes)])
     n, words = len(world.boxes.images), vocabulary()
@@ -86,7 +86,7 @@ def _verified(world: World, seed: int) -> tuple[ImageLabels, np.ndarray]:
     absent = np.zeros_like(there)
     absent[np.arange(n)[:, None], rng.integers(0, words.classes, (n, 3))] = True
     image, label = np.nonzero(there | absent)
-    return ImageLabels(world.boxes.images, image, label), there[image, label]
+    return JudgedLabels(world.boxes.images, image, label, there[image, label])
 
 
 def _settings(mini: Mini) -> str:

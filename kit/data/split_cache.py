@@ -19,7 +19,7 @@ from kit.tables.schema import Table
 from kit.tables.table_files import read_note, read_table, write_table
 
 T = TypeVar("T", bound=Table)
-VERSION = 1  # raised by hand where the readers make another table of the same files
+VERSION = 2  # raised by hand where the readers make another table of the same files
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from kit.config import SplitFiles
 from kit.data.objects import objects_of
 from kit.data.split_cache import SplitCache
 from kit.tables.image_ids import images_of
-from kit.tables.official import read_boxes, read_image_labels, read_relations
-from kit.tables.schema import Boxes, ImageLabels, Relations
+from kit.tables.official import read_boxes, read_judged_labels, read_relations
+from kit.tables.schema import Boxes, JudgedLabels, Relations
 from kit.vocabulary import vocabulary
 
 NOTHING_KEPT = SplitCache()
@@ -27,7 +27,7 @@ class SplitTables:
 
     relations: Relations
     objects: Boxes
-    labels: ImageLabels | None
+    labels: JudgedLabels | None
 
     def verified(self) -> NDArray[np.bool_]:
         """Which labels count in which image (metric rule R2); bool, shape (images, labels)."""
@@ -79,12 +79,12 @@ def load_boxes(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
     return load_split(split.model_copy(update={"labels": []}), name, cache).objects
 
 
-def load_labels(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> ImageLabels | None:
+def load_labels(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> JudgedLabels | None:
     """The verified image labels of a split; None where it has no file of them."""
     if not split.labels:
         return None
-    read = partial(read_image_labels, split.labels, skip_unknown=True)
-    return cache.table(f"{name}-labels", split.labels, ImageLabels, read)
+    read = partial(read_judged_labels, split.labels)
+    return cache.table(f"{name}-labels", split.labels, JudgedLabels, read)
 
 
 def _refuse_strange(name: str, kind: str, images: Sequence[str], known: Sequence[str]) -> None:

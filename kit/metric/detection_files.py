@@ -14,15 +14,14 @@ from kit.base.errors import KitError
 from kit.base.log import logger
 from kit.boxes import inverted, outside
 from kit.metric.detection import DetectionScores, LabeledBoxes, evaluate
-from kit.metric.hierarchy import Hierarchy
+from kit.metric.hierarchy import Hierarchy, spread
 from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched
-from kit.tables.official import GROUP, IMAGE, LABEL, SCORE, box_columns
+from kit.tables.official import CONFIDENCE, GROUP, IMAGE, LABEL, SCORE, box_columns
 from kit.vocabulary import vocabulary
 
 Array = NDArray[Any]
-CONFIDENCE = Column("Confidence", "number")
 
 
 @dataclass
@@ -128,15 +127,11 @@ class DetectionFiles:
     def _spread(self, label: Array, relatives: dict[str, tuple[str, ...]]) -> tuple[Array, Array]:
         """Rows and labels after copying every row to the relatives of its label (its own first)."""
         names = list(self.labels.index)
+        known = self.labels.index
         targets = [
-            np.asarray(
-                [i, *(self.labels.index.setdefault(r, len(self.labels.index)) for r in relatives.get(n, ()))]
-            )
-            for i, n in enumerate(names)
+            (i, *(known.setdefault(r, len(known)) for r in relatives.get(n, ()))) for i, n in enumerate(names)
         ]
-        rows = np.repeat(np.arange(len(label)), [len(targets[code]) for code in label])
-        spread = [targets[code] for code in label]
-        return rows, np.concatenate(spread) if spread else label
+        return spread(label, targets)
 
 
 def score_detection_files(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kit.base.errors import FileFault
 from kit.base.files import read_text
+from kit.tables.schema import Labels
 
 LARGEST = 16 << 20  # bytes; that of Open Images has 86,000
 
@@ -57,6 +62,40 @@ def read_hierarchy(path: Path | str) -> Hierarchy:
         {mid: tuple(parents) for mid, parents in ancestors.items()},
         {mid: tuple(below) for mid, below in descendants.items()},
     )
+
+
+@dataclass(frozen=True)
+class ClassRelatives:
+    """Of every class of a list its own number, then those of its ancestors, or descendants, in the list."""
+
+    ancestors: tuple[tuple[int, ...], ...]
+    descendants: tuple[tuple[int, ...], ...]
+
+
+def relatives_among(hierarchy: Hierarchy, mids: Sequence[str]) -> ClassRelatives:
+    """The relatives of classes among themselves; one that the hierarchy has not has none."""
+    place = {mid: i for i, mid in enumerate(mids)}
+
+    def numbers(relatives: dict[str, tuple[str, ...]]) -> tuple[tuple[int, ...], ...]:
+        return tuple(
+            (i, *(place[other] for other in relatives.get(mid, ()) if other in place))
+            for i, mid in enumerate(mids)
+        )
+
+    return ClassRelatives(numbers(hierarchy.ancestors), numbers(hierarchy.descendants))
+
+
+def spread(label: Labels, targets: Sequence[Sequence[int]]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows (m,) and labels (m,) after copying every row to the targets of its label, in their order.
+
+    label: (n,); targets: by label.
+    """
+    count = np.asarray([len(several) for several in targets], np.intp)
+    flat = np.asarray([target for several in targets for target in several], np.intp)
+    copies = count[label]
+    rows = np.repeat(np.arange(len(label)), copies)
+    nth = np.arange(len(rows)) - np.repeat(np.cumsum(copies) - copies, copies)
+    return rows, flat[(np.cumsum(count) - count)[label[rows]] + nth]
 
 
 def _read(path: Path) -> Any:

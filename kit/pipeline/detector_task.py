@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kit.base.errors import KitError
+from kit.base.log import warn_once
 from kit.base.split_names import SplitName
 from kit.config import Config, DetectorModel
 from kit.pipeline.splits import (
@@ -23,6 +24,7 @@ from kit.pipeline.stage import FileInput, Input, Stage
 from kit.vocabulary import vocabulary
 
 if TYPE_CHECKING:
+    from kit.metric.hierarchy import ClassRelatives
     from kit.tables.schema import Boxes, ImageLabels
 
 GroundTruth = tuple["Boxes", "ImageLabels | None"]
@@ -32,7 +34,8 @@ GroundTruth = tuple["Boxes", "ImageLabels | None"]
 class DetectorTask:
     """What detectors are trained to find. prefix: of its stages' names; option: of the commands.
 
-    models: names of its detectors; ground_truth: of a split, with the verified labels; inputs: its files.
+    models: names of its detectors; ground_truth: of a split, with the verified labels; inputs: its files;
+    relatives: of the classes in the class hierarchy, None without one.
     """
 
     prefix: str
@@ -41,6 +44,7 @@ class DetectorTask:
     models: Callable[[Config], list[str]]
     ground_truth: Callable[[Config, SplitName], GroundTruth]
     inputs: Callable[[Config, SplitName], tuple[FileInput, ...]]
+    relatives: Callable[[Config], ClassRelatives | None]
 
     def detector(self, model: str) -> str:
         """The stage that trains a detector."""
@@ -66,7 +70,32 @@ def _object_truth(config: Config, split: SplitName) -> GroundTruth:
 
 def _object_inputs(config: Config, split: SplitName) -> tuple[FileInput, ...]:
     labels = [g for g in split_inputs(config, split) if ".labels" in g.setting]
-    return (*box_inputs(config, split), *labels)
+    return (*box_inputs(config, split), *labels, *hierarchy_inputs(config))
+
+
+def hierarchy_inputs(config: Config) -> tuple[FileInput, ...]:
+    """The class hierarchy, where the config has one."""
+    return (FileInput("data.hierarchy", config.data.hierarchy),) if config.data.hierarchy else ()
+
+
+def detection_metric(config: Config) -> str:
+    """The metric of the detectors in words: with which class hierarchy."""
+    hierarchy = config.data.hierarchy
+    how = f"with the class hierarchy {hierarchy.name}" if hierarchy else "without a class hierarchy"
+    return f"detection mAP at IoU 0.5, {how}"
+
+
+def _class_relatives(config: Config) -> ClassRelatives | None:
+    from kit.metric.hierarchy import read_hierarchy, relatives_among
+
+    path = config.data.hierarchy
+    if path is None:
+        return None
+    hierarchy, mids = read_hierarchy(path), vocabulary().mids[: len(CLASSES)]
+    outside = sum(mid not in hierarchy for mid in mids)
+    if outside:
+        warn_once(f"{path}: {outside} of {len(mids)} classes are not in it: they have no related class")
+    return relatives_among(hierarchy, mids)
 
 
 def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
@@ -77,7 +106,13 @@ def _attribute_truth(config: Config, split: SplitName) -> GroundTruth:
 
 
 OBJECTS = DetectorTask(
-    "", "", CLASSES, lambda config: list(config.detector.models), _object_truth, _object_inputs
+    "",
+    "",
+    CLASSES,
+    lambda config: list(config.detector.models),
+    _object_truth,
+    _object_inputs,
+    _class_relatives,
 )
 ATTRIBUTES = DetectorTask(
     "attribute-",
@@ -86,6 +121,7 @@ ATTRIBUTES = DetectorTask(
     lambda config: list(config.attribute.models),
     _attribute_truth,
     split_inputs,
+    lambda _: None,
 )
 TASKS = (OBJECTS, ATTRIBUTES)
 training_stage = partial(Stage, headline="mAP", timing_files=("curve.json",), distributed=True)

@@ -33,6 +33,8 @@ from kit.tables.schema import ImageLabels
 if TYPE_CHECKING:
     from torch import nn
 
+    from kit.metric.hierarchy import ClassRelatives
+
 
 def task_of(
     config: Config,
@@ -84,11 +86,15 @@ def split_validation(config: Config, task: DetectorTask, training: Training) -> 
         return None
     boxes, labels = task.ground_truth(config, "val")
     images = annotated_images(config.data.val.images, boxes, task.classes)
-    return validation(config, images, labels, training)
+    return validation(config, images, labels, training, task.relatives(config))
 
 
 def validation(
-    config: Config, images: AnnotatedImages, labels: ImageLabels | None, training: Training
+    config: Config,
+    images: AnnotatedImages,
+    labels: ImageLabels | None,
+    training: Training,
+    relatives: ClassRelatives | None = None,
 ) -> Validate:
     """MAP of one view over the first images of a set."""
     ids = images.boxes.images[: training.validate_images or None]
@@ -104,6 +110,7 @@ def validation(
 
     def validate(model: nn.Module) -> float:
         found = detect(model, photos, ids, [view], inference, decoding=decoding, progress=progress)
-        return float(detection_scores(truth, labels, found.views[0], images.classes).mean_ap)
+        scores = detection_scores(truth, labels, found.views[0], images.classes, relatives)
+        return float(scores.mean_ap)
 
     return validate

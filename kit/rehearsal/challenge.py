@@ -42,7 +42,11 @@ class Challenge:
         if config.data.source == "mini" and not is_built(config.data.root, config.data.mini):
             raise KitError(f"{config.data.root}: the mini challenge is not there", "run `kit download` first")
         found = cls(folder, config)
-        found.config = found._with(**{split: found._files(split) for split in SPLITS})
+        hierarchy = config.data.hierarchy
+        if hierarchy and not hierarchy.is_file():
+            found.made.append(f"{hierarchy.name}: missing, the detection metric takes every class by itself")
+            hierarchy = None
+        found.config = found._with(**{split: found._files(split) for split in SPLITS}, hierarchy=hierarchy)
         found.images = {s: len(split_ids(found.config, s)) for s in SPLITS if found._is_used(s)}
         return found
 
@@ -57,8 +61,8 @@ class Challenge:
         splits["train"] = self._with_photos("train", split_of(self.config, "train"), wanted)
         return self._with(**splits)
 
-    def _with(self, **splits: SplitFiles) -> Config:
-        data = self.config.data.model_copy(update=splits)
+    def _with(self, **changes: SplitFiles | Path | None) -> Config:
+        data = self.config.data.model_copy(update=changes)
         return self.config.model_copy(update={"data": data})
 
     def _is_used(self, split: SplitName) -> bool:

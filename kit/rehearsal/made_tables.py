@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kit.base.split_names import SplitName
 from kit.tables.official_writer import write_boxes, write_image_labels, write_relations
-from kit.tables.schema import Boxes, Floats, ImageLabels, Relations
+from kit.tables.schema import Boxes, Floats, JudgedLabels, Relations
 from kit.vocabulary import IS, vocabulary
 
 PREDICATES = {  # rows of the training file
@@ -105,7 +105,7 @@ def _boxes(rng: np.random.Generator, n: int) -> Floats:
 
 
 def write_split(
-    folder: Path, relations: Relations, objects: Boxes, labels: ImageLabels | None
+    folder: Path, relations: Relations, objects: Boxes, labels: JudgedLabels | None
 ) -> tuple[Path, Path, Path]:
     """Write the three files of a split; their paths. labels: None verifies the classes that are there."""
     paths = (folder / "vrd.csv", folder / "vrd-bbox.csv", folder / "vrd-labels.csv")
@@ -113,11 +113,12 @@ def write_split(
         labels = _verified(objects)
     write_relations(paths[0], relations)
     write_boxes(paths[1], objects)
-    write_image_labels(paths[2], labels, np.ones(len(labels), bool))
+    write_image_labels(paths[2], labels)
     return paths
 
 
-def _verified(objects: Boxes) -> ImageLabels:
+def _verified(objects: Boxes) -> JudgedLabels:
     both = np.stack([objects.image.astype(np.int64), objects.label.astype(np.int64)], axis=1)
     rows: NDArray[np.int64] = np.unique(both, axis=0)
-    return ImageLabels(images=objects.images, image=rows[:, 0].astype(np.int32), label=rows[:, 1])
+    present = np.ones(len(rows), bool)
+    return JudgedLabels(objects.images, rows[:, 0].astype(np.int32), rows[:, 1], present)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kit.pipeline.detector_task import detection_metric
 from kit.reproduce.experiment import Claim, Doubles, Experiment, draw_curves, mean_std
 
 STARTS = {"scratch": "from scratch", "new-heads": "new heads", "pwt": "partial weight transfer"}
@@ -48,7 +49,12 @@ def run_table1(experiment: Experiment) -> dict[str, Any]:
         rows.append({"detector": f"PWT: {row['detector']}", **{s: mean_std(v) for s, v in values.items()}})
     points = {title: _by_iteration(*curve) for title, curve in curves.items()}
     claims = claims_of(curves, tables, names)
-    return {"rows": rows, "curves": points, "claims": [claim.as_dict() for claim in claims]}
+    return {
+        "metric": detection_metric(experiment.config),
+        "rows": rows,
+        "curves": points,
+        "claims": [claim.as_dict() for claim in claims],
+    }
 
 
 def _by_iteration(iterations: Doubles, ap: Doubles) -> dict[str, str]:

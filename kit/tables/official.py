@@ -22,7 +22,14 @@ from kit.tables.ranges import (
     refuse_outside,
     tell_without_area,
 )
-from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations
+from kit.tables.schema import (
+    Boxes,
+    Detections,
+    ImageLabels,
+    JudgedLabels,
+    Predictions,
+    Relations,
+)
 from kit.tables.submission_reader import read_submission, submission_fault
 from kit.vocabulary import vocabulary
 
@@ -34,6 +41,7 @@ LABEL = Column("LabelName")
 SCORE = Column("Score", kind="number", aliases=("Confidence",))
 PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
 GROUP = Column("IsGroupOf", kind="flag")
+CONFIDENCE = Column("Confidence", kind="number")
 SIDES = ("1", "2")
 CLASSES, TRIPLETS = "the challenge's 57 classes", "the challenge's 329"
 LABELS, PREDICATES_ = f"{CLASSES} and 5 attributes", "the challenge's 10"
@@ -69,22 +77,36 @@ def read_relations(
     return Relations.concat([_read_relations(path, skip_unknown, strict) for path in _several(paths)])
 
 
-def read_image_labels(paths: Path_ | Sequence[Path_], skip_unknown: bool = False) -> ImageLabels:
+def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
     """Verified image labels; their confidence is not read (metric rule R2).
 
-    Raises FileFault, also on a label that is not the challenge's; with `skip_unknown` such rows are left out and
-    counted in a notice.
+    Raises FileFault, also on a label that is not the challenge's.
+    """
+    tables = []
+    for path in _several(paths):
+        columns = _read(CsvFile(path), [IMAGE, LABEL])
+        tables.append(ImageLabels(columns["images"], columns["image"], columns["LabelName"]))
+    return ImageLabels.concat(tables)
+
+
+def read_judged_labels(paths: Path_ | Sequence[Path_]) -> JudgedLabels:
+    """Verified image labels, and by their confidence whether they are present; without the column all are.
+
+    Raises FileFault, also on ids that no image can have. Rows of other labels than the challenge's are left out
+    and counted in a notice.
     """
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        columns = _read(file, [IMAGE, LABEL], skip_unknown, strict=skip_unknown)
-        table = ImageLabels(images=columns["images"], image=columns["image"], label=columns["LabelName"])
+        confidence = [CONFIDENCE] if file.has(CONFIDENCE.name) else []
+        columns = _read(file, [IMAGE, LABEL, *confidence], skip_unknown=True, strict=True)
+        present = columns[CONFIDENCE.name] > 0 if confidence else np.ones(len(columns["image"]), bool)
+        table = JudgedLabels(columns["images"], columns["image"], columns["LabelName"], present)
         left = LeftOut(file.path, len(table))
         left.leave(table.label == OTHER, f"label outside {LABELS}", _at(file, LABEL))
         left.warn()
         tables.append(table.take(left.kept))
-    return ImageLabels.concat(tables)
+    return JudgedLabels.concat(tables)
 
 
 def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
@@ -270,9 +292,9 @@ def _known(column: str) -> dict[str, int]:
 
 
 def _narrow(file: CsvFile, row: int, name: str, values: pa.Array) -> Array:
-    """A score stays double; a coordinate becomes single, which it must fit into."""
+    """A score, or confidence, stays double; a coordinate becomes single, which it must fit into."""
     numbers: Array = as_numpy(values)
-    if name == SCORE.name:
+    if name in (SCORE.name, CONFIDENCE.name):
         return numbers
     with np.errstate(over="ignore"):
         narrow = numbers.astype(np.float32)

@@ -139,6 +139,14 @@ class ImageLabels(Table):
 
 
 @dataclass(frozen=True, eq=False)
+class JudgedLabels(ImageLabels):
+    """Verified image labels with the judgement: whether the label is present in the image."""
+
+    present: NDArray[np.bool_]
+    COLUMNS: ClassVar[dict[str, Any]] = {**ImageLabels.COLUMNS, "present": np.bool_}
+
+
+@dataclass(frozen=True, eq=False)
 class Boxes(Table):
     """Ground-truth objects."""
 

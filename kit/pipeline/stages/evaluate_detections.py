@@ -57,6 +57,7 @@ def _rows(context: StageContext, split: SplitName) -> Iterator[dict[str, Any]]:
     config = context.config
     names = OBJECTS.models(config)
     truth, labels = OBJECTS.ground_truth(config, split)
+    relatives = OBJECTS.relatives(config)
     views = [view.name for view in config.detector.inference.views]
     weights = chosen_weights(context, OBJECTS)
     tables = {name: all_detections(context, OBJECTS, split, name) for name in names}
@@ -67,5 +68,5 @@ def _rows(context: StageContext, split: SplitName) -> Iterator[dict[str, Any]]:
             if several and len(views) == 1:
                 continue
             fused = fuse_views({n: tables[n] for n in chosen}, shown, weights, config.detector.fusion)
-            scores = detection_scores(truth, labels, fused, OBJECTS.classes)
+            scores = detection_scores(truth, labels, fused, OBJECTS.classes, relatives)
             yield {"detector": title + several, "mAP": scores.mean_ap, "AP": scores.ap}

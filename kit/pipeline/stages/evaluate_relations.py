@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.detector_task import OBJECTS, hierarchy_inputs
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import (
     note_unseen,
@@ -62,6 +62,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
         ),
         inputs=(
             *split_inputs(config, split),
+            *hierarchy_inputs(config),
             *(file_inputs("data.test.detections", given) if given else ()),
             *(id_inputs(config, split) if given else ()),
         ),
@@ -146,7 +147,8 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     table = scored_candidates_table(scorer_names(config))
     pairs = table.concat(list(read_shards(candidates, table)))
     boxes, labels = OBJECTS.ground_truth(config, split)
-    result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES).mean_ap
+    relatives = OBJECTS.relatives(config)
+    result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES, relatives).mean_ap
     result["pair_recall"] = pair_recall(tables.relations, fused, pairs)
     write_json(context.path / METRICS, result)
     write_text(context.path / TABLE, summary.evaluation(result))

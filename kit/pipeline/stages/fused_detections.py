@@ -99,6 +99,7 @@ def search_weights(
     from kit.metric.detection_tables import detection_scores
 
     truth, labels = task.ground_truth(config, "val")
+    relatives = task.relatives(config)
     views = [view.name for view in config.detector.inference.views]
     settings = config.detector.fusion
     known: dict[tuple[float, ...], float] = {}
@@ -108,7 +109,7 @@ def search_weights(
         key = tuple(w / top for w in weights.values())
         if key not in known:
             fused = fuse_views(tables, views, weights, settings)
-            known[key] = detection_scores(truth, labels, fused, task.classes).mean_ap
+            known[key] = detection_scores(truth, labels, fused, task.classes, relatives).mean_ap
             tries.append({**weights, "mAP": known[key]})
         return known[key]
 

@@ -56,22 +56,23 @@ def evaluate(
 
 def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.metric import summary
-    from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
+    from kit.pipeline.stages.evaluate_relations import gt_stage, read_evaluation
 
     folder = _made(options, gt_stage(split, scorer))
-    scores = read_scores(folder)
-    _say(scores.as_dict() if options.json else summary.scores(folder.name, scores), options.json, folder)
+    scores = read_evaluation(folder)
+    _say(scores if options.json else summary.scores(folder.name, scores), options.json, folder)
 
 
 def _detections(options: RunOptions, split: SplitName) -> None:
     from kit.base.text_table import table
     from kit.pipeline.detector_task import detection_metric
-    from kit.pipeline.stages.evaluate_detections import read_table
+    from kit.pipeline.stages.evaluate_detections import detections_stage, read_table
 
-    folder = _made(options, f"evaluate-{split}-detections")
+    folder = _made(options, detections_stage(split))
     rows = read_table(folder)
-    title = f"{split}, {detection_metric(options.session.config)}"
-    text = table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
+    columns = [name for name in rows[0] if name != "AP"]
+    title = f"{split}, {detection_metric(options.session.config)}{_untold(options, split)}"
+    text = table(title, columns, [[row[name] for name in columns] for row in rows])
     _say(rows if options.json else text, options.json, folder)
 
 
@@ -81,8 +82,10 @@ def _attributes(options: RunOptions, split: SplitName, scorer: str) -> None:
 
     folder = _made(options, attributes_stage(options.session.config, split, scorer))
     rows = read_table(folder)
-    columns = ("attribute", "n", "AP", "best class", "best AP", "worst class", "worst AP")
-    text = table(f'"is" by attribute, {split}', columns, [tuple(row.values()) for row in rows])
+    heads = {"best": "best class", "worst": "worst class"}
+    columns = [heads.get(name, name) for row in rows[:1] for name in row]
+    cells = [["" if value is None else value for value in row.values()] for row in rows]
+    text = table(f'"is" by attribute, {split}{_untold(options, split)}', columns, cells)
     _say(rows if options.json else text, options.json, folder)
 
 
@@ -93,6 +96,15 @@ def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
     folder = _made(options, evaluate_stage(options.session.config, split, scorer))
     result = read_evaluation(folder)
     _say(result if options.json else summary.evaluation(result), options.json, folder)
+
+
+def _untold(options: RunOptions, split: SplitName) -> str:
+    """Words for a title where the hidden test's figures are missing beside the validation split's."""
+    from kit.metric.summary import NO_HIDDEN_TEST
+    from kit.pipeline.splits import shows_hidden_test
+
+    missing = split == "val" and not shows_hidden_test(options.session.config, split)
+    return NO_HIDDEN_TEST if missing else ""
 
 
 def _made(options: RunOptions, stage: str) -> Path:

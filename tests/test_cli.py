@@ -130,7 +130,10 @@ USER_ERRORS = [
     (["score", "relations"], "Missing option '--truth'"),
     (["evaluate", "--split", "half"], "'half' is not one of"),
     (["evaluate", "--split", "val"], "run `kit train detector resnext` first"),
-    (["evaluate", "--gt-boxes", "--detections"], "give one of --gt-boxes, --detections, --attributes"),
+    (
+        ["evaluate", "--gt-boxes", "--detections"],
+        "give one of --gt-boxes, --detections, --attributes, --choices",
+    ),
     (["evaluate", "--split", "test", "--set", "data.test.relations=[]"], "data.test.relations is not set"),
     (["train", "prior", "--set", "data.train.relations=data"], "data: a folder, not a file"),
     (["train", "detector", "--set", "detector.models={}"], "detector.models is empty"),

@@ -29,6 +29,10 @@ def evaluate(
     attributes: Annotated[
         bool, typer.Option("--attributes", help='Score "is" alone: AP per attribute, best and worst class.')
     ] = False,
+    choices: Annotated[
+        bool,
+        typer.Option("--choices", help="What was chosen on the validation split, and on the hidden test."),
+    ] = False,
     scorer: Scorer = None,
 ) -> None:
     """Score a split with the official metrics: the whole pipeline, and what its parts lose.
@@ -37,8 +41,8 @@ def evaluate(
     """
     from kit.base.errors import KitError
 
-    if gt_boxes + detections + attributes > 1:
-        raise KitError("give one of --gt-boxes, --detections, --attributes")
+    if gt_boxes + detections + attributes + choices > 1:
+        raise KitError("give one of --gt-boxes, --detections, --attributes, --choices")
     config = options.session.config
     files = getattr(config.data, split)
     if not (files.relations or (detections and files.boxes)):
@@ -48,6 +52,8 @@ def evaluate(
         if scorer is not None:
             raise KitError("--scorer does not go with --detections", "detectors have no scorer")
         return _detections(options, split)
+    if choices:
+        return _choices(options, split, scorer)
     session, chosen = options.session.for_scorer(scorer)
     if gt_boxes:
         return _on_truth(options, split, chosen)
@@ -61,6 +67,17 @@ def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
     folder = _made(options, gt_stage(split, scorer))
     scores = read_evaluation(folder)
     _say(scores if options.json else summary.scores(folder.name, scores), options.json, folder)
+
+
+def _choices(options: RunOptions, split: SplitName, scorer: str | None) -> None:
+    from kit.base.errors import KitError
+    from kit.pipeline.stages.evaluate_choices import STAGE, TABLE, read_choices
+
+    if split != "val" or scorer is not None:
+        raise KitError("--choices tells of what the run chose on its validation split", "give it alone")
+    folder = _made(options, STAGE)
+    text = (folder / TABLE).read_text(encoding="utf-8")
+    _say(read_choices(folder) if options.json else text, options.json, folder)
 
 
 def _detections(options: RunOptions, split: SplitName) -> None:

@@ -93,7 +93,7 @@ def test_the_main_job(kit, tiny, tmp_path):
     assert json.loads(out)["stage"] == "spatial"
     code, out, _ = kit("evaluate", "--split", "val", "--gt-boxes", "--scorer", "prior", *run, "--json")
     prior = json.loads(out)
-    assert set(prior) == {"final_score", "relationships", "phrases", "counts"}
+    assert set(prior) == {"final_score", "relationships", "phrases", "counts", "hidden_test"}
     spatial = ["--scorer", "spatial", *run]
     code, out, err = kit("evaluate", "--split", "val", "--gt-boxes", *spatial)
     assert "final score" in out

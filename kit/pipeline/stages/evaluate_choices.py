@@ -84,7 +84,11 @@ def choices_stages(config: Config) -> Iterator[Stage]:
             *(task.detect("test", name) for task in tasks for name in task.models(config) if hidden),
         ),
         inputs=(
-            *(split_inputs(config, "test") if hidden else ()),
+            *dict.fromkeys(
+                given
+                for read in [split_inputs, *(task.inputs for task in tasks)]
+                for given in (read(config, "test") if hidden else ())
+            ),
             *([relation_images(config, "test")] if models else []),
         ),
         settings={"fusion": config.detector.fusion.model_dump()},

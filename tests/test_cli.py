@@ -93,7 +93,7 @@ def test_the_main_job(kit, tiny, tmp_path):
     assert json.loads(out)["stage"] == "spatial"
     code, out, _ = kit("evaluate", "--split", "val", "--gt-boxes", "--scorer", "prior", *run, "--json")
     prior = json.loads(out)
-    assert set(prior) == {"final_score", "relationships", "phrases", "counts"}
+    assert set(prior) == {"final_score", "relationships", "phrases", "counts", "hidden_test"}
     spatial = ["--scorer", "spatial", *run]
     code, out, err = kit("evaluate", "--split", "val", "--gt-boxes", *spatial)
     assert "final score" in out
@@ -130,7 +130,10 @@ USER_ERRORS = [
     (["score", "relations"], "Missing option '--truth'"),
     (["evaluate", "--split", "half"], "'half' is not one of"),
     (["evaluate", "--split", "val"], "run `kit train detector resnext` first"),
-    (["evaluate", "--gt-boxes", "--detections"], "give one of --gt-boxes, --detections, --attributes"),
+    (
+        ["evaluate", "--gt-boxes", "--detections"],
+        "give one of --gt-boxes, --detections, --attributes, --choices",
+    ),
     (["evaluate", "--split", "test", "--set", "data.test.relations=[]"], "data.test.relations is not set"),
     (["train", "prior", "--set", "data.train.relations=data"], "data: a folder, not a file"),
     (["train", "detector", "--set", "detector.models={}"], "detector.models is empty"),

@@ -1,6 +1,7 @@
 """A rehearsal of the tiny challenge from end to end, and what it says of things that are missing or fail."""
 
 import json
+import re
 
 import pytest
 
@@ -13,7 +14,7 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.splits import split_ids
 from kit.rehearsal.challenge import Challenge
-from kit.rehearsal.conduct import split_of_stage, whole_run
+from kit.rehearsal.conduct import on_training_detections, rehearse, split_of_stage, whole_run
 from kit.rehearsal.memory import PeakMemory, used_memory
 from kit.rehearsal.shared_memory import needed_shared_memory, shared_memory_fault
 from tests.conftest import FEW, TINY, config
@@ -91,6 +92,39 @@ def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, t
     assert stages["prior"]["seconds"] > 0
     assert stages["spatial"]["seconds"] > 0
     assert stages["detect-val-resnext"]["failed"] == "not measured: after detector-resnext"
+
+
+def test_training_on_detections_looks_at_a_part_of_the_training_images(tiny, tmp_path):
+    words = ("relation.train_boxes=predicted", "attribute.models=[]", "data.test.relations=[]")
+    found = rehearse(config(ONE, *words), tmp_path / "run", 0.05)
+    (line,) = [line for line in found.made if line.startswith("train: detections of")]
+    looked_at, whole = (int(n) for n in re.findall(r"\d+", line))
+    assert (looked_at < whole, whole) == (True, 150)
+    stages = {stage.stage: stage for stage in found.stages}
+    assert {"detect-train-resnext", "fuse-train", "prior", "spatial", "visual"} <= stages.keys()
+    assert not any(stage.failed for stage in stages.values())
+    assert all(stage.seconds for stage in stages.values())
+
+
+def test_what_learns_from_detections_belongs_to_the_training_split(tiny, tmp_path):
+    pipeline = Pipeline(Run(config(ONE, "relation.train_boxes=predicted"), tmp_path / "run"))
+    names = [name for name in whole_run(pipeline) if split_of_stage(pipeline, name) == "train"]
+    assert on_training_detections(pipeline, names) == [
+        *("detect-train-resnext", "fuse-train", "prior", "spatial", "visual"),
+    ]
+    assert {"detector-resnext", "attribute-detector-resnext"} <= set(names)
+    truth = Pipeline(Run(config(ONE), tmp_path / "run"))
+    assert on_training_detections(truth, whole_run(truth)) == []
+
+
+def test_a_training_split_is_cut_where_it_is_asked_for(tiny, tmp_path):
+    challenge = Challenge.of(config(), tmp_path / "made")
+    short = challenge.shortened({"train": 7, "val": 3})
+    assert [len(split_ids(short, split)) for split in ("train", "val", "stack")] == [7, 3, 20]
+    assert set(split_ids(short, "train")) < set(split_ids(challenge.config, "train"))
+    assert challenge.scales() == {"train": 150 / 7, "val": 20}
+    short = challenge.shortened({"val": 3})
+    assert short.data.train == challenge.config.data.train
 
 
 def test_every_stage_has_the_split_that_it_works_on(run):

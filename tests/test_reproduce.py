@@ -10,6 +10,7 @@ from kit.data.split_tables import SplitTables
 from kit.metric.relations import evaluate
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
+from kit.pipeline.stages.evaluate_relations import read_evaluation
 from kit.relation.prior_model import PriorScorer, train_prior
 from kit.relation.scoring import predict_relations
 from kit.reproduce import experiment as experiments
@@ -17,7 +18,7 @@ from kit.reproduce.ablation import kept, start_from, variants, worth
 from kit.reproduce.cross_validation import OTHERS, cross_validate, mean_interval
 from kit.reproduce.early_stopping import claim_of as early_stopping_claim
 from kit.reproduce.early_stopping import rows_of as early_stopping_rows
-from kit.reproduce.experiment import Experiment, draw_curves, mean_std
+from kit.reproduce.experiment import Experiment, draw_curves, mean_std, scored_splits
 from kit.reproduce.sampling import claims_of as sampling_claims
 from kit.reproduce.sampling import class_thirds
 from kit.reproduce.table1 import STARTS, reaches
@@ -74,9 +75,16 @@ def test_sampling_says_yes_and_no():
         return {key: np.array([v]) for key, v in own.items()}
 
     plain = values(0.5, 0.2, 0.5, 0.8)
-    assert holds(sampling_claims({10: values(0.6, 0.5, 0.55, 0.75), None: plain})) == [True, True]
-    assert holds(sampling_claims({10: values(0.6, 0.25, 0.75, 0.8), None: plain})) == [True, False]
-    assert holds(sampling_claims({10: values(0.4, 0.1, 0.5, 0.6), None: plain})) == [False, False]
+    assert holds(sampling_claims({10: values(0.6, 0.5, 0.55, 0.75), None: plain}, {})) == [True, True]
+    assert holds(sampling_claims({10: values(0.6, 0.25, 0.75, 0.8), None: plain}, {})) == [True, False]
+    assert holds(sampling_claims({10: values(0.4, 0.1, 0.5, 0.6), None: plain}, {})) == [False, False]
+    chosen = {10: values(0.6, 0.5, 0.55, 0.75), 30: values(0.55, 0.3, 0.5, 0.8), None: plain}
+    hidden = {10: values(0.4, 0.2, 0.4, 0.7), 30: values(0.9, 0.9, 0.9, 0.9), None: plain}
+    ahead, rare = sampling_claims(chosen, hidden)
+    assert ahead.figures == "N=10: +0.100; hidden test -0.100"
+    assert rare.figures == (
+        "rare +0.300, middle +0.050, frequent -0.050; hidden test rare +0.000, middle -0.100, frequent -0.100"
+    )
 
 
 def test_table3_says_yes_and_no():
@@ -87,12 +95,15 @@ def test_table3_says_yes_and_no():
     ap[:, put["spatial"], 0], ap[:, put["visual"], 1] = 0.5, 0.5
     ap[:, put["average"]] = 0.4
     ap[:, put["stack"]] = 0.6
-    assert holds(claims(ap, counts)) == [True, True, True, True]
+    assert holds(claims({"val": ap}, counts)) == [True, True, True, True]
     ap[:, put["stack"], 0] = 0.45
-    assert holds(claims(ap, counts)) == [True, True, False, True]
-    assert holds(claims(ap, np.where(np.arange(n) == 0, 5.0, counts))) == [False, True, True, True]
-    ap[:, put["stack"]] = 0.35
-    assert holds(claims(ap, counts))[-1] is False
+    assert holds(claims({"val": ap}, counts)) == [True, True, False, True]
+    few = np.where(np.arange(n) == 0, 5.0, counts)
+    assert holds(claims({"val": ap}, few)) == [False, True, True, True]
+    hidden = ap.copy()
+    ap[:, put["stack"]], hidden[:, put["stack"]] = 0.35, 0.43
+    gain = claims({"val": ap, "test": hidden}, counts)[-1]
+    assert (gain.holds, gain.figures) == (False, "-0.010; val -0.050, hidden test +0.030")
 
 
 def test_every_fold_is_scored_by_models_of_the_others():
@@ -149,8 +160,25 @@ def test_a_part_within_the_noise():
         ([-0.03, -0.04, -0.05], False, "-0.040 ± 0.010"),
         ([0.1], True, "+0.100"),
     ]:
-        claim = worth("fusion", np.array(loss))
+        claim = worth("fusion", {"val": np.array(loss)})
         assert (claim.holds, claim.figures) == (result, figures)
+
+
+def test_what_a_part_is_worth_is_told_of_both_splits():
+    losses = {"val": np.array([0.03, 0.05]), "test": np.array([-0.01, -0.03])}
+    claim = worth("fusion", losses)
+    assert claim.holds
+    assert claim.figures == "+0.010 ± 0.000; val +0.040, hidden test -0.020"
+
+
+def test_without_a_truth_of_the_test_there_is_one_split(tmp_path):
+    assert scored_splits(load_config("mini")) == ("val", "test")
+    for words in (["data.test.relations=[]"], ["data.test.detections=x.csv"]):
+        config = load_config("mini", words)
+        assert scored_splits(config) == ("val",)
+        job = whole_job(config)
+        assert "evaluate-val" in job
+        assert not any(name.startswith("evaluate-test") for name in Pipeline(Run(config)).closure(job))
 
 
 def test_thirds_of_the_classes(tiny, tmp_path):
@@ -266,8 +294,10 @@ def test_jobs_have_processes_of_their_own(small, monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_table1(reproduce, small, in_this_process):
     result = reproduce("table1", "one")
-    assert len(result["claims"]) == 6
+    assert len(result["claims"]) == 7
     assert [row["detector"] for row in result["rows"]][-1] == "PWT: blend + 2 views"
+    assert all(row["hidden test"] for row in result["rows"])
+    assert "(hidden test)" in result["claims"][-2]["text"]
     assert (small / "one" / "table1.png").exists()
 
 
@@ -282,17 +312,22 @@ def test_early_stopping(reproduce, small):
 @pytest.mark.filterwarnings("ignore")
 def test_sampling(reproduce, small, in_this_process):
     result = reproduce("sampling", "two")
-    assert [row["N"] for row in result["rows"]] == ["10", "30", "100", "∞ (plain)"]
+    titles = ("10", "30", "100", "∞ (plain)")
+    assert [row["N"] for row in result["rows"]] == [
+        shown for title in titles for shown in (title, f"{title}, hidden test")
+    ]
     assert (small / "two" / "sampling.png").exists()
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_experiments_on_whole_runs(reproduce, small, in_this_process):
     names = [row["predicate"] for row in reproduce("table3", "three")["rows"]]
-    assert sorted(names) == sorted([*NAMES, "mean"])
+    assert sorted(names[:-3]) == sorted(NAMES)
+    assert names[-3:] == ["mean", "mean, val", "mean, hidden test"]
     made = {path.parent.name for path in (small / "three" / "full-0").glob("*/stage.json")}
-    attributes = [row["attribute"] for row in reproduce("table4", "three")["rows"]]
+    attributes = reproduce("table4", "three")["rows"]
     assert attributes
+    assert all({"val", "hidden test"} <= row.keys() for row in attributes)
     new = {path.parent.name for path in (small / "three" / "full-0").glob("*/stage.json")} - made
     assert new == {"evaluate-val-attributes", "evaluate-test-attributes"}
     rows = reproduce("ablation", "three")["rows"]
@@ -300,3 +335,11 @@ def test_the_experiments_on_whole_runs(reproduce, small, in_this_process):
         "nothing",
         *variants(Experiment(load_config("mini"), small, (0,))),
     ]
+
+    for split, title in (("val", "val"), ("test", "hidden test")):
+        found = [
+            read_evaluation(small / "three" / f"{v}-0" / f"evaluate-{split}") for v in ("full", "without-is")
+        ]
+        full, without = (one["scores"]["final_score"] for one in found)
+        assert rows[-1][title] == f"{without:.3f} ± 0.000"
+        assert rows[-1][f"loss, {title}"] == f"{full - without:.3f} ± 0.000"

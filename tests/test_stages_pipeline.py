@@ -16,6 +16,8 @@ from kit.pipeline.run import Run
 from kit.pipeline.splits import CLASSES
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.attribute_detector import attribute_weights
+from kit.pipeline.stages.evaluate_attributes import read_table as attributes_table
+from kit.pipeline.stages.evaluate_detections import read_table as detections_table
 from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
 from kit.relation.calibration import ScoreCalibrator
 from kit.relation.scored import scored_candidates_table
@@ -84,7 +86,11 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
     hidden = read_relations("data/mini/hidden/test-vrd.csv")
     labels = read_image_labels("data/mini/hidden/test-vrd-labels.csv")
     sent = evaluate(hidden, read_predictions(path / "submission" / "submission.csv"), labels)
-    assert json.loads(out)["scores"]["final_score"] == pytest.approx(sent.final_score, abs=0.02)
+    on_test = json.loads(out)
+    assert on_test["scores"]["final_score"] == pytest.approx(sent.final_score, abs=0.02)
+    assert "hidden_test" not in on_test
+    assert result["hidden_test"]["scores"] == on_test["scores"]
+    assert "AP, hidden test" in (path / "evaluate-val" / "table.txt").read_text()
 
     code, out, err = kit("evaluate", "--attributes", "--run", path, "--json", *WORDS)
     assert code == 0, err
@@ -92,9 +98,40 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
     truth = read_relations(val.relations)
     assert sum(row["n"] for row in rows) == (truth.predicate == IS).sum()
     assert all(row["worst AP"] <= row["best AP"] for row in rows)
+    is_ap = {row["attribute"]: row["AP"] for row in attributes_table(path / "evaluate-test-attributes")}
+    assert [row["hidden test"] for row in rows] == [is_ap.get(row["attribute"]) for row in rows]
     code, out, err = kit("evaluate", "--detections", "--run", path, "--json", *WORDS)
     assert code == 0, err
-    assert len(json.loads(out)) == 6
+    detectors = json.loads(out)
+    assert len(detectors) == 6
+    hidden = [row["mAP"] for row in detections_table(path / "evaluate-test-detections")]
+    assert [row["hidden test"] for row in detectors] == hidden
+
+    code, out, err = kit("evaluate", "--choices", "--run", path, "--json", *WORDS)
+    assert code == 0, err
+    choices = {choice["choice"]: choice for choice in json.loads(out)}
+    fusion = choices["fusion weights"]
+    assert fusion["hidden_test"][fusion["chosen"]] == hidden[-1]
+    assert fusion["val"][fusion["chosen"]] == max(fusion["val"]) == detectors[-1]["mAP"]
+    calibration = choices["calibration"]
+    recall = calibration["hidden_test"][calibration["chosen"]]
+    assert recall == pytest.approx(on_test["scores"]["relationships"]["Recall@50"])
+    assert calibration["val"][calibration["chosen"]] == max(calibration["val"])
+    assert {"exponent of pairs", 'exponent of "is"', "weight of visual, at"} <= choices.keys()
+    for choice in choices.values():
+        assert choice["val"][choice["chosen"]] == max(choice["val"])
+        assert len(choice["val"]) == len(choice["hidden_test"]) == len(choice["options"])
+    assert "best there" in (path / "evaluate-choices" / "table.txt").read_text()
+
+    untold = "data.test.relations=[]"
+    code, out, err = kit("evaluate", "--choices", "--run", path, "--json", *WORDS, "--set", untold)
+    assert code == 0, err
+    shown = {choice["choice"]: (choice["val"], choice["hidden_test"]) for choice in json.loads(out)}
+    assert shown == {name: (choice["val"], []) for name, choice in choices.items()}
+    for words in ([], ["--gt-boxes"], ["--detections"], ["--attributes"], ["--choices"]):
+        code, out, err = kit("evaluate", *words, "--run", path, *WORDS, "--set", untold)
+        assert code == 0, err
+        assert "no figures of a hidden test" in out
 
 
 def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_path):

@@ -29,6 +29,10 @@ def evaluate(
     attributes: Annotated[
         bool, typer.Option("--attributes", help='Score "is" alone: AP per attribute, best and worst class.')
     ] = False,
+    choices: Annotated[
+        bool,
+        typer.Option("--choices", help="What was chosen on the validation split, and on the hidden test."),
+    ] = False,
     scorer: Scorer = None,
 ) -> None:
     """Score a split with the official metrics: the whole pipeline, and what its parts lose.
@@ -37,8 +41,8 @@ def evaluate(
     """
     from kit.base.errors import KitError
 
-    if gt_boxes + detections + attributes > 1:
-        raise KitError("give one of --gt-boxes, --detections, --attributes")
+    if gt_boxes + detections + attributes + choices > 1:
+        raise KitError("give one of --gt-boxes, --detections, --attributes, --choices")
     config = options.session.config
     files = getattr(config.data, split)
     if not (files.relations or (detections and files.boxes)):
@@ -48,6 +52,8 @@ def evaluate(
         if scorer is not None:
             raise KitError("--scorer does not go with --detections", "detectors have no scorer")
         return _detections(options, split)
+    if choices:
+        return _choices(options, split, scorer)
     session, chosen = options.session.for_scorer(scorer)
     if gt_boxes:
         return _on_truth(options, split, chosen)
@@ -56,22 +62,34 @@ def evaluate(
 
 def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
     from kit.metric import summary
-    from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
+    from kit.pipeline.stages.evaluate_relations import gt_stage, read_evaluation
 
     folder = _made(options, gt_stage(split, scorer))
-    scores = read_scores(folder)
-    _say(scores.as_dict() if options.json else summary.scores(folder.name, scores), options.json, folder)
+    scores = read_evaluation(folder)
+    _say(scores if options.json else summary.scores(folder.name, scores), options.json, folder)
+
+
+def _choices(options: RunOptions, split: SplitName, scorer: str | None) -> None:
+    from kit.base.errors import KitError
+    from kit.pipeline.stages.evaluate_choices import STAGE, TABLE, read_choices
+
+    if split != "val" or scorer is not None:
+        raise KitError("--choices tells of what the run chose on its validation split", "give it alone")
+    folder = _made(options, STAGE)
+    text = (folder / TABLE).read_text(encoding="utf-8")
+    _say(read_choices(folder) if options.json else text, options.json, folder)
 
 
 def _detections(options: RunOptions, split: SplitName) -> None:
     from kit.base.text_table import table
     from kit.pipeline.detector_task import detection_metric
-    from kit.pipeline.stages.evaluate_detections import read_table
+    from kit.pipeline.stages.evaluate_detections import detections_stage, read_table
 
-    folder = _made(options, f"evaluate-{split}-detections")
+    folder = _made(options, detections_stage(split))
     rows = read_table(folder)
-    title = f"{split}, {detection_metric(options.session.config)}"
-    text = table(title, ("detector", "mAP"), [(row["detector"], row["mAP"]) for row in rows])
+    columns = [name for name in rows[0] if name != "AP"]
+    title = f"{split}, {detection_metric(options.session.config)}{_untold(options, split)}"
+    text = table(title, columns, [[row[name] for name in columns] for row in rows])
     _say(rows if options.json else text, options.json, folder)
 
 
@@ -81,8 +99,10 @@ def _attributes(options: RunOptions, split: SplitName, scorer: str) -> None:
 
     folder = _made(options, attributes_stage(options.session.config, split, scorer))
     rows = read_table(folder)
-    columns = ("attribute", "n", "AP", "best class", "best AP", "worst class", "worst AP")
-    text = table(f'"is" by attribute, {split}', columns, [tuple(row.values()) for row in rows])
+    heads = {"best": "best class", "worst": "worst class"}
+    columns = [heads.get(name, name) for row in rows[:1] for name in row]
+    cells = [["" if value is None else value for value in row.values()] for row in rows]
+    text = table(f'"is" by attribute, {split}{_untold(options, split)}', columns, cells)
     _say(rows if options.json else text, options.json, folder)
 
 
@@ -93,6 +113,15 @@ def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
     folder = _made(options, evaluate_stage(options.session.config, split, scorer))
     result = read_evaluation(folder)
     _say(result if options.json else summary.evaluation(result), options.json, folder)
+
+
+def _untold(options: RunOptions, split: SplitName) -> str:
+    """Words for a title where the hidden test's figures are missing beside the validation split's."""
+    from kit.metric.summary import NO_HIDDEN_TEST
+    from kit.pipeline.splits import shows_hidden_test
+
+    missing = split == "val" and not shows_hidden_test(options.session.config, split)
+    return NO_HIDDEN_TEST if missing else ""
 
 
 def _made(options: RunOptions, stage: str) -> Path:

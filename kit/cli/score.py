@@ -89,7 +89,7 @@ def relations(
     if json:
         typer.echo(json_text(out))
         return
-    typer.echo(summary.scores(str(predictions), result), nl=False)
+    typer.echo(summary.scores(str(predictions), out), nl=False)
     if analysis:
         typer.echo(summary.analysis(out["analysis"], result.final_score), nl=False)
 

@@ -6,44 +6,63 @@ from collections.abc import Sequence
 from typing import Any
 
 from kit.base.text_table import table
-from kit.metric.relations import Scores
+
+HIDDEN = "hidden test"
+NO_HIDDEN_TEST = f"; no figures of a {HIDDEN}"
+Row = tuple[Any, ...]
 
 
-def scores(title: str, result: Scores) -> str:
-    """The official score: its parts, then one row a predicate."""
-    relationships, phrases = result.relationships, result.phrases
+def scores(title: str, result: dict[str, Any]) -> str:
+    """The official score: its parts, then one row a predicate.
+
+    result: `Scores.as_dict()`; of the validation split with the same of the hidden test as `hidden_test`, empty
+    where that has no truth.
+    """
+    hidden = result.get("hidden_test", {})
+    beside, weights = _parts(hidden) if hidden else {}, (0.4, 0.2, 0.4, "")
     parts = table(
-        title,
-        ("", "value", "weight"),
+        _title(title, result),
+        ("", "value", *([HIDDEN] if hidden else []), "weight"),
         [
-            ("mAP relationships", relationships["mAP"], 0.4),
-            ("Recall@50 relationships", relationships["Recall@50"], 0.2),
-            ("mAP phrases", phrases["mAP"], 0.4),
-            ("final score", result.final_score, ""),
+            (name, value, *_beside(beside, name), weight)
+            for (name, value), weight in zip(_parts(result).items(), weights, strict=True)
         ],
     )
-    counts = result.counts["gt_per_predicate"]
+    counts, phrases = result["counts"]["gt_per_predicate"], result["phrases"]
+    ap = hidden["relationships"]["AP"] if hidden else {}
     return parts + table(
         "Per predicate",
-        ("predicate", "n", "AP", "AP phrase"),
-        [(p, counts[p], ap, phrases["AP"][p]) for p, ap in relationships["AP"].items()],
+        ("predicate", "n", "AP", "AP phrase", *([f"AP, {HIDDEN}"] if hidden else [])),
+        [
+            (p, counts[p], value, phrases["AP"][p], *_beside(ap, p))
+            for p, value in result["relationships"]["AP"].items()
+        ],
     )
 
 
 def evaluation(result: dict[str, Any]) -> str:
-    """The evaluation of the stage `evaluate-SPLIT`: score, predicates, what detection and candidates lose."""
+    """The evaluation of the stage `evaluate-SPLIT`: score, predicates, what detection and candidates lose.
+
+    That of the validation split has that of the hidden test as `hidden_test`, empty where this has no truth.
+    """
+    hidden = result.get("hidden_test", {})
     detected_scores, truth = result["scores"], result["ground_truth_boxes"]
     boot = result["bootstrap"]
     low = {"final score": boot["final_score"], "Recall@50": boot["Recall@50"]}
     low |= {"mAP relationships": boot["relationships"]["mAP"], "mAP phrases": boot["phrases"]["mAP"]}
-    title = f"{result['split']}, {result['scorer']}"
+    title = _title(f"{result['split']}, {result['scorer']}", result)
     detected, true = _parts(detected_scores), _parts(truth)
-    rows: list[tuple[Any, ...]] = [
-        (name, value, low[name]["low"], low[name]["high"], true[name]) for name, value in detected.items()
+    beside = _on_hidden_test(hidden) if hidden else {}
+    rows: list[Row] = [
+        (name, value, low[name]["low"], low[name]["high"], true[name], *beside.get(name, ()))
+        for name, value in detected.items()
     ]
     if "detection_mAP" in result:
-        rows.append(("detection mAP", result["detection_mAP"], "", "", ""))
-    text = table(title, ("", "detected boxes", "low", "high", "true boxes"), rows)
+        name = "detection mAP"
+        rows.append((name, result["detection_mAP"], "", "", "", *beside.get(name, ())))
+    columns = ("", "detected boxes", "low", "high", "true boxes")
+    text = table(title, (*columns, *([HIDDEN, f"{HIDDEN}, true boxes"] if hidden else [])), rows)
+    hidden_ap = hidden["scores"]["relationships"]["AP"] if hidden else {}
     recall = result.get("pair_recall", {})
     intervals = boot["relationships"]["AP"]
     predicates = []
@@ -52,21 +71,30 @@ def evaluation(result: dict[str, Any]) -> str:
         shares = [there.get(key, "") for key in ("detected", "candidate", "candidate@50")]
         interval = intervals.get(name, {"low": "", "high": ""})
         n = detected_scores["counts"]["gt_per_predicate"][name]
-        predicates.append(
-            (name, n, ap, interval["low"], interval["high"], truth["relationships"]["AP"][name], *shares)
-        )
-    columns = (
-        "predicate",
-        "n",
-        "AP",
-        "low",
-        "high",
-        "AP, true boxes",
-        "detected",
-        "candidate",
-        "candidate@50",
+        own = (interval["low"], interval["high"], *_beside(hidden_ap, name))
+        predicates.append((name, n, ap, *own, truth["relationships"]["AP"][name], *shares))
+    heads = ("predicate", "n", "AP", "low", "high", *([f"AP, {HIDDEN}"] if hidden else []), "AP, true boxes")
+    found = ("detected", "candidate", "candidate@50")
+    return text + table(
+        "Per predicate; share of relations whose boxes are found", (*heads, *found), predicates
     )
-    return text + table("Per predicate; share of relations whose boxes are found", columns, predicates)
+
+
+def _title(title: str, result: dict[str, Any]) -> str:
+    """The title of a report, which says where the hidden test's figures are missing."""
+    return title if result.get("hidden_test", True) else title + NO_HIDDEN_TEST
+
+
+def _beside(hidden: dict[str, float], name: str) -> Row:
+    """The cell of the hidden test's column, where there is one."""
+    return (hidden.get(name, ""),) if hidden else ()
+
+
+def _on_hidden_test(result: dict[str, Any]) -> dict[str, Row]:
+    """A report's figures by name: on detected and on true boxes."""
+    true = _parts(result["ground_truth_boxes"])
+    own: dict[str, Row] = {name: (value, true[name]) for name, value in _parts(result["scores"]).items()}
+    return own | {"detection mAP": (result["detection_mAP"], "")}
 
 
 def _parts(scores: dict[str, Any]) -> dict[str, float]:

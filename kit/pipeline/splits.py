@@ -28,6 +28,16 @@ def split_of(config: Config, split: SplitName) -> SplitFiles:
     return files
 
 
+def shows_hidden_test(config: Config, split: SplitName) -> bool:
+    """Whether the hidden test's figures stand beside a split's.
+
+    Beside the validation split's, as much is chosen by these, where the test set has a truth and no detections from
+    elsewhere.
+    """
+    test = config.data.test
+    return split == "val" and bool(test.relations) and not test.detections
+
+
 def file_inputs(setting: str, files: Sequence[Path], hint: str = "") -> tuple[FileInput, ...]:
     """The files of a setting; one that is missing where there is none."""
     if len(files) < 2:

@@ -25,6 +25,7 @@ MODULES = (  # below kit.pipeline.stages: the one list of kit's own stages, in t
     "evaluate_relations",
     "evaluate_detections",
     "evaluate_attributes",
+    "evaluate_choices",
     "submission",
 )
 

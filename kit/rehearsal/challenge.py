@@ -1,4 +1,4 @@
-"""The data of a rehearsal: what is there, and made stand-ins for what is not; evaluation splits cut short."""
+"""The data of a rehearsal: what is there, and made stand-ins for what is not; splits cut short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.rehearsal.made_photos import link_photos, make_photos
 from kit.rehearsal.made_tables import SIZES, made_ids, made_tables, write_split
 from kit.tables.official_writer import write_sample_submission
 
-CUT: tuple[SplitName, ...] = ("stack", "val", "test")  # splits of which a part is enough
+CUT: tuple[SplitName, ...] = ("stack", "val", "test")  # splits of which a part is always enough
 ENOUGH = 0.5  # share of a split's photos from which its own folder is taken
 DIFFERENT = 64  # photos at most that stand for all others
 
@@ -53,13 +53,21 @@ class Challenge:
     def shortened(self, images: dict[SplitName, int], wanted: Sequence[str] = ()) -> Config:
         """The config with so many images of each split, evenly spaced, and photos for them.
 
-        wanted: the training images that need a photo.
+        The training split stays whole where it is not among `images`; wanted: those of it that need a photo then.
         """
+        whole = "train" not in images
         splits: dict[str, SplitFiles] = {
-            s: self._cut(s, min(images.get(s, n), n)) for s, n in self.images.items() if s != "train"
+            s: self._cut(s, min(images.get(s, n), n))
+            for s, n in self.images.items()
+            if s != "train" or not whole
         }
-        splits["train"] = self._with_photos("train", split_of(self.config, "train"), wanted)
+        if whole:
+            splits["train"] = self._with_photos("train", split_of(self.config, "train"), wanted)
         return self._with(**splits)
+
+    def scales(self) -> dict[SplitName, float]:
+        """How many times the images of the whole are those of the rehearsal, of every split that was cut short."""
+        return {s: self.images[s] / n for s, n in self.cut.items() if n < self.images[s]}
 
     def _with(self, **changes: SplitFiles | Path | None) -> Config:
         data = self.config.data.model_copy(update=changes)

@@ -17,6 +17,7 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
 from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
+from kit.pipeline.detector_task import TASKS
 from kit.pipeline.jobs import Crew
 from kit.pipeline.needed_images import needed_images
 from kit.pipeline.order import LOGS
@@ -83,14 +84,20 @@ class _Conductor:
         pipeline = Pipeline(Run(challenge.config))
         names = whole_run(pipeline)
         splits = {name: split_of_stage(pipeline, name) for name in names}
-        first = [name for name in names if splits[name] == "train"]
-        few = {split: self._first_images(split) for split in SPLITS}
+        detected = on_training_detections(pipeline, names)
+        first = [name for name in names if splits[name] == "train" and name not in detected]
+        few = {split: self._first_images(split) for split in CUT}
         self._phase(pipeline, challenge.shortened(few, self._training_images(challenge)), first, [])
-        images = dict.fromkeys(CUT, self._images())
+        images = dict.fromkeys((*CUT, "train") if detected else CUT, self._images())
         config = self._sharded(challenge.shortened(images), challenge)
         rest = [name for name in names if name not in first]
-        cut = {s: challenge.images[s] / n for s, n in challenge.cut.items() if n < challenge.images[s]}
+        cut = challenge.scales()
         scales = {name: cut[split] for name in rest if (split := splits[name]) in cut}
+        if "train" in cut:
+            shown = f"{challenge.cut['train']:,} of {challenge.images['train']:,} images"
+            self.missing.append(
+                f"train: detections of {shown} stand for all, also where models learn from them"
+            )
         self._phase(pipeline, config, rest, list(scales))
         for line in (*challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
@@ -159,8 +166,10 @@ class _Conductor:
         return config.model_copy(update={"detector": detector})
 
     def _training_images(self, challenge: Challenge) -> Sequence[str]:
-        """The images of the training split that a training will look at."""
-        return sorted(needed_images(challenge.config, "train"))
+        """The images of the training split that a training on ground-truth boxes will look at."""
+        relation = challenge.config.relation.model_copy(update={"train_boxes": "truth"})
+        config = challenge.config.model_copy(update={"relation": relation})
+        return sorted(needed_images(config, "train"))
 
     def _first_images(self, split: SplitName) -> int:
         """Images that the validation during training looks at; of the other splits as few as can be."""
@@ -209,10 +218,17 @@ class _Conductor:
         return ", ".join([f"{self.cores} cores of {machine()['cpu']}", *sorted(cards)])
 
 
+def on_training_detections(pipeline: Pipeline, names: Sequence[str]) -> list[str]:
+    """Those of some stages that detect objects in the training images, or need such detections."""
+    config = pipeline.run.config
+    detections = {task.detect("train", model) for task in TASKS for model in task.models(config)}
+    return [name for name in names if detections & set(pipeline.closure([name]))]
+
+
 def split_of_stage(pipeline: Pipeline, name: str) -> SplitName:
-    """The split whose rows a stage works on: that of its inputs, else of what it needs."""
+    """The split whose rows a stage works on: that of its inputs, else of its name, else of what it needs."""
     stage = pipeline.stages[name]
-    own = _splits(stage)
+    own = _splits(stage) or [split for split in SPLITS if split in name.split("-")]
     if own:
         return own[0]
     needed = [split_of_stage(pipeline, need) for need in stage.needs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 
 from kit.base.split_names import SplitName
 from kit.config import load_config
-from kit.reproduce.experiment import Claim, Doubles, Experiment, mean_std
-from kit.reproduce.whole_runs import FULL, SPLITS, evaluation, run_full, source_changes, whole_job
+from kit.reproduce.experiment import TITLES, Claim, Doubles, Experiment, beside, mean_std, scored_splits
+from kit.reproduce.whole_runs import FULL, evaluation, run_full, source_changes, whole_job
 
 
 def variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
@@ -32,8 +33,9 @@ def variants(experiment: Experiment) -> dict[str, dict[str, Any]]:
 
 
 def run_ablation(experiment: Experiment) -> dict[str, Any]:
-    """The final score with everything and without each part, validation and test; with the claims."""
+    """The final score with everything and without each part, validation and hidden test; with the claims."""
     run_full(experiment)
+    splits = scored_splits(experiment.config)
     given, jobs = source_changes(experiment), []
     for name, changes in variants(experiment).items():
         for seed in experiment.seeds:
@@ -42,32 +44,37 @@ def run_ablation(experiment: Experiment) -> dict[str, Any]:
             job = experiment.job(_slug(name), seed, {**changes, **own}, [], own_schedule=True)
             jobs.append(replace(job, stages=whole_job(load_config(str(job.config)))))
     experiment.run_all(jobs, "ablation")
-    full = {split: _scores(experiment, FULL, split) for split in SPLITS}
-    rows: list[dict[str, str]] = [
-        {"without": "nothing", **{split: mean_std(v) for split, v in full.items()}, "loss": ""}
-    ]
+    full = {split: _scores(experiment, FULL, split) for split in splits}
+    rows: list[dict[str, str]] = [{"without": "nothing", **_row(full, dict.fromkeys(splits))}]
     claims = []
     for name in variants(experiment):
-        scores = {split: _scores(experiment, _slug(name), split) for split in SPLITS}
-        loss = np.mean([full[split] - scores[split] for split in SPLITS], axis=0)
-        rows.append(
-            {"without": name, **{split: mean_std(v) for split, v in scores.items()}, "loss": mean_std(loss)}
-        )
-        claims.append(worth(name, loss))
+        scores = {split: _scores(experiment, _slug(name), split) for split in splits}
+        losses = {split: full[split] - scores[split] for split in splits}
+        rows.append({"without": name, **_row(scores, losses)})
+        claims.append(worth(name, losses))
     return {"rows": rows, "claims": [claim.as_dict() for claim in claims]}
 
 
-def worth(name: str, loss: Doubles) -> Claim:
-    """Whether a part earns its place: the score falls without it. loss: by seed, (seeds,).
+def _row(scores: dict[SplitName, Doubles], losses: Mapping[SplitName, Doubles | None]) -> dict[str, str]:
+    """The columns of the scores, then those of what is lost."""
+    lost = {f"loss, {TITLES[s]}": "" if loss is None else mean_std(loss) for s, loss in losses.items()}
+    return {TITLES[split]: mean_std(values) for split, values in scores.items()} | lost
 
-    Where the mean loss is no larger than its standard deviation over the seeds, it says so; one seed has none.
+
+def worth(name: str, losses: dict[SplitName, Doubles]) -> Claim:
+    """Whether a part earns its place: the score falls without it. losses: by split, then by seed, (seeds,).
+
+    By the mean of the splits, each of which is told beside it. Where that is no larger than its standard deviation
+    over the seeds, it says so; one seed has none.
     """
+    loss = np.mean(list(losses.values()), axis=0)
     mean, figures = float(loss.mean()), f"{loss.mean():+.3f}"
     if len(loss) > 1:
         spread = float(loss.std(ddof=1))
         noise = ", within the noise" if abs(mean) <= spread else ""
         figures += f" ± {spread:.3f}{noise}"
-    return Claim(f"{name} earns its place", mean > 0, figures)
+    by_split = {split: float(values.mean()) for split, values in losses.items()}
+    return Claim(f"{name} earns its place", mean > 0, figures + beside(by_split))
 
 
 def start_from(base: Path, folder: Path) -> None:

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, write_text
+from kit.base.split_names import SplitName
 from kit.base.threads import cpu_count
 from kit.config import Config
 from kit.pipeline.jobs import Job, run_jobs
+from kit.pipeline.splits import shows_hidden_test
 from kit.pipeline.stages.evaluate_detections import read_table
 
 Doubles = NDArray[np.float64]
+TITLES: dict[SplitName, str] = {"val": "val", "stack": "stack", "test": "hidden test"}  # of columns
 POINTS = 6  # of a curve, after its start
 
 
@@ -101,6 +104,17 @@ class Experiment:
         file = self._write_config(name, {**schedule, **changes, "seed": seed})
         return Job(name, file, self.path(variant, seed), stages, self.folder / "logs" / f"{name}.txt")
 
+    def one_detector(self, name: str, weights: Path) -> dict[str, Any]:
+        """The changes that leave one detector, with its source weights, and one view; no other model."""
+        model = self.config.detector.models[name].model_dump(mode="json")
+        view = self.config.detector.inference.views[0].model_dump(mode="json")
+        return {
+            "detector.models": {name: {**model, "weights": str(weights)}},
+            "detector.inference.views": [view],
+            "attribute.models": [],
+            "relation.visual": None,
+        }
+
     def run_all(self, jobs: Sequence[Job], text: str) -> None:
         """Run jobs; what is finished from an earlier time is not done again."""
         run_jobs(jobs, self.workers, text)
@@ -114,7 +128,7 @@ class Experiment:
         iterations = np.asarray([point["iteration"] for point in rows[0]], np.float64)
         return iterations, np.asarray([[point["mAP"] for point in row] for row in rows])
 
-    def table1(self, variant: str, split: str) -> list[list[dict[str, Any]]]:
+    def table1(self, variant: str, split: SplitName) -> list[list[dict[str, Any]]]:
         """For every seed the rows of the detectors' evaluation."""
         return [read_table(self.path(variant, seed) / f"evaluate-{split}-detections") for seed in self.seeds]
 
@@ -129,6 +143,18 @@ class Experiment:
         path = self.folder / "configs" / f"{name}.yaml"
         write_text(path, yaml.safe_dump(values, sort_keys=False))
         return path
+
+
+def scored_splits(config: Config) -> tuple[SplitName, ...]:
+    """The validation split, by which much is chosen, and beside it the hidden test where its truth is there."""
+    return ("val", "test") if shows_hidden_test(config, "val") else ("val",)
+
+
+def beside(by_split: dict[SplitName, float]) -> str:
+    """The figures of the validation split and of the hidden test, where both are there, for behind their mean."""
+    if len(by_split) < 2:
+        return ""
+    return f"; {', '.join(f'{TITLES[split]} {value:+.3f}' for split, value in by_split.items())}"
 
 
 def mean_std(values: Sequence[float] | Doubles) -> str:

@@ -6,47 +6,42 @@ from typing import Any
 
 import numpy as np
 
+from kit.base.split_names import SplitName
 from kit.pipeline.detector_task import detection_metric
-from kit.reproduce.experiment import Claim, Doubles, Experiment, draw_curves, mean_std
+from kit.pipeline.stages.evaluate_detections import detections_stage
+from kit.reproduce.experiment import (
+    TITLES,
+    Claim,
+    Doubles,
+    Experiment,
+    draw_curves,
+    mean_std,
+    scored_splits,
+)
 
 STARTS = {"scratch": "from scratch", "new-heads": "new heads", "pwt": "partial weight transfer"}
 UNMATCHED = "PWT, unmatched classes from the new heads' detector"  # the second way of 2.1
+ALL_STARTS = {**STARTS, "unmatched": UNMATCHED}
 
 
 def run_table1(experiment: Experiment) -> dict[str, Any]:
     """Train, evaluate and compare; the results, with the claims, also in `table1.json` and `table1.png`."""
     names = experiment.detectors()
-    first, weights = names[0], experiment.sources(names)
-    given = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
-    jobs = []
-    for seed in experiment.seeds:
-        stages = [f"detector-{name}" for name in names]
-        stages += [f"evaluate-{split}-detections" for split in ("val", "stack")]
-        jobs.append(experiment.job("pwt", seed, {**given, "detector.initial_weights": "pwt"}, stages))
-        for start in ("new-heads", "scratch"):
-            changes = {**given, "detector.initial_weights": start}
-            jobs.append(experiment.job(start, seed, changes, [f"detector-{first}"]))
-    experiment.run_all(jobs, "table 1")
-    jobs = []
-    for seed in experiment.seeds:
-        donor = experiment.path("new-heads", seed) / f"detector-{first}" / "weights.pth"
-        changes = {
-            **given,
-            "detector.initial_weights": "pwt",
-            f"detector.models.{first}.unmatched": str(donor),
-        }
-        jobs.append(experiment.job("unmatched", seed, changes, [f"detector-{first}"]))
-    experiment.run_all(jobs, "table 1, unmatched classes")
-    starts = {**STARTS, "unmatched": UNMATCHED}
-    curves = {title: experiment.curves(start, f"detector-{first}") for start, title in starts.items()}
+    first = names[0]
+    hidden = scored_splits(experiment.config)[1:]
+    splits: list[SplitName] = ["val", "stack", *hidden]
+    _train(experiment, names, splits, [f"detector-{first}", *map(detections_stage, hidden)])
+    curves = {title: experiment.curves(start, f"detector-{first}") for start, title in ALL_STARTS.items()}
     draw_curves(experiment.folder / "table1.png", f"Cascade R-CNN ({first}): where the weights start", curves)
-    rows = [
-        {"detector": f"{first}, {title}", "val": mean_std(ap[:, -1])} for title, (_, ap) in curves.items()
-    ]
-    tables = {split: experiment.table1("pwt", split) for split in ("val", "stack")}
+    rows = []
+    for start, title in ALL_STARTS.items():
+        found = {TITLES[s]: mean_std([t[0]["mAP"] for t in experiment.table1(start, s)]) for s in hidden}
+        rows.append({"detector": f"{first}, {title}", "val": mean_std(curves[title][1][:, -1]), **found})
+    tables = {split: experiment.table1("pwt", split) for split in splits}
     for i, row in enumerate(tables["val"][0]):
         values = {split: [table[i]["mAP"] for table in own] for split, own in tables.items()}
-        rows.append({"detector": f"PWT: {row['detector']}", **{s: mean_std(v) for s, v in values.items()}})
+        shown = {TITLES[split]: mean_std(v) for split, v in values.items()}
+        rows.append({"detector": f"PWT: {row['detector']}", **shown})
     points = {title: _by_iteration(*curve) for title, curve in curves.items()}
     claims = claims_of(curves, tables, names)
     return {
@@ -55,6 +50,30 @@ def run_table1(experiment: Experiment) -> dict[str, Any]:
         "curves": points,
         "claims": [claim.as_dict() for claim in claims],
     }
+
+
+def _train(experiment: Experiment, names: list[str], splits: list[SplitName], stages: list[str]) -> None:
+    """Every detector by partial weight transfer, scored on the splits; the first from every start.
+
+    stages: of a start, whose config has the first detector alone.
+    """
+    weights = experiment.sources(names)
+    given = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
+    alone = experiment.one_detector(names[0], weights[names[0]])
+    scored = [*(f"detector-{name}" for name in names), *map(detections_stage, splits)]
+    jobs = []
+    for seed in experiment.seeds:
+        jobs.append(experiment.job("pwt", seed, {**given, "detector.initial_weights": "pwt"}, scored))
+        for start in ("new-heads", "scratch"):
+            jobs.append(experiment.job(start, seed, {**alone, "detector.initial_weights": start}, stages))
+    experiment.run_all(jobs, "table 1")
+    jobs = []
+    for seed in experiment.seeds:
+        donor = experiment.path("new-heads", seed) / f"detector-{names[0]}" / "weights.pth"
+        unmatched = {f"detector.models.{names[0]}.unmatched": str(donor)}
+        changes = {**alone, "detector.initial_weights": "pwt", **unmatched}
+        jobs.append(experiment.job("unmatched", seed, changes, stages))
+    experiment.run_all(jobs, "table 1, unmatched classes")
 
 
 def _by_iteration(iterations: Doubles, ap: Doubles) -> dict[str, str]:
@@ -75,7 +94,7 @@ def reaches(iterations: Doubles, ap: Doubles, wanted: float) -> float | None:
 
 def claims_of(
     curves: dict[str, tuple[Doubles, Doubles]],
-    tables: dict[str, list[list[dict[str, Any]]]],
+    tables: dict[SplitName, list[list[dict[str, Any]]]],
     names: list[str],
 ) -> list[Claim]:
     """What the paper says of table 1. curves: iterations and mAP, by start; tables: rows by split and seed."""
@@ -103,7 +122,7 @@ def claims_of(
         by_name = {row["detector"]: [t[i]["mAP"] for t in own] for i, row in enumerate(own[0])}
         best = max(np.mean(by_name[name]) for name in names)
         final = float(np.mean(list(by_name.values())[-1]))
-        text = f"{list(by_name)[-1]} is ahead of the best single model ({split})"
+        text = f"{list(by_name)[-1]} is ahead of the best single model ({TITLES[split]})"
         claims.append(Claim(text, bool(final > best), f"{final:.3f} against {best:.3f}"))
     highest = max(row["mAP"] for own in tables.values() for table in own for row in table)
     claims.append(

@@ -9,10 +9,9 @@ from kit.config import Config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
-from kit.reproduce.experiment import Experiment
+from kit.reproduce.experiment import Experiment, scored_splits
 
 FULL = "full"
-SPLITS: tuple[SplitName, ...] = ("val", "test")
 
 
 def run_full(experiment: Experiment) -> None:
@@ -27,8 +26,8 @@ def run_full(experiment: Experiment) -> None:
 
 
 def whole_job(config: Config) -> list[str]:
-    """The stages of the whole job: all that trains, the scores of both splits, the submission."""
-    scored = [evaluate_stage(config, split, config.relation.scorer) for split in SPLITS]
+    """The stages of the whole job: all that trains, the scores of its splits, the submission."""
+    scored = [evaluate_stage(config, split, config.relation.scorer) for split in scored_splits(config)]
     pipeline = Pipeline(Run(config))
     return [*(n for n in pipeline.training if not n.startswith("source-")), *scored, "submission"]
 

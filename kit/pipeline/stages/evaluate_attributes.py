@@ -12,7 +12,7 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
-from kit.pipeline.splits import split_inputs, split_of, split_tables
+from kit.pipeline.splits import shows_hidden_test, split_inputs, split_of, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
@@ -40,9 +40,13 @@ def evaluate_attributes_stages(config: Config) -> Iterator[Stage]:
             yield Stage(
                 attributes_stage(config, split, scorer),
                 partial(_evaluate, split=split, scorer=scorer),
-                needs=(predict_stage(config, split, scorer),),
+                needs=(
+                    predict_stage(config, split, scorer),
+                    *([attributes_stage(config, "test", scorer)] if shows_hidden_test(config, split) else []),
+                ),
                 inputs=split_inputs(config, split),
                 command=f"evaluate --attributes --split {split}{scorer_option(config, scorer)}",
+                version=2,
             )
 
 
@@ -58,12 +62,21 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     shards = read_shards(context.result(predict_stage(config, split, scorer)) / SHARDS, Predictions)
     found = Predictions.concat([t.take(t.predicate == IS) for t in shards])
     rows = table4(split_tables(config, split), found)
+    if shows_hidden_test(config, split):
+        hidden = read_table(context.result(attributes_stage(config, "test", scorer)))
+        ap = {row["attribute"]: row["AP"] for row in hidden}
+        rows = [_with_hidden(row, ap.get(row["attribute"])) for row in rows]
     write_json(context.path / TABLE, rows)
     return {row["attribute"]: row["AP"] for row in rows}
 
 
+def _with_hidden(row: dict[str, Any], ap: float | None) -> dict[str, Any]:
+    """A row with the hidden test's AP behind its own."""
+    return {key: row[key] for key in ("attribute", "n", "AP")} | {"hidden test": ap} | row
+
+
 def read_table(folder: Path) -> list[dict[str, Any]]:
-    """A row an attribute."""
+    """A row an attribute; beside the validation split's AP the hidden test's, None where that has no such row."""
     rows: list[dict[str, Any]] = read_json(folder / TABLE, list, "give --force")
     return rows
 

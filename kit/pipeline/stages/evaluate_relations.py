@@ -20,7 +20,15 @@ from kit.pipeline.models import (
     split_ensemble,
     usable_scorers,
 )
-from kit.pipeline.splits import CLASSES, file_inputs, id_inputs, split_inputs, split_of, split_tables
+from kit.pipeline.splits import (
+    CLASSES,
+    file_inputs,
+    id_inputs,
+    shows_hidden_test,
+    split_inputs,
+    split_of,
+    split_tables,
+)
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.fused_detections import fused_detections
@@ -35,6 +43,9 @@ if TYPE_CHECKING:
 RESAMPLES = 500
 METRICS = "metrics.json"
 TABLE = "table.txt"
+HIDDEN = (
+    "hidden_test"  # beside the validation split's report, that of the hidden test; empty without its truth
+)
 
 
 @register_stages
@@ -59,6 +70,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
             candidates,
             gt_stage(split, scorer),
             *fused,
+            *([evaluate_stage(config, "test", scorer)] if shows_hidden_test(config, split) else []),
         ),
         inputs=(
             *split_inputs(config, split),
@@ -69,6 +81,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
         settings={"resamples": RESAMPLES, "seed": config.seed},
         command=f"evaluate --split {split}{scorer_option(config, scorer)}",
         headline="final_score",
+        version=2,
     )
 
 
@@ -76,12 +89,16 @@ def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
     return Stage(
         gt_stage(split, scorer),
         partial(_evaluate_truth, split=split, scorer=scorer),
-        needs=stages_of(config, scorer),
+        needs=(
+            *stages_of(config, scorer),
+            *([gt_stage("test", scorer)] if shows_hidden_test(config, split) else []),
+        ),
         inputs=(*split_inputs(config, split), *scorer_images(config, scorer, split)),
         settings={"scorer": scorer, **scorer_settings(config, in_order(config, scorer))},
         computed=feature_signature,
         command=f"evaluate --split {split} --gt-boxes --scorer {scorer}",
         headline="final_score",
+        version=2,
     )
 
 
@@ -107,8 +124,9 @@ def _evaluate_truth(context: StageContext, split: SplitName, scorer: str) -> Met
     say_unseen(context.stage.name, context.path, len(tables.objects.images))
     scores = evaluate(tables.relations, predictions, tables.labels)
     write_shard(context.path / SHARDS, 0, predictions)
-    write_json(context.path / METRICS, scores.as_dict())
-    write_text(context.path / TABLE, summary.scores(context.stage.name, scores))
+    result = scores.as_dict() | _on_hidden_test(context, split, gt_stage("test", scorer))
+    write_json(context.path / METRICS, result)
+    write_text(context.path / TABLE, summary.scores(context.stage.name, result))
     return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
 
 
@@ -136,7 +154,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         "split": split,
         "scorer": scorer,
         "scores": scores.as_dict(),
-        "ground_truth_boxes": read_json(context.result(gt_stage(split, scorer)) / METRICS, dict),
+        "ground_truth_boxes": read_scores(context.result(gt_stage(split, scorer))).as_dict(),
         "bootstrap": analysis["bootstrap"],
         "without": analysis["without"],
         "errors": analysis["errors"],
@@ -150,13 +168,22 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     relatives = OBJECTS.relatives(config)
     result["detection_mAP"] = detection_scores(boxes, labels, fused, CLASSES, relatives).mean_ap
     result["pair_recall"] = pair_recall(tables.relations, fused, pairs)
+    result |= _on_hidden_test(context, split, evaluate_stage(config, "test", scorer))
     write_json(context.path / METRICS, result)
     write_text(context.path / TABLE, summary.evaluation(result))
     return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
 
 
+def _on_hidden_test(context: StageContext, split: SplitName, name: str) -> dict[str, Any]:
+    """The report of a stage on the hidden test, for beside the validation split's figures."""
+    if split != "val":
+        return {}
+    there = name in context.stage.needs
+    return {HIDDEN: read_evaluation(context.result(name)) if there else {}}
+
+
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """What `evaluate-SPLIT` found, NaN where JSON has null."""
+    """What `evaluate-SPLIT` or `evaluate-SPLIT-gt-SCORER` found, NaN where JSON has null."""
     values: dict[str, Any] = _numbers(read_json(folder / METRICS, dict, "give --force"))
     return values
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS
 
 if TYPE_CHECKING:
+    from kit.data.split_tables import SplitTables
     from kit.relation.calibration import ScoreCalibrator
     from kit.relation.scored import ScoredCandidates
 
@@ -78,10 +79,32 @@ def read_confidence(context: StageContext, scorer: str) -> ScoreCalibrator:
 def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreCalibrator, dict[str, Any]]:
     """The best confidence on the validation split, with the table of tries."""
     from kit.metric.matching import match_predictions
-    from kit.metric.relations import evaluate, score
+    from kit.metric.relations import score
     from kit.relation.calibration import ScoreCalibrator, choose_exponents, fit_platt_scaling
 
-    tables = split_tables(config, "val")
+    tables, settings = split_tables(config, "val"), config.relation.final
+    confidence, tries = choose_exponents(settings.exponents, exponent_ap(tables, pairs, scorer))
+    plain = confidence.predictions(pairs, scorer)
+    matches = match_predictions(tables.relations, plain, tables.labels)
+    before = score(matches).relationships["Recall@50"]
+    record = {"tries": tries, "Recall@50": before, "Recall@50 uncalibrated": before}
+    if settings.calibrate:
+        slope_intercept = fit_platt_scaling(
+            matches.score, matches.predicate, matches.true_positive["relationships"]
+        )
+        calibrated = ScoreCalibrator(confidence.exponent, confidence.is_exponent, slope_intercept)
+        after = record["Recall@50 calibrated"] = recall_at_50(tables, pairs, scorer, calibrated)
+        if after >= before:
+            confidence, record["Recall@50"] = calibrated, after
+    return confidence, record
+
+
+def exponent_ap(
+    tables: SplitTables, pairs: ScoredCandidates, scorer: str
+) -> Callable[[ScoreCalibrator, bool], float]:
+    """What exponents are chosen by: the mean of both mAPs of a split, of "is" alone (True) or of the others."""
+    from kit.metric.relations import evaluate
+
     parts = {True: pairs.take(pairs.predicate == IS), False: pairs.take(pairs.predicate != IS)}
     truths = {
         True: tables.relations.take(tables.relations.predicate == IS),
@@ -93,19 +116,14 @@ def choose(config: Config, pairs: ScoredCandidates, scorer: str) -> tuple[ScoreC
         scores = evaluate(truths[attribute], found, tables.labels)
         return float(scores.relationships["mAP"] + scores.phrases["mAP"]) / 2
 
-    settings = config.relation.final
-    confidence, tries = choose_exponents(settings.exponents, value)
-    plain = confidence.predictions(pairs, scorer)
-    matches = match_predictions(tables.relations, plain, tables.labels)
-    before = score(matches).relationships["Recall@50"]
-    record = {"tries": tries, "Recall@50": before, "Recall@50 uncalibrated": before}
-    if settings.calibrate:
-        slope_intercept = fit_platt_scaling(
-            matches.score, matches.predicate, matches.true_positive["relationships"]
-        )
-        calibrated = ScoreCalibrator(confidence.exponent, confidence.is_exponent, slope_intercept)
-        found = evaluate(tables.relations, calibrated.predictions(pairs, scorer), tables.labels)
-        record["Recall@50 calibrated"] = found.relationships["Recall@50"]
-        if found.relationships["Recall@50"] >= before:
-            confidence, record["Recall@50"] = calibrated, found.relationships["Recall@50"]
-    return confidence, record
+    return value
+
+
+def recall_at_50(
+    tables: SplitTables, pairs: ScoredCandidates, scorer: str, confidence: ScoreCalibrator
+) -> float:
+    """What the calibration is chosen by."""
+    from kit.metric.relations import evaluate
+
+    found = evaluate(tables.relations, confidence.predictions(pairs, scorer), tables.labels)
+    return float(found.relationships["Recall@50"])

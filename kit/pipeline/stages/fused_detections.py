@@ -96,20 +96,13 @@ def search_weights(
     config: Config, tables: Tables, task: DetectorTask = OBJECTS
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The best weights and every try, in order."""
-    from kit.metric.detection_tables import detection_scores
-
-    truth, labels = task.ground_truth(config, "val")
-    relatives = task.relatives(config)
-    views = [view.name for view in config.detector.inference.views]
-    settings = config.detector.fusion
+    settings, mean_ap = config.detector.fusion, fused_mean_ap(config, "val", tables, task)
     known: dict[tuple[float, ...], float] = {}
 
     def value(weights: dict[str, float]) -> float:
-        top = max(weights.values())
-        key = tuple(w / top for w in weights.values())
+        key = in_proportion(weights)
         if key not in known:
-            fused = fuse_views(tables, views, weights, settings)
-            known[key] = detection_scores(truth, labels, fused, task.classes, relatives).mean_ap
+            known[key] = mean_ap(weights)
             tries.append({**weights, "mAP": known[key]})
         return known[key]
 
@@ -124,6 +117,29 @@ def search_weights(
         if best == before:
             break
     return best, tries
+
+
+def in_proportion(weights: dict[str, float]) -> tuple[float, ...]:
+    """Weights of which the largest is 1: what makes the same fusion is equal."""
+    top = max(weights.values())
+    return tuple(w / top for w in weights.values())
+
+
+def fused_mean_ap(
+    config: Config, split: SplitName, tables: Tables, task: DetectorTask
+) -> Callable[[dict[str, float]], float]:
+    """The mAP of a split's detections, fused, by the models' weights."""
+    from kit.metric.detection_tables import detection_scores
+
+    truth, labels = task.ground_truth(config, split)
+    relatives = task.relatives(config)
+    views = [view.name for view in config.detector.inference.views]
+
+    def mean_ap(weights: dict[str, float]) -> float:
+        fused = fuse_views(tables, views, weights, config.detector.fusion)
+        return detection_scores(truth, labels, fused, task.classes, relatives).mean_ap
+
+    return mean_ap
 
 
 def fuse_views(

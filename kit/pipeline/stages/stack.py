@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kit.base.files import write_json
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from kit.tables.schema import Floats
 
+AVERAGE = "average.json"  # the tries of the average's weights
+
 
 @register_stages
 def stack_stages(config: Config) -> Iterator[Stage]:
     """The third stage, over the spatial and the visual score; without a visual model, over the spatial one."""
-    visual, chooses = visual_is_there(config), _chooses_weights(config)
+    visual, chooses = visual_is_there(config), chooses_weights(config)
     splits: tuple[SplitName, ...] = ("stack", "val") if chooses else ("stack",)
     yield Stage(
         "stack",
@@ -47,7 +49,7 @@ def stack_stages(config: Config) -> Iterator[Stage]:
     )
 
 
-def _chooses_weights(config: Config) -> bool:
+def chooses_weights(config: Config) -> bool:
     """Whether there is a validation split to choose the average's weights on."""
     return visual_is_there(config) and bool(config.data.val.relations and config.data.val.images)
 
@@ -67,7 +69,7 @@ def _train(context: StageContext) -> Metrics:
     spatial = ensemble.spatial
     assert isinstance(spatial, SpatialScorer)
     weights, table = average_weights(context)
-    write_json(context.path / "average.json", table)
+    write_json(context.path / AVERAGE, table)
     scores = ensemble.scores(split.objects, examples.candidates)
     note_unseen(ensemble.visual, context.path)
     if visual:
@@ -96,16 +98,32 @@ def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]
     """
     import numpy as np
 
-    from kit.metric.relations import evaluate
-    from kit.relation.candidates import pair_candidates, to_predictions
     from kit.relation.stacking import WEIGHTS, choose_weights
 
     names = vocabulary().predicates
     half = np.full(len(names), 0.5, np.float32)
-    if not _chooses_weights(context.config):
+    if not chooses_weights(context.config):
         return half, []
-    tables = split_tables(context.config, "val")
-    ensemble = SplitModels(context, "val", "visual").ensemble
+    weights, tried = choose_weights(*average_ap(context, "val"))
+    table = [
+        {"weight": w, **{n: float(v) for n, v in zip(names, row_, strict=True) if not np.isnan(v)}}
+        for w, row_ in zip(WEIGHTS, tried, strict=True)
+    ]
+    return weights, table
+
+
+def average_ap(
+    context: StageContext, split: SplitName
+) -> tuple[dict[str, Floats], Callable[[Floats], np.ndarray]]:
+    """Both models' scores of the pairs of a split's ground-truth boxes, and the AP per predicate of any scores."""
+    import numpy as np
+
+    from kit.metric.relations import evaluate
+    from kit.relation.candidates import pair_candidates, to_predictions
+
+    names = vocabulary().predicates
+    tables = split_tables(context.config, split)
+    ensemble = SplitModels(context, split, "visual").ensemble
     pairs = pair_candidates(tables.objects)
     label = tables.objects.label
     allowed = vocabulary().allowed[:, label[pairs.subject], label[pairs.object]]
@@ -118,9 +136,4 @@ def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]
         found = evaluate(tables.relations, predictions, tables.labels)
         return np.asarray([found.relationships["AP"].get(name, np.nan) for name in names])
 
-    weights, tried = choose_weights(scores, ap)
-    table = [
-        {"weight": w, **{n: float(v) for n, v in zip(names, row_, strict=True) if not np.isnan(v)}}
-        for w, row_ in zip(WEIGHTS, tried, strict=True)
-    ]
-    return weights, table
+    return scores, ap

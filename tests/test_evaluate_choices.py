@@ -1,0 +1,31 @@
+"""What was chosen on the validation split, as a table; the whole report is made in `test_stages_pipeline`."""
+
+import math
+
+import pytest
+
+from kit.pipeline.stages.evaluate_choices import Choice, text
+
+OPTIONS = ["a", "b", "c"]
+
+
+def test_a_choice_stands_beside_what_the_hidden_test_would_have_chosen():
+    choice = Choice("fusion", "mAP", OPTIONS, 1, [0.1, 0.3, 0.2], [0.4, 0.3, 0.5])
+    assert choice.row() == ["fusion", "mAP", "b", 0.3, 0.3, "c", 0.5]
+
+
+def test_of_equals_the_chosen_one_is_the_best_there():
+    assert Choice("fusion", "mAP", OPTIONS, 1, [0.1, 0.3, 0.2], [0.5, 0.5, 0.5]).row()[-2:] == ["b", 0.5]
+
+
+def test_an_unknown_figure_is_not_the_best():
+    row = Choice("calibration", "Recall@50", ["no", "yes"], 0, [0.3, 0.2], [0.4, math.nan]).row()
+    assert row[-3:] == [0.4, "no", 0.4]
+
+
+@pytest.mark.parametrize("hidden", [[], [0.4, 0.3, 0.5]])
+def test_the_table_says_whether_there_is_a_hidden_test(hidden):
+    shown = text([Choice("fusion", "mAP", OPTIONS, 1, [0.1, 0.3, 0.2], hidden)])
+    assert ("no figures of a hidden test" in shown) == (not hidden)
+    assert ("best there" in shown) == bool(hidden)
+    assert "0.3000" in shown

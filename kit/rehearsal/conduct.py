@@ -32,7 +32,8 @@ from kit.rehearsal.worker import Measured, Work
 
 SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
-SPLIT_SHARE = 1 / 6  # for the detection of a split
+SPLIT_SHARE = 1 / 12  # for the detection of a split
+EVALUATED = ("val", "test")  # splits that are looked at to the end once cut short: what follows scales by it
 FEWEST = 2  # images of a split
 SHARDS = 4  # of a split that was cut short: the first is warm-up
 LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
@@ -87,7 +88,7 @@ class _Conductor:
         detected = on_training_detections(pipeline, names)
         first = [name for name in names if splits[name] == "train" and name not in detected]
         few = {split: self._first_images(split) for split in CUT}
-        self._phase(pipeline, challenge.shortened(few, self._training_images(challenge)), first, [])
+        self._phase(pipeline, challenge.shortened(few, self._training_images(challenge)), first, [], [])
         images = dict.fromkeys((*CUT, "train") if detected else CUT, self._images())
         config = self._sharded(challenge.shortened(images), challenge)
         rest = [name for name in names if name not in first]
@@ -98,7 +99,8 @@ class _Conductor:
             self.missing.append(
                 f"train: detections of {shown} stand for all, also where models learn from them"
             )
-        self._phase(pipeline, config, rest, list(scales))
+        whole = [n for n in rest if splits[n] in EVALUATED or not pipeline.stages[n].trains]
+        self._phase(pipeline, config, rest, whole, list(scales))
         for line in (*challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
         found = {
@@ -108,8 +110,10 @@ class _Conductor:
         spent = (time.monotonic() - started) / 60
         return Rehearsal(stages, self._machine(), [*challenge.made, *self.missing], round(spent, 2))
 
-    def _phase(self, pipeline: Pipeline, config: Config, names: Sequence[str], twice: list[str]) -> None:
-        """Measure stages in a process; one that dies takes only the stage at work with it."""
+    def _phase(
+        self, pipeline: Pipeline, config: Config, names: Sequence[str], whole: list[str], twice: list[str]
+    ) -> None:
+        """Measure stages in a process; one that dies takes only the stage at work with it. whole, twice: of Work."""
         file = self.scratch / "config.json"
         write_json(file, config.model_dump(mode="json"))
         while left := [name for name in names if self._can_be_measured(pipeline, name)]:
@@ -117,7 +121,7 @@ class _Conductor:
             out.unlink(missing_ok=True)
             seconds = self.minutes * 60 * LOOP_SHARE
             weights, self.weights = self.weights, []
-            job = Work(str(file), str(self.scratch / "run"), seconds, str(out), left, twice, weights)
+            job = Work(str(file), str(self.scratch / "run"), seconds, str(out), left, whole, twice, weights)
             write_json(self.scratch / "job.json", asdict(job))
             fault = self._run(left[0])
             lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []

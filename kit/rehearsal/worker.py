@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import sys
 import time
@@ -49,13 +50,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker is told. twice: stages whose data were cut short; weights: to be made, by architecture."""
+    """What a worker is told.
+
+    seconds: of a loop at its steady pace; whole: stages whose loops go to their end; twice: stages whose data were
+    cut short; weights: to be made, by architecture.
+    """
 
     config: str
     run: str
     seconds: float
     out: str
     stages: list[str]
+    whole: list[str]
     twice: list[str]
     weights: list[tuple[str, str]] = field(default_factory=list)
 
@@ -81,7 +87,8 @@ def work(words: Sequence[str]) -> int:
         for name in job.stages:
             if failed & set(pipeline.closure([name])):
                 continue
-            measured = measure(pipeline, name, job.seconds, name in job.twice)
+            seconds = math.inf if name in job.whole else job.seconds
+            measured = measure(pipeline, name, seconds, name in job.twice)
             logger.debug(f"{name}: measured in {measured.seconds:.1f} s")
             if measured.failed:
                 failed.add(name)
@@ -91,7 +98,7 @@ def work(words: Sequence[str]) -> int:
 
 
 def measure(pipeline: Any, name: str, seconds: float, twice: bool) -> Measured:
-    """Do a stage, its loops ended early, and measure it."""
+    """Do a stage, its loops ended after some seconds, and measure it."""
     meter = LoopMeter(seconds)
     held = _free_gpu()
     start, cpu, failed, again = time.monotonic(), _cpu(), "", None

@@ -45,6 +45,7 @@ OTHERS = {  # of every setting a value that the paper does not have
     "relation.visual.backbone": "relation.visual.backbone=shared",
     "relation.visual.freeze_backbone": "relation.visual.freeze_backbone=true",
     "relation.visual.negatives": "relation.visual.negatives=12",
+    "relation.visual.negatives_from": "relation.visual.negatives_from=related",
     "relation.visual.mlp_layers": "relation.visual.mlp_layers=2",
     "relation.visual.dropout": "relation.visual.dropout=0",
     "relation.visual.batch_size": "relation.visual.batch_size=64",

@@ -31,6 +31,23 @@ def test_every_stage_adds_what_it_looks_at(tiny):
     assert paired | drawn <= needed_images(config(), "train")
 
 
+def test_negatives_of_related_images_need_no_other_photo(tiny):
+    related = "relation.visual.negatives_from=related"
+    alone = ("attribute.models=[]", "detector.training.iterations=1", related)
+    split = load_split(config().data.train, "train")
+    several = {split.relations.images[i] for i in split.relations.image}
+    examples = pair_examples(split)
+    shown = examples.positive.any(axis=1)
+    images = {examples.candidates.images[i] for i in examples.candidates.image[shown]}
+    drawn = needed_images(config(*alone, "relation.visual=null"), "train")
+    assert needed_images(config(*alone), "train") == images | drawn
+    assert images <= several
+    part = examples.of_related_images()
+    assert {part.candidates.images[i] for i in part.candidates.image} == images
+    assert part.positive.sum() == examples.positive.sum()
+    assert len(part.subject) == len(part.object) == len(part.candidates) < len(examples.candidates)
+
+
 def test_the_other_splits_are_read_whole_where_something_detects_on_them(tiny):
     whole = config()
     val, stack = (load_split(getattr(whole.data, name), name) for name in ("val", "stack"))

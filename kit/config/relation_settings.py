@@ -101,7 +101,8 @@ class Visual(Model):
 
     model: whose backbone it starts from, null for the first of `detector.models`; backbone: one a predicate, or
     a shared one with a head a predicate; freeze_backbone: do not fine-tune it; crop_size: side in pixels;
-    negatives: at most so many times the positives, drawn anew in every epoch, or all; crops: cut out of the
+    negatives: at most so many times the positives, drawn anew in every epoch, or all; negatives_from: all images,
+    or the related ones, which show a relation, so that no other photo is needed; crops: cut out of the
     photos anew for each use, or once into a store of JPEGs, whose negatives are then a pool of
     negatives_stored times the positives; batch_size: pairs that a step of the optimizer learns from, whatever
     it is computed in; accumulate: so many parts, one after another (the learning rate stays: the batch does);
@@ -122,6 +123,7 @@ class Visual(Model):
     epochs: int = Field(35, ge=1)
     max_steps: int | None = Field(None, ge=1)
     negatives: Annotated[float, Field(gt=0)] | Literal["all"] = 3.0
+    negatives_from: Literal["all", "related"] = "all"
     crops: Literal["photos", "store"] = "photos"
     negatives_stored: float = Field(12.0, gt=0)
     max_lr: float = Field(3e-4, gt=0)

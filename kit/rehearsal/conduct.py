@@ -113,7 +113,7 @@ class _Conductor:
     def _phase(
         self, pipeline: Pipeline, config: Config, names: Sequence[str], whole: list[str], twice: list[str]
     ) -> None:
-        """Measure stages in a process; one that dies takes only the stage at work with it. whole, twice: of Work."""
+        """Measure stages in a process; one that dies takes only the stage at work along. whole, twice: of Work."""
         file = self.scratch / "config.json"
         write_json(file, config.model_dump(mode="json"))
         while left := [name for name in names if self._can_be_measured(pipeline, name)]:

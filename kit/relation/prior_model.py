@@ -31,6 +31,14 @@ class Examples:
     object: Labels
     positive: Positives
 
+    def of_related_images(self) -> Examples:
+        """Those of the images that show a relation."""
+        candidates = self.candidates
+        related = np.zeros(len(candidates.images), bool)
+        related[candidates.image[self.positive.any(axis=1)]] = True
+        rows = np.flatnonzero(related[candidates.image])
+        return Examples(candidates.take(rows), self.subject[rows], self.object[rows], self.positive[rows])
+
     def statistics(self, settings: Prior) -> CooccurrenceStatistics:
         """Count them."""
         return CooccurrenceStatistics.count(

@@ -14,6 +14,7 @@ from kit.pipeline.stages.fused_detections import fused_detections
 
 if TYPE_CHECKING:
     from kit.data.split_tables import SplitTables
+    from kit.relation.prior_model import Examples
 
 
 def training_tables(context: StageContext, split: SplitName) -> SplitTables:
@@ -28,20 +29,37 @@ def training_tables(context: StageContext, split: SplitName) -> SplitTables:
     return on_detections(tables, found, config.relation.candidate_limits.boxes)
 
 
-def pair_images(config: Config, split: SplitName) -> ImagesInput:
-    """The images of a split that have pairs to learn from; which these are predicted boxes do not say before."""
+def visual_examples(tables: SplitTables, settings: Visual) -> Examples:
+    """The pairs that the visual model learns from."""
+    from kit.relation.prior_model import pair_examples
+
+    examples = pair_examples(tables)
+    return examples.of_related_images() if settings.negatives_from == "related" else examples
+
+
+def pair_images(config: Config, split: SplitName, visual: Visual | None = None) -> ImagesInput:
+    """The images of a split that have pairs to learn from; which these are predicted boxes do not say before.
+
+    visual: where these are the visual model's.
+    """
     if config.relation.train_boxes != "truth":
         return relation_images(config, split)
 
     def with_pairs() -> Sequence[str]:
-        import numpy as np
-
         from kit.relation.prior_model import pair_examples
 
-        candidates = pair_examples(split_tables(config, split)).candidates
-        return [candidates.images[i] for i in np.unique(candidates.image)]
+        tables = split_tables(config, split)
+        return images_of(visual_examples(tables, visual) if visual else pair_examples(tables))
 
-    return images_input(config, split, split_inputs(config, split), with_pairs, "pairs")
+    choice = "pairs of related images" if visual and visual.negatives_from == "related" else "pairs"
+    return images_input(config, split, split_inputs(config, split), with_pairs, choice)
+
+
+def images_of(examples: Examples) -> list[str]:
+    """The ids of the images that some pairs are of."""
+    import numpy as np
+
+    return [examples.candidates.images[i] for i in np.unique(examples.candidates.image)]
 
 
 def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:

@@ -12,7 +12,14 @@ from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import image_folder, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, learning_settings, pair_images, training_tables
+from kit.pipeline.stages.training_tables import (
+    box_needs,
+    images_of,
+    learning_settings,
+    pair_images,
+    training_tables,
+    visual_examples,
+)
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
 
@@ -29,7 +36,7 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         "visual",
         _train,
         needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "train")),
-        inputs=(*split_inputs(config, "train"), pair_images(config, "train")),
+        inputs=(*split_inputs(config, "train"), pair_images(config, "train", settings)),
         settings={**learning_settings(config, settings), "model": base_detector(config)},
         version=2,
         command="train visual",
@@ -52,11 +59,8 @@ def base_detector(config: Config) -> str:
 
 
 def _train(context: StageContext) -> Metrics:
-    import numpy as np
-
     from kit.detector.annotated_images import SKIPPED, left_out, tidy_skipped
     from kit.detector.checkpoint import read_state
-    from kit.relation.prior_model import pair_examples
     from kit.relation.visual_data import pair_rows
     from kit.relation.visual_training import train_visual
 
@@ -64,8 +68,8 @@ def _train(context: StageContext) -> Metrics:
     assert settings is not None
     name, folder = base_detector(config), image_folder(config, "train")
     split = training_tables(context, "train")
-    examples, photos = pair_examples(split), list_photos(folder)
-    shown = [split.objects.images[i] for i in np.unique(examples.candidates.image)]
+    examples, photos = visual_examples(split, settings), list_photos(folder)
+    shown = images_of(examples)
     networks = train_visual(
         pair_rows(examples, split.objects, folder),
         config.detector.models[name].architecture,

@@ -16,6 +16,7 @@ AS_THE_PAPER = (  # layer6 with these
     "relation.spatial.early_stopping_metric=average_precision",
     "relation.stack.early_stopping_metric=average_precision",
     "relation.visual.negatives=all",
+    "relation.visual.negatives_from=all",
 )
 ALWAYS = {"relation.spatial.folds", "relation.stack.folds"}  # no setting validates on the validation split
 OTHERS = {  # of every setting a value that the paper does not have

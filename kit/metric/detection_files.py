@@ -18,7 +18,7 @@ from kit.metric.hierarchy import Hierarchy, spread
 from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched
-from kit.tables.official import CONFIDENCE, GROUP, IMAGE, LABEL, SCORE, box_columns
+from kit.tables.official_columns import CONFIDENCE, GROUP, IMAGE, LABEL, SCORE, box_columns
 from kit.vocabulary import vocabulary
 
 Array = NDArray[Any]

@@ -7,18 +7,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from kit.base.errors import FileFault
 from kit.boxes import inverted
-from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import Column, CsvFile
 from kit.tables.left_out import LeftOut, Where, place
+from kit.tables.official_columns import (
+    CONFIDENCE,
+    GROUP,
+    IMAGE,
+    LABEL,
+    OTHER,
+    PREDICATE,
+    SCORE,
+    Array,
+    box_columns,
+    box_of,
+    read_columns,
+)
 from kit.tables.ranges import (
     checked_scores,
     clip_boxes,
-    refuse_bad_ids,
     refuse_outside,
     tell_without_area,
 )
@@ -34,23 +43,10 @@ from kit.tables.submission_reader import read_submission, submission_fault
 from kit.vocabulary import vocabulary
 
 Path_ = Path | str
-Array = NDArray[Any]
 AnyBoxes = TypeVar("AnyBoxes", Boxes, Detections)
-IMAGE = Column("ImageID", aliases=("ImageId",))
-LABEL = Column("LabelName")
-SCORE = Column("Score", kind="number", aliases=("Confidence",))
-PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
-GROUP = Column("IsGroupOf", kind="flag")
-CONFIDENCE = Column("Confidence", kind="number")
 SIDES = ("1", "2")
 CLASSES, TRIPLETS = "the challenge's 57 classes", "the challenge's 329"
 LABELS, PREDICATES_ = f"{CLASSES} and 5 attributes", "the challenge's 10"
-OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
-
-
-def box_columns(suffix: str = "") -> list[Column]:
-    """The four columns of a box, in the tables' order x1, y1, x2, y2."""
-    return [Column(f"{side}{suffix}", kind="number") for side in ("XMin", "YMin", "XMax", "YMax")]
 
 
 RELATION = [
@@ -84,7 +80,7 @@ def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
     """
     tables = []
     for path in _several(paths):
-        columns = _read(CsvFile(path), [IMAGE, LABEL])
+        columns = read_columns(CsvFile(path), [IMAGE, LABEL])
         tables.append(ImageLabels(columns["images"], columns["image"], columns["LabelName"]))
     return ImageLabels.concat(tables)
 
@@ -99,7 +95,7 @@ def read_judged_labels(paths: Path_ | Sequence[Path_]) -> JudgedLabels:
     for path in _several(paths):
         file = CsvFile(path)
         confidence = [CONFIDENCE] if file.has(CONFIDENCE.name) else []
-        columns = _read(file, [IMAGE, LABEL, *confidence], skip_unknown=True, strict=True)
+        columns = read_columns(file, [IMAGE, LABEL, *confidence], skip_unknown=True, strict=True)
         present = columns[CONFIDENCE.name] > 0 if confidence else np.ones(len(columns["image"]), bool)
         table = JudgedLabels(columns["images"], columns["image"], columns["LabelName"], present)
         left = LeftOut(file.path, len(table))
@@ -118,7 +114,7 @@ def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
     for path in _several(paths):
         file = CsvFile(path)
         group = [GROUP] if file.has(GROUP.name) else []
-        columns = _read(file, [IMAGE, LABEL, *box_columns(), *group], True, strict)
+        columns = read_columns(file, [IMAGE, LABEL, *box_columns(), *group], True, strict)
         is_group = columns[GROUP.name] > 0 if group else np.zeros(len(columns["image"]), bool)
         left, box = _objects(file, columns, strict)
         table = Boxes(columns["images"], columns["image"], columns["LabelName"], box, is_group)
@@ -134,7 +130,7 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        columns = _read(file, [IMAGE, LABEL, SCORE, *box_columns()], True, strict)
+        columns = read_columns(file, [IMAGE, LABEL, SCORE, *box_columns()], True, strict)
         score = columns[SCORE.name]
         if strict:
             score = checked_scores(file, file.source(SCORE), score)
@@ -152,7 +148,7 @@ def read_predictions(path: Path_) -> Predictions:
     file = CsvFile(path)
     if file.has("PredictionString"):
         return read_submission(file)
-    columns = _read(file, [*RELATION, SCORE])
+    columns = read_columns(file, [*RELATION, SCORE])
     return Predictions(**_relation_columns(columns), score=columns["Score"])
 
 
@@ -166,7 +162,7 @@ def prediction_fault(path: Path_, row: int, side: str, problem: str) -> FileFaul
 
 def _objects(file: CsvFile, columns: dict[str, Any], strict: bool) -> tuple[LeftOut, Array]:
     """The rows of the 57 classes, and the boxes of all rows."""
-    box, label = _box(columns), columns["LabelName"]
+    box, label = box_of(columns), columns["LabelName"]
     left = LeftOut(file.path, len(box))
     left.leave(label >= vocabulary().classes, f"label outside {CLASSES}", _at(file, LABEL))
     (box,) = _checked(file, left, [box], ("",), strict)
@@ -190,7 +186,7 @@ def _checked(
 
 def _read_relations(path: Path_, skip_unknown: bool, strict: bool) -> Relations:
     file = CsvFile(path)
-    columns = _relation_columns(_read(file, RELATION, skip_unknown, strict))
+    columns = _relation_columns(read_columns(file, RELATION, skip_unknown, strict))
     left = LeftOut(file.path, len(columns["image"]))
     if skip_unknown:
         _leave_others(file, left, columns)
@@ -250,72 +246,9 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
         "subject": columns["LabelName1"],
         "object": columns["LabelName2"],
         "predicate": columns["RelationshipLabel"],
-        "subject_box": _box(columns, "1"),
-        "object_box": _box(columns, "2"),
+        "subject_box": box_of(columns, "1"),
+        "object_box": box_of(columns, "2"),
     }
-
-
-def _read(
-    file: CsvFile, columns: list[Column], skip_unknown: bool = False, strict: bool = False
-) -> dict[str, Any]:
-    """Columns as arrays; labels and predicates as vocabulary integers, others a fault or OTHER."""
-    parts: dict[str, list[Array]] = {column.name: [] for column in columns}
-    images = DictionaryEncoder()
-    closed = {
-        c.name: DictionaryEncoder(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE
-    }
-    row = 0
-    for batch in file.batches(columns):
-        for name, values in zip(batch.schema.names, batch.columns, strict=True):
-            if name == IMAGE.name:
-                if strict:
-                    refuse_bad_ids(file, file.source(IMAGE), row, values)
-                codes = images.encode(values)
-                if "" in images.index and (codes == images.index[""]).any():
-                    first = int(np.argmax(codes == images.index[""]))
-                    raise file.fault(row + first, name, "empty where an image id belongs")
-                parts[name].append(codes)
-            elif name in closed:
-                codes = closed[name].encode(values)
-                if not skip_unknown:
-                    _refuse_unknown(file, codes, values, row, name)
-                parts[name].append(codes.astype(np.uint8))
-            else:
-                parts[name].append(_narrow(file, row, name, values))
-        row += batch.num_rows
-    arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
-    return {**arrays, "images": tuple(images.index), "image": arrays[IMAGE.name]}
-
-
-def _known(column: str) -> dict[str, int]:
-    return vocabulary().predicate if column == PREDICATE.name else vocabulary().label
-
-
-def _narrow(file: CsvFile, row: int, name: str, values: pa.Array) -> Array:
-    """A score, or confidence, stays double; a coordinate becomes single, which it must fit into."""
-    numbers: Array = as_numpy(values)
-    if name in (SCORE.name, CONFIDENCE.name):
-        return numbers
-    with np.errstate(over="ignore"):
-        narrow = numbers.astype(np.float32)
-    if not np.isfinite(narrow).all():
-        first = int(np.argmin(np.isfinite(narrow)))
-        raise file.fault(row + first, name, f"{numbers[first]} where a coordinate belongs")
-    return narrow
-
-
-def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, column: str) -> None:
-    if (codes < 0).any():
-        first = int(np.argmax(codes < 0))
-        kind = "predicate" if column == PREDICATE.name else "label"
-        raise file.fault(
-            row + first,
-            column,
-            f"unknown {kind} {values[first].as_py()!r}",
-            hint="the challenge has 10 predicates"
-            if kind == "predicate"
-            else "labels are the MIDs of the challenge's 57 classes and 5 attributes",
-        )
 
 
 def _refuse_inverted(file: CsvFile, box: Array, side: str) -> None:
@@ -324,10 +257,6 @@ def _refuse_inverted(file: CsvFile, box: Array, side: str) -> None:
         row = int(np.argmax(wrong))
         axis = "X" if box[row, 0] > box[row, 2] else "Y"
         raise file.fault(row, f"{axis}Min{side}", f"inverted box: {axis}Min{side} is over {axis}Max{side}")
-
-
-def _box(columns: dict[str, Any], suffix: str = "") -> Array:
-    return np.stack([columns[column.name] for column in box_columns(suffix)], axis=1)
 
 
 def _several(paths: Path_ | Sequence[Path_]) -> Iterable[Path_]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kit.rehearsal.estimate import Rehearsal, estimate, whole_seconds
+from kit.cli.rehearse import shown
+from kit.rehearsal.estimate import Estimate, Rehearsal, estimate, whole_seconds
 from kit.rehearsal.meter import Loop
 from kit.rehearsal.worker import Measured
 
@@ -64,3 +65,11 @@ def test_the_whole_is_the_sum_and_names_its_longest_stage():
     assert whole.longest() == stages[1]
     assert whole.as_dict()["disk"] == 30
     assert Rehearsal([], "", [], 0.0).longest() is None
+
+
+def test_what_was_not_measured_makes_the_whole_more():
+    known, unknown = Estimate("a", 3600.0), Estimate("b", None, failed="no time was left")
+    whole, part = Rehearsal([known], "2 cores", [], 1.0), Rehearsal([known, unknown], "2 cores", [], 1.0)
+    assert (whole.unmeasured, part.unmeasured, part.as_dict()["unmeasured"]) == (0, 1, 1)
+    assert "over" not in shown(whole)
+    assert "over 60 min" in shown(part)

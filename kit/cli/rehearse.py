@@ -59,7 +59,7 @@ def shown(rehearsal: Rehearsal) -> str:
     from kit.base.text_table import table
 
     columns = ("stage", "time", "a second", "of", "GPU GiB", "RAM GiB", "disk GiB", "waits", "bound by")
-    total = ("whole run", time_text(rehearsal.seconds), "", "", *_sizes(rehearsal), "", "")
+    total = ("whole run", whole_text(rehearsal), "", "", *_sizes(rehearsal), "", "")
     return table(rehearsal.machine, columns, [*map(_row, rehearsal.stages), total])
 
 
@@ -96,17 +96,25 @@ def time_text(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
 
 
+def whole_text(rehearsal: Rehearsal) -> str:
+    """The time of the whole; a stage that was not measured makes it more."""
+    return f"{'over ' if rehearsal.unmeasured else ''}{time_text(rehearsal.seconds)}"
+
+
 def _verdict(rehearsal: Rehearsal, allowed: float | None) -> bool:
     """Say whether the whole fits its budget, and what would mend it; whether it does not."""
     from kit.base.log import logger
 
     longest = rehearsal.longest()
     over = allowed is not None and rehearsal.seconds > allowed
-    if allowed is not None:
+    if rehearsal.unmeasured:
+        logger.warning(f"{rehearsal.unmeasured} of {len(rehearsal.stages)} stages were not measured")
+    if allowed is not None and (over or not rehearsal.unmeasured):
         fits = "more than" if over else "within"
-        logger.warning(f"the whole run takes {time_text(rehearsal.seconds)}, {fits} {time_text(allowed)}")
+        logger.warning(f"the whole run takes {whole_text(rehearsal)}, {fits} {time_text(allowed)}")
     if longest is not None and longest.seconds and (over or allowed is None):
         share = longest.seconds / max(rehearsal.seconds, 1e-9)
-        text = f"{longest.stage} takes most of it ({time_text(longest.seconds)}, {share:.0%})"
+        part = "what was measured" if rehearsal.unmeasured else "it"
+        text = f"{longest.stage} takes most of {part} ({time_text(longest.seconds)}, {share:.0%})"
         logger.warning(f"{text}, bound by: {longest.bound}; what would mend it: {longest.cure}")
     return over

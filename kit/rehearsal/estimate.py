@@ -114,6 +114,11 @@ class Rehearsal:
         return sum(stage.seconds or 0.0 for stage in self.stages)
 
     @property
+    def unmeasured(self) -> int:
+        """How many stages the time of the whole lacks."""
+        return sum(stage.seconds is None for stage in self.stages)
+
+    @property
     def disk(self) -> int:
         """Bytes of all results."""
         return sum(stage.disk for stage in self.stages)
@@ -126,6 +131,7 @@ class Rehearsal:
         """What is kept of it."""
         return {
             "seconds": self.seconds,
+            "unmeasured": self.unmeasured,
             "machine": self.machine,
             "made": list(self.made),
             "minutes": self.minutes,

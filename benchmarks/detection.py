@@ -73,5 +73,7 @@ def _seconds(folder: Path, models: list[Networkless]) -> tuple[float, float]:
     names = [path.stem for path in sorted(folder.glob("*.jpg"))]
     start = time.perf_counter()
     found: list[Found]
-    (found,) = detect_shards([Shard(names, models)], photos, settings.views, settings)
+    (found,) = detect_shards(
+        [Shard(names, {str(i): model for i, model in enumerate(models)})], photos, settings.views, settings
+    )
     return time.perf_counter() - start, sum(one.timing.worked for one in found)

@@ -73,3 +73,24 @@ def test_what_was_not_measured_makes_the_whole_more():
     assert (whole.unmeasured, part.unmeasured, part.as_dict()["unmeasured"]) == (0, 1, 1)
     assert "over" not in shown(whole)
     assert "over 60 min" in shown(part)
+
+
+def rounds(rows, step, total=5000):
+    """A loop of boosting that was seen for ten steady rounds."""
+    return Loop("spatial-at", "rounds", 1, total, 1, 12, 2, 2 * step, step, 10 * step, rows=rows)
+
+
+def test_rounds_over_more_rows_are_as_many_and_longer():
+    whole_split = [rounds(1_000_000, 0.5), rounds(10_000, 0.02)]
+    stack = rounds(100, 0.01)
+    seen = Measured("stack", seconds=1.0, outside=0.5, loops=(stack,))
+    between = 0.01 + (0.02 - 0.01) * (5_000 - 100) / (10_000 - 100)
+    for scale, step in ((50, between), (100, 0.02), (10_000, 0.5), (20_000, 1.0)):
+        expected = 0.5 + 0.02 + step * 4998
+        assert whole_seconds(seen, scale, [stack, *whole_split]) == pytest.approx(expected)
+    assert whole_seconds(seen, 1.0, whole_split) == pytest.approx(0.5 + 0.02 + 0.01 * 4998)
+
+
+def test_what_is_outside_of_loops_grows_with_the_data_too():
+    seen = Measured("stack", seconds=20.0, outside=8.0, again=6.0, loops=(loop(),))
+    assert whole_seconds(seen, 10.0) == pytest.approx(2 + 60 + 30 + 0.5 * 599_998)

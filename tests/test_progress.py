@@ -42,3 +42,13 @@ def test_what_is_information_alone_is_quiet_where_warnings_are_wanted(capsys, mo
     configure_logging(-1)
     assert list(track([1, 2], 2, "work")) == [1, 2]
     assert capsys.readouterr() == ("", "")
+
+
+def test_several_loops_share_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    with progress.one_line(3, "a and b", "images", 8) as pass_on:
+        assert list(pass_on([1, 2], 2, "first")) == [1, 2]
+        assert list(pass_on([], 0, "second")) == []
+        assert list(pass_on([3, 4], 1, "third")) == [3, 4]  # one more than was known before
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"a and b: {n} of 3" for n in (1, 2, 3, 3)]

@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from kit.base.errors import printable
@@ -50,12 +51,14 @@ class ProgressLine:
     """One line for work of `total` steps; it keeps the stderr it was made with.
 
     unit, size: what a step works on, and how many of it; times: how often such a loop runs in the whole work;
-    enough: a meter has seen enough, the loop shall end here.
+    rows: of a table that every step goes through; enough: a meter has seen enough, the loop shall end here.
     """
 
-    def __init__(self, total: int, text: str, unit: str = "steps", size: float = 1, times: int = 1) -> None:
+    def __init__(
+        self, total: int, text: str, unit: str = "steps", size: float = 1, times: int = 1, rows: int = 0
+    ) -> None:
         self.total, self.text = total, printable(text)
-        self.unit, self.size, self.times = unit, size, times
+        self.unit, self.size, self.times, self.rows = unit, size, times, rows
         self.enough = self.begun = False
         self.out = sys.stderr
         self.done = self.first = 0
@@ -137,6 +140,26 @@ def track(
             line.show(done)
             if optional and line.enough:
                 return
+    finally:
+        line.close()
+
+
+@contextmanager
+def one_line(total: int, text: str, unit: str = "steps", size: float = 1) -> Iterator[Progress]:
+    """One line for several loops, one after another, of `total` steps together, whose steps are loaded data."""
+    line, done = ProgressLine(total, text, unit, size), 0
+
+    def pass_on(steps: Iterable[Any], _total: int, _text: str) -> Iterator[Any]:
+        nonlocal done
+        for step in steps:
+            line.fed()
+            yield step
+            done += 1
+            line.show(min(done, total))
+
+    line.begin()
+    try:
+        yield pass_on
     finally:
         line.close()
 

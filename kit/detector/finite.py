@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from kit.base.errors import KitError
 
+DETECTOR = "the detector"
 HEADS = ("rpn_head", "bbox_head")  # modules whose outputs become boxes and scores
 
 
 class Watch:
     """Looks at every output of the heads, without waiting for the device before `check`."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = DETECTOR) -> None:
+        """name: whose outputs they are."""
+        self.name = name
         self.seen: list[Tensor] = []
 
     def hook(self, _module: nn.Module, _inputs: Any, outputs: Any) -> None:
@@ -28,22 +31,22 @@ class Watch:
         """What was seen since the last check. images: those of the batch. Raises KitError."""
         seen, self.seen = self.seen, []
         if seen and not bool(torch.stack(seen).all()):
-            raise not_finite(images)
+            raise not_finite(images, self.name)
 
 
-def not_finite(images: Sequence[str]) -> KitError:
-    """The error for a batch of images."""
+def not_finite(images: Sequence[str], name: str = DETECTOR) -> KitError:
+    """The error for a batch of images; name: of the detector."""
     return KitError(
-        f"the detector's scores or boxes are not finite numbers in the batch of {', '.join(images)}",
+        f"{name}: scores or boxes are not finite numbers in the batch of {', '.join(images)}",
         "its weights are broken, or the precision is too small: train it again, or set "
         "detector.inference.precision=float32",
     )
 
 
 @contextmanager
-def watched(model: nn.Module) -> Iterator[Watch]:
+def watched(model: nn.Module, name: str = DETECTOR) -> Iterator[Watch]:
     """Watch a detector's heads."""
-    watch = Watch()
+    watch = Watch(name)
     hooks = [module.register_forward_hook(watch.hook) for n, module in model.named_modules() if _is_head(n)]
     try:
         yield watch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,7 +21,7 @@ from kit.config import Decoding, Detector, Inference, Precision, View
 from kit.data.photos import PhotoFolder, list_photos
 from kit.detector.checkpoint import State
 from kit.detector.device import device_of, mixed_precision
-from kit.detector.finite import Watch, not_finite, watched
+from kit.detector.finite import DETECTOR, Watch, not_finite, watched
 from kit.detector.photo_batches import Batch, Batches, decoded_photos
 from kit.tables.schema import Detections
 
@@ -57,10 +57,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Shard:
-    """Images, and the detectors that look at them."""
+    """Images, and the detectors that look at them by their names."""
 
     images: Sequence[str]
-    models: Sequence[nn.Module]
+    models: Mapping[str, nn.Module]
 
 
 def detect(
@@ -73,7 +73,9 @@ def detect(
     progress: Progress = silent,
 ) -> Found:
     """Detect objects in the images of a folder under every view, by one model; see `detect_shards`."""
-    ((found,),) = detect_shards([Shard(images, [model])], photos, views, settings, decoding, progress)
+    ((found,),) = detect_shards(
+        [Shard(images, {DETECTOR: model})], photos, views, settings, decoding, progress
+    )
     return found
 
 
@@ -84,24 +86,24 @@ def detect_shards(
     settings: Inference,
     decoding: Decoding | None = None,
     progress: Progress = silent,
-) -> Iterator[list[Found]]:
+) -> Generator[list[Found], None, None]:
     """What every model of a shard detects, shard by shard, in one pass over the photos of a folder.
 
     All models are on one device. They are put into evaluation mode and back. Scores and numbers of boxes are
     limited by a model's own test settings. An image that cannot be read has no detections and is named in
-    `skipped`. Raises KitError where a model gives numbers that are not finite.
+    `skipped`. Raises KitError, which names it, where a model gives numbers that are not finite.
     """
     photos = photos if isinstance(photos, PhotoFolder) else list_photos(photos)
     files = [photos.path(name) for shard in shards for name in shard.images]
-    models = {id(model): model for shard in shards for model in shard.models}
+    models = {name: model for shard in shards for name, model in shard.models.items()}
     device = next((next(model.parameters()).device for model in models.values()), torch.device("cpu"))
     decoded = decoded_photos(files, views, settings, decoding or Decoding(), device)
     with ExitStack() as stack:
-        looks = {key: stack.enter_context(_looking(model, settings)) for key, model in models.items()}
+        looks = {n: stack.enter_context(_looking(n, model, settings)) for n, model in models.items()}
         for shard in shards:
             batches = Batches(islice(decoded, len(shard.images)), len(views), settings.batch_size)
             steps = progress(batches, -(-len(shard.images) // settings.batch_size), "detect")
-            yield _shard(shard, [looks[id(model)] for model in shard.models], batches, steps, views, device)
+            yield _shard(shard, [looks[name] for name in shard.models], batches, steps, views, device)
 
 
 def _shard(
@@ -136,12 +138,12 @@ _Rows = tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 
 @contextmanager
-def _looking(model: nn.Module, settings: Inference) -> Iterator[_Look]:
+def _looking(name: str, model: nn.Module, settings: Inference) -> Iterator[_Look]:
     """A model in evaluation mode, and back afterwards."""
     was_training = model.training
     model.eval()
     try:
-        with watched(model) as watch:
+        with watched(model, name) as watch:
             yield _Look(model, watch, settings.precision)
     finally:
         model.train(was_training)
@@ -159,35 +161,32 @@ class _Look:
         """Rows of a batch under one view; names: of its images."""
         device = inputs[0].device
         with torch.inference_mode(), mixed_precision(device, self.precision):
-            rows = _forward(self.model, inputs, batch, view, names)
+            rows = self._rows(inputs, batch, view, names)
             self.watch.check(names)
         return rows
 
+    def _rows(self, inputs: list[Tensor], batch: Batch, view: View, names: Sequence[str]) -> list[_Rows]:
+        from mmdet.structures import DetDataSample
 
-def _forward(
-    model: nn.Module, inputs: list[Tensor], batch: Batch, view: View, names: Sequence[str]
-) -> list[_Rows]:
-    from mmdet.structures import DetDataSample
-
-    samples = []
-    for image, size in zip(inputs, batch.sizes, strict=True):
-        shape = tuple(image.shape[1:])
-        scale = (shape[1] / size[1], shape[0] / size[0])
-        meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
-        samples.append(DetDataSample(metainfo=meta))
-    seen = model.test_step({"inputs": inputs, "data_samples": samples})  # type: ignore[operator]
-    results = [sample.pred_instances for sample in seen]
-    rows = []
-    for number, size, name, found in zip(batch.numbers, batch.sizes, names, _on_host(results), strict=True):
-        pixels, score, label = found
-        if not (np.isfinite(pixels).all() and np.isfinite(score).all()):
-            raise not_finite([name])
-        box = (pixels / np.asarray([size[1], size[0]] * 2, np.float32)).clip(0, 1)
-        if view.flip:
-            box = np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1)
-        real = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
-        rows.append((number, label[real], score[real], box[real]))
-    return rows
+        samples = []
+        for image, size in zip(inputs, batch.sizes, strict=True):
+            shape = tuple(image.shape[1:])
+            scale = (shape[1] / size[1], shape[0] / size[0])
+            meta = {"img_shape": shape, "ori_shape": size, "scale_factor": scale, "flip": view.flip}
+            samples.append(DetDataSample(metainfo=meta))
+        seen = self.model.test_step({"inputs": inputs, "data_samples": samples})  # type: ignore[operator]
+        results = _on_host([sample.pred_instances for sample in seen])
+        rows = []
+        for number, size, name, found in zip(batch.numbers, batch.sizes, names, results, strict=True):
+            pixels, score, label = found
+            if not (np.isfinite(pixels).all() and np.isfinite(score).all()):
+                raise not_finite([name], self.watch.name)
+            box = (pixels / np.asarray([size[1], size[0]] * 2, np.float32)).clip(0, 1)
+            if view.flip:
+                box = np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1)
+            real = (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+            rows.append((number, label[real], score[real], box[real]))
+        return rows
 
 
 def _on_host(

@@ -65,14 +65,16 @@ class DecodedPhotos(Dataset[Any]):
     """Every photo decoded once and resized for every view; the reason where it cannot be read."""
 
     def __init__(self, files: Sequence[Path | None], views: Sequence[View], decoding: Decoding) -> None:
-        self.files, self.views, self.decoding = files, views, decoding
+        self.files = [str(file) if file else None for file in files]  # every worker gets all of them
+        self.views, self.decoding = views, decoding
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, i: int) -> Photo | str:
         try:
-            image = read_image(self.files[i], self.decoding)
+            file = self.files[i]
+            image = read_image(Path(file) if file else None, self.decoding)
         except UnreadableError as error:
             return str(error)
         sizes = {view.size: resized(image, *view.size) for view in self.views}

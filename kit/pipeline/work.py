@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from kit.base.errors import KitError, first_line
+from kit.base.log import logger
 from kit.pipeline.stage import Metrics, StageContext
 
 LOWER = "lower batch_size, size (of the training or the views) or max_detections, or set precision=bfloat16"
 
 
 def at_work(contexts: Sequence[StageContext]) -> Sequence[Metrics]:
-    """Do the work of stages, together where they are several; the metrics of each.
+    """Do the work of stages, together where they are several and fit into a GPU's memory; the metrics of each.
 
     Raises KitError, with what to lower, where a GPU has too little memory.
     """
     if not contexts:
         return []
-    first = contexts[0].stage
-    with _memory_told(", ".join(context.stage.name for context in contexts)):
-        if len(contexts) == 1 or first.together is None:
-            return [context.stage.work(context) for context in contexts]
-        return first.together.work(contexts)
+    together = contexts[0].stage.together
+    if len(contexts) > 1 and together is not None:
+        try:
+            return together.work(contexts)
+        except RuntimeError as error:
+            if not _is_memory(error):
+                raise
+        names = ", ".join(context.stage.name for context in contexts)
+        logger.warning(f"{names}: the GPU has too little memory for all at once: one after another")
+        _free_memory()
+    return [_alone(context) for context in contexts]
 
 
-@contextmanager
-def _memory_told(names: str) -> Iterator[None]:
+def _alone(context: StageContext) -> Metrics:
     try:
-        yield
+        return context.stage.work(context)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not loaded for its name
+        if not _is_memory(error):
             raise
-        raise KitError(f"{names}: the GPU is out of memory ({first_line(error)})", LOWER) from error
+        name = context.stage.name
+        raise KitError(f"{name}: the GPU is out of memory ({first_line(error)})", LOWER) from error
+
+
+def _is_memory(error: RuntimeError) -> bool:
+    return type(error).__name__ == "OutOfMemoryError"  # torch's, which is not loaded for its name
+
+
+def _free_memory() -> None:
+    """Give back what the models of a work that failed held."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()

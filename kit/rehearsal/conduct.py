@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
 from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
-from kit.pipeline.detector_task import TASKS
 from kit.pipeline.jobs import Crew
 from kit.pipeline.needed_images import needed_images
 from kit.pipeline.order import LOGS
@@ -34,6 +33,7 @@ SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
 SPLIT_SHARE = 1 / 12  # for the detection of a split
 EVALUATED = ("val", "test")  # splits that are looked at to the end once cut short: what follows scales by it
+STACK_TIMES = 16  # images of the third stage's split, where nothing is detected, for one of another split
 FEWEST = 2  # images of a split
 SHARDS = 4  # of a split that was cut short: the first is warm-up
 LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
@@ -85,22 +85,20 @@ class _Conductor:
         pipeline = Pipeline(Run(challenge.config))
         names = whole_run(pipeline)
         splits = {name: split_of_stage(pipeline, name) for name in names}
-        detected = on_training_detections(pipeline, names)
-        first = [name for name in names if splits[name] == "train" and name not in detected]
+        extra = detections_to_learn_from(pipeline, names)
+        usual = [name for name in names if name not in extra]
+        first = [name for name in usual if splits[name] == "train"]
         few = {split: self._first_images(split) for split in CUT}
-        self._phase(pipeline, challenge.shortened(few, self._training_images(challenge)), first, [], [])
-        images = dict.fromkeys((*CUT, "train") if detected else CUT, self._images())
-        config = self._sharded(challenge.shortened(images), challenge)
-        rest = [name for name in names if name not in first]
-        cut = challenge.scales()
-        scales = {name: cut[split] for name in rest if (split := splits[name]) in cut}
-        if "train" in cut:
-            shown = f"{challenge.cut['train']:,} of {challenge.images['train']:,} images"
-            self.missing.append(
-                f"train: detections of {shown} stand for all, also where models learn from them"
-            )
-        whole = [n for n in rest if splits[n] in EVALUATED or not pipeline.stages[n].trains]
-        self._phase(pipeline, config, rest, whole, list(scales))
+        wanted = sorted(needed_images(on_truth(challenge.config), "train"))
+        self._phase(pipeline, on_truth(challenge.shortened(few, wanted)), first, [], [])
+        images = self._images()
+        rest = [name for name in usual if name not in first]
+        cut: dict[SplitName, int] = {"val": images, "test": images, "stack": STACK_TIMES * images}
+        scales = self._cut_phase(pipeline, challenge, cut, rest, splits, on_truth)
+        if extra:
+            self.missing.append("relation models learn from true boxes here: no detector is trained yet")
+            cut = {split: images for split in SPLITS}
+            scales |= self._cut_phase(pipeline, challenge, cut, extra, splits, same)
         for line in (*challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
         found = {
@@ -109,6 +107,23 @@ class _Conductor:
         stages = [found.get(name) or self._unmeasured(pipeline, name) for name in names]
         spent = (time.monotonic() - started) / 60
         return Rehearsal(stages, self._machine(), [*challenge.made, *self.missing], round(spent, 2))
+
+    def _cut_phase(
+        self,
+        pipeline: Pipeline,
+        challenge: Challenge,
+        images: dict[SplitName, int],
+        names: Sequence[str],
+        splits: dict[str, SplitName],
+        changed: Callable[[Config], Config],
+    ) -> dict[str, float]:
+        """Measure stages on so many images of every split; how many times more the whole has, where it was cut."""
+        config = changed(self._sharded(challenge.shortened(images), challenge))
+        cut = challenge.scales()
+        scales = {name: cut[split] for name in names if (split := splits[name]) in cut}
+        whole = [n for n in names if splits[n] in EVALUATED or not pipeline.stages[n].trains]
+        self._phase(pipeline, config, names, whole, list(scales))
+        return scales
 
     def _phase(
         self, pipeline: Pipeline, config: Config, names: Sequence[str], whole: list[str], twice: list[str]
@@ -151,7 +166,8 @@ class _Conductor:
             finally:
                 timer.cancel()
         if fault and time.monotonic() >= self.deadline:
-            return f"not at its end after {LATEST * self.minutes:.0f} minutes; give more --minutes"
+            allowed = LATEST * self.minutes + STARTING / 60
+            return f"not at its end after {allowed:.0f} minutes in all; give more --minutes"
         return fault
 
     def _with_weights(self, config: Config) -> Config:
@@ -169,12 +185,6 @@ class _Conductor:
         detector = config.detector.model_copy(update={"models": models})
         return config.model_copy(update={"detector": detector})
 
-    def _training_images(self, challenge: Challenge) -> Sequence[str]:
-        """The images of the training split that a training on ground-truth boxes will look at."""
-        relation = challenge.config.relation.model_copy(update={"train_boxes": "truth"})
-        config = challenge.config.model_copy(update={"relation": relation})
-        return sorted(needed_images(config, "train"))
-
     def _first_images(self, split: SplitName) -> int:
         """Images that the validation during training looks at; of the other splits as few as can be."""
         return (
@@ -184,7 +194,9 @@ class _Conductor:
     def _images(self) -> int:
         """Images of a split that detection can look at in its share of the time, by the rate of validation."""
         loops = [loop for m in self.measured.values() for loop in m.loops if loop.unit == "images"]
-        checks = [loop.step / loop.size for loop in loops if loop.text.startswith("validate")]
+        checks = [
+            loop.step / loop.size for loop in loops if loop.text.startswith("validate") and loop.step > 0
+        ]
         if not checks:
             return 64
         models = len(self.asked.detector.models) + len(self.asked.attribute.models)
@@ -198,7 +210,7 @@ class _Conductor:
             return config
         inference = config.detector.inference
         batch = inference.batch_size
-        shard = min(inference.shard, max(1, -(-max(cut) // (SHARDS * batch)) * batch))
+        shard = min(inference.shard, max(1, -(-min(cut) // (SHARDS * batch)) * batch))
         detector = config.detector.model_copy(
             update={"inference": inference.model_copy(update={"shard": shard})}
         )
@@ -222,11 +234,22 @@ class _Conductor:
         return ", ".join([f"{self.cores} cores of {machine()['cpu']}", *sorted(cards)])
 
 
-def on_training_detections(pipeline: Pipeline, names: Sequence[str]) -> list[str]:
-    """Those of some stages that detect objects in the training images, or need such detections."""
-    config = pipeline.run.config
-    detections = {task.detect("train", model) for task in TASKS for model in task.models(config)}
-    return [name for name in names if detections & set(pipeline.closure([name]))]
+def same(config: Config) -> Config:
+    """The config as it is."""
+    return config
+
+
+def on_truth(config: Config) -> Config:
+    """The config with relation models that learn from ground-truth boxes."""
+    relation = config.relation.model_copy(update={"train_boxes": "truth"})
+    return config.model_copy(update={"relation": relation})
+
+
+def detections_to_learn_from(pipeline: Pipeline, names: Sequence[str]) -> list[str]:
+    """Those of some stages that only models which learn from detections need."""
+    without = Pipeline(Run(on_truth(pipeline.run.config), pipeline.run.path))
+    usual = set(whole_run(without))
+    return [name for name in names if name not in usual]
 
 
 def split_of_stage(pipeline: Pipeline, name: str) -> SplitName:

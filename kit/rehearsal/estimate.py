@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from kit.rehearsal.meter import Loop
 from kit.rehearsal.worker import Measured
 
@@ -40,20 +42,23 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(measured: Measured, scale: float, cores: int, workers: int) -> Estimate:
+def estimate(
+    measured: Measured, scale: float, cores: int, workers: int, over_rows: Sequence[Loop] = ()
+) -> Estimate:
     """What a stage takes in the whole run.
 
     scale: how many times the data of the whole are those of the rehearsal; cores: that kit may use; workers:
-    processes that the configuration gives the loading of images.
+    processes that the configuration gives the loading of images; over_rows: as of `whole_seconds`.
     """
     if measured.failed:
         return Estimate(measured.stage, None, failed=measured.failed, ram=measured.ram, gpu=measured.gpu)
-    longest = max(measured.loops, key=lambda loop: loop.whole(scale), default=None)
+    seconds = whole_seconds(measured, scale, over_rows)
+    longest = max(measured.loops, key=lambda loop: _loop_seconds(loop, scale, over_rows), default=None)
     waits = longest.wait_share if longest else 0.0
     bound = _bound(measured, waits, cores)
     return Estimate(
         measured.stage,
-        seconds=whole_seconds(measured, scale),
+        seconds=seconds,
         rate=longest.size / longest.step if longest and longest.step > 0 else 0.0,
         unit=longest.unit if longest else "",
         ram=measured.ram,
@@ -65,12 +70,31 @@ def estimate(measured: Measured, scale: float, cores: int, workers: int) -> Esti
     )
 
 
-def whole_seconds(measured: Measured, scale: float) -> float:
-    """Seconds of the whole stage: its loops at their steady pace, all else as it was."""
-    if measured.loops or scale == 1.0:
-        return measured.outside + sum(loop.whole(scale) for loop in measured.loops)
-    again = measured.seconds if measured.again is None else measured.again
-    return max(measured.seconds - again, 0.0) + again * scale
+def whole_seconds(measured: Measured, scale: float, over_rows: Sequence[Loop] = ()) -> float:
+    """Seconds of the whole stage: its loops at their steady pace, all else as it was, or as the data grow.
+
+    over_rows: loops of all stages whose steps go through a table, which say what a step takes by its rows.
+    """
+    loops = sum(_loop_seconds(loop, scale, over_rows) for loop in measured.loops)
+    if scale == 1.0 or measured.again is None:
+        return measured.outside + loops
+    return max(measured.outside - measured.again, 0.0) + measured.again * scale + loops
+
+
+def _loop_seconds(loop: Loop, scale: float, over_rows: Sequence[Loop]) -> float:
+    """More data are more steps; where each goes through all rows, they are as many, and longer."""
+    if not loop.rows or scale == 1.0:
+        return loop.whole(scale)
+    step = _step_of(loop.rows * scale, [loop, *over_rows])
+    return (loop.warm_up + loop.rest + step * max(loop.total - loop.warm, 0)) * loop.times
+
+
+def _step_of(rows: float, seen: Sequence[Loop]) -> float:
+    """Seconds of a step through so many rows: between those that were seen, beyond them in proportion."""
+    steps = {loop.rows: loop.step for loop in sorted(seen, key=lambda loop: loop.step)}
+    known = sorted(steps)
+    step = float(np.interp(rows, known, [steps[n] for n in known]))
+    return step * max(rows / known[-1], 1.0)
 
 
 def _bound(measured: Measured, waits: float, cores: int) -> str:
@@ -146,4 +170,5 @@ def estimates(
     measured: Sequence[Measured], scales: Mapping[str, float], cores: int, workers: int
 ) -> list[Estimate]:
     """Every stage's estimate. scales: of the stages whose data were cut short."""
-    return [estimate(m, scales.get(m.stage, 1.0), cores, workers) for m in measured]
+    over_rows = [loop for m in measured for loop in m.loops if loop.rows and loop.step > 0]
+    return [estimate(m, scales.get(m.stage, 1.0), cores, workers, over_rows) for m in measured]

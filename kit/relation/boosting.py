@@ -138,7 +138,7 @@ def _try_rounds(
     growth = Growth(parameters(settings, seed, classes), [rows.matrix(~part) for part in parts], path)
     best = growth.resume()
     values = dict(best.value)
-    with closing(ProgressLine(settings.rounds, name, "rounds")) as line:
+    with closing(ProgressLine(settings.rounds, name, "rounds", rows=len(rows.label))) as line:
         line.begin(growth.done)
         for done in [*range(0, settings.rounds, settings.early_stopping_interval), settings.rounds]:
             if done in values:
@@ -170,7 +170,7 @@ def _final(
     everything = rows.matrix(np.ones(len(rows.label), bool))
     growth = Growth(parameters(settings, seed, classes), [everything], path)
     growth.resume()
-    with closing(ProgressLine(rounds, f"{name}, all rows", "rounds")) as line:
+    with closing(ProgressLine(rounds, f"{name}, all rows", "rounds", rows=len(rows.label))) as line:
         line.begin(growth.done)
         while growth.done < rounds and not line.enough:
             growth.grow(min(growth.done + settings.early_stopping_interval, rounds), line)

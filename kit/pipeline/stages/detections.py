@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.base.log import logger
-from kit.base.progress import track
+from kit.base.progress import one_line
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.photos import GONE, list_photos
@@ -79,14 +80,19 @@ def _detect(contexts: Sequence[StageContext], split: SplitName) -> list[Metrics]
     at_work = [[work for work in works if i in todo[work.name]] for i in numbers]
     there = [[image for image in parts[i] if image in photos] for i in numbers]
     shards = [
-        Shard(images, [models[work.name] for work in own]) for images, own in zip(there, at_work, strict=True)
+        Shard(images, {work.name: models[work.name] for work in own})
+        for images, own in zip(there, at_work, strict=True)
     ]
-    found = detect_shards(shards, photos, settings.views, settings, config.data.decoding())
-    title = ", ".join(work.name for work in works)
-    for i, own in track(zip(numbers, at_work, strict=True), len(numbers), title):
-        gone = {image: GONE for image in parts[i] if image not in photos}
-        for work, one in zip(own, next(found), strict=True):
-            work.write(i, parts[i], one, gone)
+    batches = sum(-(-len(images) // settings.batch_size) for images in there)
+    how = (photos, settings.views, settings, config.data.decoding())
+    with (
+        one_line(batches, ", ".join(models), "images", settings.batch_size) as progress,
+        closing(detect_shards(shards, *how, progress)) as found,
+    ):
+        for i, own in zip(numbers, at_work, strict=True):
+            gone = {image: GONE for image in parts[i] if image not in photos}
+            for work, one in zip(own, next(found), strict=True):
+                work.write(i, parts[i], one, gone)
     return [work.metrics(len(ids)) for work in works]
 
 

@@ -97,7 +97,7 @@ class _Conductor:
         scales = self._cut_phase(pipeline, challenge, cut, rest, splits, on_truth)
         if extra:
             self.missing.append("relation models learn from true boxes here: no detector is trained yet")
-            cut = {split: images for split in SPLITS}
+            cut = dict.fromkeys(SPLITS, images)
             scales |= self._cut_phase(pipeline, challenge, cut, extra, splits, same)
         for line in (*challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")

@@ -14,6 +14,7 @@ from benchmarks import (
     metric,
     photos,
     pipeline,
+    rehearsal,
     shared,
     submission,
     tables,
@@ -32,6 +33,7 @@ ALL = {
     "detection": detection.main,
     "photos": photos.main,
     "shared": shared.main,
+    "rehearsal": rehearsal.main,
 }
 
 if __name__ == "__main__":

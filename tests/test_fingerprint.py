@@ -91,6 +91,28 @@ def test_a_raised_version_makes_a_stage_stale(whole, tiny):
         assert found[raised] == (f"version: {now} → {now + 1}",)
 
 
+@pytest.mark.parametrize(
+    ("stage", "part", "setting", "default", "other", "neighbour"),
+    [
+        ("detector-resnext", "training", "detector.training.scale_lr", "linear", "none", "lr"),
+        ("visual", None, "relation.visual.negatives_from", "all", "related", "negatives"),
+    ],
+)
+def test_a_setting_that_came_later_counts_where_it_is_not_its_default(
+    stage, part, setting, default, other, neighbour, tmp_path
+):
+    def settings(*changes):
+        found = Pipeline(Run(load_config("mini", changes), tmp_path / "run")).stage(stage).settings
+        return found[part] if part else found
+
+    name = setting.split(".")[-1]
+    made_before = settings()
+    assert neighbour in made_before
+    assert name not in made_before
+    assert settings(f"{setting}={default}") == made_before
+    assert settings(f"{setting}={other}") == {**made_before, name: other}
+
+
 def test_another_release_makes_nothing_stale(whole, tiny, monkeypatch):
     monkeypatch.setattr(kit, "__version__", "99.0")
     monkeypatch.setattr("kit.pipeline.run.__version__", "99.0")

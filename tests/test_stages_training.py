@@ -102,6 +102,18 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     assert not torch.equal(ranks[0][statistics], ranks[1][statistics])
 
 
+def test_two_processes_do_not_go_on_where_one_was_interrupted(interrupted, tmp_path):
+    part = interrupted.path / ".detector-resnext.part"
+    kept = {name: (part / name).read_bytes() for name in ("annotations.npz", "iter_2.pth", "iter_4.pth")}
+    done = two_processes(interrupted.path, tmp_path)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("kit: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("kit: detector-resnext: interrupted under 1 process (iter_4.pth), now 2: ")
+    assert lines[0].endswith("; start it under 1 again, or give --force to begin anew")
+    assert {name: (part / name).read_bytes() for name in kept} == kept
+
+
 def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
@@ -112,7 +124,8 @@ def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
     assert len(lines) == 1
     assert lines[0].startswith("kit: detector-resnext: ")
     assert " of 20 (images " in lines[0]
-    assert "lower detector.training.lr (now 1e+30)" in lines[0]
+    rate = "now 1e+30, learned at 2e+30: scale_lr=linear, 2 processes"
+    assert f"lower detector.training.lr ({rate}) or" in lines[0]
     assert Run(trained.config, path).record("detector-resnext") is None
 
 

@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from kit.base.errors import KitError
 from kit.detector import training
+from kit.detector.annotated_images import write_annotations
 from kit.detector.checkpoint import read_checkpoint, read_state
 from kit.detector.divergence import DivergedError
 from kit.detector.training import train_detector
@@ -66,6 +68,43 @@ def test_a_training_that_went_on_is_the_same(stops, resumed, undisturbed, photos
     assert equal(tmp_path, undisturbed)
     assert not list(tmp_path.glob("iter_*"))
     assert not (tmp_path / training.RESUMED).exists()
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def under(patch, processes):
+    patch.setenv("TORCHELASTIC_RUN_ID", "x")
+    patch.setenv("WORLD_SIZE", str(processes))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "rank", "said"),
+    [(1, 2, 0, "1 process"), (1, 2, 1, None), (3, 2, 0, "3 processes"), (2, 1, 0, "2 processes")],
+)
+def test_a_training_does_not_go_on_under_other_processes(
+    before, now, rank, said, interrupted, photos, tmp_path, monkeypatch, capsys
+):
+    """Its draws and its rate would be others: the first process says so, and nothing is changed."""
+    folder = shutil.copytree(interrupted, tmp_path / "folder")
+    under(monkeypatch, before)
+    images = task(photos).images
+    write_annotations(folder / "annotations.npz", images.boxes, images.draws)
+    kept = contents(folder)
+    under(monkeypatch, now)
+    monkeypatch.setenv("RANK", str(rank))
+    capsys.readouterr()
+    with pytest.raises(KitError if said else SystemExit) as error:
+        learn(folder, photos)
+    if said:
+        text = str(error.value)
+        assert text.startswith(f"t: interrupted under {said} (iter_4.pth), now {now}: ")
+        assert text.endswith(f"; start it under {before} again, or give --force to begin anew")
+    else:
+        assert error.value.code == 2
+    assert capsys.readouterr().err == ""
+    assert contents(folder) == kept
 
 
 @pytest.mark.parametrize("curve", [True, False])

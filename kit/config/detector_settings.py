@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from kit.base.registry import Registry
-from kit.config.model import MOST_THREADS, Model, Name, UserPath
+from kit.config.model import LATER, MOST_THREADS, Model, Name, UserPath
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
@@ -34,7 +34,7 @@ class Training(Model):
     batch_size: int = Field(8, ge=1)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     lr: float = Field(3e-3, gt=0)
-    scale_lr: Literal["linear", "none"] = "linear"
+    scale_lr: Annotated[Literal["linear", "none"], LATER] = "linear"
     weight_decay: float = Field(0.01, ge=0)
     warmup: int = Field(20, ge=0)
     milestones: list[Annotated[float, Field(gt=0, lt=1)]] = [0.8]
@@ -49,7 +49,7 @@ class Training(Model):
 
     def weights_key(self) -> dict[str, Any]:
         """The settings that the trained weights depend on."""
-        return self.model_dump(exclude={"workers", "checkpoint_every", "validate_every", "validate_images"})
+        return self.result_settings({"workers", "checkpoint_every", "validate_every", "validate_images"})
 
 
 class DetectorModel(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ Files = Annotated[list[UserPath], BeforeValidator(_as_list), AfterValidator(_eac
 MOST_THREADS = 1024
 Share = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")]  # of a model: a part of a folder's name
+LATER = "later"  # Annotated[..., LATER]: a setting that came when results had been made without it
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what numpy and torch both take
 
 
@@ -38,3 +40,15 @@ class Model(BaseModel):
     """A part of the configuration: closed and unchangeable, numbers finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def result_settings(self, exclude: Collection[str]) -> dict[str, Any]:
+        """The settings that a result depends on. exclude: those that say where it is computed, or how it is kept.
+
+        A LATER one counts where it is not its default, so that what was made before it came stays fresh; a LATER
+        setting whose default changes is marked so no more.
+        """
+        fields, settings = type(self).model_fields, self.model_dump(exclude=set(exclude))
+        before = {
+            n for n in settings if LATER in fields[n].metadata and getattr(self, n) == fields[n].default
+        }
+        return {name: value for name, value in settings.items() if name not in before}

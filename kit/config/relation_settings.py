@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from kit.base.registry import Registry
-from kit.config.model import MOST_THREADS, Model, Share
+from kit.config.model import LATER, MOST_THREADS, Model, Share
 
 if TYPE_CHECKING:
     from kit.relation.scorers import Scorer
@@ -123,7 +123,7 @@ class Visual(Model):
     epochs: int = Field(35, ge=1)
     max_steps: int | None = Field(None, ge=1)
     negatives: Annotated[float, Field(gt=0)] | Literal["all"] = 3.0
-    negatives_from: Literal["all", "related"] = "all"
+    negatives_from: Annotated[Literal["all", "related"], LATER] = "all"
     crops: Literal["photos", "store"] = "photos"
     negatives_stored: float = Field(12.0, gt=0)
     max_lr: float = Field(3e-4, gt=0)

@@ -20,6 +20,7 @@ from kit.detector.process_group import is_main_process
 from kit.tables.image_ids import share
 from kit.tables.schema import Boxes
 
+ANNOTATIONS = "annotations.npz"  # in a stage's folder: what its training draws
 SKIPPED = "skipped.csv"  # in a stage's folder: the images that it could not look at
 HEADER = ("ImageID", "Reason")
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from kit.base.errors import FileFault
+from kit.base.errors import FileFault, KitError
 from kit.base.files import write_json
 from kit.base.log import logger
 from kit.base.progress import ProgressLine
-from kit.detector.annotated_images import write_annotations
+from kit.detector.annotated_images import ANNOTATIONS, read_annotations, write_annotations
 from kit.detector.architecture import prepare
 from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.device import device_of
@@ -39,7 +39,8 @@ def train_detector(
 
     start: weights to begin with, None for freshly initialised ones. Where the folder holds a checkpoint of an
     interrupted training it goes on from it. Under torchrun every process calls this; the first one writes.
-    Raises DivergedError at the first loss that is not finite; no checkpoint holds weights that are not.
+    Raises DivergedError at the first loss that is not finite; no checkpoint holds weights that are not. Raises
+    KitError where the interrupted training was one of more or fewer processes.
     """
     prepare()
     from mmengine.dist import barrier
@@ -47,8 +48,13 @@ def train_detector(
 
     first = is_main_process()
     checkpoint = last_checkpoint(folder)
+    if checkpoint and (before := _processes_before(task, folder)) != process_count():
+        barrier()  # all have seen it, before the end of one ends all
+        if first:
+            raise _other_processes(task, checkpoint, before)
+        sys.exit(2)  # the first process says it
     if first:
-        write_annotations(folder / "annotations.npz", task.images.boxes, task.images.draws)
+        write_annotations(folder / ANNOTATIONS, task.images.boxes, task.images.draws)
         if checkpoint:
             logger.info(f"{task.name}: going on from {checkpoint.name}")
         elif start is not None:
@@ -94,9 +100,25 @@ def train_detector(
     return {**report.figures(), **({"resumed_at": resumed} if resumed else {})}
 
 
+def _processes_before(task: TrainingSpec, folder: Path) -> int:
+    """How many processes an interrupted training was of, by its draws; as many as now where these are gone."""
+    path, training = folder / ANNOTATIONS, task.training
+    draws = read_annotations(path)[1] if path.exists() else task.images.draws
+    return len(draws) // (training.iterations * training.batch_size)
+
+
+def _other_processes(task: TrainingSpec, checkpoint: Path, before: int) -> KitError:
+    """The error: what was learned by some processes does not go on under others."""
+    text = f"{task.name}: interrupted under {before} process{'es' * (before != 1)} ({checkpoint.name})"
+    text += f", now {process_count()}: these draw other images and may learn at another rate"
+    return KitError(text, f"start it under {before} again, or give --force to begin anew")
+
+
 def _watch(task: TrainingSpec) -> Watch:
-    training = task.training
-    settings = f"{task.settings}.lr (now {training.lr:g}) or {task.settings}.grad_clip_norm"
+    training, rate = task.training, learning_rate(task.training)
+    scale = f", learned at {rate:g}: scale_lr={training.scale_lr}, {process_count()} processes"
+    now = f"now {training.lr:g}{scale if rate != training.lr else ''}"
+    settings = f"{task.settings}.lr ({now}) or {task.settings}.grad_clip_norm"
     scaled = training.precision == "float16"  # its scaler leaves out steps of infinite gradients
     return Watch(task.name, settings, training.iterations, training.checkpoint_every, not scaled)
 

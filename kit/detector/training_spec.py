@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.base.errors import KitError
 from kit.config import Architecture, Decoding, Inference, Training
-from kit.detector.annotated_images import SKIPPED, TrainingImages
+from kit.detector.annotated_images import ANNOTATIONS, SKIPPED, TrainingImages
 from kit.detector.architecture import model_config
 from kit.detector.device import device_of
 from kit.detector.loader_workers import start_method
@@ -107,7 +107,7 @@ def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
         "dataset": {
             "type": "BoxesDataset",
             "seed": task.seed,
-            "ann_file": str(folder / "annotations.npz"),
+            "ann_file": str(folder / ANNOTATIONS),
             "data_prefix": {"img": str(task.images.folder)},
             "metainfo": {"classes": task.images.classes},
             "pipeline": pipeline,

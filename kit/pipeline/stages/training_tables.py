@@ -73,9 +73,7 @@ def learning_settings(config: Config, model: Boosting | Visual) -> dict[str, Any
     Where it is computed (threads, workers, device) and how often it is kept makes nothing stale: the record of
     the stage names it.
     """
-    settings: dict[str, Any] = model.model_dump(
-        exclude={"threads", "workers", "device", "checkpoint_minutes"}
-    )
+    settings = model.result_settings({"threads", "workers", "device", "checkpoint_minutes"})
     return {**settings, "seed": config.seed, **box_settings(config)}
 
 

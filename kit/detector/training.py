@@ -48,11 +48,8 @@ def train_detector(
 
     first = is_main_process()
     checkpoint = last_checkpoint(folder)
-    if checkpoint and (before := _processes_before(task, folder)) != process_count():
-        barrier()  # all have seen it, before the end of one ends all
-        if first:
-            raise _other_processes(task, checkpoint, before)
-        sys.exit(2)  # the first process says it
+    if checkpoint:
+        _refuse_other_processes(task, checkpoint)
     if first:
         write_annotations(folder / ANNOTATIONS, task.images.boxes, task.images.draws)
         if checkpoint:
@@ -100,18 +97,24 @@ def train_detector(
     return {**report.figures(), **({"resumed_at": resumed} if resumed else {})}
 
 
-def _processes_before(task: TrainingSpec, folder: Path) -> int:
-    """How many processes an interrupted training was of, by its draws; as many as now where these are gone."""
-    path, training = folder / ANNOTATIONS, task.training
+def _refuse_other_processes(task: TrainingSpec, checkpoint: Path) -> None:
+    """Raise KitError, in the first process, where a checkpoint was learned by more or fewer; all end.
+
+    How many they were, its training's draws tell; where these are gone, it is taken for one of as many.
+    """
+    from mmengine.dist import barrier
+
+    path, training = checkpoint.parent / ANNOTATIONS, task.training
     draws = read_annotations(path)[1] if path.exists() else task.images.draws
-    return len(draws) // (training.iterations * training.batch_size)
-
-
-def _other_processes(task: TrainingSpec, checkpoint: Path, before: int) -> KitError:
-    """The error: what was learned by some processes does not go on under others."""
+    before, now = len(draws) // (training.iterations * training.batch_size), process_count()
+    if before == now:
+        return
+    barrier()  # all have seen it, before the end of one ends all
+    if not is_main_process():
+        sys.exit(2)  # the first process says it
     text = f"{task.name}: interrupted under {before} process{'es' * (before != 1)} ({checkpoint.name})"
-    text += f", now {process_count()}: these draw other images and may learn at another rate"
-    return KitError(text, f"start it under {before} again, or give --force to begin anew")
+    text += f", now {now}: the draws and the learning rate would be others"
+    raise KitError(text, f"start it under {before} again, or give --force to begin anew")
 
 
 def _watch(task: TrainingSpec) -> Watch:

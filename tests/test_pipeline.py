@@ -90,24 +90,6 @@ def test_a_stage_and_what_needs_it():
         pipeline.descendants("vgg", pipeline.training)
 
 
-@pytest.mark.parametrize(
-    ("stages", "message"),
-    [
-        ([small_stage("a", "b")], "stage a needs b, which no stage of this config is"),
-        ([small_stage("a", "b"), small_stage("b", "a")], "stages need each other in a circle: "),
-        ([small_stage("a", "a")], "stages need each other in a circle: a -> a"),
-        ([small_stage("a"), small_stage("b"), small_stage("a")], "two stages are called a"),
-        ([small_stage("logs")], "no stage can be called 'logs'"),
-        ([small_stage("../a")], "no stage can be called '../a'"),
-    ],
-)
-def test_stages_that_cannot_be_put_in_order(tmp_path, stages, message):
-    with pytest.raises(KitError) as error:
-        Pipeline(Run(load_config("mini"), tmp_path / "run"), stages)
-    assert str(error.value).startswith(message)
-    assert "\n" not in str(error.value)
-
-
 def test_a_name_that_no_stage_has_is_one_line(tmp_path, kit):
     pipeline = Pipeline(Run(load_config("mini"), tmp_path / "run"), [small_stage("a", trains=True)])
     for call in (lambda: pipeline.make(["b"]), lambda: pipeline.status(["b"]), lambda: pipeline.folder("b")):

@@ -77,7 +77,7 @@ class DecodedPhotos(Dataset[Any]):
             image = read_image(Path(file) if file else None, self.decoding)
         except UnreadableError as error:
             return str(error)
-        sizes = {view.size: resized(image, *view.size) for view in self.views}
+        sizes = {size: resized(image, *size) for size in {view.size for view in self.views}}
         shown = [_shown(sizes[view.size], view.flip) for view in self.views]
         return (image.shape[0], image.shape[1]), shown
 

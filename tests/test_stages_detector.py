@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import signal
 import struct
+import subprocess
+import sys
 import zlib
 from contextlib import chdir
 from pathlib import Path
@@ -239,6 +242,43 @@ def test_one_pass_for_all_detectors_finds_what_a_pass_for_each_does(copied, monk
     records = Pipeline(copied).make(names)
     assert {name: records[name]["id"] for name in names} == alone
     assert len(decoded) == len(set(decoded)) == records[names[0]]["metrics"]["images"]
+
+
+KILLED = """
+import os, signal, sys
+left = [4]
+def hook(event, args):
+    if event == "os.rename" and str(args[1]).endswith(".parquet"):
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+from kit.cli import main
+main()
+"""
+
+
+def test_a_pass_of_two_detectors_that_is_killed_goes_on_to_the_same_bytes(detected, copied, kit):
+    """SIGKILL while the fourth shard is written: one detector has the second of three, the other has not."""
+    words = ["detect", "--split", "val", "--run", str(copied.path)]
+    words += set_words(*TINY, *FEW, "data.test.detections=[]")
+    killed = subprocess.run([sys.executable, "-c", KILLED, *words], stderr=subprocess.DEVNULL, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    names = ("detect-val-resnext", "detect-val-hrnet")
+    assert [copied.record(name) for name in names] == [None, None]
+    before = {}
+    for name, count in zip(names, (2, 1), strict=True):
+        shards = sorted((copied.part_of(name) / "shards").glob("[0-9]*.parquet"))
+        before[name] = {path.name: path.stat().st_mtime_ns for path in shards}
+        assert list(before[name]) == ["00000.parquet", "00001.parquet"][:count]
+    code, _, err = kit(*words)
+    assert code == 0, err
+    for name, count in zip(names, (2, 1), strict=True):
+        assert f"{name}: going on after {count} of 3 shards" in err
+        shards, unbroken = (sorted((run.folder(name) / "shards").iterdir()) for run in (copied, detected))
+        assert before[name].items() <= {path.name: path.stat().st_mtime_ns for path in shards}.items()
+        assert [(p.name, p.read_bytes()) for p in shards] == [(p.name, p.read_bytes()) for p in unbroken]
+        assert copied.record(name)["id"] == detected.record(name)["id"]
 
 
 @pytest.mark.parametrize("method", ["nms", "soft-nms", "nmw"])

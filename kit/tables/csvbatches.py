@@ -29,12 +29,12 @@ def arrow_batches(
 
 
 def _parsed(lines: bytes, names: list[str], types: dict[str, pa.DataType], block: int) -> pa.Table:
-    """The columns of whole lines, none of blank ones alone."""
+    """The columns of whole lines."""
     convert = pacsv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[""])
     try:
         read = pacsv.ReadOptions(block_size=block, column_names=names)
         return pacsv.read_csv(pa.BufferReader(lines), read, convert_options=convert)
     except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
+        if "Empty CSV file" not in str(error):  # of a byte order mark alone
             raise
         return pa.schema(types).empty_table()

@@ -18,7 +18,11 @@ AS_THE_PAPER = (  # layer6 with these
     "relation.visual.negatives=all",
     "relation.visual.negatives_from=all",
 )
-ALWAYS = {"relation.spatial.folds", "relation.stack.folds"}  # no setting validates on the validation split
+ALWAYS = {  # no setting validates on the validation split, or takes every pair for a negative
+    "relation.spatial.folds",
+    "relation.stack.folds",
+    "data.train.labels",
+}
 OTHERS = {  # of every setting a value that the paper does not have
     "data.source": "data.source=mini",
     "data.train.relations": "data.train.relations=other.csv",
@@ -97,10 +101,30 @@ def test_layer6_differs_where_it_says_so_each_with_its_reason():
     assert "drops no tree" in rows["relation.spatial.booster"].reason
 
 
-def test_the_mini_challenge_has_a_reason_for_each_of_its_differences():
-    rows = changes("mini")
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [
+        ("layer6", {"data.train.boxes"}),
+        ("mini", {"data.source", "detector.models.*.architecture", "relation.visual.epochs"}),
+        ("relations", {"detector.models.*.architecture", "relation.scorer", "relation.visual"}),
+    ],
+)
+def test_a_config_that_comes_with_kit_has_a_reason_for_each_of_its_differences(name, some):
+    rows = changes(name)
     assert all(row.reason for row in rows.values())
-    assert {"data.source", "detector.models.*.architecture", "relation.visual.epochs"} < rows.keys()
+    assert some < rows.keys()
+
+
+def test_values_chosen_together_have_their_reason_together():
+    """A user's number may be one of configs/relations.yaml and was not chosen for its company."""
+    chosen = load_config("relations").relation.spatial
+    keys = ("booster", "max_depth", "subsample", "colsample_bytree", "gamma", "reg_lambda", "rounds")
+    given = [f"relation.spatial.{key}={getattr(chosen, key)}" for key in keys]
+    together = changes("layer6", given)
+    assert all("cross-validation" in together[f"relation.spatial.{key}"].reason for key in keys)
+    alone = changes("layer6", given[-3:])
+    assert [alone[f"relation.spatial.{key}"].reason for key in keys[-3:]] == ["", "", ""]
+    assert alone["relation.spatial.gamma"].config == 0
 
 
 def test_a_config_as_the_paper_is_the_same_but_for_what_no_setting_does():
@@ -144,10 +168,28 @@ def test_settings_of_a_table_that_is_null_are_one_difference():
     assert [row.key for row in rows if "visual" in row.key] == ["relation.visual"]
 
 
-def test_without_detectors():
-    rows = changes("relations")
+def test_without_detectors_there_is_nothing_to_say_of_what_they_do():
+    rows = {row.key: row for row in compare(load_config("relations"), PAPER)}
     assert rows["detector.models.*.architecture"].config == []
-    assert rows["relation.visual.model"].config is None
+    assert rows["relation.visual"].config is None
+    of_detectors = ("detector.", "attribute.", "relation.visual")
+    assert [key for key in rows if key.startswith(of_detectors)] == [
+        "detector.models.*.architecture",
+        "relation.visual",
+    ]
+
+
+def test_a_users_own_values_have_no_reason_without_detectors_either():
+    rows = changes("relations", ["data.train.relations=own.csv", "relation.scorer=prior"])
+    assert (rows["data.train.relations"].config, rows["data.train.relations"].reason) == (["own.csv"], "")
+    assert rows["relation.scorer"].reason == ""
+
+
+def test_the_separate_networks_of_the_mini_challenge_are_told_as_in_the_readme():
+    reason = changes("mini")["relation.visual.backbone"].reason
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    shared, separate = reason.split("mean AP ")[1].split(" against ")
+    assert f"is {shared}, against {separate} for the paper's separate" in readme
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from kit.base.errors import KitError, printable
 from kit.config.load import Config
-from kit.config.paper import PAPER, Setting
+from kit.config.paper import PAPER
+from kit.config.reference_setting import Setting
 
 REFERENCES = {"paper": PAPER}  # by the name after --against
 
@@ -40,10 +41,10 @@ def reference(name: str) -> tuple[Setting, ...]:
 
 
 def compare(config: Config, settings: Sequence[Setting]) -> list[Comparison]:
-    """Compare a config with each setting but those inside a table that the config sets to null."""
+    """Compare a config with each setting that it does anything by."""
     values = config.model_dump(mode="json")
-    found = [(setting, _value(values, setting.key.split("."))) for setting in settings]
-    return [_compared(config, setting, *value) for setting, value in found if value]
+    found = [setting for setting in settings if setting.applies(config)]
+    return [_compared(config, setting, _value(values, setting.key.split("."))) for setting in found]
 
 
 def value_text(value: JsonValue) -> str:
@@ -55,21 +56,19 @@ def value_text(value: JsonValue) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def _value(tree: Any, keys: Sequence[str]) -> tuple[JsonValue] | None:
-    """The value at a key, a list where * stands in it; None inside a table that is null."""
-    if not keys:
-        return (tree,)
-    if tree is None:
-        return None
-    if keys[0] == "*":
-        inside = [_value(item, keys[1:]) for item in tree.values()]
-        return ([value[0] for value in inside if value],)
-    return _value(tree[keys[0]], keys[1:])
+def _value(tree: Any, keys: Sequence[str]) -> JsonValue:
+    """The value at a key, a list where * stands in it."""
+    for i, key in enumerate(keys):
+        if key == "*":
+            return [_value(item, keys[i + 1 :]) for item in tree.values()]
+        tree = tree[key]
+    value: JsonValue = tree
+    return value
 
 
 def _compared(config: Config, setting: Setting, value: JsonValue) -> Comparison:
     seen = setting.seen(config, value) if setting.seen else value
     same = setting.same(seen) if setting.same else seen == setting.paper
-    known = {**setting.reasons, **(setting.mini if config.data.source == "mini" else {})}
-    reason = "" if same else known.get(value_text(seen), "")
+    reasons = (r.words for r in setting.reasons if r.value == value_text(seen) and r.holds(config))
+    reason = "" if same else next(reasons, "")
     return Comparison(setting.key, setting.paper, seen, setting.section, same, reason)

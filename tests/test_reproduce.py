@@ -4,6 +4,8 @@ from contextlib import chdir
 import numpy as np
 import pytest
 
+from kit.base.errors import KitError
+from kit.base.threads import threads_used, use_threads
 from kit.config import Prior, load_config
 from kit.data.mini import build_mini
 from kit.data.split_tables import SplitTables
@@ -11,8 +13,10 @@ from kit.metric.relations import evaluate
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stages.evaluate_relations import read_evaluation
+from kit.relation import features
 from kit.relation.prior_model import PriorScorer, train_prior
 from kit.relation.scoring import predict_relations
+from kit.relation.statistics import CooccurrenceStatistics
 from kit.reproduce import experiment as experiments
 from kit.reproduce.ablation import kept, start_from, variants, worth
 from kit.reproduce.cross_validation import OTHERS, cross_validate, mean_interval
@@ -153,6 +157,21 @@ def test_early_stopping_says_yes_and_no():
     assert rows[0]["log_loss"] == f"{loss[:, 0].mean():.3f}"
 
 
+def test_early_stopping_tells_no_figure_that_is_not_there():
+    """One fold has no interval, a predicate of no fold no mean, a fold without truth none either."""
+    loss = np.full((5, len(OTHERS)), np.nan)
+    loss[0, 0] = 0.5
+    ap = {"log_loss": loss, "average_precision": loss + 0.1}
+    claim = early_stopping_claim(ap)
+    assert (claim.holds, claim.figures) == (False, "too few folds with a truth to tell")
+    rows = {row["predicate"]: row for row in early_stopping_rows(ap)}
+    one = {"folds": "1", "log_loss": "0.500", "average_precision": "0.600", "difference": ""}
+    none = {"folds": "0", "log_loss": "", "average_precision": "", "difference": ""}
+    assert rows["mean"] == {"predicate": "mean", **one}
+    assert rows[OTHERS[0]] == {"predicate": OTHERS[0], **one}
+    assert rows[OTHERS[1]] == {"predicate": OTHERS[1], **none}
+
+
 def test_a_part_within_the_noise():
     for loss, result, figures in [
         ([0.03, 0.04, 0.05], True, "+0.040 ± 0.010"),
@@ -226,6 +245,37 @@ def test_variants_are_valid_settings(tmp_path):
     assert not kept("detector.models.b.weights", {"detector.models": {"a": {}}})
 
 
+def test_one_detector_starts_its_unmatched_classes_at_random(tmp_path):
+    words = ["relation.scorer=visual", "detector.models.resnext.unmatched=donor.pth"]
+    experiment = Experiment(load_config("mini", words), tmp_path, (0,))
+    job = experiment.job("x", 0, experiment.one_detector("resnext", tmp_path / "w.pth"), ["detector-resnext"])
+    config = load_config(str(job.config))
+    assert list(config.detector.models) == ["resnext"]
+    assert config.detector.models["resnext"].unmatched == "random"
+    assert "detector-resnext" in Pipeline(Run(config, job.run)).stages
+
+
+def test_curves_of_two_detection_metrics_are_not_mixed(tmp_path):
+    def metric(*words):
+        return Experiment(load_config("mini", words), tmp_path / "runs", (0,)).keep_metric()
+
+    hierarchy, moved = tmp_path / "a.json", tmp_path / "b.json"
+    given, elsewhere = f"data.hierarchy={hierarchy}", f"data.hierarchy={moved}"
+    with pytest.raises(KitError, match=r"a\.json: no such file; run `kit download`, or set data\.hierarchy"):
+        metric(given)
+    hierarchy.write_text("{}")
+    moved.write_text("{}")
+    assert metric(given) == "detection mAP at IoU 0.5, with the class hierarchy a.json"
+    assert metric(elsewhere).endswith("b.json")
+    with pytest.raises(
+        KitError, match=r"of another detection metric \(data\.hierarchy\); give another folder"
+    ):
+        metric()
+    moved.write_text("[]")
+    with pytest.raises(KitError, match="of another detection metric"):
+        metric(elsewhere)
+
+
 def test_curves_are_drawn(tmp_path):
     points = np.arange(3.0)
     draw_curves(tmp_path / "c.png", "title", {"a": (points, np.random.default_rng(0).random((3, 3)))})
@@ -258,8 +308,9 @@ def reproduce(small, kit, monkeypatch):
     """Call `kit reproduce` on the small challenge; what it printed as JSON, and its folder."""
     monkeypatch.chdir(small)
 
-    def call(name, folder):
-        code, out, err = kit("reproduce", name, "--seeds", 1, "--out", folder, "--json", *QUICK)
+    def call(name, folder, *words):
+        given = (*QUICK, *set_words(*words))
+        code, out, err = kit("reproduce", name, "--seeds", 1, "--out", folder, "--json", *given)
         assert code == 0, err
         result = json.loads(out)
         assert result == json.loads((small / folder / f"{name}.json").read_text())
@@ -293,7 +344,10 @@ def test_jobs_have_processes_of_their_own(small, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")
 def test_table1(reproduce, small, in_this_process):
-    result = reproduce("table1", "one")
+    """Whatever scorer and way of the unmatched classes the config has: their random start is a row of its own."""
+    result = reproduce(
+        "table1", "one", "relation.scorer=visual", "detector.models.resnext.unmatched=donor.pth"
+    )
     assert len(result["claims"]) == 7
     assert [row["detector"] for row in result["rows"]][-1] == "PWT: blend + 2 views"
     assert all(row["hidden test"] for row in result["rows"])
@@ -301,17 +355,51 @@ def test_table1(reproduce, small, in_this_process):
     assert (small / "one" / "table1.png").exists()
 
 
-def test_early_stopping(reproduce, small):
+def test_early_stopping(reproduce, small, monkeypatch):
     first = reproduce("early-stopping", "four")
     assert [row["predicate"] for row in first["rows"]] == [*OTHERS, "mean"]
     (models,) = (small / "four").glob("models-*")
     assert len(list(models.glob("*-0/*/is.json"))) == 2 * 5
     assert reproduce("early-stopping", "four") == first
+    plain = CooccurrenceStatistics.features
+    with monkeypatch.context() as patch:  # of the features' code another model
+        patch.setattr(CooccurrenceStatistics, "features", lambda *arguments: -plain(*arguments))
+        features.signature.cache_clear()
+        reproduce("early-stopping", "four")
+    features.signature.cache_clear()
+    assert len(list((small / "four").glob("models-*"))) == 2
+
+
+def test_early_stopping_says_what_it_cannot_do(small, kit, monkeypatch):
+    monkeypatch.chdir(small)
+
+    def refused(*words):
+        code, out, err = kit("reproduce", "early-stopping", "--out", "none", *words)
+        assert (code, out) == (2, "")
+        return err
+
+    assert refused("--jobs", 2, *QUICK) == (
+        "kit: --jobs does not go with early-stopping; it trains in one process: set threads\n"
+    )
+    missing = set_words("data.train.relations=none.csv")
+    assert refused(*QUICK, *missing) == (
+        "kit: none.csv: no such file; run `kit download`, or set data.train.relations\n"
+    )
+    lines = (small / "data/mini/challenge-2019-train-vrd.csv").read_text().splitlines(keepends=True)
+    (small / "few.csv").write_text("".join(lines[:2]))
+    few = set_words(
+        "data.train.relations=few.csv", "data.train.boxes=[]", "data.train.labels=[]", "threads=2"
+    )
+    before = threads_used()
+    assert refused(*QUICK, *few) == ("kit: data.train: 1 images, too few for 5 folds; give more images\n")
+    assert threads_used() == 2
+    use_threads(before)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_sampling(reproduce, small, in_this_process):
     result = reproduce("sampling", "two")
+    assert result["metric"] == "detection mAP at IoU 0.5, without a class hierarchy"
     titles = ("10", "30", "100", "∞ (plain)")
     assert [row["N"] for row in result["rows"]] == [
         shown for title in titles for shown in (title, f"{title}, hidden test")

@@ -18,7 +18,7 @@ from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.order import in_order, next_group
 from kit.pipeline.record import rehearsed_seconds, sibling_record
 from kit.pipeline.run import Run
-from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext
+from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext, require
 from kit.pipeline.stage_registry import declared_stages
 from kit.pipeline.work import at_work
 
@@ -99,7 +99,7 @@ class Pipeline:
     def _content(self, given: Input, before: dict[str, Any]) -> Any:
         if given.setting in before and _folder_gone(given):
             return before[given.setting]
-        _check(given)
+        require(given)
         if isinstance(given, FileInput):
             return self.run.hashes.of(_path(given.path))
         assert isinstance(given, ImagesInput)
@@ -174,7 +174,7 @@ class Pipeline:
         """Raise KitError, with its cure, where stages to do lack an input: before any work."""
         for status in self.status(todo, force, alone=True):
             for given in (*status.stage.inputs, *status.stage.watched) if status.state != "finished" else ():
-                _check(given)
+                require(given)
 
     def _needed(self, todo: Sequence[str], names: Sequence[str]) -> list[str]:
         """The stages to bring up to date: those named, and implicit ones on the way to them."""
@@ -266,13 +266,6 @@ def _folder_gone(given: Input) -> Path | None:
     if isinstance(given, ImagesInput) and given.folder is not None and not given.folder.is_dir():
         return given.folder
     return None
-
-
-def _check(given: Input) -> None:
-    """Raise KitError, with its cure, where an input is missing."""
-    if missing := given.missing():
-        problem, _, hint = missing.partition("; ")
-        raise KitError(problem, hint)
 
 
 def _path(path: Path | None) -> Path:

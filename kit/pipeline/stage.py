@@ -70,6 +70,13 @@ class ImagesInput:
 Input = FileInput | ImagesInput
 
 
+def require(given: Input) -> None:
+    """Raise KitError, with its cure, where an input is missing."""
+    if missing := given.missing():
+        problem, _, hint = missing.partition("; ")
+        raise KitError(problem, hint)
+
+
 @dataclass(frozen=True)
 class Together:
     """How several stages are made by one piece of work, with the results that each would have alone.

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
+from kit.base.errors import KitError
 from kit.base.hashes import sha256_of
 from kit.base.progress import track
-from kit.config import Boosting, Config, Prior, Spatial
+from kit.base.threads import use_threads
+from kit.config import Boosting, Prior, Spatial
 from kit.data.split_tables import SplitTables
-from kit.pipeline.splits import split_tables
+from kit.pipeline.feature_signature import feature_signature
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from kit.pipeline.splits import split_inputs, split_tables
+from kit.pipeline.stage import require
 from kit.relation.prior_model import train_prior
 from kit.relation.spatial_model import SpatialScorer, train_spatial
 from kit.reproduce.cross_validation import OTHERS, cross_validate, mean_interval
@@ -29,11 +36,21 @@ def run_early_stopping(experiment: Experiment) -> dict[str, Any]:
     """Cross-validate the config's spatial model on the training split by both metrics, the same folds for both.
 
     Every seed deals the images into five folds anew. Models are kept below the experiment's folder, and taken
-    from there where it is done again.
+    from there where it is done again. Raises KitError where files are missing, the split has fewer images than
+    folds, or several jobs are asked for.
     """
-    split = split_tables(experiment.config, "train")
-    relation = experiment.config.relation
-    folder = experiment.folder / f"models-{_made_from(experiment.config)}"
+    if experiment.jobs > 1:
+        raise KitError("--jobs does not go with early-stopping", "it trains in one process: set threads")
+    config, relation = experiment.config, experiment.config.relation
+    for given in split_inputs(config, "train"):
+        require(given)
+    use_threads(config.cpu_threads)
+    split = split_tables(config, "train")
+    if len(split.objects.images) < FOLDS:
+        raise KitError(
+            f"data.train: {len(split.objects.images)} images, too few for {FOLDS} folds", "give more images"
+        )
+    folder = experiment.folder / f"models-{_made_from(Run(config, experiment.folder))}"
     tried = [(metric, seed) for seed in experiment.seeds for metric in METRICS]
     ap: dict[str, list[Doubles]] = {metric: [] for metric in METRICS}
     for metric, seed in track(tried, len(tried), "cross-validation"):
@@ -52,34 +69,40 @@ def rows_of(ap: dict[str, Doubles]) -> list[dict[str, str]]:
     for k, name in enumerate([*OTHERS, "mean"]):
         loss, precision = means[LOSS][:, k], means[PRECISION][:, k]
         row = {"predicate": name, "folds": str(int((~np.isnan(loss)).sum()))}
-        row |= {metric: f"{mean_interval(means[metric][:, k], FOLDS)[0]:.3f}" for metric in METRICS}
-        rows.append({**row, "difference": _shown(*mean_interval(precision - loss, FOLDS))})
+        row |= {metric: _cell("{:.3f}", mean_interval(means[metric][:, k], FOLDS)[0]) for metric in METRICS}
+        rows.append({**row, "difference": _cell("{:+.3f} ± {:.3f}", *mean_interval(precision - loss, FOLDS))})
     return rows
 
 
 def claim_of(ap: dict[str, Doubles]) -> Claim:
     """Whether the mean of the predicates by AP is ahead, or no further behind than chance. ap: as of `rows_of`."""
+    text = "early stopping by AP is as good as by log loss"
     mean, half = mean_interval((_with_mean(ap[PRECISION]) - _with_mean(ap[LOSS]))[:, -1], FOLDS)
+    if not isfinite(half):
+        return Claim(text, False, "too few folds with a truth to tell")
     noise = ", within the noise" if abs(mean) <= half else ""
-    return Claim(
-        "early stopping by AP is as good as by log loss", mean + half >= 0, f"{_shown(mean, half)}{noise}"
-    )
+    return Claim(text, mean + half >= 0, f"{mean:+.3f} ± {half:.3f}{noise}")
 
 
 def _with_mean(ap: Doubles) -> Doubles:
-    """With a last column: of each fold the mean of the predicates that it has."""
-    return np.column_stack([ap, np.nanmean(ap, axis=1)])
+    """With a last column: of each fold the mean of the predicates that it has, NaN without any."""
+    known = ~np.isnan(ap)
+    count = known.sum(axis=1)
+    mean = np.where(count, np.where(known, ap, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return np.column_stack([ap, mean])
 
 
-def _shown(mean: float, half: float) -> str:
-    return f"{mean:+.3f} ± {half:.3f}"
+def _cell(form: str, *values: float) -> str:
+    """Figures in a cell; an empty one where there are none to tell."""
+    return form.format(*values) if all(map(isfinite, values)) else ""
 
 
-def _made_from(config: Config) -> str:
-    """What the models are made from, in short: the settings, and the split's files by content."""
-    files = config.data.train
-    relation = config.relation.model_dump(mode="json", include={"prior", "spatial"})
-    content = [relation, *map(sha256_of, [*files.relations, *files.boxes, *files.labels])]
+def _made_from(run: Run) -> str:
+    """What the models are made from, in short: settings, the split's files by content, the code of both stages."""
+    files, stages = run.config.data.train, Pipeline(run).stages
+    relation = run.config.relation.model_dump(mode="json", include={"prior", "spatial"})
+    code = [feature_signature(run), *(stages[name].version for name in ("prior", "spatial"))]
+    content = [relation, FOLDS, code, *map(sha256_of, [*files.relations, *files.boxes, *files.labels])]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 

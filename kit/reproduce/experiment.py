@@ -12,12 +12,15 @@ import yaml
 from numpy.typing import NDArray
 
 from kit.base.errors import KitError
-from kit.base.files import read_json, write_text
+from kit.base.files import read_json, write_json, write_text
+from kit.base.hashes import sha256_of
 from kit.base.split_names import SplitName
 from kit.base.threads import cpu_count
 from kit.config import Config
+from kit.pipeline.detector_task import detection_metric, hierarchy_inputs
 from kit.pipeline.jobs import Job, run_jobs
 from kit.pipeline.splits import shows_hidden_test
+from kit.pipeline.stage import require
 from kit.pipeline.stages.evaluate_detections import read_table
 
 Doubles = NDArray[np.float64]
@@ -105,15 +108,37 @@ class Experiment:
         return Job(name, file, self.path(variant, seed), stages, self.folder / "logs" / f"{name}.txt")
 
     def one_detector(self, name: str, weights: Path) -> dict[str, Any]:
-        """The changes that leave one detector, with its source weights, and one view; no other model."""
+        """The changes that leave one detector, with its source weights, and one view; no other model.
+
+        Classes without a source class start at random, whatever the config says.
+        """
         model = self.config.detector.models[name].model_dump(mode="json")
         view = self.config.detector.inference.views[0].model_dump(mode="json")
         return {
-            "detector.models": {name: {**model, "weights": str(weights)}},
+            "detector.models": {name: {**model, "weights": str(weights), "unmatched": "random"}},
             "detector.inference.views": [view],
             "attribute.models": [],
+            "relation.scorer": "spatial",
             "relation.visual": None,
         }
+
+    def keep_metric(self) -> str:
+        """The detection metric in words, the same as long as the folder is there: its curves are of one metric.
+
+        Raises KitError where they are of another, by the content of the class hierarchy, or that is missing.
+        """
+        for given in hierarchy_inputs(self.config):
+            require(given)
+        hierarchy = self.config.data.hierarchy
+        metric = {"class hierarchy": sha256_of(hierarchy) if hierarchy else None}
+        path = self.folder / "metric.json"
+        if path.exists() and read_json(path, dict) != metric:
+            raise KitError(
+                f"{self.folder}: its curves are of another detection metric (data.hierarchy)",
+                "give another folder with --out",
+            )
+        write_json(path, metric)
+        return detection_metric(self.config)
 
     def run_all(self, jobs: Sequence[Job], text: str) -> None:
         """Run jobs; what is finished from an earlier time is not done again."""

@@ -30,7 +30,7 @@ THIRDS = ("rare", "middle", "frequent")
 
 def run_sampling(experiment: Experiment, limits: tuple[int | None, ...] = LIMITS) -> dict[str, Any]:
     """Train with every N and compare; the results, with the claims, also in `sampling.json` and `.png`."""
-    name = experiment.detectors()[0]
+    name, metric = experiment.detectors()[0], experiment.keep_metric()
     changes = experiment.one_detector(name, experiment.sources([name])[name])
     stages = [f"detector-{name}", *map(detections_stage, CHOSEN_ON)]
     jobs = [
@@ -49,8 +49,10 @@ def run_sampling(experiment: Experiment, limits: tuple[int | None, ...] = LIMITS
     rows = []
     for limit in limits:
         rows.append(_row(_title(limit), values[limit]))
-        rows += [_row(f"{_title(limit)}, {TITLES['test']}", own[limit]) for own in [hidden] if own]
-    return {"rows": rows, "claims": [claim.as_dict() for claim in claims_of(values, hidden)]}
+        if hidden:
+            rows.append(_row(f"{_title(limit)}, {TITLES['test']}", hidden[limit]))
+    claims = [claim.as_dict() for claim in claims_of(values, hidden)]
+    return {"metric": metric, "rows": rows, "claims": claims}
 
 
 def _row(title: str, values: dict[str, Doubles]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from kit.base.split_names import SplitName
-from kit.pipeline.detector_task import detection_metric
 from kit.pipeline.stages.evaluate_detections import detections_stage
 from kit.reproduce.experiment import (
     TITLES,
@@ -27,7 +26,7 @@ ALL_STARTS = {**STARTS, "unmatched": UNMATCHED}
 def run_table1(experiment: Experiment) -> dict[str, Any]:
     """Train, evaluate and compare; the results, with the claims, also in `table1.json` and `table1.png`."""
     names = experiment.detectors()
-    first = names[0]
+    first, metric = names[0], experiment.keep_metric()
     hidden = scored_splits(experiment.config)[1:]
     splits: list[SplitName] = ["val", "stack", *hidden]
     _train(experiment, names, splits, [f"detector-{first}", *map(detections_stage, hidden)])
@@ -45,7 +44,7 @@ def run_table1(experiment: Experiment) -> dict[str, Any]:
     points = {title: _by_iteration(*curve) for title, curve in curves.items()}
     claims = claims_of(curves, tables, names)
     return {
-        "metric": detection_metric(experiment.config),
+        "metric": metric,
         "rows": rows,
         "curves": points,
         "claims": [claim.as_dict() for claim in claims],
@@ -58,7 +57,8 @@ def _train(experiment: Experiment, names: list[str], splits: list[SplitName], st
     stages: of a start, whose config has the first detector alone.
     """
     weights = experiment.sources(names)
-    given = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
+    given: dict[str, Any] = {f"detector.models.{name}.weights": str(path) for name, path in weights.items()}
+    given |= {f"detector.models.{name}.unmatched": "random" for name in names}
     alone = experiment.one_detector(names[0], weights[names[0]])
     scored = [*(f"detector-{name}" for name in names), *map(detections_stage, splits)]
     jobs = []

@@ -31,7 +31,10 @@ def evaluate(
     ] = False,
     choices: Annotated[
         bool,
-        typer.Option("--choices", help="What was chosen on the validation split, and on the hidden test."),
+        typer.Option(
+            "--choices",
+            help="What was chosen on the validation split, with the same figures on the hidden test.",
+        ),
     ] = False,
     scorer: Scorer = None,
 ) -> None:
@@ -43,6 +46,8 @@ def evaluate(
 
     if gt_boxes + detections + attributes + choices > 1:
         raise KitError("give one of --gt-boxes, --detections, --attributes, --choices")
+    if choices and (split != "val" or scorer is not None):
+        raise KitError("--choices tells of what the run chose on its validation split", "give it alone")
     config = options.session.config
     files = getattr(config.data, split)
     if not (files.relations or (detections and files.boxes)):
@@ -53,7 +58,7 @@ def evaluate(
             raise KitError("--scorer does not go with --detections", "detectors have no scorer")
         return _detections(options, split)
     if choices:
-        return _choices(options, split, scorer)
+        return _choices(options)
     session, chosen = options.session.for_scorer(scorer)
     if gt_boxes:
         return _on_truth(options, split, chosen)
@@ -69,41 +74,39 @@ def _on_truth(options: RunOptions, split: SplitName, scorer: str) -> None:
     _say(scores if options.json else summary.scores(folder.name, scores), options.json, folder)
 
 
-def _choices(options: RunOptions, split: SplitName, scorer: str | None) -> None:
+def _choices(options: RunOptions) -> None:
     from kit.base.errors import KitError
     from kit.pipeline.stages.evaluate_choices import STAGE, TABLE, read_choices
 
-    if split != "val" or scorer is not None:
-        raise KitError("--choices tells of what the run chose on its validation split", "give it alone")
+    if options.session.config.data.val.images is None:
+        name = "data.val.images"
+        raise KitError(
+            f"{name} is not set: nothing is chosen without them", f"give it with --set {name}=FOLDER"
+        )
     folder = _made(options, STAGE)
     text = (folder / TABLE).read_text(encoding="utf-8")
     _say(read_choices(folder) if options.json else text, options.json, folder)
 
 
 def _detections(options: RunOptions, split: SplitName) -> None:
-    from kit.base.text_table import table
+    from kit.metric import summary
     from kit.pipeline.detector_task import detection_metric
-    from kit.pipeline.stages.evaluate_detections import detections_stage, read_table
+    from kit.pipeline.stages.evaluate_detections import HEADS, detections_stage, read_table
 
     folder = _made(options, detections_stage(split))
     rows = read_table(folder)
-    columns = [name for name in rows[0] if name != "AP"]
-    title = f"{split}, {detection_metric(options.session.config)}{_untold(options, split)}"
-    text = table(title, columns, [[row[name] for name in columns] for row in rows])
-    _say(rows if options.json else text, options.json, folder)
+    title = f"{split}, {detection_metric(options.session.config)}"
+    _say(rows if options.json else summary.by_row(title, rows, HEADS), options.json, folder)
 
 
 def _attributes(options: RunOptions, split: SplitName, scorer: str) -> None:
-    from kit.base.text_table import table
-    from kit.pipeline.stages.evaluate_attributes import attributes_stage, read_table
+    from kit.metric import summary
+    from kit.pipeline.stages.evaluate_attributes import HEADS, attributes_stage, read_table
 
     folder = _made(options, attributes_stage(options.session.config, split, scorer))
     rows = read_table(folder)
-    heads = {"best": "best class", "worst": "worst class"}
-    columns = [heads.get(name, name) for row in rows[:1] for name in row]
-    cells = [["" if value is None else value for value in row.values()] for row in rows]
-    text = table(f'"is" by attribute, {split}{_untold(options, split)}', columns, cells)
-    _say(rows if options.json else text, options.json, folder)
+    title = f'"is" by attribute, {split}'
+    _say(rows if options.json else summary.by_row(title, rows, HEADS), options.json, folder)
 
 
 def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
@@ -113,15 +116,6 @@ def _pipeline(options: RunOptions, split: SplitName, scorer: str) -> None:
     folder = _made(options, evaluate_stage(options.session.config, split, scorer))
     result = read_evaluation(folder)
     _say(result if options.json else summary.evaluation(result), options.json, folder)
-
-
-def _untold(options: RunOptions, split: SplitName) -> str:
-    """Words for a title where the hidden test's figures are missing beside the validation split's."""
-    from kit.metric.summary import NO_HIDDEN_TEST
-    from kit.pipeline.splits import shows_hidden_test
-
-    missing = split == "val" and not shows_hidden_test(options.session.config, split)
-    return NO_HIDDEN_TEST if missing else ""
 
 
 def _made(options: RunOptions, stage: str) -> Path:

@@ -40,15 +40,17 @@ class SplitTables:
         return table
 
 
-def load_split(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> SplitTables:
+def load_split(
+    split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT, judged: bool = False
+) -> SplitTables:
     """Read a split; rows with labels that are not the challenge's are left out.
 
     The images are those of the relations and of the boxes. One without a relation counts too: the paper (3.1)
     takes every pair of ground-truth boxes that can be related; a pair counts where both labels are verified. So
     Open Images' own files of all 600 classes serve beside the challenge's.
 
-    cache: of tables that were read before. Raises KitError where no relations are configured, FileFault at a
-    faulty file.
+    cache: of tables that were read before; judged: as in `load_labels`. Raises KitError where no relations are
+    configured, FileFault at a faulty file.
     """
     if not split.relations:
         raise KitError(f"data.{name}.relations is not set", f"give it with --set data.{name}.relations=FILE")
@@ -64,7 +66,7 @@ def load_split(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
 
     objects = cache.table(f"{name}-objects", files, Boxes, objects_and_check)
     relations = cache.table(f"{name}-relations", files, Relations, lambda: read().of_images(objects.images))
-    labels = load_labels(split, name, cache)
+    labels = load_labels(split, name, cache, judged)
     if labels is not None:
         _refuse_strange(name, "labels", labels.images, images_of(relations))
     return SplitTables(relations, objects, labels)
@@ -79,12 +81,17 @@ def load_boxes(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
     return load_split(split.model_copy(update={"labels": []}), name, cache).objects
 
 
-def load_labels(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -> JudgedLabels | None:
-    """The verified image labels of a split; None where it has no file of them."""
+def load_labels(
+    split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT, judged: bool = False
+) -> JudgedLabels | None:
+    """The verified image labels of a split; None where it has no file of them.
+
+    judged: whether it counts which are present, as it does with a class hierarchy alone; else all are.
+    """
     if not split.labels:
         return None
-    read = partial(read_judged_labels, split.labels)
-    return cache.table(f"{name}-labels", split.labels, JudgedLabels, read)
+    read = partial(read_judged_labels, split.labels, judged)
+    return cache.table(f"{name}-{'judged-' if judged else ''}labels", split.labels, JudgedLabels, read)
 
 
 def _refuse_strange(name: str, kind: str, images: Sequence[str], known: Sequence[str]) -> None:

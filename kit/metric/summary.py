@@ -7,6 +7,7 @@ from typing import Any
 
 from kit.base.text_table import table
 
+HIDDEN_TEST = "hidden_test"  # in JSON, of a report on the validation split: that of the hidden test, or null
 HIDDEN = "hidden test"
 NO_HIDDEN_TEST = f"; no figures of a {HIDDEN}"
 Row = tuple[Any, ...]
@@ -15,10 +16,10 @@ Row = tuple[Any, ...]
 def scores(title: str, result: dict[str, Any]) -> str:
     """The official score: its parts, then one row a predicate.
 
-    result: `Scores.as_dict()`; of the validation split with the same of the hidden test as `hidden_test`, empty
-    where that has no truth.
+    result: `Scores.as_dict()`; of the validation split with the same of the hidden test as `hidden_test`, None
+    where there is none.
     """
-    hidden = result.get("hidden_test", {})
+    hidden = result.get(HIDDEN_TEST)
     beside, weights = _parts(hidden) if hidden else {}, (0.4, 0.2, 0.4, "")
     parts = table(
         _title(title, result),
@@ -43,9 +44,9 @@ def scores(title: str, result: dict[str, Any]) -> str:
 def evaluation(result: dict[str, Any]) -> str:
     """The evaluation of the stage `evaluate-SPLIT`: score, predicates, what detection and candidates lose.
 
-    That of the validation split has that of the hidden test as `hidden_test`, empty where this has no truth.
+    That of the validation split has that of the hidden test as `hidden_test`, None where there is none.
     """
-    hidden = result.get("hidden_test", {})
+    hidden = result.get(HIDDEN_TEST)
     detected_scores, truth = result["scores"], result["ground_truth_boxes"]
     boot = result["bootstrap"]
     low = {"final score": boot["final_score"], "Recall@50": boot["Recall@50"]}
@@ -80,9 +81,22 @@ def evaluation(result: dict[str, Any]) -> str:
     )
 
 
+def by_row(title: str, rows: Sequence[dict[str, Any]], heads: dict[str, str]) -> str:
+    """A report of rows, those of the validation split with the hidden test's figure as `hidden_test`, or None.
+
+    heads: the keys that are shown, and what their columns are called.
+    """
+    figures = any(row.get(HIDDEN_TEST) is not None for row in rows)
+    if not figures and any(HIDDEN_TEST in row for row in rows):
+        title += NO_HIDDEN_TEST
+    shown = [key for key in heads if figures or key != HIDDEN_TEST]
+    cells = [["" if row[key] is None else row[key] for key in shown] for row in rows]
+    return table(title, [heads[key] for key in shown], cells)
+
+
 def _title(title: str, result: dict[str, Any]) -> str:
     """The title of a report, which says where the hidden test's figures are missing."""
-    return title if result.get("hidden_test", True) else title + NO_HIDDEN_TEST
+    return title if result.get(HIDDEN_TEST, True) else title + NO_HIDDEN_TEST
 
 
 def _beside(hidden: dict[str, float], name: str) -> Row:

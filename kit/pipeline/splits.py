@@ -10,7 +10,7 @@ from kit.base.errors import KitError
 from kit.base.hashes import HASHES, FileHashes
 from kit.base.split_names import SplitName
 from kit.config import Config, SplitFiles
-from kit.pipeline.stage import FileInput, ImagesInput
+from kit.pipeline.stage import FileInput, ImagesInput, Input
 from kit.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -28,14 +28,22 @@ def split_of(config: Config, split: SplitName) -> SplitFiles:
     return files
 
 
-def shows_hidden_test(config: Config, split: SplitName) -> bool:
+def shows_hidden_test(
+    config: Config,
+    split: SplitName,
+    truth: Sequence[Path] | None = None,
+    reads: Sequence[Input] | None = None,
+) -> bool:
     """Whether the hidden test's figures stand beside a split's.
 
-    Beside the validation split's, as much is chosen by these, where the test set has a truth and no detections from
-    elsewhere.
+    Beside the validation split's, as much is chosen by these, where the test set has a truth, what its report reads
+    besides, and no detections from elsewhere. truth: default the relations; reads: default what detection does.
     """
     test = config.data.test
-    return split == "val" and bool(test.relations) and not test.detections
+    truth = test.relations if truth is None else truth
+    reads = detection_inputs(config, "test") if reads is None else reads
+    there = not any(given.missing() for given in reads)
+    return split == "val" and bool(truth) and there and not test.detections
 
 
 def file_inputs(setting: str, files: Sequence[Path], hint: str = "") -> tuple[FileInput, ...]:
@@ -85,6 +93,12 @@ def images_input(
     return ImagesInput(f"data.{split}.images", split_of(config, split).images, files, wanted, choice)
 
 
+def detection_inputs(config: Config, split: SplitName) -> tuple[Input, ...]:
+    """What detectors read of a split: the files that say which images it has, and these."""
+    files = id_inputs(config, split)
+    return (*files, images_input(config, split, files, lambda: split_ids(config, split)))
+
+
 def relation_images(config: Config, split: SplitName) -> ImagesInput:
     """The images of a split that a model of pairs looks at: those with relations or boxes, or the test set's."""
     if split == "test" and not split_of(config, split).relations:
@@ -101,7 +115,7 @@ def split_tables(config: Config, split: SplitName) -> SplitTables:
     """A split as tables; read from its files once, and kept in the run's folder."""
     from kit.data.split_tables import load_split
 
-    return load_split(split_of(config, split), split, _cache(config))
+    return load_split(split_of(config, split), split, _cache(config), config.data.hierarchy is not None)
 
 
 def split_boxes(config: Config, split: SplitName) -> Boxes:
@@ -115,7 +129,7 @@ def split_labels(config: Config, split: SplitName) -> ImageLabels | None:
     """The verified image labels of a split; kept likewise."""
     from kit.data.split_tables import load_labels
 
-    return load_labels(split_of(config, split), split, _cache(config))
+    return load_labels(split_of(config, split), split, _cache(config), config.data.hierarchy is not None)
 
 
 def _cache(config: Config) -> SplitCache:

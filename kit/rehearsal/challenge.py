@@ -116,7 +116,7 @@ class Challenge:
             write_sample_submission(folder / "ids.csv", ids)
             given["ids"] = folder / "ids.csv"
         if files.relations:
-            whole = load_split(files, split)
+            whole = load_split(files, split, judged=self.config.data.hierarchy is not None)
             part = SplitTables(
                 whole.relations.of_images(ids),
                 whole.objects.of_images(ids),

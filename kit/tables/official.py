@@ -11,7 +11,7 @@ import numpy as np
 from kit.base.errors import FileFault
 from kit.boxes import inverted
 from kit.tables.csvfile import Column, CsvFile
-from kit.tables.left_out import LeftOut, Where, place
+from kit.tables.left_out import LeftOut, Where, place, say
 from kit.tables.official_columns import (
     CONFIDENCE,
     GROUP,
@@ -85,16 +85,18 @@ def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
     return ImageLabels.concat(tables)
 
 
-def read_judged_labels(paths: Path_ | Sequence[Path_]) -> JudgedLabels:
-    """Verified image labels, and by their confidence whether they are present; without the column all are.
+def read_judged_labels(paths: Path_ | Sequence[Path_], judged: bool = True) -> JudgedLabels:
+    """Verified image labels, and by their confidence whether they are present; without the column all are, told.
 
-    Raises FileFault, also on ids that no image can have. Rows of other labels than the challenge's are left out
-    and counted in a notice.
+    judged: without it the confidence is not read, and all count as present. Raises FileFault, also on ids that no
+    image can have. Rows of other labels than the challenge's are left out and counted in a notice.
     """
     tables = []
     for path in _several(paths):
         file = CsvFile(path)
-        confidence = [CONFIDENCE] if file.has(CONFIDENCE.name) else []
+        confidence = [CONFIDENCE] if judged and file.has(CONFIDENCE.name) else []
+        if judged and not confidence:
+            say(f"{path}: no column {CONFIDENCE.name}: all its labels count as present")
         columns = read_columns(file, [IMAGE, LABEL, *confidence], skip_unknown=True, strict=True)
         present = columns[CONFIDENCE.name] > 0 if confidence else np.ones(len(columns["image"]), bool)
         table = JudgedLabels(columns["images"], columns["image"], columns["LabelName"], present)

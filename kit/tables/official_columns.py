@@ -19,7 +19,7 @@ LABEL = Column("LabelName")
 SCORE = Column("Score", kind="number", aliases=("Confidence",))
 PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
 GROUP = Column("IsGroupOf", kind="flag")
-CONFIDENCE = Column("Confidence", kind="number")
+CONFIDENCE = Column("Confidence", kind="flag")
 OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
 
 

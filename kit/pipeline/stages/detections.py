@@ -15,7 +15,7 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.photos import GONE, list_photos
 from kit.pipeline.detector_task import TASKS, DetectorTask
-from kit.pipeline.splits import id_inputs, image_folder, images_input, split_ids
+from kit.pipeline.splits import detection_inputs, image_folder, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext, Together
 from kit.pipeline.stage_registry import register_stages
 from kit.tables.shards import SHARDS, count_rows, shard_path, write_shard
@@ -42,13 +42,13 @@ SETTINGS = {  # that the detections depend on; images of a batch are padded to o
 
 
 def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> Stage:
-    settings, files = config.detector.inference, id_inputs(config, split)
+    settings = config.detector.inference
     together = partial(_detect, split=split)
     return Stage(
         task.detect(split, name),
         lambda context: together([context])[0],
         needs=(task.detector(name),),
-        inputs=(*files, images_input(config, split, files, lambda: split_ids(config, split))),
+        inputs=detection_inputs(config, split),
         settings={
             "views": [view.model_dump() for view in settings.views],
             **settings.model_dump(include=SETTINGS),

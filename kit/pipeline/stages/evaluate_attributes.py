@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kit.base.files import read_json, write_json
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
+from kit.metric.summary import HIDDEN, HIDDEN_TEST
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
 from kit.pipeline.splits import shows_hidden_test, split_inputs, split_of, split_tables
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from kit.tables.schema import ImageLabels, Predictions, Relations
 
 TABLE = "table4.json"
+OF_CLASSES = {"best": "best class", "best AP": "best AP", "worst": "worst class", "worst AP": "worst AP"}
+HEADS = {"attribute": "attribute", "n": "n", "AP": "AP", HIDDEN_TEST: HIDDEN, **OF_CLASSES}  # for people
 
 
 @register_stages
@@ -46,7 +49,7 @@ def evaluate_attributes_stages(config: Config) -> Iterator[Stage]:
                 ),
                 inputs=split_inputs(config, split),
                 command=f"evaluate --attributes --split {split}{scorer_option(config, scorer)}",
-                version=2,
+                version=3,
             )
 
 
@@ -62,21 +65,17 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     shards = read_shards(context.result(predict_stage(config, split, scorer)) / SHARDS, Predictions)
     found = Predictions.concat([t.take(t.predicate == IS) for t in shards])
     rows = table4(split_tables(config, split), found)
-    if shows_hidden_test(config, split):
-        hidden = read_table(context.result(attributes_stage(config, "test", scorer)))
+    if split == "val":
+        beside = attributes_stage(config, "test", scorer)
+        hidden = read_table(context.result(beside)) if beside in context.stage.needs else []
         ap = {row["attribute"]: row["AP"] for row in hidden}
-        rows = [_with_hidden(row, ap.get(row["attribute"])) for row in rows]
+        rows = [row | {HIDDEN_TEST: ap.get(row["attribute"])} for row in rows]
     write_json(context.path / TABLE, rows)
     return {row["attribute"]: row["AP"] for row in rows}
 
 
-def _with_hidden(row: dict[str, Any], ap: float | None) -> dict[str, Any]:
-    """A row with the hidden test's AP behind its own."""
-    return {key: row[key] for key in ("attribute", "n", "AP")} | {"hidden test": ap} | row
-
-
 def read_table(folder: Path) -> list[dict[str, Any]]:
-    """A row an attribute; beside the validation split's AP the hidden test's, None where that has no such row."""
+    """A row an attribute; of the validation split with the hidden test's AP, None where that has no such row."""
     rows: list[dict[str, Any]] = read_json(folder / TABLE, list, "give --force")
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from kit.base.text_table import table
 from kit.config import Config
 from kit.metric.summary import HIDDEN, NO_HIDDEN_TEST
 from kit.pipeline.detector_task import TASKS, DetectorTask
+from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.splits import relation_images, shows_hidden_test, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -44,24 +45,32 @@ class Choice:
     """One of several options, chosen by its figure on the validation split.
 
     figure: which that is; chosen: place among the options; val, hidden_test: the figure of every option on either,
-    NaN where it is not known; no hidden_test where that has no truth.
+    NaN or None where it is not known; hidden_test: None where there are no figures of it.
     """
 
     choice: str
     figure: str
     options: list[str]
     chosen: int
-    val: list[float]
-    hidden_test: list[float] = field(default_factory=list)
+    val: list[float | None]
+    hidden_test: list[float] | None = None
 
     def row(self) -> list[Any]:
-        """What was chosen, its figures, and what the hidden test would have chosen."""
-        own: list[Any] = [self.choice, self.figure, self.options[self.chosen], self.val[self.chosen]]
-        if not self.hidden_test:
+        """What was chosen, its figures, and what the hidden test would have chosen, where all options are known."""
+        own = [self.choice, self.figure, self.options[self.chosen], _cell(self.val[self.chosen])]
+        values = self.hidden_test
+        if values is None:
             return own
-        values = [-math.inf if math.isnan(value) else value for value in self.hidden_test]
+        own.append(_cell(values[self.chosen]))
+        if any(map(math.isnan, values)):
+            return [*own, "", ""]
         best = max(range(len(values)), key=lambda i: (values[i], i == self.chosen))
-        return [*own, self.hidden_test[self.chosen], self.options[best], self.hidden_test[best]]
+        return [*own, self.options[best], values[best]]
+
+
+def _cell(figure: float | None) -> float | str:
+    """A figure in a table; empty where it is not known."""
+    return "" if figure is None or math.isnan(figure) else figure
 
 
 @register_stages
@@ -71,7 +80,7 @@ def choices_stages(config: Config) -> Iterator[Stage]:
         return
     scorer, hidden = config.relation.scorer, shows_hidden_test(config, "val")
     tasks, average = _with_fusion(config), _has_average(config)
-    models = ("prior", "spatial", "visual") if average and hidden else ()
+    models = stages_of(config, "visual") if average and hidden else ()
     yield Stage(
         STAGE,
         _evaluate,
@@ -92,8 +101,15 @@ def choices_stages(config: Config) -> Iterator[Stage]:
             *([relation_images(config, "test")] if models else []),
         ),
         settings={"fusion": config.detector.fusion.model_dump()},
+        computed=feature_signature if models else None,
+        version=2,
         command="evaluate --choices",
     )
+
+
+def _tells_hidden_test(context: StageContext) -> bool:
+    """Whether the figures of the hidden test stand beside those of the validation split."""
+    return candidates_stage(context.config, "test", context.config.relation.scorer) in context.stage.needs
 
 
 def _with_fusion(config: Config) -> list[DetectorTask]:
@@ -122,7 +138,7 @@ def _evaluate(context: StageContext) -> Metrics:
 def text(choices: Sequence[Choice]) -> str:
     """A row a choice."""
     columns, title = ["choice", "figure", "chosen", "val"], "What was chosen on the validation split"
-    if not any(choice.hidden_test for choice in choices):
+    if all(choice.hidden_test is None for choice in choices):
         return table(title + NO_HIDDEN_TEST, columns, [choice.row() for choice in choices])
     return table(title, [*columns, HIDDEN, "best there", "its figure"], [choice.row() for choice in choices])
 
@@ -132,8 +148,8 @@ def _fusion(context: StageContext, task: DetectorTask) -> Iterator[Choice]:
     config, names = context.config, task.models(context.config)
     tries = read_json(context.result(task.weights) / "tries.json", list)
     options = [{name: float(tried[name]) for name in names} for tried in tries]
-    chosen, hidden = in_proportion(chosen_weights(context, task)), []
-    if shows_hidden_test(config, "val"):
+    chosen, hidden = in_proportion(chosen_weights(context, task)), None
+    if _tells_hidden_test(context):
         tables = {name: all_detections(context, task, "test", name) for name in names}
         hidden = list(map(fused_mean_ap(config, "test", tables, task), options))
     yield Choice(
@@ -154,7 +170,7 @@ def _average(context: StageContext) -> Iterator[Choice]:
     tries = read_json(folder / AVERAGE, list)
     weights = read_json(folder / "stack.json", dict)["weights"]
     hidden = None
-    if shows_hidden_test(context.config, "val"):
+    if _tells_hidden_test(context):
         _, hidden = choose_weights(*average_ap(context, "test"))
     for p, name in enumerate(names):
         if p != IS and name in tries[0]:
@@ -164,7 +180,7 @@ def _average(context: StageContext) -> Iterator[Choice]:
                 [f"{weight:g}" for weight in WEIGHTS],
                 [round(weight * 10) for weight in WEIGHTS].index(round(weights[p] * 10)),
                 [tried[name] for tried in tries],
-                [] if hidden is None else hidden[:, p].tolist(),
+                None if hidden is None else hidden[:, p].tolist(),
             )
 
 
@@ -176,9 +192,9 @@ def _final(context: StageContext) -> Iterator[Choice]:
     record = read_json(context.result(final_stage(config, scorer)) / FINAL, dict)
     chosen = read_confidence(context, scorer)
     plain = ScoreCalibrator(chosen.exponent, chosen.is_exponent)
-    tried: list[dict[str, float]] = []
-    recalls: list[float] = []
-    if shows_hidden_test(config, "val"):
+    tried: list[dict[str, float]] | None = None
+    recalls: list[float] | None = None
+    if _tells_hidden_test(context):
         tables, pairs = split_tables(config, "test"), _candidates(context)
         _, tried = choose_exponents(config.relation.final.exponents, exponent_ap(tables, pairs, scorer))
         recalls = [recall_at_50(tables, pairs, scorer, one) for one in (plain, chosen)]
@@ -190,7 +206,7 @@ def _final(context: StageContext) -> Iterator[Choice]:
             [f"{option:g}" for option in options],
             options.index(exponent),
             [one[key] for one in record["tries"]],
-            [one[key] for one in tried],
+            None if tried is None else [one[key] for one in tried],
         )
     if "Recall@50 calibrated" in record:
         calibrated = chosen.slope_intercept is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
+from kit.metric.summary import HIDDEN_TEST
 from kit.pipeline.detector_task import OBJECTS, hierarchy_inputs
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import (
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 RESAMPLES = 500
 METRICS = "metrics.json"
 TABLE = "table.txt"
-HIDDEN = (
-    "hidden_test"  # beside the validation split's report, that of the hidden test; empty without its truth
-)
 
 
 @register_stages
@@ -81,24 +79,25 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
         settings={"resamples": RESAMPLES, "seed": config.seed},
         command=f"evaluate --split {split}{scorer_option(config, scorer)}",
         headline="final_score",
-        version=2,
+        version=3,
     )
 
 
 def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
+    beside = shows_hidden_test(config, split, reads=scorer_images(config, scorer, "test"))
     return Stage(
         gt_stage(split, scorer),
         partial(_evaluate_truth, split=split, scorer=scorer),
         needs=(
             *stages_of(config, scorer),
-            *([gt_stage("test", scorer)] if shows_hidden_test(config, split) else []),
+            *([gt_stage("test", scorer)] if beside else []),
         ),
         inputs=(*split_inputs(config, split), *scorer_images(config, scorer, split)),
         settings={"scorer": scorer, **scorer_settings(config, in_order(config, scorer))},
         computed=feature_signature,
         command=f"evaluate --split {split} --gt-boxes --scorer {scorer}",
         headline="final_score",
-        version=2,
+        version=3,
     )
 
 
@@ -175,17 +174,18 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
 
 
 def _on_hidden_test(context: StageContext, split: SplitName, name: str) -> dict[str, Any]:
-    """The report of a stage on the hidden test, for beside the validation split's figures."""
+    """The report of a stage on the hidden test, for beside the validation split's figures; None without one."""
     if split != "val":
         return {}
     there = name in context.stage.needs
-    return {HIDDEN: read_evaluation(context.result(name)) if there else {}}
+    return {HIDDEN_TEST: read_evaluation(context.result(name)) if there else None}
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """What `evaluate-SPLIT` or `evaluate-SPLIT-gt-SCORER` found, NaN where JSON has null."""
-    values: dict[str, Any] = _numbers(read_json(folder / METRICS, dict, "give --force"))
-    return values
+    """What `evaluate-SPLIT` or `evaluate-SPLIT-gt-SCORER` found, NaN where JSON has null for a figure."""
+    values: dict[str, Any] = read_json(folder / METRICS, dict, "give --force")
+    beside = {HIDDEN_TEST: None} if values.get(HIDDEN_TEST, {}) is None else {}
+    return _numbers(values) | beside
 
 
 def read_scores(folder: Path) -> Scores:

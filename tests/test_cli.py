@@ -135,6 +135,12 @@ USER_ERRORS = [
         "give one of --gt-boxes, --detections, --attributes, --choices",
     ),
     (["evaluate", "--split", "test", "--set", "data.test.relations=[]"], "data.test.relations is not set"),
+    (["evaluate", "--choices", "--set", "data.val.images=null"], "data.val.images is not set"),
+    (["evaluate", "--choices", "--config", "relations"], "detector.models is empty"),
+    (
+        ["evaluate", "--choices", "--split", "test", "--set", "data.test.relations=[]"],
+        "--choices tells of what the run chose on its validation split",
+    ),
     (["train", "prior", "--set", "data.train.relations=data"], "data: a folder, not a file"),
     (["train", "detector", "--set", "detector.models={}"], "detector.models is empty"),
     (["detect", "--set", "detector.models={}"], "the config names no such detectors"),

@@ -129,6 +129,29 @@ def test_boxes_labels_and_detections_are_read_back(tmp_path):
     assert official.read_judged_labels(path).present.tolist() == [True]
 
 
+def test_the_confidence_of_image_labels_is_a_number_or_a_word(tmp_path):
+    values = ("1", "0.0", "true", "False", "0.5")
+    rows = [f"a,{MAN},{value}" for value in values]
+    path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", *rows)
+    assert official.read_judged_labels(path).present.tolist() == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("value", ["", "sure"])
+def test_a_confidence_that_is_none_is_a_fault_where_it_counts(tmp_path, value):
+    path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", f"a,{MAN},1", f"a,{GUITAR},{value}")
+    with pytest.raises(FileFault, match="line 3, column Confidence"):
+        official.read_judged_labels(path)
+    assert official.read_judged_labels(path, judged=False).present.all()
+
+
+def test_labels_without_a_confidence_are_told_where_it_counts(tmp_path, capsys):
+    path = write(tmp_path / "l.csv", "ImageID,LabelName,confidence", f"a,{MAN},0")
+    assert official.read_judged_labels(path, judged=False).present.tolist() == [True]
+    assert capsys.readouterr().err == ""
+    assert official.read_judged_labels(path).present.tolist() == [True]
+    assert capsys.readouterr().err == f"{path}: no column Confidence: all its labels count as present\n"
+
+
 @needs_openimages
 @pytest.mark.parametrize(
     ("name", "rows"), [("train-subset-vrd.csv", 21019), ("validation-half-vrd.csv", 1881)]

@@ -55,6 +55,13 @@ def test_what_is_kept_is_what_was_read_and_the_files_are_not_read_again(split, c
     equal(whole[1], load_labels(split, "train", cache))
 
 
+def test_labels_with_their_judgement_are_kept_beside_those_without(split, cache):
+    load_labels(split, "train", cache)
+    judged = load_labels(split, "train", judged=True)
+    for _ in range(2):
+        equal(judged, load_labels(split, "train", cache, judged=True))
+
+
 def test_without_boxes_the_objects_of_the_relations_are_kept(split, cache, monkeypatch):
     split = split.model_copy(update={"boxes": [], "labels": []})
     fresh = load_boxes(split, "val", cache)

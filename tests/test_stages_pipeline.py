@@ -99,13 +99,13 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
     assert sum(row["n"] for row in rows) == (truth.predicate == IS).sum()
     assert all(row["worst AP"] <= row["best AP"] for row in rows)
     is_ap = {row["attribute"]: row["AP"] for row in attributes_table(path / "evaluate-test-attributes")}
-    assert [row["hidden test"] for row in rows] == [is_ap.get(row["attribute"]) for row in rows]
+    assert [row["hidden_test"] for row in rows] == [is_ap.get(row["attribute"]) for row in rows]
     code, out, err = kit("evaluate", "--detections", "--run", path, "--json", *WORDS)
     assert code == 0, err
     detectors = json.loads(out)
     assert len(detectors) == 6
     hidden = [row["mAP"] for row in detections_table(path / "evaluate-test-detections")]
-    assert [row["hidden test"] for row in detectors] == hidden
+    assert [row["hidden_test"] for row in detectors] == hidden
 
     code, out, err = kit("evaluate", "--choices", "--run", path, "--json", *WORDS)
     assert code == 0, err
@@ -127,11 +127,22 @@ def test_the_four_commands(whole, tiny, tmp_path, kit):
     code, out, err = kit("evaluate", "--choices", "--run", path, "--json", *WORDS, "--set", untold)
     assert code == 0, err
     shown = {choice["choice"]: (choice["val"], choice["hidden_test"]) for choice in json.loads(out)}
-    assert shown == {name: (choice["val"], []) for name, choice in choices.items()}
+    assert shown == {name: (choice["val"], None) for name, choice in choices.items()}
     for words in ([], ["--gt-boxes"], ["--detections"], ["--attributes"], ["--choices"]):
-        code, out, err = kit("evaluate", *words, "--run", path, *WORDS, "--set", untold)
+        lacking = set_words("data.test.boxes=[]", untold) if words else set_words("data.test.ids=null")
+        code, out, err = kit("evaluate", *words, "--run", path, *WORDS, *lacking)
         assert code == 0, err
         assert "no figures of a hidden test" in out
+    lacking = set_words("data.test.ids=null", "data.test.images=nowhere")
+    code, out, err = kit("evaluate", "--detections", "--run", path, *WORDS, *lacking, "--json")
+    assert code == 0, err
+    assert {row["hidden_test"] for row in json.loads(out)} == {None}
+    code, out, err = kit("evaluate", "--gt-boxes", "--run", path, *WORDS, *lacking, "--json")
+    assert code == 0, err
+    assert json.loads(out)["hidden_test"] is None
+    code, out, err = kit("evaluate", "--gt-boxes", "--scorer", "spatial", "--run", path, *WORDS, *lacking)
+    assert code == 0, err
+    assert "AP, hidden test" in out
 
 
 def test_every_composite_class_starts_from_its_objects_rows(whole, tiny, tmp_path):

@@ -78,7 +78,8 @@ def _choices(options: RunOptions) -> None:
     from kit.base.errors import KitError
     from kit.pipeline.stages.evaluate_choices import STAGE, TABLE, read_choices
 
-    if options.session.config.data.val.images is None:
+    config = options.session.config
+    if config.detector.models and config.data.val.images is None:
         name = "data.val.images"
         raise KitError(
             f"{name} is not set: nothing is chosen without them", f"give it with --set {name}=FOLDER"

@@ -125,6 +125,7 @@ def test_download_builds_the_mini_challenge_once(kit, tmp_path, monkeypatch):
     assert kit("download", *SET, "--force")[1] == out
 
 
+VAL, MODELS_EMPTY = "data/mini/challenge-2019-validation-vrd.csv", "detector.models is empty"
 USER_ERRORS = [
     (["nonsense"], "No such command 'nonsense'"),
     (["score", "relations"], "Missing option '--truth'"),
@@ -136,17 +137,17 @@ USER_ERRORS = [
     ),
     (["evaluate", "--split", "test", "--set", "data.test.relations=[]"], "data.test.relations is not set"),
     (["evaluate", "--choices", "--set", "data.val.images=null"], "data.val.images is not set"),
-    (["evaluate", "--choices", "--config", "relations"], "detector.models is empty"),
+    (["evaluate", "--choices", "--config", "relations", "--set", f"data.val.relations={VAL}"], MODELS_EMPTY),
     (
         ["evaluate", "--choices", "--split", "test", "--set", "data.test.relations=[]"],
         "--choices tells of what the run chose on its validation split",
     ),
     (["train", "prior", "--set", "data.train.relations=data"], "data: a folder, not a file"),
-    (["train", "detector", "--set", "detector.models={}"], "detector.models is empty"),
+    (["train", "detector", "--set", "detector.models={}"], MODELS_EMPTY),
     (["detect", "--set", "detector.models={}"], "the config names no such detectors"),
     (["train", "all", "--only", "prior", "--from", "spatial"], "--only and --from exclude each other"),
-    (["reproduce", "table1", "--config", "relations"], "detector.models is empty"),
-    (["reproduce", "sampling", "--config", "relations"], "detector.models is empty"),
+    (["reproduce", "table1", "--config", "relations"], MODELS_EMPTY),
+    (["reproduce", "sampling", "--config", "relations"], MODELS_EMPTY),
     (["config", "--set", "relation.visual.precision=float16"], "input should be 'float32' or 'bfloat16'"),
     (["submit"], "Kaggle does not score the mini challenge; give --dry-run"),
     (["submit", "--check", "none.csv"], "no such file"),

@@ -13,7 +13,13 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.splits import split_ids
 from kit.rehearsal.challenge import Challenge
-from kit.rehearsal.conduct import detections_to_learn_from, rehearse, split_of_stage, whole_run
+from kit.rehearsal.conduct import (
+    detections_to_learn_from,
+    rehearse,
+    split_of_stage,
+    whole_run,
+    with_test_photos,
+)
 from kit.rehearsal.memory import PeakMemory, used_memory
 from kit.rehearsal.shared_memory import needed_shared_memory, shared_memory_fault
 from tests.conftest import FEW, TINY, config
@@ -111,6 +117,14 @@ def test_detections_that_models_learn_from_are_told_from_the_others(tiny, tmp_pa
     assert {split_of_stage(pipeline, name) for name in ("detect-train-resnext", "fuse-train")} == {"train"}
     truth = Pipeline(Run(config(ONE), tmp_path / "run"))
     assert detections_to_learn_from(truth, whole_run(truth)) == []
+
+
+def test_the_run_scores_the_hidden_test_whether_its_photos_are_there_yet(tiny, tmp_path):
+    names = whole_run(Pipeline(Run(config(), tmp_path)))
+    assert "evaluate-test" in names
+    later = config("data.test.images=nowhere")
+    assert "evaluate-test" not in whole_run(Pipeline(Run(later, tmp_path)))
+    assert whole_run(Pipeline(Run(with_test_photos(later, tiny), tmp_path))) == names
 
 
 def test_a_training_split_is_cut_where_it_is_asked_for(tiny, tmp_path):

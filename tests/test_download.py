@@ -74,7 +74,12 @@ def test_a_dry_run_gets_nothing_and_tells_sizes(kit, published, options, tmp_pat
     assert not (tmp_path / "data/train").exists()
 
 
-FEW = ("detector.training.iterations=3", "relation.visual=null", "attribute.models=[]")
+FEW = (
+    "detector.training.iterations=3",
+    "detector.training.batch_size=4",
+    "relation.visual=null",
+    "attribute.models=[]",
+)
 
 
 def test_photos_are_those_that_the_trainings_look_at(kit, published, options, tmp_path):

@@ -206,7 +206,7 @@ class _Conductor:
     def _sharded(self, config: Config, challenge: Challenge) -> Config:
         """Shards so small that a split that was cut short has several, and of detections as many as there may be.
 
-        A detector that has hardly been trained is sure of nothing: thresholds would leave few boxes to what follows.
+        A detector that is hardly trained is sure of nothing: thresholds would leave few boxes to what follows.
         """
         inference, fusion = config.detector.inference, config.detector.fusion
         cut = [n for split, n in challenge.cut.items() if n < challenge.images[split]]

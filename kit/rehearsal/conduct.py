@@ -204,20 +204,17 @@ class _Conductor:
         return max(FEWEST, int(self.minutes * 60 * SPLIT_SHARE / an_image))
 
     def _sharded(self, config: Config, challenge: Challenge) -> Config:
-        """Shards so small that a split that was cut short has several, and of detections as many as there may be.
-
-        A detector that is hardly trained is sure of nothing: thresholds would leave few boxes to what follows.
-        """
-        inference, fusion = config.detector.inference, config.detector.fusion
+        """Shards so small that a split that was cut short has several."""
         cut = [n for split, n in challenge.cut.items() if n < challenge.images[split]]
-        batch, shard = inference.batch_size, inference.shard
-        if cut:
-            shard = min(shard, max(1, -(-min(cut) // (SHARDS * batch)) * batch))
-        changed = {
-            "inference": inference.model_copy(update={"shard": shard, "score_threshold": 0.0}),
-            "fusion": fusion.model_copy(update={"skip_box_threshold": 0.0}),
-        }
-        return config.model_copy(update={"detector": config.detector.model_copy(update=changed)})
+        if not cut:
+            return config
+        inference = config.detector.inference
+        batch = inference.batch_size
+        shard = min(inference.shard, max(1, -(-min(cut) // (SHARDS * batch)) * batch))
+        detector = config.detector.model_copy(
+            update={"inference": inference.model_copy(update={"shard": shard})}
+        )
+        return config.model_copy(update={"detector": detector})
 
     def _unmeasured(self, pipeline: Pipeline, name: str) -> Estimate:
         why = self.failed.get(name)

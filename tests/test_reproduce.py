@@ -190,7 +190,7 @@ def test_what_a_part_is_worth_is_told_of_both_splits():
     assert claim.figures == "+0.010 ± 0.000; val +0.040, hidden test -0.020"
 
 
-def test_without_a_truth_of_the_test_there_is_one_split(tmp_path):
+def test_without_a_truth_of_the_test_there_is_one_split(tiny):
     assert scored_splits(load_config("mini")) == ("val", "test")
     for words in (["data.test.relations=[]"], ["data.test.detections=x.csv"]):
         config = load_config("mini", words)

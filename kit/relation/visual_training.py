@@ -163,9 +163,7 @@ class _Training:
             loss = self._steps(done, optimizer, line)
             self._check_weights(self.draws.steps)
         except DivergedError:
-            for _, path in checkpoints(self.folder, self.name)[
-                :1
-            ]:  # its weights led here, finite as they are
+            for _, path in checkpoints(self.folder, self.name)[:1]:  # its weights led here
                 path.unlink()
             raise
         finally:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from benchmarks.measure import table
 from kit.session import open_run
 
+JOBS = 2  # as `make demo` has them
 LEAST = 2.0  # seconds of a stage from which the ratio says something
 
 
 def main() -> None:
     """Rehearse the mini challenge and compare with the run of `make demo`, where that is there."""
-    from kit.rehearsal.conduct import rehearse, whole_run
+    from kit.rehearsal.conduct import rehearse
+    from kit.rehearsal.estimate import makespan
+    from kit.rehearsal.plan import whole_run
 
     session = open_run("mini")
     pipeline = session.pipeline
@@ -19,12 +22,12 @@ def main() -> None:
     if len(taken) < len(records):
         print("rehearsal: left out, there is no finished run of `make demo` to compare with")
         return
-    found = rehearse(session.config, session.path, minutes=10)
+    found = rehearse(session.config, session.path, minutes=10, jobs=JOBS)
     rows = []
     for stage in found.stages:
         real = taken[stage.stage]
         ratio = f"{stage.seconds / real:.2f}" if stage.seconds is not None and real >= LEAST else ""
         rows.append((stage.stage, f"{stage.seconds or 0:.1f} s", f"{real:.1f} s", ratio))
-    whole = sum(taken.values())
+    whole = makespan(taken, found.needs, JOBS)
     rows.append(("whole run", f"{found.seconds:.0f} s", f"{whole:.0f} s", f"{found.seconds / whole:.2f}"))
     table(f"Rehearsal of {found.minutes:.0f} minutes, mini", ("stage", "estimate", "taken", "ratio"), rows)

@@ -3,7 +3,7 @@
 import pytest
 
 from kit.cli.rehearse import shown
-from kit.rehearsal.estimate import Estimate, Rehearsal, estimate, whole_seconds
+from kit.rehearsal.estimate import Estimate, Rehearsal, estimate, makespan, whole_seconds
 from kit.rehearsal.meter import Loop
 from kit.rehearsal.worker import Measured
 
@@ -94,3 +94,18 @@ def test_rounds_over_more_rows_are_as_many_and_longer():
 def test_what_is_outside_of_loops_grows_with_the_data_too():
     seen = Measured("stack", seconds=20.0, outside=8.0, again=6.0, loops=(loop(),))
     assert whole_seconds(seen, 10.0) == pytest.approx(2 + 60 + 30 + 0.5 * 599_998)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "needs", "workers", "whole"),
+    [
+        ({}, {}, 2, 0.0),
+        ({"a": 3.0, "b": 4.0}, {}, 1, 7.0),
+        ({"a": 3.0, "b": 4.0}, {}, 2, 4.0),
+        ({"a": 3.0, "b": 4.0}, {"b": ["a"]}, 2, 7.0),
+        ({"a": 3.0, "b": 4.0, "c": 2.0, "d": 1.0}, {"d": ["b", "gone"]}, 2, 5.0),
+        ({"a": 0.0, "b": 1.0, "c": 0.0}, {"b": ["a"], "c": ["b"]}, 8, 1.0),
+    ],
+)
+def test_the_time_of_stages_side_by_side(seconds, needs, workers, whole):
+    assert makespan(seconds, needs, workers) == whole

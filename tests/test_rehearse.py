@@ -15,9 +15,9 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.splits import split_ids
 from kit.rehearsal.challenge import Challenge
-from kit.rehearsal.conduct import (
+from kit.rehearsal.conduct import rehearse
+from kit.rehearsal.plan import (
     detections_to_learn_from,
-    rehearse,
     split_of_stage,
     whole_run,
     with_test_photos,
@@ -91,13 +91,17 @@ def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, t
     bad.write_bytes(b"no weights")
     one = f"detector.models={{resnext: {{architecture: resnext-mini, weights: {bad}}}}}"
     more = ["--set", one, "--set", "attribute.models=[]"]
-    code, out, _err = kit("rehearse", *SETTINGS, *more, "--run", tmp_path / "run", "--minutes", 0.5, "--json")
+    words = ("--run", tmp_path / "run", "--minutes", 0.5, "--jobs", 2, "--json")
+    code, out, _err = kit("rehearse", *SETTINGS, *more, *words)
     stages = {stage["stage"]: stage for stage in json.loads(out)["stages"]}
     assert code == 1
     assert "weights.pth" in stages["detector-resnext"]["failed"]
     assert stages["prior"]["seconds"] > 0
     assert stages["spatial"]["seconds"] > 0
     assert stages["detect-val-resnext"]["failed"] == "not measured: after detector-resnext"
+    found = json.loads(out)
+    assert found["jobs"] == 2
+    assert 0 < found["seconds"] < sum(stage["seconds"] or 0 for stage in found["stages"])
 
 
 def test_training_on_detections_looks_at_a_part_of_the_training_images(tiny, tmp_path):

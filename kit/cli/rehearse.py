@@ -26,6 +26,9 @@ def rehearse(
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="TIME", help="Time for the whole run: 48h, 2d, 90m.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Stages side by side, as the run will have them.")
+    ] = 1,
 ) -> None:
     """Run every stage for a short while and estimate the whole: hours, memory, disk, what bounds it.
 
@@ -36,7 +39,7 @@ def rehearse(
     from kit.rehearsal.conduct import rehearse as conduct
 
     allowed = seconds_of(budget) if budget else None
-    found = conduct(options.session.config, options.session.path, minutes)
+    found = conduct(options.session.config, options.session.path, minutes, jobs)
     typer.echo(
         json_text(found.as_dict() | {"budget": allowed}) if options.json else shown(found), nl=options.json
     )
@@ -59,7 +62,8 @@ def shown(rehearsal: Rehearsal) -> str:
     from kit.base.text_table import table
 
     columns = ("stage", "time", "a second", "of", "GPU GiB", "RAM GiB", "disk GiB", "waits", "bound by")
-    total = ("whole run", whole_text(rehearsal), "", "", *_sizes(rehearsal), "", "")
+    name = f"whole run, --jobs {rehearsal.jobs}" if rehearsal.jobs > 1 else "whole run"
+    total = (name, whole_text(rehearsal), "", "", *_sizes(rehearsal), "", "")
     return table(rehearsal.machine, columns, [*map(_row, rehearsal.stages), total])
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -168,26 +168,48 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
         return
     run = pipeline.run
     run.write_config()
-    left, running = list(names), dict[Future[str | None], str]()
-    failed: str | None = None
-    with ThreadPoolExecutor(workers) as pool, Crew(workers, run.config.cpu_threads) as crew:
+    crew = Crew(workers, run.config.cpu_threads)
+
+    def do(name: str) -> str | None:
+        mode: Mode = "redo" if name in force else "do"
+        log = run.path / LOGS / f"{name}.txt"
+        return crew.work(Job(name, run.path / "config.yaml", run.path, (name,), log, mode), aloud=True)
+
+    def is_made(name: str) -> bool:
+        return name not in force and pipeline.is_fresh(name)
+
+    for fault in side_by_side(pipeline, names, workers, crew, do, is_made).values():
+        raise KitError(fault)
+
+
+def side_by_side(
+    pipeline: Pipeline,
+    names: Sequence[str],
+    workers: int,
+    crew: Crew,
+    do: Callable[[str], str | None],
+    is_left_out: Callable[[str], bool],
+) -> dict[str, str]:
+    """Do stages, `workers` at a time, each once those of them that it needs are done; the faults, by stage.
+
+    do: does one by a process of the crew, in a thread of its own, and gives what went wrong, after which no other
+    is begun; is_left_out: of a stage whose turn it is.
+    """
+    left, running, failed = list(names), dict[Future[str | None], str](), dict[str, str]()
+    with ThreadPoolExecutor(workers) as pool, crew:
         while left or running:
             waiting = {*left, *running.values()}
-            ready = [n for n in left if not waiting & set(pipeline.stages[n].needs)] if failed is None else []
-            for name in ready[: workers - len(running)]:
+            ready = [name for name in left if not waiting & set(pipeline.stages[name].needs)]
+            for name in [] if failed else ready[: workers - len(running)]:
                 left.remove(name)
-                if name not in force and pipeline.is_fresh(name):
+                if is_left_out(name):
                     break
-                mode: Mode = "redo" if name in force else "do"
-                job = Job(
-                    name, run.path / "config.yaml", run.path, (name,), run.path / LOGS / f"{name}.txt", mode
-                )
-                running[pool.submit(crew.work, job, True)] = name
+                running[pool.submit(do, name)] = name
             else:
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[future]
-                    failed = failed or future.result()
-    if failed:
-        raise KitError(failed)
+                    name = running.pop(future)
+                    if fault := future.result():
+                        failed[name] = fault
+    return failed

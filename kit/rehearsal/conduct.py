@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from kit.base.files import write_json
@@ -17,15 +16,22 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
 from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
-from kit.pipeline.jobs import Crew
+from kit.pipeline.jobs import Crew, side_by_side
 from kit.pipeline.needed_images import needed_images
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
-from kit.pipeline.stage import Stage
 from kit.rehearsal.challenge import CUT, Challenge
 from kit.rehearsal.estimate import Estimate, Rehearsal, estimates
+from kit.rehearsal.plan import (
+    detections_to_learn_from,
+    on_truth,
+    same,
+    split_of_stage,
+    whole_run,
+    with_test_photos,
+)
 from kit.rehearsal.shared_memory import shared_memory_fault
 from kit.rehearsal.worker import Measured, Work
 
@@ -40,33 +46,29 @@ LATEST = 2.0  # times the minutes asked for, after which what is at work is ende
 STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be made
 
 
-def rehearse(config: Config, folder: Path, minutes: float) -> Rehearsal:
+def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Rehearsal:
     """Measure every stage of a whole run for a short while and estimate the whole; kept in the run's folder.
 
-    Raises KitError where the configuration or a file that is there is wrong.
+    jobs: stages that the run makes side by side, each in a process of its own. Raises KitError where the
+    configuration or a file that is there is wrong.
     """
     scratch = folder / SCRATCH
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with keeping("nothing of the rehearsal"):
-            rehearsal = _Conductor(config, folder, scratch, minutes).result()
+            rehearsal = _Conductor(config, folder, scratch, minutes, jobs).result()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     write_json(folder / REHEARSAL, rehearsal.as_dict())
     return rehearsal
 
 
-def whole_run(pipeline: Pipeline) -> list[str]:
-    """The stages of `kit train all`, of the validation score and of the submission, and all that these need."""
-    wanted = ("evaluate-val", "submission")
-    return pipeline.closure([*pipeline.training, *(name for name in wanted if name in pipeline.stages)])
-
-
 class _Conductor:
     """A rehearsal at work."""
 
-    def __init__(self, config: Config, folder: Path, scratch: Path, minutes: float) -> None:
+    def __init__(self, config: Config, folder: Path, scratch: Path, minutes: float, jobs: int) -> None:
         self.asked, self.folder, self.scratch, self.minutes = config, folder, scratch, minutes
+        self.jobs = jobs
         self.cores, self.deadline = cpu_count(), time.monotonic() + minutes * 60 * LATEST + STARTING
         self.weights: list[tuple[str, str]] = []
         self.missing: list[str] = []
@@ -106,7 +108,9 @@ class _Conductor:
         }
         stages = [found.get(name) or self._unmeasured(pipeline, name) for name in names]
         spent = (time.monotonic() - started) / 60
-        return Rehearsal(stages, self._machine(), [*challenge.made, *self.missing], round(spent, 2))
+        needs = {name: pipeline.stages[name].needs for name in names}
+        made = [*challenge.made, *self.missing]
+        return Rehearsal(stages, self._machine(), made, round(spent, 2), self.jobs, needs)
 
     def _cut_phase(
         self,
@@ -131,40 +135,62 @@ class _Conductor:
         """Measure stages in a process; one that dies takes only the stage at work along. whole, twice: of Work."""
         file = self.scratch / "config.json"
         write_json(file, config.model_dump(mode="json"))
+        job = Work(
+            str(file), str(self.scratch / "run"), self.minutes * 60 * LOOP_SHARE, "", [], whole, twice, []
+        )
+        if self.weights:
+            with Crew(1) as crew:
+                if fault := self._measure(replace(job, weights=self.weights), "weights", crew):
+                    self.failed[names[0]] = fault
+            self.weights = []
+        if self.jobs > 1:
+            self._side_by_side(pipeline, names, job)
+            return
         while left := [name for name in names if self._can_be_measured(pipeline, name)]:
-            out = self.scratch / "measured.jsonl"
-            out.unlink(missing_ok=True)
-            seconds = self.minutes * 60 * LOOP_SHARE
-            weights, self.weights = self.weights, []
-            job = Work(str(file), str(self.scratch / "run"), seconds, str(out), left, whole, twice, weights)
-            write_json(self.scratch / "job.json", asdict(job))
-            fault = self._run(left[0])
-            lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
-            for measured in (Measured.of_dict(json.loads(line)) for line in lines):
-                self.measured[measured.stage] = measured
+            with Crew(1) as crew:
+                fault = self._measure(replace(job, stages=left), left[0], crew)
             at_work = next((name for name in left if self._can_be_measured(pipeline, name)), None)
             if fault is not None and at_work is not None:
                 self.failed[at_work] = fault
             if fault is None or time.monotonic() > self.deadline:
                 return
 
+    def _side_by_side(self, pipeline: Pipeline, names: Sequence[str], job: Work) -> None:
+        """Measure stages as `kit train all --jobs` makes them: each in a process of its own, some at a time."""
+        crew = Crew(self.jobs, self.asked.cpu_threads)
+
+        def do(name: str) -> None:
+            if fault := self._measure(replace(job, stages=[name]), name, crew):
+                self.failed[name] = fault
+
+        def is_left_out(name: str) -> bool:
+            return time.monotonic() > self.deadline or not self._can_be_measured(pipeline, name)
+
+        side_by_side(pipeline, names, self.jobs, crew, do, is_left_out)
+
     def _can_be_measured(self, pipeline: Pipeline, name: str) -> bool:
         """Whether a stage was not measured yet and needs none that failed."""
         return name not in self.measured and not any(map(self._has_failed, pipeline.closure([name])))
 
-    def _run(self, name: str) -> str | None:
-        """Run the worker; what went wrong, if something did. It is ended where it takes far too long."""
-        log = self.folder / LOGS / "rehearsal.txt"
-        with Crew(1) as crew:
-            timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
-            timer.daemon = True
-            timer.start()
-            try:
-                fault = crew.run(
-                    name, "kit.rehearsal.worker", [str(self.scratch / "job.json")], log, aloud=True
-                )
-            finally:
-                timer.cancel()
+    def _measure(self, job: Work, name: str, crew: Crew) -> str | None:
+        """Let a process of the crew measure stages; what went wrong, if something did.
+
+        name: of the first; the crew is ended where it takes far too long.
+        """
+        out, words = self.scratch / f"{name}.jsonl", self.scratch / f"{name}.json"
+        out.unlink(missing_ok=True)
+        write_json(words, asdict(replace(job, out=str(out))))
+        log = self.folder / LOGS / f"rehearsal-{name}.txt"
+        timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
+        timer.daemon = True
+        timer.start()
+        try:
+            fault = crew.run(name, "kit.rehearsal.worker", [str(words)], log, aloud=True)
+        finally:
+            timer.cancel()
+        for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else []:
+            measured = Measured.of_dict(json.loads(line))
+            self.measured[measured.stage] = measured
         if fault and time.monotonic() >= self.deadline:
             allowed = LATEST * self.minutes + STARTING / 60
             return f"not at its end after {allowed:.0f} minutes in all; give more --minutes"
@@ -232,47 +258,3 @@ class _Conductor:
     def _machine(self) -> str:
         cards = {m.card for m in self.measured.values() if m.card}
         return ", ".join([f"{self.cores} cores of {machine()['cpu']}", *sorted(cards)])
-
-
-def same(config: Config) -> Config:
-    """The config as it is."""
-    return config
-
-
-def with_test_photos(config: Config, folder: Path) -> Config:
-    """The config with a folder in place of the test photos', which may not be there yet.
-
-    Where it has these photos a run scores the hidden test too, and in a rehearsal it has them: made ones.
-    """
-    if config.data.test.images is None:
-        return config
-    test = config.data.test.model_copy(update={"images": folder})
-    return config.model_copy(update={"data": config.data.model_copy(update={"test": test})})
-
-
-def on_truth(config: Config) -> Config:
-    """The config with relation models that learn from ground-truth boxes."""
-    relation = config.relation.model_copy(update={"train_boxes": "truth"})
-    return config.model_copy(update={"relation": relation})
-
-
-def detections_to_learn_from(pipeline: Pipeline, names: Sequence[str]) -> list[str]:
-    """Those of some stages that only models which learn from detections need."""
-    without = Pipeline(Run(on_truth(pipeline.run.config), pipeline.run.path))
-    usual = set(whole_run(without))
-    return [name for name in names if name not in usual]
-
-
-def split_of_stage(pipeline: Pipeline, name: str) -> SplitName:
-    """The split whose rows a stage works on: that of its inputs, else of its name, else of what it needs."""
-    stage = pipeline.stages[name]
-    own = _splits(stage) or [split for split in SPLITS if split in name.split("-")]
-    if own:
-        return own[0]
-    needed = [split_of_stage(pipeline, need) for need in stage.needs]
-    return next((split for split in needed if split != "train"), "train")
-
-
-def _splits(stage: Stage) -> list[SplitName]:
-    found = re.findall(r"data\.(train|stack|val|test)\.", " ".join(given.setting for given in stage.inputs))
-    return [split for split in SPLITS if split in found]

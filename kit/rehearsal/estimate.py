@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -125,17 +125,22 @@ def _cure(bound: str, loop: Loop | None, cores: int, workers: int) -> str:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """All stages of a whole run, estimated. machine: in words; made: what stood in for missing files."""
+    """All stages of a whole run, estimated. machine: in words; made: what stood in for missing files.
+
+    jobs: stages side by side; needs: the stages that each waits for.
+    """
 
     stages: Sequence[Estimate]
     machine: str
     made: Sequence[str]
     minutes: float
+    jobs: int = 1
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
-        """Of all stages that were measured, one after the other."""
-        return sum(stage.seconds or 0.0 for stage in self.stages)
+        """Of all stages that were measured, `jobs` at a time."""
+        return makespan({stage.stage: stage.seconds or 0.0 for stage in self.stages}, self.needs, self.jobs)
 
     @property
     def unmeasured(self) -> int:
@@ -155,6 +160,7 @@ class Rehearsal:
         """What is kept of it."""
         return {
             "seconds": self.seconds,
+            "jobs": self.jobs,
             "unmeasured": self.unmeasured,
             "machine": self.machine,
             "made": list(self.made),
@@ -164,6 +170,21 @@ class Rehearsal:
             "disk": self.disk,
             "stages": [stage.as_dict() for stage in self.stages],
         }
+
+
+def makespan(seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], workers: int) -> float:
+    """Seconds until all stages are done, `workers` at a time, each once those of them that it needs are done."""
+    left, ends, now = list(seconds), dict[str, float](), 0.0
+    while left:
+        at_work = [name for name, end in ends.items() if end > now]
+        waiting = {*left, *at_work}
+        ready = [name for name in left if not waiting & set(needs.get(name, ()))][: workers - len(at_work)]
+        for name in ready:
+            left.remove(name)
+            ends[name] = now + seconds[name]
+        if not ready:
+            now = min(ends[name] for name in at_work)
+    return max(ends.values(), default=0.0)
 
 
 def estimates(

@@ -78,6 +78,7 @@ def work(words: Sequence[str]) -> int:
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
     from kit.pipeline.worker import VERBOSITY
+    from kit.rehearsal.made_classes import with_made_classes
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
     job = Work(**read_json(Path(words[0]), dict))
@@ -85,7 +86,7 @@ def work(words: Sequence[str]) -> int:
         make_weights(architecture, Path(path))
     run = Run(load_config(job.config), Path(job.run))
     use_threads(run.config.cpu_threads)
-    pipeline, failed = Pipeline(run), set[str]()
+    pipeline, failed = with_made_classes(Pipeline(run)), set[str]()
     with listed_once(), open(job.out, "a", encoding="utf-8") as out:
         for name in job.stages:
             if failed & set(pipeline.closure([name])):

@@ -3,7 +3,14 @@
 import pytest
 
 from kit.cli.rehearse import shown
-from kit.rehearsal.estimate import Estimate, Rehearsal, estimate, makespan, whole_seconds
+from kit.rehearsal.estimate import (
+    Estimate,
+    Rehearsal,
+    estimate,
+    makespan,
+    whole_run_seconds,
+    whole_seconds,
+)
 from kit.rehearsal.meter import Loop
 from kit.rehearsal.worker import Measured
 
@@ -109,3 +116,10 @@ def test_what_is_outside_of_loops_grows_with_the_data_too():
 )
 def test_the_time_of_stages_side_by_side(seconds, needs, workers, whole):
     assert makespan(seconds, needs, workers) == whole
+
+
+def test_stages_that_do_not_train_come_after_the_others():
+    seconds = {"a": 3.0, "b": 4.0, "c": 2.0, "d": 1.0}
+    assert whole_run_seconds(seconds, {"a": [], "b": []}, 2) == 4 + 2 + 1
+    assert whole_run_seconds(seconds, {"a": [], "b": []}, 1) == 10
+    assert whole_run_seconds(seconds, {}, 2) == 10

@@ -49,7 +49,7 @@ STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be
 def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Rehearsal:
     """Measure every stage of a whole run for a short while and estimate the whole; kept in the run's folder.
 
-    jobs: stages that the run makes side by side, each in a process of its own. Raises KitError where the
+    jobs: training stages that the run makes side by side, each in a process of its own. Raises KitError where the
     configuration or a file that is there is wrong.
     """
     scratch = folder / SCRATCH
@@ -108,7 +108,7 @@ class _Conductor:
         }
         stages = [found.get(name) or self._unmeasured(pipeline, name) for name in names]
         spent = (time.monotonic() - started) / 60
-        needs = {name: pipeline.stages[name].needs for name in names}
+        needs = {name: pipeline.stages[name].needs for name in pipeline.training}
         made = [*challenge.made, *self.missing]
         return Rehearsal(stages, self._machine(), made, round(spent, 2), self.jobs, needs)
 
@@ -144,8 +144,7 @@ class _Conductor:
                     self.failed[names[0]] = fault
             self.weights = []
         if self.jobs > 1:
-            self._side_by_side(pipeline, names, job)
-            return
+            self._side_by_side(pipeline, [name for name in names if name in pipeline.training], job)
         while left := [name for name in names if self._can_be_measured(pipeline, name)]:
             with Crew(1) as crew:
                 fault = self._measure(replace(job, stages=left), left[0], crew)

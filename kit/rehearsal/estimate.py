@@ -127,7 +127,7 @@ def _cure(bound: str, loop: Loop | None, cores: int, workers: int) -> str:
 class Rehearsal:
     """All stages of a whole run, estimated. machine: in words; made: what stood in for missing files.
 
-    jobs: stages side by side; needs: the stages that each waits for.
+    jobs: training stages side by side; needs: of each of these, the stages that it waits for.
     """
 
     stages: Sequence[Estimate]
@@ -139,8 +139,8 @@ class Rehearsal:
 
     @property
     def seconds(self) -> float:
-        """Of all stages that were measured, `jobs` at a time."""
-        return makespan({stage.stage: stage.seconds or 0.0 for stage in self.stages}, self.needs, self.jobs)
+        """Of all stages that were measured: those that train `jobs` at a time, the others one after the other."""
+        return whole_run_seconds({s.stage: s.seconds or 0.0 for s in self.stages}, self.needs, self.jobs)
 
     @property
     def unmeasured(self) -> int:
@@ -170,6 +170,13 @@ class Rehearsal:
             "disk": self.disk,
             "stages": [stage.as_dict() for stage in self.stages],
         }
+
+
+def whole_run_seconds(seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], jobs: int) -> float:
+    """Seconds of a run by those of its stages; needs, jobs: as of a `Rehearsal`."""
+    training = {name: took for name, took in seconds.items() if name in needs}
+    others = sum(took for name, took in seconds.items() if name not in needs)
+    return makespan(training, needs, jobs) + others
 
 
 def makespan(seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], workers: int) -> float:

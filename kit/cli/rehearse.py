@@ -27,7 +27,7 @@ def rehearse(
         str | None, typer.Option("--budget", metavar="TIME", help="Time for the whole run: 48h, 2d, 90m.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Stages side by side, as the run will have them.")
+        int, typer.Option("--jobs", min=1, help="Stages that train side by side, as `kit train all --jobs`.")
     ] = 1,
 ) -> None:
     """Run every stage for a short while and estimate the whole: hours, memory, disk, what bounds it.

@@ -113,3 +113,24 @@ def test_how_often_a_loop_runs_counts():
 
 def test_without_a_meter_nothing_is_ended():
     assert len(list(track(range(1000), 1000, "all", optional=True))) == 1000
+
+
+def test_a_part_of_a_loop_is_a_share_of_its_time():
+    whole = Loop(
+        "detect",
+        "images",
+        8,
+        40,
+        1,
+        done=40,
+        warm=2,
+        warm_up=6.0,
+        last=2.0,
+        steady=76.0,
+        waited=4.0,
+        rest=2.0,
+    )
+    part = whole.part(0.25)
+    assert (part.seconds, part.step, part.wait_share) == (21.0, 0.5, whole.wait_share)
+    assert (part.total, part.done, part.size) == (40, 40, 8)
+    assert part.whole(10.0) == pytest.approx(whole.whole(10.0) / 4)

@@ -101,7 +101,7 @@ def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, t
     assert stages["detect-val-resnext"]["failed"] == "not measured: after detector-resnext"
     found = json.loads(out)
     assert found["jobs"] == 2
-    assert 0 < found["seconds"] < sum(stage["seconds"] or 0 for stage in found["stages"])
+    assert 0 < found["seconds"] <= sum(stage["seconds"] or 0 for stage in found["stages"])
 
 
 def test_training_on_detections_looks_at_a_part_of_the_training_images(tiny, tmp_path):

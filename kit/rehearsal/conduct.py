@@ -18,7 +18,7 @@ from kit.base.threads import cpu_count, machine
 from kit.config import Config, DetectorModel
 from kit.pipeline.jobs import Crew, side_by_side
 from kit.pipeline.needed_images import needed_images
-from kit.pipeline.order import LOGS
+from kit.pipeline.order import LOGS, next_group
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
@@ -37,7 +37,7 @@ from kit.rehearsal.worker import Measured, Work
 
 SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
-SPLIT_SHARE = 1 / 12  # for the detection of a split
+SPLIT_SHARE = 1 / 8  # for the detection of a split
 EVALUATED = ("val", "test")  # splits that are looked at to the end once cut short: what follows scales by it
 STACK_TIMES = 16  # images of the third stage's split, where nothing is detected, for one of another split
 FEWEST = 2  # images of a split
@@ -148,9 +148,9 @@ class _Conductor:
         while left := [name for name in names if self._can_be_measured(pipeline, name)]:
             with Crew(1) as crew:
                 fault = self._measure(replace(job, stages=left), left[0], crew)
-            at_work = next((name for name in left if self._can_be_measured(pipeline, name)), None)
-            if fault is not None and at_work is not None:
-                self.failed[at_work] = fault
+            left = [name for name in left if self._can_be_measured(pipeline, name)]
+            if fault is not None and left:
+                self.failed[next_group(pipeline.stages, left)[0]] = fault
             if fault is None or time.monotonic() > self.deadline:
                 return
 

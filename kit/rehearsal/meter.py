@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from kit.base.progress import ProgressLine
 
@@ -61,9 +60,10 @@ class Loop:
         steps = max(self.total * scale - self.warm, 0.0)
         return (self.warm_up + self.rest + self.step * steps) * self.times
 
-    def as_dict(self) -> dict[str, Any]:
-        """Its columns."""
-        return asdict(self)
+    def part(self, share: float) -> Loop:
+        """The loop with a share of its time."""
+        timed = ("warm_up", "last", "steady", "waited", "rest")
+        return replace(self, **{name: share * getattr(self, name) for name in timed})
 
 
 class _Open:

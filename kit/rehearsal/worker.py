@@ -9,9 +9,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError, first_line
 from kit.base.files import read_json
@@ -19,6 +19,9 @@ from kit.base.process import run_as_process
 from kit.base.progress import set_meter
 from kit.rehearsal.memory import PeakMemory
 from kit.rehearsal.meter import Loop, LoopMeter
+
+if TYPE_CHECKING:
+    from kit.pipeline.pipeline import Pipeline
 
 OUTSIDE = 0.2  # share of a stage outside its loops from which that is measured a second time
 
@@ -75,6 +78,7 @@ def work(words: Sequence[str]) -> int:
     from kit.base.threads import use_threads
     from kit.config import load_config
     from kit.pipeline.images import listed_once
+    from kit.pipeline.order import next_group
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
     from kit.pipeline.worker import VERBOSITY
@@ -86,65 +90,79 @@ def work(words: Sequence[str]) -> int:
         make_weights(architecture, Path(path))
     run = Run(load_config(job.config), Path(job.run))
     use_threads(run.config.cpu_threads)
-    pipeline, failed = with_made_classes(Pipeline(run)), set[str]()
+    pipeline, failed, left = with_made_classes(Pipeline(run)), set[str](), list(job.stages)
     with listed_once(), open(job.out, "a", encoding="utf-8") as out:
-        for name in job.stages:
-            if failed & set(pipeline.closure([name])):
-                continue
-            seconds = math.inf if name in job.whole else job.seconds
-            measured = measure(pipeline, name, seconds, name in job.twice)
-            logger.debug(f"{name}: measured in {measured.seconds:.1f} s")
-            if measured.failed:
-                failed.add(name)
-            out.write(json.dumps(asdict(measured)) + "\n")
+        while left:
+            group = next_group(pipeline.stages, left)
+            left = [name for name in left if name not in group]
+            names = [name for name in group if not failed & set(pipeline.closure([name]))]
+            seconds = math.inf if set(names) & set(job.whole) else job.seconds
+            for measured in measure(pipeline, names, seconds, bool(set(names) & set(job.twice))):
+                logger.debug(f"{measured.stage}: measured in {measured.seconds:.1f} s")
+                if measured.failed:
+                    failed.add(measured.stage)
+                out.write(json.dumps(asdict(measured)) + "\n")
             out.flush()
     return 0
 
 
-def measure(pipeline: Any, name: str, seconds: float, twice: bool) -> Measured:
-    """Do a stage, its loops ended after some seconds, and measure it."""
+def measure(pipeline: Pipeline, names: Sequence[str], seconds: float, twice: bool) -> list[Measured]:
+    """Do stages, together where they are several, their loops ended after some seconds; each has an equal share.
+
+    Where together they fail, each is measured by itself.
+    """
+    if not names:
+        return []
     meter = LoopMeter(seconds)
     held = _free_gpu()
     start, cpu, failed, again = time.monotonic(), _cpu(), "", None
     set_meter(meter)
     with PeakMemory() as memory:
         try:
-            pipeline.do(name)
+            pipeline.do_all(names)
         except (KitError, RuntimeError, MemoryError) as error:
             failed = first_line(error)
         finally:
             set_meter(None)
+    if failed and len(names) > 1:
+        return [one for name in names for one in measure(pipeline, [name], seconds, twice)]
     took = time.monotonic() - start
     cpu = _cpu() - cpu
     outside = took - meter.outside
     if twice and not failed and outside >= OUTSIDE * took:
-        again = _again(pipeline, name, seconds)
+        again = _again(pipeline, names, seconds)
     gpu, card = _gpu_peak(held)
-    record = pipeline.run.record(name) or {}
-    return Measured(
-        name,
-        took,
-        outside,
-        again,
-        cpu,
-        tuple(meter.loops),
+    share = 1 / len(names)
+    measured = Measured(
+        "",
+        took * share,
+        outside * share,
+        None if again is None else again * share,
+        cpu * share,
+        tuple(loop.part(share) for loop in meter.loops),
         memory.bytes,
         gpu,
-        sum(record.get("files", {}).values()),
+        0,
         card,
         failed,
     )
+    return [replace(measured, stage=name, disk=_disk(pipeline, name)) for name in names]
 
 
-def _again(pipeline: Any, name: str, seconds: float) -> float:
-    """Seconds of a stage outside its loops, done a second time."""
+def _again(pipeline: Pipeline, names: Sequence[str], seconds: float) -> float:
+    """Seconds of stages outside their loops, done a second time."""
     meter, start = LoopMeter(seconds), time.monotonic()
     set_meter(meter)
     try:
-        pipeline.do(name, force=True)
+        pipeline.do_all(names, force=names)
     finally:
         set_meter(None)
     return time.monotonic() - start - meter.outside
+
+
+def _disk(pipeline: Pipeline, name: str) -> int:
+    """Bytes of a stage's results."""
+    return sum((pipeline.run.record(name) or {}).get("files", {}).values())
 
 
 def make_weights(architecture: str, path: Path) -> None:

@@ -13,6 +13,7 @@ from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
 from kit.config.data_settings import Data
 from kit.config.detector_settings import Attribute, Detector
+from kit.config.extends import merged, read_extended
 from kit.config.model import MOST_THREADS, Files, Model, Seed, UserPath
 from kit.config.plugins import load_plugins
 from kit.config.relation_settings import Relation
@@ -67,16 +68,17 @@ DEFAULT = "mini"
 def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
     """The configuration of a YAML file (a path, or the name of one that comes with kit), then overrides.
 
-    overrides: texts `a.b=value`, the value in YAML. Raises KitError, one line, naming the key.
+    With `extends: FILE` (or such a name) a file has all settings of that one but its own. overrides: texts
+    `a.b=value`, the value in YAML. Raises KitError, one line, naming the key.
     """
-    path = _find(name)
-    values = _read_yaml(path)
+    files = read_extended(_find(name), _read_yaml, _find)
+    values = merged([own for _, own in files])
     given = [_override(values, override) for override in overrides]
     load_plugins(values.get("plugins"))
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise _first_error(error, path, given) from None
+        raise _first_error(error, [path for path, _ in files], given) from None
 
 
 def _override(values: dict[str, Any], override: str) -> str:
@@ -137,10 +139,11 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _first_error(error: ValidationError, path: Path, given: Sequence[str]) -> KitError:
+def _first_error(error: ValidationError, paths: Sequence[Path], given: Sequence[str]) -> KitError:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if not isinstance(part, int)]
     key = printable(".".join(where), SHOWN)
+    path = next((path for path in paths if line_of_key(path, where)), paths[0])
     place = "--set" if any(o.startswith(key) or key.startswith(f"{o}.") for o in given) else str(path)
     if first["type"] == "extra_forbidden":
         return _unknown_key(place, where)

@@ -12,7 +12,7 @@ LEAST = 2.0  # seconds of a stage from which the ratio says something
 def main() -> None:
     """Rehearse the mini challenge and compare with the run of `make demo`, where that is there."""
     from kit.rehearsal.conduct import rehearse
-    from kit.rehearsal.estimate import whole_run_seconds
+    from kit.rehearsal.estimate import timetable
     from kit.rehearsal.plan import whole_run
 
     session = open_run("mini")
@@ -28,6 +28,6 @@ def main() -> None:
         real = taken[stage.stage]
         ratio = f"{stage.seconds / real:.2f}" if stage.seconds is not None and real >= LEAST else ""
         rows.append((stage.stage, f"{stage.seconds or 0:.1f} s", f"{real:.1f} s", ratio))
-    whole = whole_run_seconds(taken, found.needs, JOBS)
+    whole = max(end for _, end in timetable(taken, found.needs, JOBS).values())
     rows.append(("whole run", f"{found.seconds:.0f} s", f"{whole:.0f} s", f"{found.seconds / whole:.2f}"))
     table(f"Rehearsal of {found.minutes:.0f} minutes, mini", ("stage", "estimate", "taken", "ratio"), rows)

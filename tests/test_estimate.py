@@ -7,8 +7,8 @@ from kit.rehearsal.estimate import (
     Estimate,
     Rehearsal,
     estimate,
-    makespan,
-    whole_run_seconds,
+    schedule,
+    timetable,
     whole_seconds,
 )
 from kit.rehearsal.meter import Loop
@@ -115,11 +115,30 @@ def test_what_is_outside_of_loops_grows_with_the_data_too():
     ],
 )
 def test_the_time_of_stages_side_by_side(seconds, needs, workers, whole):
-    assert makespan(seconds, needs, workers) == whole
+    times = schedule(seconds, needs, workers)
+    assert max((end for _, end in times.values()), default=0.0) == whole
+    assert {name: end - begin for name, (begin, end) in times.items()} == seconds
+    assert all(times[n][0] >= times[m][1] for n, ms in needs.items() for m in ms if m in times)
 
 
 def test_stages_that_do_not_train_come_after_the_others():
-    seconds = {"a": 3.0, "b": 4.0, "c": 2.0, "d": 1.0}
-    assert whole_run_seconds(seconds, {"a": [], "b": []}, 2) == 4 + 2 + 1
-    assert whole_run_seconds(seconds, {"a": [], "b": []}, 1) == 10
-    assert whole_run_seconds(seconds, {}, 2) == 10
+    seconds = {"c": 2.0, "a": 3.0, "b": 4.0, "d": 1.0}
+    two = timetable(seconds, {"a": [], "b": []}, 2)
+    assert two == {"a": (0, 3), "b": (0, 4), "c": (4, 6), "d": (6, 7)}
+    assert timetable(seconds, {"a": [], "b": []}, 1)["d"] == (9, 10)
+    assert timetable(seconds, {}, 2)["d"] == (9, 10)
+    assert timetable({}, {}, 2) == {}
+
+
+def test_the_memory_of_a_run_is_that_of_all_stages_at_work_at_once():
+    stages = [
+        Estimate(name, 5.0, ram=ram, gpu=ram // 10) for name, ram in zip("abc", (40, 30, 50), strict=True)
+    ]
+    needs = {"a": [], "b": []}
+    two = Rehearsal(stages, "", [], 1.0, 2, needs)
+    assert (two.ram, two.gpu, two.seconds) == (70, 7, 10.0)
+    one = Rehearsal(stages, "", [], 1.0, 1, needs)
+    assert (one.ram, one.gpu, one.seconds) == (50, 5, 15.0)
+    unmeasured = Rehearsal([Estimate("a", None), *stages[1:]], "", [], 1.0, 2, needs)
+    assert (unmeasured.ram, unmeasured.seconds) == (50, 10.0)
+    assert Rehearsal([], "", [], 1.0).ram == 0

@@ -7,7 +7,7 @@ import numpy as np
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import split_boxes
 from kit.pipeline.stage import Stage
-from kit.rehearsal.made_classes import with_made_classes
+from kit.rehearsal.made_classes import MadeClasses
 from kit.tables.schema import Detections
 from kit.tables.shards import SHARDS, read_shards, write_shard
 
@@ -29,15 +29,19 @@ def test_classes_are_spread_as_those_of_the_training_boxes(run):
             write_shard(context.path / SHARDS, i, table)
         return {"fused": 4001}
 
-    pipeline = with_made_classes(Pipeline(run, [Stage("fuse-val", work), Stage("other", lambda _: {})]))
+    others = [Stage("attribute-fuse-val", work), Stage("fuse-test", work)]
+    pipeline = Pipeline(run, [Stage("fuse-val", work), *others])
+    made = MadeClasses(pipeline, ["fuse-val", "attribute-fuse-val"])
+    assert [pipeline.stages[stage.name] for stage in others] == others
     assert pipeline.make(["fuse-val"])["fuse-val"]["metrics"] == {"fused": 4001}
-    made = list(read_shards(pipeline.folder("fuse-val") / SHARDS, Detections))
-    for before, after in zip(found, made, strict=True):
+    assert made.seconds > 0
+    tables = list(read_shards(pipeline.folder("fuse-val") / SHARDS, Detections))
+    for before, after in zip(found, tables, strict=True):
         whole = replace(after, label=before.label)
         assert all(np.array_equal(getattr(whole, name), getattr(before, name)) for name in Detections.COLUMNS)
     labels = split_boxes(run.config, "train").label
     size = int(labels.max()) + 1
     wanted = np.bincount(labels, minlength=size) / len(labels)
-    share = np.bincount(made[-1].label, minlength=size) / 4000
+    share = np.bincount(tables[-1].label, minlength=size) / 4000
     assert abs(share - wanted).max() < 0.04  # five standard deviations of the largest share
-    assert len(np.unique(made[-1].label)) > 20
+    assert len(np.unique(tables[-1].label)) > 20

@@ -1,67 +1,93 @@
 """A worker's stages: made together where a run makes them together, each with its share of the time."""
 
-import json
-import time
-
 import pytest
 
 from kit.base.errors import KitError
 from kit.base.progress import track
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.stage import Stage, Together
-from kit.rehearsal.worker import measure
+from kit.rehearsal.made_classes import MadeClasses
+from kit.rehearsal.worker import Measured, Stopwatch
 
 
-def alone(context):
-    (context.path / "alone.txt").write_text("alone")
-    return {}
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still unless it is turned."""
+
+    class Clock:
+        now = 100.0
+
+        def turn(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    for module in ("worker", "meter", "made_classes"):
+        monkeypatch.setattr(f"kit.rehearsal.{module}.time.monotonic", lambda: clock.now)
+    return clock
 
 
-def at_once(contexts):
-    for i in track(range(4), 4, "detect", unit="images", size=2):
-        time.sleep(0.02 if i else 0.1)
-    for context in contexts:
-        (context.path / "together.txt").write_text("0123456789")
-    return [{} for _ in contexts]
+def lines(pipeline, names, *, twice=False):
+    """What a stopwatch says of stages."""
+    return list(Stopwatch(pipeline, MadeClasses(pipeline, names)).measure(names, 1e9, twice))
 
 
-def fails(contexts):
-    raise KitError("too much at once")
-
-
-def pair(run, work):
+def pair(run, alone, together):
     """Two stages that one work makes."""
-    together = Together("detect", work)
-    return Pipeline(run, [Stage(name, alone, together=together) for name in ("a", "b")])
+    return Pipeline(run, [Stage(name, alone, together=Together("detect", together)) for name in ("a", "b")])
 
 
-def test_stages_made_together_share_the_time(run):
-    begin = time.monotonic()
-    first, second = measure(pair(run, at_once), ["a", "b"], 60.0, twice=False)
+def test_stages_made_together_share_the_time(run, clock):
+    def together(contexts):
+        clock.turn(1.0)
+        for i in track(range(4), 4, "detect", unit="images", size=2):
+            clock.turn(2.0 if i else 8.0)
+        for context in contexts:
+            (context.path / "file.txt").write_text("0123456789")
+        return [{} for _ in contexts]
+
+    begun, first, second = lines(pair(run, None, together), ["a", "b"])
+    assert begun == ["a", "b"]
     assert (first.stage, second.stage) == ("a", "b")
     assert first.disk == second.disk == 10
-    assert first.seconds == second.seconds
-    assert 0.16 < first.seconds + second.seconds <= time.monotonic() - begin
+    assert (first.seconds, first.outside, first.again) == (7.5, 0.5, None)
     (loop,) = first.loops
-    assert (loop.total, loop.done, loop.size) == (4, 4, 2)
-    assert loop.seconds + second.loops[0].seconds >= 0.16
-    assert first.outside + loop.seconds == pytest.approx(first.seconds)
+    assert (loop.total, loop.done, loop.size, loop.seconds, loop.step) == (4, 4, 2, 7.0, 1.0)
+    assert second.loops == first.loops
 
 
-def test_what_fails_together_is_measured_one_by_one(run):
-    pipeline = pair(run, fails)
-    first, second = measure(pipeline, ["a", "b"], 60.0, twice=False)
-    assert (first.failed, second.failed) == ("", "")
-    assert first.disk == len("alone")
-    assert (pipeline.folder("b") / "alone.txt").exists()
+def test_a_group_is_done_a_second_time_where_much_is_outside_of_loops(run, clock):
+    times = iter((6.0, 4.0))
+
+    def together(contexts):
+        clock.turn(next(times))
+        return [{} for _ in contexts]
+
+    _, first, second = lines(pair(run, None, together), ["a", "b"], twice=True)
+    assert (first.seconds, first.outside, first.again) == (3.0, 3.0, 2.0)
+    assert second.again == 2.0
 
 
-def test_a_stage_that_fails_says_why(run):
-    def broken(context):
-        raise KitError("no weights")
+def test_what_fails_together_is_measured_one_by_one_from_the_start(run, clock):
+    def together(contexts):
+        for context in contexts:
+            (context.path / "part.txt").write_text("half")
+        raise KitError("too much at once")
 
-    (measured,) = measure(Pipeline(run, [Stage("a", broken)]), ["a"], 60.0, twice=False)
-    assert measured.failed == "no weights"
-    assert measured.disk == 0
-    assert json.dumps(measured.loops) == "[]"
-    assert measure(Pipeline(run, []), [], 60.0, twice=False) == []
+    def alone(context):
+        assert not (context.path / "part.txt").exists()
+        if context.stage.name == "a":
+            raise KitError("no weights")
+        clock.turn(5.0)
+        return {}
+
+    begun, begun_a, a, begun_b, b = lines(pair(run, alone, together), ["a", "b"])
+    assert (begun, begun_a, begun_b) == (["a", "b"], ["a"], ["b"])
+    assert (a.failed, a.disk, a.loops) == ("no weights", 0, ())
+    assert (b.failed, b.seconds) == ("", 5.0)
+
+
+def test_no_stage_and_one(run, clock):
+    assert lines(Pipeline(run, []), []) == []
+    begun, measured = lines(Pipeline(run, [Stage("a", lambda _: {})]), ["a"])
+    assert begun == ["a"]
+    assert measured == Measured("a", cpu=measured.cpu, ram=measured.ram)

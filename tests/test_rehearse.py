@@ -99,9 +99,49 @@ def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, t
     assert stages["prior"]["seconds"] > 0
     assert stages["spatial"]["seconds"] > 0
     assert stages["detect-val-resnext"]["failed"] == "not measured: after detector-resnext"
-    found = json.loads(out)
-    assert found["jobs"] == 2
-    assert 0 < found["seconds"] <= sum(stage["seconds"] or 0 for stage in found["stages"])
+    assert json.loads(out)["jobs"] == 2
+    logs = {path.name for path in (tmp_path / "run" / "logs").iterdir()}
+    assert {"rehearsal-detector-resnext.txt", "rehearsal-prior.txt", "rehearsal-spatial.txt"} <= logs
+
+
+PLUGIN = """
+import os
+import signal
+from kit.pipeline.stage import Stage
+from kit.pipeline.stage_registry import register_stages
+
+def dies(context):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@register_stages
+def stages(config):
+    yield Stage("before", lambda context: {}, trains=True)
+    yield Stage("dies", dies, needs=("before",), trains=True)
+    yield Stage("after", lambda context: {}, needs=("dies",), trains=True)
+    yield Stage("beside", lambda context: {}, needs=("before",), trains=True)
+"""
+ANNOTATIONS_ALONE = (
+    "detector.models={}",
+    "attribute.models=[]",
+    "relation.scorer=prior",
+    "data.test.ids=null",
+)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_process_that_dies_takes_only_the_stage_at_work_along(tiny, tmp_path, jobs):
+    (tmp_path / "dying.py").write_text(PLUGIN)
+    wanted = config(*ANNOTATIONS_ALONE, f"plugins=[{tmp_path}/dying.py]")
+    found = rehearse(wanted, tmp_path / "run", 0.05, jobs)
+    stages = {stage.stage: stage for stage in found.stages}
+    assert "killed" in stages["dies"].failed
+    assert stages["after"].failed == "not measured: after dies"
+    assert all(stages[name].seconds is not None for name in ("before", "beside", "prior"))
+
+
+def test_no_job_is_one_line(tiny, tmp_path):
+    with pytest.raises(KitError, match="0 jobs; give at least one"):
+        rehearse(config(), tmp_path / "run", 0.05, 0)
 
 
 def test_training_on_detections_looks_at_a_part_of_the_training_images(tiny, tmp_path):

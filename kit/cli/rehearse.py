@@ -27,7 +27,7 @@ def rehearse(
         str | None, typer.Option("--budget", metavar="TIME", help="Time for the whole run: 48h, 2d, 90m.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, help="Stages that train side by side, as `kit train all --jobs`.")
+        int, typer.Option("--jobs", min=1, metavar="N", help="Stages at a time in training, as of train all.")
     ] = 1,
 ) -> None:
     """Run every stage for a short while and estimate the whole: hours, memory, disk, what bounds it.
@@ -84,9 +84,7 @@ def _row(stage: Estimate) -> tuple[str, ...]:
 
 
 def _sizes(rehearsal: Rehearsal) -> tuple[str, str, str]:
-    gpu = max((stage.gpu for stage in rehearsal.stages), default=0)
-    ram = max((stage.ram for stage in rehearsal.stages), default=0)
-    return _gib(gpu), _gib(ram), _gib(rehearsal.disk)
+    return _gib(rehearsal.gpu), _gib(rehearsal.ram), _gib(rehearsal.disk)
 
 
 def _gib(size: int) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,38 +178,39 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     def is_made(name: str) -> bool:
         return name not in force and pipeline.is_fresh(name)
 
-    for fault in side_by_side(pipeline, names, workers, crew, do, is_made).values():
+    needs = {name: pipeline.stages[name].needs for name in names}
+    if fault := side_by_side(names, needs, workers, crew, do, is_made):
         raise KitError(fault)
 
 
 def side_by_side(
-    pipeline: Pipeline,
     names: Sequence[str],
+    needs: Mapping[str, Sequence[str]],
     workers: int,
     crew: Crew,
     do: Callable[[str], str | None],
-    is_left_out: Callable[[str], bool],
-) -> dict[str, str]:
-    """Do stages, `workers` at a time, each once those of them that it needs are done; the faults, by stage.
+    is_passed_over: Callable[[str], bool],
+) -> str | None:
+    """Do stages, `workers` at a time, each once those of them that it needs are done; what went wrong first.
 
     do: does one by a process of the crew, in a thread of its own, and gives what went wrong, after which no other
-    is begun; is_left_out: of a stage whose turn it is.
+    is begun; is_passed_over: whether a stage whose turn has come is not to be done.
     """
-    left, running, failed = list(names), dict[Future[str | None], str](), dict[str, str]()
+    left, running = list(names), dict[Future[str | None], str]()
+    failed: str | None = None
     with ThreadPoolExecutor(workers) as pool, crew:
         while left or running:
             waiting = {*left, *running.values()}
-            ready = [name for name in left if not waiting & set(pipeline.stages[name].needs)]
-            for name in [] if failed else ready[: workers - len(running)]:
+            ready = [n for n in left if not waiting & set(needs[n])] if failed is None else []
+            for name in ready[: workers - len(running)]:
                 left.remove(name)
-                if is_left_out(name):
+                if is_passed_over(name):
                     break
                 running[pool.submit(do, name)] = name
             else:
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    name = running.pop(future)
-                    if fault := future.result():
-                        failed[name] = fault
+                    del running[future]
+                    failed = failed or future.result()
     return failed

@@ -75,7 +75,7 @@ class Challenge:
 
     def _is_used(self, split: SplitName) -> bool:
         files = split_of(self.config, split)
-        return bool(files.relations or files.boxes or getattr(files, "ids", None))
+        return bool(getattr(files, "ids", None) if split == "test" else files.relations or files.boxes)
 
     def _files(self, split: SplitName) -> SplitFiles:
         """A split's files, or made ones where one of them is missing."""

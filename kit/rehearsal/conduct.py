@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
+from kit.base.errors import KitError
 from kit.base.files import write_json
 from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
-from kit.base.threads import cpu_count, machine
+from kit.base.threads import cpu_count, cpu_share, machine
 from kit.config import Config, DetectorModel
-from kit.pipeline.jobs import Crew, side_by_side
+from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.needed_images import needed_images
-from kit.pipeline.order import LOGS, next_group
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
 from kit.rehearsal.challenge import CUT, Challenge
 from kit.rehearsal.estimate import Estimate, Rehearsal, estimates
+from kit.rehearsal.measuring import Measuring
 from kit.rehearsal.plan import (
     detections_to_learn_from,
     on_truth,
-    same,
     split_of_stage,
+    unchanged,
     whole_run,
     with_test_photos,
 )
 from kit.rehearsal.shared_memory import shared_memory_fault
-from kit.rehearsal.worker import Measured, Work
 
 SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
-LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
 SPLIT_SHARE = 1 / 8  # for the detection of a split
 EVALUATED = ("val", "test")  # splits that are looked at to the end once cut short: what follows scales by it
 STACK_TIMES = 16  # images of the third stage's split, where nothing is detected, for one of another split
 FEWEST = 2  # images of a split
 SHARDS = 4  # of a split that was cut short: the first is warm-up
-LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
-STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be made
 
 
 def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Rehearsal:
@@ -53,6 +47,8 @@ def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Reh
     configuration or a file that is there is wrong.
     """
     scratch = folder / SCRATCH
+    if jobs < 1:
+        raise KitError(f"rehearse: {jobs} jobs", "give at least one")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with keeping("nothing of the rehearsal"):
@@ -67,13 +63,10 @@ class _Conductor:
     """A rehearsal at work."""
 
     def __init__(self, config: Config, folder: Path, scratch: Path, minutes: float, jobs: int) -> None:
-        self.asked, self.folder, self.scratch, self.minutes = config, folder, scratch, minutes
-        self.jobs = jobs
-        self.cores, self.deadline = cpu_count(), time.monotonic() + minutes * 60 * LATEST + STARTING
-        self.weights: list[tuple[str, str]] = []
+        self.asked, self.scratch, self.minutes, self.jobs = config, scratch, minutes, jobs
+        self.weights: dict[str, tuple[str, str]] = {}  # of detectors: architecture and path
         self.missing: list[str] = []
-        self.measured: dict[str, Measured] = {}
-        self.failed: dict[str, str] = {}
+        self.measuring = Measuring(scratch, folder, minutes, jobs)
 
     def result(self) -> Rehearsal:
         """The estimates of all stages."""
@@ -92,20 +85,22 @@ class _Conductor:
         first = [name for name in usual if splits[name] == "train"]
         few = {split: self._first_images(split) for split in CUT}
         wanted = sorted(needed_images(on_truth(challenge.config), "train"))
-        self._phase(pipeline, on_truth(challenge.shortened(few, wanted)), first, [], [])
+        if self.weights and (fault := self.measuring.make_weights(list(self.weights.values()))):
+            self.measuring.failed.update(dict.fromkeys(map(OBJECTS.detector, self.weights), fault))
+        self.measuring.measure(pipeline, on_truth(challenge.shortened(few, wanted)), first, "training")
         images = self._images()
         rest = [name for name in usual if name not in first]
         cut: dict[SplitName, int] = {"val": images, "test": images, "stack": STACK_TIMES * images}
-        scales = self._cut_phase(pipeline, challenge, cut, rest, splits, on_truth)
+        scales = self._cut_phase(pipeline, challenge, cut, rest, splits, on_truth, "use")
         if extra:
             self.missing.append("relation models learn from true boxes here: no detector is trained yet")
             cut = dict.fromkeys(SPLITS, images)
-            scales |= self._cut_phase(pipeline, challenge, cut, extra, splits, same)
+            scales |= self._cut_phase(pipeline, challenge, cut, extra, splits, unchanged, "detections")
         for line in (*challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
-        found = {
-            e.stage: e for e in estimates(list(self.measured.values()), scales, self.cores, self._workers())
-        }
+        cores = {name: cpu_share(self.jobs if name in pipeline.training else 1) for name in names}
+        measured = list(self.measuring.measured.values())
+        found = {e.stage: e for e in estimates(measured, scales, cores, self._workers())}
         stages = [found.get(name) or self._unmeasured(pipeline, name) for name in names]
         spent = (time.monotonic() - started) / 60
         needs = {name: pipeline.stages[name].needs for name in pipeline.training}
@@ -120,80 +115,15 @@ class _Conductor:
         names: Sequence[str],
         splits: dict[str, SplitName],
         changed: Callable[[Config], Config],
+        text: str,
     ) -> dict[str, float]:
         """Measure stages on so many images of every split; how many times more the whole has, where it was cut."""
         config = changed(self._sharded(challenge.shortened(images), challenge))
         cut = challenge.scales()
         scales = {name: cut[split] for name in names if (split := splits[name]) in cut}
         whole = [n for n in names if splits[n] in EVALUATED or not pipeline.stages[n].trains]
-        self._phase(pipeline, config, names, whole, list(scales))
+        self.measuring.measure(pipeline, config, names, text, whole, list(scales))
         return scales
-
-    def _phase(
-        self, pipeline: Pipeline, config: Config, names: Sequence[str], whole: list[str], twice: list[str]
-    ) -> None:
-        """Measure stages in a process; one that dies takes only the stage at work along. whole, twice: of Work."""
-        file = self.scratch / "config.json"
-        write_json(file, config.model_dump(mode="json"))
-        job = Work(
-            str(file), str(self.scratch / "run"), self.minutes * 60 * LOOP_SHARE, "", [], whole, twice, []
-        )
-        if self.weights:
-            with Crew(1) as crew:
-                if fault := self._measure(replace(job, weights=self.weights), "weights", crew):
-                    self.failed[names[0]] = fault
-            self.weights = []
-        if self.jobs > 1:
-            self._side_by_side(pipeline, [name for name in names if name in pipeline.training], job)
-        while left := [name for name in names if self._can_be_measured(pipeline, name)]:
-            with Crew(1) as crew:
-                fault = self._measure(replace(job, stages=left), left[0], crew)
-            left = [name for name in left if self._can_be_measured(pipeline, name)]
-            if fault is not None and left:
-                self.failed[next_group(pipeline.stages, left)[0]] = fault
-            if fault is None or time.monotonic() > self.deadline:
-                return
-
-    def _side_by_side(self, pipeline: Pipeline, names: Sequence[str], job: Work) -> None:
-        """Measure stages as `kit train all --jobs` makes them: each in a process of its own, some at a time."""
-        crew = Crew(self.jobs, self.asked.cpu_threads)
-
-        def do(name: str) -> None:
-            if fault := self._measure(replace(job, stages=[name]), name, crew):
-                self.failed[name] = fault
-
-        def is_left_out(name: str) -> bool:
-            return time.monotonic() > self.deadline or not self._can_be_measured(pipeline, name)
-
-        side_by_side(pipeline, names, self.jobs, crew, do, is_left_out)
-
-    def _can_be_measured(self, pipeline: Pipeline, name: str) -> bool:
-        """Whether a stage was not measured yet and needs none that failed."""
-        return name not in self.measured and not any(map(self._has_failed, pipeline.closure([name])))
-
-    def _measure(self, job: Work, name: str, crew: Crew) -> str | None:
-        """Let a process of the crew measure stages; what went wrong, if something did.
-
-        name: of the first; the crew is ended where it takes far too long.
-        """
-        out, words = self.scratch / f"{name}.jsonl", self.scratch / f"{name}.json"
-        out.unlink(missing_ok=True)
-        write_json(words, asdict(replace(job, out=str(out))))
-        log = self.folder / LOGS / f"rehearsal-{name}.txt"
-        timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
-        timer.daemon = True
-        timer.start()
-        try:
-            fault = crew.run(name, "kit.rehearsal.worker", [str(words)], log, aloud=True)
-        finally:
-            timer.cancel()
-        for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else []:
-            measured = Measured.of_dict(json.loads(line))
-            self.measured[measured.stage] = measured
-        if fault and time.monotonic() >= self.deadline:
-            allowed = LATEST * self.minutes + STARTING / 60
-            return f"not at its end after {allowed:.0f} minutes in all; give more --minutes"
-        return fault
 
     def _with_weights(self, config: Config) -> Config:
         """The config with made weights in place of those that are missing."""
@@ -202,7 +132,7 @@ class _Conductor:
             models[name] = model
             if model.weights is not None and not model.weights.is_file():
                 path = self.scratch / f"{name}.pth"
-                self.weights.append((model.architecture, str(path)))
+                self.weights[name] = (model.architecture, str(path))
                 self.missing.append(
                     f"detector {name}: {model.weights.name} is missing: random weights stand in"
                 )
@@ -218,7 +148,7 @@ class _Conductor:
 
     def _images(self) -> int:
         """Images of a split that detection can look at in its share of the time, by the rate of validation."""
-        loops = [loop for m in self.measured.values() for loop in m.loops if loop.unit == "images"]
+        loops = [loop for m in self.measuring.measured.values() for loop in m.loops if loop.unit == "images"]
         checks = [
             loop.step / loop.size for loop in loops if loop.text.startswith("validate") and loop.step > 0
         ]
@@ -242,18 +172,14 @@ class _Conductor:
         return config.model_copy(update={"detector": detector})
 
     def _unmeasured(self, pipeline: Pipeline, name: str) -> Estimate:
-        why = self.failed.get(name)
-        broken = [other for other in pipeline.closure([name]) if other != name and self._has_failed(other)]
-        if why is None:
-            why = f"not measured: after {broken[0]}" if broken else "not measured: no time was left"
-        return Estimate(name, None, failed=why)
-
-    def _has_failed(self, name: str) -> bool:
-        return name in self.failed or bool(name in self.measured and self.measured[name].failed)
+        failed = self.measuring.failed.get(name)
+        broken = [n for n in pipeline.closure([name]) if n != name and self.measuring.has_failed(n)]
+        after = f"after {broken[0]}" if broken else "no time was left"
+        return Estimate(name, None, failed=failed or f"not measured: {after}")
 
     def _workers(self) -> int:
         return self.asked.detector.training.workers
 
     def _machine(self) -> str:
-        cards = {m.card for m in self.measured.values() if m.card}
-        return ", ".join([f"{self.cores} cores of {machine()['cpu']}", *sorted(cards)])
+        cards = {m.card for m in self.measuring.measured.values() if m.card}
+        return ", ".join([f"{cpu_count()} cores of {machine()['cpu']}", *sorted(cards)])

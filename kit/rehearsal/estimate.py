@@ -13,9 +13,6 @@ from kit.rehearsal.worker import Measured
 
 WAITS = 0.2  # share of a loop's time waiting for data from which the data bound it
 BUSY = 0.8  # share of the cores from which all are at work
-CHECKPOINTS = (
-    6  # a detector's, on disk at once, in units of its weights: two, each with the optimiser's moments
-)
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,7 @@ class Rehearsal:
     @property
     def seconds(self) -> float:
         """Of all stages that were measured: those that train `jobs` at a time, the others one after the other."""
-        return whole_run_seconds({s.stage: s.seconds or 0.0 for s in self.stages}, self.needs, self.jobs)
+        return max((end for _, end in self._times().values()), default=0.0)
 
     @property
     def unmeasured(self) -> int:
@@ -148,9 +145,30 @@ class Rehearsal:
         return sum(stage.seconds is None for stage in self.stages)
 
     @property
+    def ram(self) -> int:
+        """Bytes of memory at the most, of all stages at work at once."""
+        return self._at_once({stage.stage: stage.ram for stage in self.stages})
+
+    @property
+    def gpu(self) -> int:
+        """The same of the GPU's memory."""
+        return self._at_once({stage.stage: stage.gpu for stage in self.stages})
+
+    @property
     def disk(self) -> int:
         """Bytes of all results."""
         return sum(stage.disk for stage in self.stages)
+
+    def _times(self) -> dict[str, tuple[float, float]]:
+        return timetable({s.stage: s.seconds or 0.0 for s in self.stages}, self.needs, self.jobs)
+
+    def _at_once(self, sizes: Mapping[str, int]) -> int:
+        times = self._times()
+        sums = (
+            sum(sizes[n] for n, (start, end) in times.items() if start <= begin < end or n == name)
+            for name, (begin, _) in times.items()
+        )
+        return max(sums, default=0)
 
     def longest(self) -> Estimate | None:
         """The stage that takes most."""
@@ -165,38 +183,45 @@ class Rehearsal:
             "machine": self.machine,
             "made": list(self.made),
             "minutes": self.minutes,
-            "ram": max((stage.ram for stage in self.stages), default=0),
-            "gpu": max((stage.gpu for stage in self.stages), default=0),
+            "ram": self.ram,
+            "gpu": self.gpu,
             "disk": self.disk,
             "stages": [stage.as_dict() for stage in self.stages],
         }
 
 
-def whole_run_seconds(seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], jobs: int) -> float:
-    """Seconds of a run by those of its stages; needs, jobs: as of a `Rehearsal`."""
-    training = {name: took for name, took in seconds.items() if name in needs}
-    others = sum(took for name, took in seconds.items() if name not in needs)
-    return makespan(training, needs, jobs) + others
-
-
-def makespan(seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], workers: int) -> float:
-    """Seconds until all stages are done, `workers` at a time, each once those of them that it needs are done."""
-    left, ends, now = list(seconds), dict[str, float](), 0.0
+def schedule(
+    seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], workers: int
+) -> dict[str, tuple[float, float]]:
+    """When each stage begins and ends, `workers` at a time, each once those of them that it needs are done."""
+    left, times, now = list(seconds), dict[str, tuple[float, float]](), 0.0
     while left:
-        at_work = [name for name, end in ends.items() if end > now]
+        at_work = [name for name, (_, end) in times.items() if end > now]
         waiting = {*left, *at_work}
         ready = [name for name in left if not waiting & set(needs.get(name, ()))][: workers - len(at_work)]
         for name in ready:
             left.remove(name)
-            ends[name] = now + seconds[name]
+            times[name] = (now, now + seconds[name])
         if not ready:
-            now = min(ends[name] for name in at_work)
-    return max(ends.values(), default=0.0)
+            now = min(times[name][1] for name in at_work)
+    return times
+
+
+def timetable(
+    seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], jobs: int
+) -> dict[str, tuple[float, float]]:
+    """When each stage of a run begins and ends: training ones, then the others; needs, jobs: of a `Rehearsal`."""
+    times = schedule({name: took for name, took in seconds.items() if name in needs}, needs, jobs)
+    now = max((end for _, end in times.values()), default=0.0)
+    for name, took in seconds.items():
+        if name not in needs:
+            times[name], now = (now, now + took), now + took
+    return times
 
 
 def estimates(
-    measured: Sequence[Measured], scales: Mapping[str, float], cores: int, workers: int
+    measured: Sequence[Measured], scales: Mapping[str, float], cores: Mapping[str, int], workers: int
 ) -> list[Estimate]:
-    """Every stage's estimate. scales: of the stages whose data were cut short."""
+    """Every stage's estimate. scales: of the stages whose data were cut short; cores: that a stage may use."""
     over_rows = [loop for m in measured for loop in m.loops if loop.rows and loop.step > 0]
-    return [estimate(m, scales.get(m.stage, 1.0), cores, workers, over_rows) for m in measured]
+    return [estimate(m, scales.get(m.stage, 1.0), cores[m.stage], workers, over_rows) for m in measured]

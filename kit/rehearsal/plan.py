@@ -19,7 +19,7 @@ def whole_run(pipeline: Pipeline) -> list[str]:
     return pipeline.closure([*pipeline.training, *(name for name in wanted if name in pipeline.stages)])
 
 
-def same(config: Config) -> Config:
+def unchanged(config: Config) -> Config:
     """The config as it is."""
     return config
 

@@ -8,8 +8,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from kit.rehearsal.meter import Loop, LoopMeter
 
 if TYPE_CHECKING:
     from kit.pipeline.pipeline import Pipeline
+    from kit.rehearsal.made_classes import MadeClasses
 
 OUTSIDE = 0.2  # share of a stage outside its loops from which that is measured a second time
 
@@ -58,111 +59,125 @@ class Measured:
 class Work:
     """What a worker is told.
 
-    seconds: of a loop at its steady pace; whole: stages whose loops go to their end; twice: stages whose data were
-    cut short; weights: to be made, by architecture.
+    seconds: of a loop at its steady pace; out: the file that it writes; whole: stages whose loops go to their end,
+    and those of the stages that are made together with them; twice: stages whose data were cut short; weights: to
+    be made, by architecture.
     """
 
-    config: str
-    run: str
-    seconds: float
-    out: str
-    stages: list[str]
-    whole: list[str]
-    twice: list[str]
+    config: str = ""
+    run: str = ""
+    seconds: float = 0.0
+    out: str = ""
+    stages: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
     weights: list[tuple[str, str]] = field(default_factory=list)
 
 
 def work(words: Sequence[str]) -> int:
-    """Measure the stages of a job; 0. Raises KitError for a job that cannot be read."""
-    from kit.base.log import configure_logging, logger
+    """Make weights and measure the stages of a job; 0. Raises KitError for a job that cannot be read.
+
+    A line of the output is what was measured of a stage, or which stages are begun.
+    """
+    from kit.base.log import configure_logging
+    from kit.pipeline.worker import VERBOSITY
+
+    configure_logging(int(os.environ.get(VERBOSITY, "0")))
+    job = Work(**read_json(Path(words[0]), dict))
+    for architecture, path in job.weights:
+        make_weights(architecture, Path(path))
+    if job.stages:
+        with open(job.out, "a", encoding="utf-8") as out:
+            for line in _lines(job):
+                out.write(json.dumps(line) + "\n")
+                out.flush()
+    return 0
+
+
+def _lines(job: Work) -> Iterator[dict[str, Any]]:
+    """Yield, as it goes, which stages are begun, and what was measured of each."""
+    from kit.base.log import logger
     from kit.base.threads import use_threads
     from kit.config import load_config
     from kit.pipeline.images import listed_once
     from kit.pipeline.order import next_group
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
-    from kit.pipeline.worker import VERBOSITY
-    from kit.rehearsal.made_classes import with_made_classes
+    from kit.rehearsal.made_classes import MadeClasses
 
-    configure_logging(int(os.environ.get(VERBOSITY, "0")))
-    job = Work(**read_json(Path(words[0]), dict))
-    for architecture, path in job.weights:
-        make_weights(architecture, Path(path))
     run = Run(load_config(job.config), Path(job.run))
     use_threads(run.config.cpu_threads)
-    pipeline, failed, left = with_made_classes(Pipeline(run)), set[str](), list(job.stages)
-    with listed_once(), open(job.out, "a", encoding="utf-8") as out:
+    pipeline, failed, left = Pipeline(run), set[str](), list(job.stages)
+    with listed_once():
+        stopwatch = Stopwatch(pipeline, MadeClasses(pipeline, job.stages))
         while left:
             group = next_group(pipeline.stages, left)
             left = [name for name in left if name not in group]
             names = [name for name in group if not failed & set(pipeline.closure([name]))]
             seconds = math.inf if set(names) & set(job.whole) else job.seconds
-            for measured in measure(pipeline, names, seconds, bool(set(names) & set(job.twice))):
-                logger.debug(f"{measured.stage}: measured in {measured.seconds:.1f} s")
-                if measured.failed:
-                    failed.add(measured.stage)
-                out.write(json.dumps(asdict(measured)) + "\n")
-            out.flush()
-    return 0
+            for measured in stopwatch.measure(names, seconds, bool(set(names) & set(job.twice))):
+                if isinstance(measured, Measured):
+                    logger.debug(f"{measured.stage}: measured in {measured.seconds:.1f} s")
+                    failed |= {measured.stage} if measured.failed else set()
+                    yield asdict(measured)
+                else:
+                    yield {"begun": measured}
 
 
-def measure(pipeline: Pipeline, names: Sequence[str], seconds: float, twice: bool) -> list[Measured]:
-    """Do stages, together where they are several, their loops ended after some seconds; each has an equal share.
+class Stopwatch:
+    """Measures stages of a pipeline; made: what is done beside their work."""
 
-    Where together they fail, each is measured by itself.
-    """
-    if not names:
-        return []
-    meter = LoopMeter(seconds)
-    held = _free_gpu()
-    start, cpu, failed, again = time.monotonic(), _cpu(), "", None
-    set_meter(meter)
-    with PeakMemory() as memory:
+    def __init__(self, pipeline: Pipeline, made: MadeClasses) -> None:
+        self.pipeline, self.made = pipeline, made
+
+    def measure(self, names: Sequence[str], seconds: float, twice: bool) -> Iterator[Measured | list[str]]:
+        """Do stages, together where they are several; yields which are begun, then what was measured of each.
+
+        seconds: after which a loop is ended; twice: do them a second time where much is outside of loops. All have
+        an equal share of the time. Where they fail together, each is measured by itself.
+        """
+        if not names:
+            return
+        yield list(names)
+        held, cpu = _free_gpu(), _cpu()
+        with PeakMemory() as memory:
+            took, meter, failed = self._timed(names, seconds)
+        if failed and len(names) > 1:
+            for name in names:
+                yield from self.measure([name], seconds, twice)
+            return
+        cpu, outside, again = _cpu() - cpu, took - meter.outside, None
+        if twice and not failed and outside >= OUTSIDE * took:
+            took_again, meter_again, _ = self._timed(names, seconds)
+            again = took_again - meter_again.outside
+        gpu, card = _gpu_peak(held)
+        share = 1 / len(names)
+        for name in names:
+            yield Measured(
+                stage=name,
+                seconds=took * share,
+                outside=outside * share,
+                again=None if again is None else again * share,
+                cpu=cpu * share,
+                loops=tuple(loop.part(share) for loop in meter.loops),
+                ram=memory.bytes,
+                gpu=gpu,
+                disk=sum((self.pipeline.run.record(name) or {}).get("files", {}).values()),
+                card=card,
+                failed=failed,
+            )
+
+    def _timed(self, names: Sequence[str], seconds: float) -> tuple[float, LoopMeter, str]:
+        """Do stages from their start: how long it took, their loops, and why they failed, if they did."""
+        meter, made, start, failed = LoopMeter(seconds), self.made.seconds, time.monotonic(), ""
+        set_meter(meter)
         try:
-            pipeline.do_all(names)
+            self.pipeline.do_all(names, force=names)
         except (KitError, RuntimeError, MemoryError) as error:
             failed = first_line(error)
         finally:
             set_meter(None)
-    if failed and len(names) > 1:
-        return [one for name in names for one in measure(pipeline, [name], seconds, twice)]
-    took = time.monotonic() - start
-    cpu = _cpu() - cpu
-    outside = took - meter.outside
-    if twice and not failed and outside >= OUTSIDE * took:
-        again = _again(pipeline, names, seconds)
-    gpu, card = _gpu_peak(held)
-    share = 1 / len(names)
-    measured = Measured(
-        "",
-        took * share,
-        outside * share,
-        None if again is None else again * share,
-        cpu * share,
-        tuple(loop.part(share) for loop in meter.loops),
-        memory.bytes,
-        gpu,
-        0,
-        card,
-        failed,
-    )
-    return [replace(measured, stage=name, disk=_disk(pipeline, name)) for name in names]
-
-
-def _again(pipeline: Pipeline, names: Sequence[str], seconds: float) -> float:
-    """Seconds of stages outside their loops, done a second time."""
-    meter, start = LoopMeter(seconds), time.monotonic()
-    set_meter(meter)
-    try:
-        pipeline.do_all(names, force=names)
-    finally:
-        set_meter(None)
-    return time.monotonic() - start - meter.outside
-
-
-def _disk(pipeline: Pipeline, name: str) -> int:
-    """Bytes of a stage's results."""
-    return sum((pipeline.run.record(name) or {}).get("files", {}).values())
+        return time.monotonic() - start - (self.made.seconds - made), meter, failed
 
 
 def make_weights(architecture: str, path: Path) -> None:

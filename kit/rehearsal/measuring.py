@@ -1,0 +1,130 @@
+"""The processes that measure stages: one for all, or one a stage and several side by side."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from kit.base.files import write_json
+from kit.config import Config
+from kit.pipeline.jobs import Crew, side_by_side
+from kit.pipeline.order import LOGS
+from kit.pipeline.pipeline import Pipeline
+from kit.rehearsal.worker import Measured, Work
+
+LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
+LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
+STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be made
+
+
+@dataclass
+class Measuring:
+    """What was measured of a run's stages, and why some failed; stages that need a failed one are left out.
+
+    scratch: where the stages write; logs: what the processes say; jobs: training stages side by side.
+    """
+
+    scratch: Path
+    logs: Path
+    minutes: float
+    jobs: int
+    measured: dict[str, Measured] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.minutes * 60 * LATEST + STARTING
+        self.files = self.scratch / "measuring"
+        self.files.mkdir(parents=True, exist_ok=True)
+
+    def make_weights(self, weights: Sequence[tuple[str, str]]) -> str | None:
+        """Write fresh weights, by architecture and path; what went wrong, if something did."""
+        with Crew(1) as crew:
+            return self._run(Work(weights=list(weights)), "weights", "making weights", crew)
+
+    def measure(
+        self,
+        pipeline: Pipeline,
+        config: Config,
+        names: Sequence[str],
+        text: str,
+        whole: Sequence[str] = (),
+        twice: Sequence[str] = (),
+    ) -> None:
+        """Measure stages with a config. text: what they are, for the log; whole, twice: as of `Work`."""
+        file = self.files / f"{text}-config.json"
+        write_json(file, config.model_dump(mode="json"))
+        seconds = self.minutes * 60 * LOOP_SHARE
+        job = Work(str(file), str(self.scratch / "run"), seconds, whole=list(whole), twice=list(twice))
+        if self.jobs > 1:
+            self._side_by_side(
+                pipeline, [n for n in names if n in pipeline.training], job, config.cpu_threads
+            )
+        while self._is_time() and (left := [name for name in names if self._can_be_measured(pipeline, name)]):
+            with Crew(1) as crew:
+                fault = self._run(replace(job, stages=left), text, "the rehearsal", crew)
+            if fault is None:
+                return
+
+    def has_failed(self, name: str) -> bool:
+        """Whether a stage was tried and failed."""
+        return name in self.failed or bool(name in self.measured and self.measured[name].failed)
+
+    def _side_by_side(self, pipeline: Pipeline, names: Sequence[str], job: Work, threads: int) -> None:
+        """Measure stages as `kit train all --jobs` makes them: each in a process of its own, some at a time."""
+        crew = Crew(self.jobs, threads)
+
+        def do(name: str) -> None:
+            self._run(replace(job, stages=[name]), name, name, crew)
+
+        def is_passed_over(name: str) -> bool:
+            return not self._is_time() or not self._can_be_measured(pipeline, name)
+
+        needs = {name: pipeline.stages[name].needs for name in names}
+        side_by_side(names, needs, self.jobs, crew, do, is_passed_over)
+
+    def _is_time(self) -> bool:
+        return time.monotonic() < self.deadline
+
+    def _can_be_measured(self, pipeline: Pipeline, name: str) -> bool:
+        """Whether a stage was not measured yet and needs none that failed."""
+        return name not in self.measured and not any(map(self.has_failed, pipeline.closure([name])))
+
+    def _run(self, job: Work, file: str, name: str, crew: Crew) -> str | None:
+        """Let a process of the crew measure stages; what went wrong, if something did: of the one at work then.
+
+        file: of its log; name: for messages. The crew is ended where it takes far too long.
+        """
+        words, out = self.files / f"{file}.json", self.files / f"{file}.jsonl"
+        out.unlink(missing_ok=True)
+        write_json(words, asdict(replace(job, out=str(out))))
+        timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
+        timer.daemon = True
+        timer.start()
+        try:
+            log = self.logs / LOGS / f"rehearsal-{file}.txt"
+            fault = crew.run(name, "kit.rehearsal.worker", [str(words)], log, aloud=True)
+        finally:
+            timer.cancel()
+        if fault and not self._is_time():
+            allowed = LATEST * self.minutes + STARTING / 60
+            fault = f"not at its end after {allowed:.0f} minutes in all; give more --minutes"
+        at_work = self._read(out)
+        if fault and at_work:
+            self.failed[at_work] = fault
+        return fault
+
+    def _read(self, out: Path) -> str | None:
+        """Take what a process has measured; the stage that it had begun then, if any."""
+        begun: list[str] = []
+        for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else []:
+            values = json.loads(line)
+            if "begun" in values:
+                begun = values["begun"]
+            else:
+                measured = Measured.of_dict(values)
+                self.measured[measured.stage] = measured
+        return next((name for name in begun if name not in self.measured), None)

@@ -12,6 +12,7 @@ from kit.base.errors import KitError
 from kit.base.progress import ProgressLine
 from kit.config import Prior, Spatial, SplitFiles, Visual
 from kit.data.split_tables import load_split
+from kit.detector.annotated_images import SKIPPED, read_skipped
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.divergence import DivergedError
 from kit.relation import visual_training
@@ -20,7 +21,8 @@ from kit.relation.crops import union_crop
 from kit.relation.prior_model import Examples, pair_examples
 from kit.relation.spatial_model import PAIRWISE, SpatialScorer
 from kit.relation.visual_data import PairRows, pair_rows
-from kit.relation.visual_model import SHARED, VisualNet, load_visual
+from kit.relation.visual_model import SHARED, load_visual
+from kit.relation.visual_networks import CropNet
 from kit.relation.visual_training import train_visual
 from kit.tables.schema import Boxes
 from kit.vocabulary import vocabulary
@@ -31,6 +33,7 @@ FEW = Visual(crop_size=32, hidden=16, epochs=6, batch_size=16, negatives=1.0, ma
 LABEL = {name: i for i, name in enumerate(vocabulary().names)}
 MAN, GUITAR = LABEL["Man"], LABEL["Guitar"]
 HOLDS, PLAYS = vocabulary().predicate["holds"], vocabulary().predicate["plays"]
+REGIONS = FEW.model_copy(update={"features": "regions", "image_size": (64, 64)})
 PICTURES = 48
 
 
@@ -88,9 +91,12 @@ def scores(folder, spatial, objects, photos):
     return candidates, score
 
 
+@pytest.mark.parametrize("features", ["crops", "regions"])
 @pytest.mark.parametrize("backbone", ["separate", "shared"])
-def test_pixels_tell_what_boxes_cannot(backbone, rows, spatial, detector, objects, photos, tmp_path):
-    settings = FEW.model_copy(update={"backbone": backbone, "epochs": 10})
+def test_pixels_tell_what_boxes_cannot(
+    backbone, features, rows, spatial, detector, objects, photos, tmp_path
+):
+    settings = REGIONS.model_copy(update={"backbone": backbone, "features": features, "epochs": 10})
     figures = train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
     names = {SHARED} if backbone == "shared" else {"holds", "plays"}
     assert set(figures) == names
@@ -123,14 +129,14 @@ def states(folder, names):
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-@pytest.mark.parametrize("crops", ["photos", "store"])
+@pytest.mark.parametrize("seen", [{"crops": "photos"}, {"crops": "store"}, {"features": "regions"}])
 def test_a_training_interrupted_within_an_epoch_is_the_same(
-    damaged, crops, rows, detector, tmp_path, monkeypatch, capsys
+    damaged, seen, rows, detector, tmp_path, monkeypatch, capsys
 ):
     """Of 24 positives and 24 negatives an epoch has three steps of 16; it is stopped at step five of nine."""
     shown = ProgressLine.show
     settings = FEW.model_copy(
-        update={"epochs": 3, "workers": int(damaged), "checkpoint_minutes": 0, "crops": crops}
+        update={"epochs": 3, "workers": int(damaged), "checkpoint_minutes": 0, "image_size": (64, 64), **seen}
     )
     whole, folder = tmp_path / "whole", tmp_path / "stopped"
     for path in (whole, folder):
@@ -154,7 +160,7 @@ def test_a_training_interrupted_within_an_epoch_is_the_same(
     capsys.readouterr()
     figures = train_visual(rows, "resnext-mini", detector, settings, 0, folder)
     start = 4 if damaged else 5
-    assert [step for step in done if step[0] != "crops"] == [
+    assert [step for step in done if step[0] not in ("crops", "regions")] == [
         ("visual plays", i) for i in range(start + 1, 10)
     ]
     err = capsys.readouterr().err
@@ -237,8 +243,9 @@ def test_the_batch_of_a_wrong_gradient_is_named(rows, detector, tmp_path, monkey
     assert set(str(error.value).split("(images ")[1].split(")")[0].split(", ")) == set(second)
 
 
-def test_a_missing_or_broken_image_has_the_prior(rows, spatial, detector, objects, photos, tmp_path):
-    train_visual(rows, "resnext-mini", detector, FEW.model_copy(update={"epochs": 1}), 0, tmp_path)
+@pytest.mark.parametrize("settings", [FEW, REGIONS])
+def test_a_missing_or_broken_image_has_the_prior(settings, rows, spatial, detector, objects, tmp_path):
+    train_visual(rows, "resnext-mini", detector, settings.model_copy(update={"epochs": 1}), 0, tmp_path)
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "p00.jpg").write_bytes(b"broken")
@@ -310,7 +317,7 @@ def test_steps_can_be_capped(rows, detector, tmp_path, batches):
 def test_both_families_have_a_backbone(tmp_path):
     prepare()
     for name in ("resnext-mini", "hrnet-mini"):
-        network = VisualNet(name, FEW, len(PAIRWISE)).eval()
+        network = CropNet(name, FEW, len(PAIRWISE)).eval()
         crop = union_crop(
             np.full((20, 20, 3), 99, np.uint8), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 64
         )
@@ -328,8 +335,9 @@ def test_nothing_trained(spatial, tmp_path):
         load_visual(tmp_path, spatial, tmp_path, "cpu")
 
 
-def test_no_pairs(spatial, rows, detector, photos, tmp_path):
-    train_visual(rows, "resnext-mini", detector, FEW.model_copy(update={"epochs": 1}), 0, tmp_path)
+@pytest.mark.parametrize("settings", [FEW, REGIONS])
+def test_no_pairs(settings, spatial, rows, detector, photos, tmp_path):
+    train_visual(rows, "resnext-mini", detector, settings.model_copy(update={"epochs": 1}), 0, tmp_path)
     nothing = Boxes.empty(("p00",))
     assert load_visual(tmp_path, spatial, photos, "cpu").predict_pairs(
         nothing, pair_candidates(nothing)
@@ -360,10 +368,12 @@ def test_the_real_photos_go_the_same_way(part, detector, tmp_path):
     assert not np.allclose(own, prior[:, list(PAIRWISE)])
 
 
-def test_images_that_cannot_be_read_are_no_training(rows, detector, tmp_path):
+@pytest.mark.parametrize("settings", [FEW, REGIONS])
+def test_images_that_cannot_be_read_are_no_training(settings, rows, detector, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"broken")
     rows = replace(rows, files=np.full(len(rows.files), tmp_path / "broken.jpg", object))
     with pytest.raises(KitError, match=r"visual shared: none of its \d+ pairs has an image that can be read"):
         train_visual(
-            rows, "resnext-mini", detector, FEW.model_copy(update={"backbone": "shared"}), 0, tmp_path
+            rows, "resnext-mini", detector, settings.model_copy(update={"backbone": "shared"}), 0, tmp_path
         )
+    assert read_skipped(tmp_path / SKIPPED) == {"broken": "not readable as an image"}

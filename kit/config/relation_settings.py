@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from kit.base.registry import Registry
+from kit.config.detector_settings import Size
 from kit.config.model import LATER, MOST_THREADS, Model, Share
 
 if TYPE_CHECKING:
@@ -97,10 +98,14 @@ class Spatial(Boosting):
 
 
 class Visual(Model):
-    """The visual model on the union crop (paper 2.2, 3.1): an MLP on a detector's backbone.
+    """The visual model (paper 2.2, 3.1): an MLP on what a detector's backbone sees of a pair.
 
-    model: whose backbone it starts from, null for the first of `detector.models`; backbone: one a predicate, or
-    a shared one with a head a predicate; freeze_backbone: do not fine-tune it; crop_size: side in pixels;
+    features: of the masked union crop of every pair, or of the regions of subject, object and both, which the
+    detector sees by one look at an image for all its pairs (backbone and neck, not fine-tuned; cells are stored
+    for the training as crops are by `crops: store`); model: whose backbone it starts from, null for the first of
+    `detector.models`; backbone: a network a predicate, or a shared one with a head a predicate; freeze_backbone:
+    do not fine-tune it; crop_size: side in pixels; image_size: longest and shortest side of an image whose
+    regions are seen;
     negatives: at most so many times the positives, drawn anew in every epoch, or all; negatives_from: all images,
     or the related ones, which show a relation, so that no other photo is needed; crops: cut out of the
     photos anew for each use, or once into a store of JPEGs, whose negatives are then a pool of
@@ -111,10 +116,12 @@ class Visual(Model):
     checkpoints.
     """
 
+    features: Annotated[Literal["crops", "regions"], LATER] = "crops"
     model: str | None = None
     backbone: Literal["separate", "shared"] = "separate"
     freeze_backbone: bool = False
     crop_size: int = Field(224, ge=32)
+    image_size: Annotated[Size, LATER] = (1333, 800)
     hidden: int = Field(512, ge=1)
     mlp_layers: int = Field(3, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)

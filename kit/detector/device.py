@@ -25,3 +25,8 @@ def mixed_precision(device: torch.device, precision: Precision) -> AbstractConte
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=TYPES[precision])
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last on a GPU, whose convolutions want it; as it comes on a CPU."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format

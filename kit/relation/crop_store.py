@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,21 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.base.errors import FileFault, KitError
 from kit.base.files import atomic_write
-from kit.base.log import logger
-from kit.base.parallel import ordered_map
-from kit.base.progress import track
 from kit.config import Decoding
 from kit.data.decode import Pixels, UnreadableError, decode, read_image
 from kit.relation.crops import union_crop
+from kit.relation.pair_store import Places, Rows, write_store
 from kit.tables.schema import Floats
 
-Places = NDArray[np.int64]  # (n, 3): shard, offset, bytes; no bytes where a crop is not stored
 QUALITY = 95
 BYTES_A_PIXEL = 0.4  # of a crop at QUALITY, tar's headers and all; benchmarks/crops measures 0.29
-IMAGES = 256  # a shard
-ROW = 4  # columns of an index: the row and its place
 
 
 def write_crops(
@@ -39,44 +32,25 @@ def write_crops(
     decoding: Decoding,
     threads: int,
 ) -> Places:
-    """Store the wanted rows' crops below `folder`; the places (n, 3) of all rows.
+    """Store the wanted rows' crops below `folder`; the places (n, 3) of all rows. As `write_store`.
 
-    Every image is decoded once for all its pairs; whole shards of an interrupted writing are kept. What cannot be
-    read has no place. files: of each row (n,); subject, object_: boxes (n, 4). Raises KitError where the disk has
-    no room.
+    files: of each row (n,); subject, object_: boxes (n, 4).
     """
-    order = wanted[np.argsort([str(files[i]) for i in wanted], kind="stable")]
-    names = np.asarray([str(files[i]) for i in order], object)
-    starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(order) else np.zeros(0, int)
-    groups = np.split(order, starts[1:]) if len(order) else []
-    shards = [groups[i : i + IMAGES] for i in range(0, len(groups), IMAGES)]
-    folder.mkdir(exist_ok=True)
-    todo = [i for i in range(len(shards)) if not _index(folder, i).exists()]
-    if todo:
-        _check_room(folder, sum(len(rows) for i in todo for rows in shards[i]), size)
 
-    def write(shard: int) -> None:
-        parts = [(files[rows[0]], rows, subject[rows], object_[rows]) for rows in shards[shard]]
-        _write_shard(folder, shard, parts, size, decoding)
+    def write(shard: int, images: Sequence[Rows]) -> list[tuple[int, int, int, int]]:
+        parts = [(files[rows[0]], rows, subject[rows], object_[rows]) for rows in images]
+        return _write_shard(folder, shard, parts, size, decoding)
 
-    written, size_a_shard = ordered_map(write, todo, max(1, threads)), len(order) / max(len(shards), 1)
-    for _ in track(written, len(todo), "crops", unit="crops", size=size_a_shard, optional=True):
-        pass
-    places = np.zeros((len(files), ROW - 1), np.int64)
-    there = [shard for shard in range(len(shards)) if _index(folder, shard).exists()]
-    for shard in there:
-        index = _read_index(_index(folder, shard))
-        places[index[:, 0]] = index[:, 1:]
-    return places if len(there) == len(shards) else _lent(places, order)
-
-
-def _lent(places: Places, wanted: NDArray[np.intp]) -> Places:
-    """Where the writing was ended early, as by a rehearsal: the crops that are there stand for the others."""
-    stored = np.flatnonzero(places[:, -1])
-    missing = wanted[places[wanted, -1] == 0]
-    if len(stored):
-        places[missing] = places[stored[np.arange(len(missing)) % len(stored)]]
-    return places
+    return write_store(
+        folder,
+        files,
+        wanted,
+        write,
+        what="crops",
+        bytes_each=size * size * BYTES_A_PIXEL,
+        threads=threads,
+        cure="lower relation.visual.negatives_stored, or set relation.visual.crops to photos",
+    )
 
 
 def read_crop(folder: Path, place: Sequence[int], decoding: Decoding) -> Pixels:
@@ -96,37 +70,13 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"crops-{shard:05}.tar"
 
 
-def _index(folder: Path, shard: int) -> Path:
-    return shard_path(folder, shard).with_suffix(".npy")
-
-
-def _read_index(path: Path) -> Places:
-    try:
-        return np.asarray(np.load(path), np.int64).reshape(-1, ROW)
-    except (OSError, ValueError):
-        raise FileFault(path, "not a whole index of crops", hint="delete the folder of the crops") from None
-
-
-def _check_room(folder: Path, crops: int, size: int) -> None:
-    need = round(crops * size * size * BYTES_A_PIXEL)
-    free = shutil.disk_usage(folder).free
-    logger.info(
-        f"visual: {crops:,} crops are stored, about {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free"
-    )
-    if need > free:
-        raise KitError(
-            f"{folder}: {crops:,} crops need about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
-            "lower relation.visual.negatives_stored, or set relation.visual.crops to photos",
-        )
-
-
 def _write_shard(
     folder: Path,
     shard: int,
     images: Sequence[tuple[Path, NDArray[np.intp], Floats, Floats]],
     size: int,
     decoding: Decoding,
-) -> None:
+) -> list[tuple[int, int, int, int]]:
     index: list[tuple[int, int, int, int]] = []
     with atomic_write(shard_path(folder, shard)) as part, tarfile.open(part, "w") as tar:
         for file, rows, subject, object_ in images:
@@ -141,5 +91,4 @@ def _write_shard(
                 member.size = len(data)
                 index.append((int(row), shard, tar.offset + tarfile.BLOCKSIZE, len(data)))
                 tar.addfile(member, io.BytesIO(data))
-    with atomic_write(_index(folder, shard)) as part, part.open("wb") as out:
-        np.save(out, np.asarray(index, np.int64).reshape(-1, ROW))
+    return index

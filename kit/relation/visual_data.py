@@ -17,22 +17,24 @@ from kit.config import Decoding, Visual
 from kit.data.decode import UnreadableError, read_image
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
-from kit.relation.crop_store import Places, read_crop
+from kit.relation.crop_store import read_crop
 from kit.relation.crops import union_crop
+from kit.relation.pair_store import Places
 from kit.relation.prior_model import Examples
+from kit.relation.region_store import read_cells
 from kit.relation.spatial_model import PAIRWISE
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 
 Positives = NDArray[np.bool_]
-Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops, positive, allowed, the images' files
+Batch = tuple[Tensor, Tensor, Tensor, list[Path]]  # crops or cells, positive, allowed, the images' files
 
 
 @dataclass(frozen=True, eq=False)
 class PairRows:
     """Pairs with their images: file of each pair (n,), boxes (n, 4), positive and allowed: bool (n, 9).
 
-    stored: where their crops lie in a store (n, 3); None without one.
+    stored: where their crops or regions lie in a store (n, 3); None without one.
     """
 
     files: Sequence[Path]
@@ -68,7 +70,7 @@ def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
 
 
 class Pair(NamedTuple):
-    """A pair that a step learns from; stored: the place of its crop, None to cut it out of the file."""
+    """A pair that a step learns from; stored: the place of its crop or regions, None where they are not."""
 
     file: Path
     subject: Floats
@@ -139,6 +141,23 @@ class Crops(Dataset[Any]):
         crop = crop[:, ::-1] if pair.flip else crop
         pixels = np.ascontiguousarray(crop.transpose(2, 0, 1))
         return pixels, pair.positive, pair.allowed, pair.file
+
+
+class Regions(Dataset[Any]):
+    """Stored cells, labels, and which predicates the classes allow, of a Pair; None where none are stored."""
+
+    def __init__(self, store: Path, skipped: Path) -> None:
+        self.store, self.skipped = store, skipped
+
+    def __getitem__(self, pair: Pair) -> tuple[Floats, Positives, Positives, Path] | None:
+        if pair.stored is None:  # its image was not readable
+            return None
+        try:
+            cells = read_cells(self.store, pair.stored, pair.flip)
+        except UnreadableError as error:
+            record_skipped(self.skipped, pair.file.stem, str(error))
+            return None
+        return cells, pair.positive, pair.allowed, pair.file
 
 
 def collate(items: list[Any]) -> Batch | None:

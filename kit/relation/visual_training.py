@@ -23,26 +23,18 @@ from kit.base.progress import ProgressLine
 from kit.config import Architecture, Decoding, Visual
 from kit.detector.annotated_images import SKIPPED
 from kit.detector.checkpoint import State
-from kit.detector.device import device_of, mixed_precision
+from kit.detector.device import device_of, memory_format, mixed_precision
 from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
-from kit.relation.crop_store import write_crops
 from kit.relation.spatial_model import PAIRWISE
 from kit.relation.visual_checkpoints import checkpoints, finished_figures, resume, write_checkpoint
-from kit.relation.visual_data import Batch, Crops, Draws, PairRows, collate, most_negatives
-from kit.relation.visual_model import (
-    SHARED,
-    VisualNet,
-    loader_options,
-    memory_format,
-    on_device,
-    save_index,
-    save_network,
-)
+from kit.relation.visual_data import Batch, Crops, Draws, PairRows, Regions, collate
+from kit.relation.visual_model import SHARED, loader_options, on_device, save_index, save_network
+from kit.relation.visual_networks import CropNet, VisualNet, visual_network
+from kit.relation.visual_store import STORE, pairs_of, with_store
 from kit.vocabulary import vocabulary
 
-STORE = "crops"  # the folder of the stored crops, there as long as the training
 WINDOW = 20  # steps whose figures are fetched from the device at once
 
 
@@ -60,7 +52,7 @@ def train_visual(
 
     With separate backbones one a predicate that has a positive pair, else one for all. Where one was interrupted
     it goes on from its newest checkpoint; "resumed_at" are the steps of that. Images that cannot be read are
-    recorded in SKIPPED there. Raises DivergedError, and KitError where the store of crops finds no room.
+    recorded in SKIPPED there. Raises DivergedError, and KitError where the store of crops or regions finds no room.
     """
     jobs: dict[str, NDArray[np.int64]]
     if settings.backbone == SHARED:
@@ -70,15 +62,10 @@ def train_visual(
         jobs = {names[p]: np.asarray([i]) for i, p in enumerate(PAIRWISE) if rows.positive[:, i].any()}
     decoding = decoding or Decoding()
     takes = {
-        name: _rows_of(rows, columns, settings, [seed, number])
+        name: pairs_of(rows, columns, settings, [seed, number])
         for number, (name, columns) in enumerate(jobs.items())
     }
-    if settings.crops == "store" and takes:
-        wanted = np.unique(np.concatenate(list(takes.values())))
-        boxes, threads = (rows.subject, rows.object), settings.workers
-        size = settings.crop_size
-        stored = write_crops(folder / STORE, rows.files, *boxes, wanted, size, decoding, threads)
-        rows = replace(rows, stored=stored)
+    rows = with_store(rows, list(takes.values()), architecture, detector, settings, folder, device, decoding)
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
         kept = finished_figures(folder, name)
@@ -102,27 +89,13 @@ def train_visual(
     return figures
 
 
-def _rows_of(
-    rows: PairRows, columns: NDArray[np.int64], settings: Visual, seed: list[int]
-) -> NDArray[np.intp]:
-    """The pairs of a network: those whose classes allow a predicate of it; with a store a pool of the negatives."""
-    allowed = np.flatnonzero(rows.allowed[:, columns].any(axis=1))
-    if settings.crops == "photos" or settings.negatives == "all":
-        return allowed
-    some = rows.positive[allowed][:, columns].any(axis=1)
-    positive, negative = allowed[some], allowed[~some]
-    times = max(settings.negatives_stored, settings.negatives)
-    most = most_negatives(times, len(positive), len(negative))
-    pool = np.random.default_rng(seed).choice(negative, most, replace=False)
-    return np.sort(np.concatenate([positive, pool]))
-
-
 def _fresh(
     architecture: Architecture, settings: Visual, outputs: int, detector: State, seed: int
 ) -> VisualNet:
     torch.manual_seed(seed)
-    network = VisualNet(architecture, settings, outputs)
-    network.start_from(detector)
+    network = visual_network(architecture, settings, outputs)
+    if isinstance(network, CropNet):
+        network.start_from(detector)
     return network
 
 
@@ -154,10 +127,11 @@ class _Training:
     def run(self) -> float:
         """Train; the mean loss of the last epoch."""
         on_device(self.network, self.device)
-        parameters = [p for n, p in self.network.named_parameters() if not self._is_frozen(n)]
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(parameters, lr=self.settings.max_lr, fused=self.device.type == "cuda")
         done = self._resume(optimizer)
-        line = ProgressLine(self.draws.steps, f"visual {self.name}", "crops", self.settings.batch_size)
+        unit = "crops" if self.settings.features == "crops" else "pairs"
+        line = ProgressLine(self.draws.steps, f"visual {self.name}", unit, self.settings.batch_size)
         line.begin(done)
         try:
             loss = self._steps(done, optimizer, line)
@@ -261,9 +235,6 @@ class _Training:
         epoch, number = divmod(step, self.draws.per_epoch)
         return f"step {number + 1} of epoch {epoch + 1}"
 
-    def _is_frozen(self, name: str) -> bool:
-        return self.network.frozen and name.startswith("backbone.")
-
     def _resume(self, optimizer: torch.optim.Optimizer) -> int:
         """Take up the newest whole checkpoint: the steps done."""
 
@@ -295,6 +266,8 @@ class _Training:
     def _loader(self, start: int) -> Iterator[Batch | None]:
         """The batches of all steps from `start` on; None where no image of one can be read."""
         store, skipped = self.folder / STORE, self.folder / SKIPPED
-        data = Crops(self.settings.crop_size, store, skipped, self.decoding)
+        data: Crops | Regions = Regions(store, skipped)
+        if self.settings.features == "crops":
+            data = Crops(self.settings.crop_size, store, skipped, self.decoding)
         options = loader_options(self.device, self.settings.workers)
         return iter(DataLoader(data, batch_sampler=self.draws.batches(start), collate_fn=collate, **options))

@@ -47,6 +47,7 @@ OTHERS = {  # of every setting a value that the paper does not have
     "relation.spatial.booster": "relation.spatial.rate_drop=0",
     "relation.visual": "relation.visual=",
     "relation.visual.model": "relation.visual.model=hrnet",
+    "relation.visual.features": "relation.visual.features=regions",
     "relation.visual.backbone": "relation.visual.backbone=shared",
     "relation.visual.freeze_backbone": "relation.visual.freeze_backbone=true",
     "relation.visual.negatives": "relation.visual.negatives=12",

@@ -112,10 +112,10 @@ def spatial(options: RunOptions) -> None:
     _train(options, ["spatial"])
 
 
-@app.command(short_help="Train the CNN on union crops.", epilog="Example: kit train visual")
+@app.command(short_help="Train the CNN on pairs of objects.", epilog="Example: kit train visual")
 @run_command
 def visual(options: RunOptions) -> None:
-    """Train the visual model on the masked union crops, from a trained detector's backbone."""
+    """Train the visual model on masked union crops or regions, from a trained detector's backbone."""
     from kit.pipeline.models import check_scorer
 
     check_scorer(options.session.config, "visual")

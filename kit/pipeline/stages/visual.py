@@ -1,4 +1,4 @@
-"""Stage `visual` (paper 2.2, 3.1): a CNN on the masked union crops, from a detector's backbone."""
+"""Stage `visual` (paper 2.2, 3.1): a CNN on masked union crops, or on the regions that a detector sees."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from kit.tables.schema import Floats
 SIDE = 7  # cells of a region's side
 SAMPLES = 2  # of RoIAlign, along a cell's side
 STRIDE = 32  # what mmdet pads images to a multiple of
+LEAST = 64  # pixels of a side that HRNet's coarsest level takes
 PADDING = (104, 116, 124)  # in BGR order: the mean, which is 0 when it is normalised
 PARTS = ("backbone", "neck")
 
@@ -75,7 +76,8 @@ class RegionTrunk(nn.Module):
         boxes = (subject, object_, enclosing(subject, object_))
         rois = torch.cat([torch.cat([number[:, None], box], dim=1) for box in boxes])
         cells = roi_align(finest, rois, SIDE, 1 / self.stride, SAMPLES, aligned=True)
-        return torch.cat([*cells.split(len(number)), masks(subject, object_)], dim=1)
+        regions = cells.reshape(len(boxes), len(number), *cells.shape[1:])  # also of no pairs
+        return torch.cat([*regions, masks(subject, object_)], dim=1)
 
     def cells(self, looks: Sequence[Look]) -> Tensor:
         """Those of the pairs of some images, at least one, on the trunk's device."""
@@ -108,7 +110,8 @@ def look_at(image: Pixels, subject: Floats, object_: Floats, size: tuple[int, in
 def join(looks: Sequence[Look]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What RegionTrunk takes, of several images; at least one. They are padded by the mean."""
     images, subjects, objects = zip(*looks, strict=True)
-    high, wide = (STRIDE * -(-max(i.shape[axis] for i in images) // STRIDE) for axis in (1, 2))
+    sides = (max(image.shape[axis] for image in images) for axis in (1, 2))
+    high, wide = (max(LEAST, STRIDE * -(-side // STRIDE)) for side in sides)
     padded = torch.tensor(PADDING, dtype=torch.uint8).reshape(1, 3, 1, 1).repeat(len(images), 1, high, wide)
     for room, image in zip(padded, images, strict=True):
         room[:, : image.shape[1], : image.shape[2]] = image

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.files import atomic_write, reading
+from kit.boxes import area, intersection
 from kit.data.split_tables import SplitTables
-from kit.relation.geometry import pair_features
+from kit.relation.geometry import TINY
 from kit.relation.prior_model import pair_examples
 from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.schema import Floats
@@ -66,17 +67,19 @@ def geometry_bins(subject: Floats, object_: Floats) -> NDArray[np.int64]:
     By overlap (apart, touching, the subject inside the object, the object inside the subject), by direction
     (beside, above, below) and by distance.
     """
-    pair = pair_features(subject, object_)
+    common = intersection(subject, object_)
+    areas = area(subject), area(object_)
+    both = areas[0] + areas[1]
     overlap = np.select(
-        [pair["inside_subject"] > INSIDE, pair["inside_object"] > INSIDE, pair["iou"] > TOUCHING],
+        [common > INSIDE * areas[1], common > INSIDE * areas[0], common > TOUCHING * (both - common)],
         [3, 2, 1],
-        0,
     )
-    right = pair["dx_by_subject"] + pair["dx_by_object"]
-    down = pair["dy_by_subject"] + pair["dy_by_object"]
+    sides = [np.maximum(box[:, 2:] - box[:, :2], TINY) for box in (subject, object_)]
+    way = (object_[:, :2] + object_[:, 2:] - subject[:, :2] - subject[:, 2:]) / 2  # between the centres
+    right, down = (way / sides[0] + way / sides[1]).T
     direction = np.select([np.abs(down) < np.abs(right), down < 0], [0, 1], 2)
-    distance = np.digitize(pair["distance_by_size"], DISTANCES)
-    return np.asarray((overlap * 3 + direction) * (len(DISTANCES) + 1) + distance, np.int64)
+    by_size = np.hypot(way[:, 0], way[:, 1]) / np.sqrt(np.maximum(both, TINY))
+    return (overlap * 3 + direction) * (len(DISTANCES) + 1) + np.digitize(by_size, DISTANCES)
 
 
 def train_geometry_prior(split: SplitTables, statistics: CooccurrenceStatistics) -> GeometryPrior:

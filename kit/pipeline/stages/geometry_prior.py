@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kit.config import Config
-from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -28,7 +27,6 @@ def geometry_prior_stages(config: Config) -> Iterator[Stage]:
             needs=("prior", *box_needs(config, "train")),
             inputs=split_inputs(config, "train"),
             settings=box_settings(config),
-            computed=feature_signature,
             command=f"train all --only {NAME}",
             headline="greatest_lift",
             trains=True,

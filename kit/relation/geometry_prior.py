@@ -14,7 +14,7 @@ from kit.data.split_tables import SplitTables
 from kit.relation.geometry import TINY
 from kit.relation.prior_model import pair_examples
 from kit.relation.statistics import CooccurrenceStatistics
-from kit.tables.schema import Floats
+from kit.tables.schema import Floats, Labels
 from kit.vocabulary import PREDICATES
 
 INSIDE, TOUCHING = 0.6, 0.02  # share of a box within the other; IoU
@@ -37,7 +37,7 @@ class GeometryPrior:
     statistics: CooccurrenceStatistics
     lift: Doubles
 
-    def probability(self, p: int, subject: Floats, object_: Floats, bin_: NDArray[np.int64]) -> Doubles:
+    def probability(self, p: int, subject: Labels, object_: Labels, bin_: NDArray[np.int64]) -> Doubles:
         """P(predicate p) of pairs by their labels and their bins, (n,); 0 where the triplet is not allowed."""
         return np.minimum(self.statistics.prior[p][subject, object_] * self.lift[p, bin_], 1)
 

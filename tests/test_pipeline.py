@@ -56,7 +56,7 @@ def test_the_order_of_the_whole_job():
     pipeline = Pipeline(Run(load_config("mini")))
     order = pipeline.training
     assert order == [
-        "prior", "source-resnext", "detector-resnext", "source-hrnet", "detector-hrnet",
+        "prior", "geometry-prior", "source-resnext", "detector-resnext", "source-hrnet", "detector-hrnet",
         "detect-val-resnext", "detect-val-hrnet", "fusion-weights", "fuse-val",
         "attribute-detector-resnext", "attribute-detect-val-resnext", "attribute-fusion-weights",
         "attribute-fuse-val", "spatial", "visual", "stack", "scored-candidates-val", "final",

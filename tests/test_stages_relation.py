@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from kit.base.errors import KitError
@@ -178,3 +179,37 @@ def test_the_table_is_kept_beside_the_scores(run, kit, more):
     words = ["evaluate", "--gt-boxes", "--scorer", "prior", "--run", run.path, *set_words(*TINY), *more]
     assert kit(*words)[0] == 0
     assert "Per predicate" in (run.path / "evaluate-val-gt-prior" / "table.txt").read_text()
+
+
+def limits(*settings):
+    return "relation.candidate_limits={boxes: 150, per_image: 12, per_pair: 9, " + ", ".join(settings) + "}"
+
+
+def test_candidates_are_ranked_by_geometry_where_the_config_says_so(run, tmp_path):
+    def stages(ranking):
+        return Pipeline(
+            Run(load_config("layer6", [f"relation.candidate_limits.ranking={ranking}"]), tmp_path)
+        )
+
+    before, after = stages("prior"), stages("geometry")
+    name = "scored-candidates-val"
+    assert "geometry-prior" not in before.stages
+    assert "ranking" not in before.stage(name).settings["candidate_limits"]  # as it was before there was one
+    assert after.training == [before.training[0], "geometry-prior", *before.training[1:]]
+    assert set(after.stage(name).needs) == {*before.stage(name).needs, "geometry-prior"}
+    assert after.stage(name).settings["candidate_limits"]["ranking"] == "geometry"
+
+    rows, pairs = {}, {}
+    for ranking in ("prior", "geometry"):
+        words = [*TINY, "relation.scorer=prior", limits(f"ranking: {ranking}")]
+        by_it = Run(load_config("mini", words), run.path)
+        made(by_it, "scored-candidates-test")
+        table = scored_candidates.scored_candidates_stages(by_it.config)
+        kind = next(stage.table() for stage in table if stage.name == "scored-candidates-test")
+        (found,) = read_shards(run.path / "scored-candidates-test" / SHARDS, kind)
+        rows[ranking] = found.take(found.predicate != PREDICATES.index("is"))
+        boxes = np.column_stack([rows[ranking].image, rows[ranking].subject_box, rows[ranking].object_box])
+        pairs[ranking] = np.unique(boxes, axis=0)
+        assert np.bincount(pairs[ranking][:, 0].astype(int)).max() <= 12
+    assert len(pairs["prior"]) == len(pairs["geometry"])
+    assert not np.array_equal(pairs["prior"], pairs["geometry"])

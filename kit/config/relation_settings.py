@@ -154,14 +154,17 @@ class Stack(Boosting):
 
 
 class CandidateLimits(Model):
-    """How many candidates of an image are scored, the likeliest by prior and detection scores.
+    """How many candidates of an image are scored, the likeliest by ranking and detection scores.
 
-    boxes: an image's objects; per_image: its pairs; per_pair: those of one subject and object class.
+    boxes: an image's objects; per_image: its pairs; per_pair: those of one subject and object class; ranking:
+    by the prior of a pair's likeliest predicate, or by prior and geometry, where rare predicates weigh more and
+    every predicate keeps its best pair.
     """
 
     boxes: int = Field(60, ge=1)
     per_image: int = Field(200, ge=1)
     per_pair: int = Field(30, ge=1)
+    ranking: Annotated[Literal["prior", "geometry"], LATER] = "prior"
 
 
 class Final(Model):

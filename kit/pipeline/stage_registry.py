@@ -12,6 +12,7 @@ from kit.pipeline.stage import Stage
 
 MODULES = (  # below kit.pipeline.stages: the one list of kit's own stages, in the order of the work
     "prior",
+    "geometry_prior",
     "detector",
     "detections",
     "fused_detections",

@@ -12,7 +12,7 @@ import numpy as np
 from kit.config import SCORERS, CandidateLimits
 from kit.data.objects import Objects
 from kit.relation.attributes import object_scores
-from kit.relation.candidate_limits import top_k_boxes, top_k_pairs
+from kit.relation.candidate_limits import Ranking, rank_by_prior, top_k_boxes, top_k_pairs
 from kit.relation.candidates import Candidates, attribute_candidates, to_predictions
 from kit.relation.scorers import Ensemble
 from kit.relation.scoring import detection_confidence
@@ -58,15 +58,19 @@ def _with_columns(names: tuple[str, ...]) -> type[ScoredCandidates]:
 
 
 def score_objects(
-    ensemble: Ensemble, objects: Objects, limits: CandidateLimits, attributes: Detections | None = None
+    ensemble: Ensemble,
+    objects: Objects,
+    limits: CandidateLimits,
+    attributes: Detections | None = None,
+    ranking: Ranking | None = None,
 ) -> ScoredCandidates:
     """All candidates within the limits of a table of objects, scored.
 
     attributes: attribute detections of the same images; without them "is" rows come from the objects and
-    the spatial model (or the prior).
+    the spatial model (or the prior). ranking: which candidates come first, by default by the prior.
     """
     objects = top_k_boxes(objects, limits.boxes)
-    pairs = top_k_pairs(objects, ensemble.prior.statistics, limits)
+    pairs = top_k_pairs(objects, ranking or rank_by_prior(ensemble.prior.statistics), limits)
     scores = ensemble.scores(objects, pairs)
     allowed = vocabulary().allowed[:, objects.label[pairs.subject], objects.label[pairs.object]]
     predicate, row = np.nonzero(allowed)

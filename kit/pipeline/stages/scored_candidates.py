@@ -28,6 +28,7 @@ from kit.pipeline.models import (
 from kit.pipeline.splits import file_inputs, id_inputs, ids_file, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stages.geometry_prior import ranking_needs, read_ranking
 from kit.relation.scorers import scorer_names, scorer_settings, stages_of
 from kit.tables.shards import (
     SHARDS,
@@ -64,7 +65,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
             yield Stage(
                 name,
                 partial(_score, split=split, scorer=scorer),
-                needs=(*stages_of(config, scorer), *detected),
+                needs=(*stages_of(config, scorer), *ranking_needs(config), *detected),
                 inputs=(
                     *(file_inputs("data.test.detections", given) if given else ()),
                     *(id_inputs(config, split) if given else ()),
@@ -74,7 +75,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                     "scorers": list(scored_together(config, scorer)),
                     "columns": list(scorer_names(config)),
                     **scorer_settings(config, scored_together(config, scorer)),
-                    "candidate_limits": config.relation.candidate_limits.model_dump(),
+                    "candidate_limits": config.relation.candidate_limits.result_settings(()),
                 },
                 computed=feature_signature,
                 command=f"predict --split {split}{scorer_option(config, scorer)}",
@@ -113,14 +114,14 @@ def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     config, out = context.config, context.path / SHARDS
     ensemble = split_ensemble(context, split, scorer, scored_together(config, scorer))
     total, objects = _objects(context, split)
-    attributes = None
+    attributes, ranking = None, read_ranking(context)
     if ATTRIBUTES.fuse(split) in context.stage.needs:
         attributes = shard_paths(context.result(ATTRIBUTES.fuse(split)) / SHARDS)
 
     def work(numbered: tuple[int, Objects]) -> int:
         i, rows = numbered
         found = read_shard(attributes[i], Detections) if attributes else None
-        scored = score_objects(ensemble, rows, config.relation.candidate_limits, found)
+        scored = score_objects(ensemble, rows, config.relation.candidate_limits, found, ranking)
         note_unseen(ensemble.visual, context.path)
         return write_shard(out, i, scored)
 

@@ -105,9 +105,9 @@ class Visual(Model):
     for the training as crops are by `crops: store`); model: whose backbone it starts from, null for the first of
     `detector.models`; backbone: a network a predicate, or a shared one with a head a predicate; freeze_backbone:
     do not fine-tune it; crop_size: side in pixels; image_size: longest and shortest side of an image whose
-    regions are seen;
-    negatives: at most so many times the positives, drawn anew in every epoch, or all; negatives_from: all images,
-    or the related ones, which show a relation, so that no other photo is needed; crops: cut out of the
+    regions are seen; negatives: at most so many times the positives, drawn anew in every epoch, or all;
+    negatives_from: all images, or the related ones, which show a relation, so that no other photo is needed;
+    crops: cut out of the
     photos anew for each use, or once into a store of JPEGs, whose negatives are then a pool of
     negatives_stored times the positives; batch_size: pairs that a step of the optimizer learns from, whatever
     it is computed in; accumulate: so many parts, one after another (the learning rate stays: the batch does);

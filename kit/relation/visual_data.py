@@ -20,7 +20,7 @@ from kit.detector.annotated_images import record_skipped
 from kit.relation.crop_store import Places, read_crop
 from kit.relation.crops import union_crop
 from kit.relation.prior_model import Examples
-from kit.relation.spatial_model import PAIRWISE
+from kit.relation.spatial_rows import PAIRWISE
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 

@@ -25,7 +25,8 @@ from kit.detector.device import device_of, mixed_precision
 from kit.detector.loader_workers import start_method
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
-from kit.relation.spatial_model import PAIRWISE, SpatialScorer
+from kit.relation.spatial_model import SpatialScorer
+from kit.relation.spatial_rows import PAIRWISE
 from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 

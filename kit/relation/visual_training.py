@@ -28,7 +28,7 @@ from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
 from kit.relation.crop_store import write_crops
-from kit.relation.spatial_model import PAIRWISE
+from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.visual_checkpoints import checkpoints, finished_figures, resume, write_checkpoint
 from kit.relation.visual_data import Batch, Crops, Draws, PairRows, collate, most_negatives
 from kit.relation.visual_model import (

@@ -23,7 +23,7 @@ def test_pooled_rows_are_those_of_all_predicates(base_margin):
     at = 0
     for p, part in parts.items():
         i = slice(at, at := at + len(part.label))
-        assert np.array_equal(pooled.features.values[i, :-1], part.features.values)
+        assert np.array_equal(pooled.features.values[i, :-1], part.features.values, equal_nan=True)
         assert (pooled.features.values[i, -1] == p).all()
         for name in ("label", "image", "fold", "rival"):
             assert np.array_equal(getattr(pooled, name)[i], getattr(part, name))

@@ -132,7 +132,7 @@ def train_spatial(
 
     statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
     instead of training it again. Where held-out images do not rank better by the trees than by the prior, or
-    fewer than three images have a positive row, the prior stands.
+    fewer than three images have a positive row, the prior stands; a pooled model joins in with both.
     """
     examples = pair_examples(split)
     features = features_of_pairs(split.objects, examples.candidates)

@@ -30,7 +30,7 @@ EXPERIMENTS = {
         "early-stopping",
     ),
     "learning-curves": (
-        "A model a predicate or one for all, by images learned from (paper 2.2).",
+        "A model a predicate, or one for all (paper 2.2).",
         "learning-curves",
     ),
     "ablation": ("The final score without each part of the pipeline.", PIPELINE),

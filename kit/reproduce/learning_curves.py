@@ -36,6 +36,7 @@ def run_learning_curves(experiment: Experiment, percent: Sequence[int] = PERCENT
         drawn,
         x="% of the training images",
         y="mean AP on true boxes",
+        bottom=None,
     )
     return {"rows": rows_of(curves), "claims": [claim_of(curves).as_dict()]}
 

@@ -13,7 +13,7 @@ from kit.data.objects import Objects
 from kit.relation.candidates import pair_candidates
 from kit.relation.features import features_of_pairs, hstack
 from kit.relation.scoring import shards
-from kit.relation.spatial_model import PAIRWISE
+from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.vocabulary import vocabulary
 

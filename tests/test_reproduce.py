@@ -3,6 +3,8 @@ from contextlib import chdir
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit.base.errors import KitError
 from kit.base.threads import threads_used, use_threads
@@ -23,8 +25,12 @@ from kit.reproduce.cross_validation import OTHERS, cross_validate, mean_interval
 from kit.reproduce.early_stopping import claim_of as early_stopping_claim
 from kit.reproduce.early_stopping import rows_of as early_stopping_rows
 from kit.reproduce.experiment import Experiment, draw_curves, mean_std, scored_splits
+from kit.reproduce.learning_curves import claim_of as learning_curves_claim
+from kit.reproduce.learning_curves import rows_of as learning_curves_rows
+from kit.reproduce.learning_curves import run_learning_curves
 from kit.reproduce.sampling import claims_of as sampling_claims
 from kit.reproduce.sampling import class_thirds
+from kit.reproduce.spatial_trials import drawn
 from kit.reproduce.table1 import STARTS, reaches
 from kit.reproduce.table1 import claims_of as table1_claims
 from kit.reproduce.table3 import NAMES, SCORERS
@@ -170,6 +176,35 @@ def test_early_stopping_tells_no_figure_that_is_not_there():
     assert rows["mean"] == {"predicate": "mean", **one}
     assert rows[OTHERS[0]] == {"predicate": OTHERS[0], **one}
     assert rows[OTHERS[1]] == {"predicate": OTHERS[1], **none}
+
+
+def test_learning_curves_say_yes_and_no():
+    rng = np.random.default_rng(0)
+    ap = rng.uniform(0.4, 0.6, (10, len(OTHERS)))
+    ap[3:, 7] = np.nan  # "under" is in few folds
+    curves = {n: {"binary": ap + gain, "multiclass": ap} for n, gain in ((10, 0.01), (100, 0.02))}
+    claim = learning_curves_claim(curves)
+    assert (claim.holds, claim.figures) == (True, "10%: +0.010 ± 0.000, 100%: +0.020 ± 0.000")
+    curves[10]["binary"] = ap - 0.01
+    assert not learning_curves_claim(curves).holds
+    rows = learning_curves_rows(curves)
+    assert [(row["predicate"], row["% of images"]) for row in rows] == [
+        (name, n) for name in ("mean", *OTHERS) for n in ("10", "100")
+    ]
+    under = {"predicate": OTHERS[7], "% of images": "100", "folds": "3", "difference": "+0.020 ± 0.000"}
+    means = {"binary": f"{ap[:3, 7].mean() + 0.02:.3f}", "multiclass": f"{ap[:3, 7].mean():.3f}"}
+    assert rows[17] == under | means
+    one = {n: {name: values[:1] for name, values in by.items()} for n, by in curves.items()}
+    claim = learning_curves_claim(one)
+    assert (claim.holds, claim.figures) == (False, "too few folds with a truth to tell")
+
+
+@given(st.integers(0, 50), st.floats(0, 1), st.floats(0, 1), st.integers(0, 3))
+def test_a_larger_share_has_the_images_of_a_smaller_one(images, one, other, fold):
+    less, more = (drawn(images, share, 5, fold) for share in sorted((one, other)))
+    assert less.sum() == round(min(one, other) * images)
+    assert not (less & ~more).any()
+    assert drawn(images, 1, 5, fold).all()
 
 
 def test_a_part_within_the_noise():
@@ -368,6 +403,16 @@ def test_early_stopping(reproduce, small, monkeypatch):
         reproduce("early-stopping", "four")
     features.signature.cache_clear()
     assert len(list((small / "four").glob("models-*"))) == 2
+
+
+def test_learning_curves(small, monkeypatch):
+    monkeypatch.chdir(small)
+    config = load_config("mini", [*QUICK[1::2], "relation.spatial.folds=1", "threads=1"])
+    result = run_learning_curves(Experiment(config, small / "five", (0,)), percent=(50, 100))
+    assert [row["predicate"] for row in result["rows"][::2]] == ["mean", *OTHERS]
+    (models,) = (small / "five").glob("models-*")
+    assert len(list(models.glob("*-0/*/is.json"))) == 2 * 2 * 5
+    assert (small / "five" / "learning-curves.png").exists()
 
 
 def test_early_stopping_says_what_it_cannot_do(small, kit, monkeypatch):

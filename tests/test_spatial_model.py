@@ -9,7 +9,8 @@ from kit.metric.relations import evaluate
 from kit.relation.candidates import attribute_candidates, pair_candidates
 from kit.relation.prior_model import PriorScorer, attribute_examples, pair_examples, train_prior
 from kit.relation.scoring import predict_relations, shards
-from kit.relation.spatial_model import MULTICLASS, SpatialScorer, train_spatial
+from kit.relation.spatial_model import SpatialScorer, train_spatial
+from kit.relation.spatial_rows import MULTICLASS, POOLED
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
 from tests.builders import drawn_split
@@ -33,10 +34,12 @@ def statistics(train):
     return train_prior(train, Prior())
 
 
-@pytest.fixture(scope="module", params=["binary", "multiclass"])
+WAYS = ({}, {"pooled_weight": 0.4}, {"objective": "multiclass"})
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=str)
 def scorer(request, train, statistics):
-    settings = SETTINGS.model_copy(update={"objective": request.param})
-    return train_spatial(train, statistics, settings, seed=0)
+    return train_spatial(train, statistics, SETTINGS.model_copy(update=request.param), seed=0)
 
 
 def mean_ap(scorer, tables):
@@ -70,7 +73,7 @@ def test_saved_and_loaded_gives_the_same(scorer, val, tmp_path):
 
 def test_the_number_of_models(scorer):
     wanted = {MULTICLASS, "is"} if scorer.settings.objective == "multiclass" else set(vocabulary().predicates)
-    assert set(scorer.rounds) == wanted
+    assert set(scorer.rounds) == wanted | ({POOLED} if scorer.settings.pooled_weight else set())
 
 
 def test_no_objects_no_scores(scorer, statistics):
@@ -130,6 +133,36 @@ def test_nothing_or_one_image_to_learn_from(train, val, objective, images):
     assert np.array_equal(
         model.predict_pairs(val.objects, pairs), PriorScorer(prior).predict_pairs(val.objects, pairs)
     )
+
+
+def test_the_pooled_model_joins_in_by_its_weight_in_the_log_odds(train, statistics, val):
+    pairs = pair_candidates(val.objects)
+    label = val.objects.label
+    allowed = np.delete(vocabulary().allowed, IS, axis=0)[:, label[pairs.subject], label[pairs.object]].T
+    log_odds = []
+    for weight in (0, 0.25, 1):
+        settings = SETTINGS.model_copy(update={"pooled_weight": weight, "rounds": 20})
+        score = train_spatial(train, statistics, settings, seed=0).predict_pairs(val.objects, pairs)
+        p = np.delete(score, IS, axis=1)[allowed].astype(np.float64)
+        log_odds.append(np.log(p / (1 - p)))
+    own, blended, pooled = log_odds
+    assert np.abs(own - pooled).max() > 0.1
+    assert np.allclose(blended, 0.75 * own + 0.25 * pooled, atol=1e-3)
+
+
+def test_what_other_predicates_teach_helps_one_of_two_images(train, val):
+    less = less_of(train, HITS, 2)
+    prior = train_prior(less, Prior())
+    own, pooled = (
+        train_spatial(less, prior, SETTINGS.model_copy(update={"pooled_weight": weight}), seed=0)
+        for weight in (0, 0.4)
+    )
+    assert own.standing.keys() == pooled.standing.keys() == {"hits"} | own.standing.keys()
+    ap = [
+        evaluate(val.relations, predict_relations(s, val.objects), val.labels).relationships["AP"]["hits"]
+        for s in (own, pooled)
+    ]
+    assert ap[1] > ap[0] + 0.05
 
 
 def test_rows_that_come_twice_change_nothing(train, statistics, val):

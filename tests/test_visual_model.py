@@ -19,7 +19,8 @@ from kit.relation import visual_training
 from kit.relation.candidates import pair_candidates
 from kit.relation.crops import union_crop
 from kit.relation.prior_model import Examples, pair_examples
-from kit.relation.spatial_model import PAIRWISE, SpatialScorer
+from kit.relation.spatial_model import SpatialScorer
+from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.visual_data import PairRows, pair_rows
 from kit.relation.visual_model import SHARED, load_visual
 from kit.relation.visual_networks import CropNet

@@ -29,6 +29,10 @@ EXPERIMENTS = {
         "Boosting stopped by AP or by log loss (paper 3.1).",
         "early-stopping",
     ),
+    "learning-curves": (
+        "A model a predicate, or one for all (paper 2.2).",
+        "learning-curves",
+    ),
     "ablation": ("The final score without each part of the pipeline.", PIPELINE),
 }
 

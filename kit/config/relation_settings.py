@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from kit.base.registry import Registry
 from kit.config.detector_settings import Size
@@ -90,11 +90,19 @@ class Boosting(Model):
 class Spatial(Boosting):
     """The spatio-semantic model: a binary model a predicate, or one multiclass model with a "none" class.
 
-    base_margin: what boosting starts from, the prior's log-odds or the mean of the labels.
+    base_margin: what boosting starts from, the prior's log-odds or the mean of the labels; pooled_weight: in the
+    log-odds, of one more binary model of the rows of all predicates, which knows the predicate as a feature.
     """
 
     objective: Literal["binary", "multiclass"] = "binary"
     base_margin: Literal["prior", "mean"] = "mean"
+    pooled_weight: Annotated[float, Field(ge=0, le=1), LATER] = 0.0
+
+    @model_validator(mode="after")
+    def _blends_binary_models(self) -> Spatial:
+        if self.pooled_weight and self.objective != "binary":
+            raise ValueError("pooled_weight goes with objective: binary")
+        return self
 
 
 class Visual(Model):

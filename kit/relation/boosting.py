@@ -36,7 +36,7 @@ class TrainingRows:
     """Training rows: features, labels (n,), image (n,), the image's fold (n,), start margin (n,) or (n, classes).
 
     rival: probabilities by what the trees must beat, (n,), or (n, judged) for the first classes; counts: which
-    rows count for each of these, all by default.
+    rows count for each of these, all by default; weight: of each row in training (n,).
     """
 
     features: Features
@@ -46,13 +46,15 @@ class TrainingRows:
     margin: Floats | None = None
     rival: Floats | None = None
     counts: Mask | None = None
+    weight: Floats | None = None
 
     def matrix(self, rows: NDArray[np.bool_]) -> xgb.DMatrix:
         """The given rows as XGBoost takes them."""
-        margin = None if self.margin is None else self.margin[rows]
+        weight, margin = (None if v is None else v[rows] for v in (self.weight, self.margin))
         return xgb.DMatrix(
             self.features.values[rows],
             self.label[rows],
+            weight=weight,
             base_margin=margin,
             feature_names=list(self.features.names),
         )

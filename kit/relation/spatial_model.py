@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, reading, write_json
@@ -19,22 +17,27 @@ from kit.data.objects import Objects
 from kit.data.split_tables import SplitTables
 from kit.relation import boosted_model, boosting
 from kit.relation.boosted_model import BoostedModel
-from kit.relation.boosting import NO_TREE, Fit, TrainingRows, log_odds
+from kit.relation.boosting import NO_TREE, Fit, log_odds
 from kit.relation.candidates import Candidates
 from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
-from kit.relation.held_out import EPSILON
-from kit.relation.prior_model import Examples, attribute_examples, pair_examples
-from kit.relation.statistics import CooccurrenceStatistics, feature_names, folds, out_of_fold
-from kit.tables.schema import Boxes, Floats, Labels
+from kit.relation.prior_model import attribute_examples, pair_examples
+from kit.relation.spatial_rows import (
+    MULTICLASS,
+    PAIRWISE,
+    POOLED,
+    PREDICATE,
+    SpatialRows,
+    class_margin,
+    model_features,
+)
+from kit.relation.statistics import CooccurrenceStatistics, feature_names
+from kit.tables.schema import Floats, Labels
 from kit.vocabulary import IS, vocabulary
-
-MULTICLASS = "multiclass"
-PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
 
 
 @dataclass(frozen=True, eq=False)
 class SpatialScorer:
-    """Trained models by name (a predicate's, or MULTICLASS), and the statistics they were trained with.
+    """Trained models by name (a predicate's, MULTICLASS or POOLED), and the statistics they were trained with.
 
     rounds: how many rounds each model got; standing: the predicates whose prior stands, each with the reason.
     """
@@ -86,12 +89,19 @@ class SpatialScorer:
 
     def _binary(self, p: int, features: Features, subject: Labels, object_: Labels) -> Floats:
         prior = self.statistics.prior[p][subject, object_].astype(np.float32)
-        model = self.models.get(vocabulary().predicates[p])
-        if model is None or not len(prior):
+        if not len(prior):
             return prior
         semantic = self.statistics.features([p], subject, object_)
+        table = hstack(features, feature_names([p]), semantic)
         margin = log_odds(prior) if self.settings.base_margin == "prior" else None
-        return model.predict(hstack(features, feature_names([p]), semantic), margin)
+        model, pooled = self.models.get(vocabulary().predicates[p]), self.models.get(POOLED)
+        own = prior if model is None else model.predict(table, margin)
+        if p == IS or pooled is None:
+            return own
+        table = hstack(table, (PREDICATE,), np.full((len(prior), 1), p, np.float32))
+        weight = self.settings.pooled_weight
+        blended = (1 - weight) * log_odds(own) + weight * log_odds(pooled.predict(table, margin))
+        return np.asarray(1 / (1 + np.exp(-blended)), np.float32)
 
     def _multiclass(self, features: Features, subject: Labels, object_: Labels) -> Floats:
         prior = self.statistics.prior[:, subject, object_].T.astype(np.float32)
@@ -100,7 +110,7 @@ class SpatialScorer:
         out = np.zeros((len(subject), len(vocabulary().predicates)), np.float32)
         semantic = self.statistics.features(PAIRWISE, subject, object_)
         margin = (
-            _class_margin(self.statistics, subject, object_) if self.settings.base_margin == "prior" else None
+            class_margin(self.statistics, subject, object_) if self.settings.base_margin == "prior" else None
         )
         out[:, PAIRWISE] = self.models[MULTICLASS].predict(
             hstack(features, feature_names(PAIRWISE), semantic), margin
@@ -122,35 +132,39 @@ def train_spatial(
 
     statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
     instead of training it again. Where held-out images do not rank better by the trees than by the prior, or
-    fewer than three images have a positive row, the prior stands.
+    fewer than three images have a positive row, the prior stands; a pooled model joins in with both.
     """
     examples = pair_examples(split)
     features = features_of_pairs(split.objects, examples.candidates)
-    tables = _Tables(split, examples, features, statistics, settings)
+    rows = SpatialRows(split, examples, features, statistics, settings)
+    names = vocabulary().predicates
     if settings.objective == "multiclass":
-        jobs = [(MULTICLASS, partial(tables.multiclass, seed, folder))]
+        jobs = [(MULTICLASS, rows.multiclass)]
     else:
-        jobs = [(vocabulary().predicates[p], partial(tables.binary, p, seed, folder)) for p in PAIRWISE]
+        jobs = [(names[p], partial(rows.binary, p)) for p in PAIRWISE]
+        jobs += [(POOLED, rows.pooled)] * (settings.pooled_weight > 0)
     attributes = attribute_examples(split)
     features = features_of_attributes(split.objects, attributes.candidates)
-    is_tables = _Tables(split, attributes, features, statistics, settings)
-    jobs.append((vocabulary().predicates[IS], partial(is_tables.binary, IS, seed, folder)))
+    is_rows = SpatialRows(split, attributes, features, statistics, settings)
+    jobs.append((names[IS], partial(is_rows.binary, IS)))
     trained: dict[str, _Trained] = {}
     with boosted_model.warnings_as_notices():
-        for name, job in progress(iter(jobs), len(jobs), "spatial models"):
+        for name, rows_of in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
                 try:
                     trained[name] = _Trained.load(folder, name, settings)
                     continue
                 except KitError as error:
                     logger.warning(f"{error.message}; {name} is trained again")
-            trained[name] = _Trained.of(name, job())
+            classes = len(PAIRWISE) + 1 if name == MULTICLASS else 0
+            fit = boosting.fit(rows_of(), settings, seed, classes, name=f"spatial-{name}", folder=folder)
+            trained[name] = _Trained.of(name, fit)
             if folder is not None:
                 trained[name].save(folder, name)
                 boosting.remove_kept(folder, f"spatial-{name}")
     models = {name: t.model for name, t in trained.items() if t.model is not None}
     rounds = {name: t.model.rounds if t.model else 0 for name, t in trained.items()}
-    standing = {name: why for t in trained.values() for name, why in t.standing.items()}
+    standing = {n: why for t in trained.values() for n, why in t.standing.items() if n != POOLED}
     return SpatialScorer(models, rounds, statistics, settings, standing)
 
 
@@ -201,97 +215,4 @@ def _save_trees(folder: Path, name: str, model: BoostedModel | None) -> None:
 def _load_trees(folder: Path, name: str, rounds: int, settings: Spatial) -> BoostedModel | None:
     if not rounds:
         return None
-    return boosted_model.load(folder / f"{name}.ubj", _names(name), settings.threads, settings.device)
-
-
-class _Tables:
-    """Training rows with statistics that leave out each row's own fold."""
-
-    def __init__(
-        self,
-        split: SplitTables,
-        examples: Examples,
-        features: Features,
-        statistics: CooccurrenceStatistics,
-        settings: Spatial,
-    ) -> None:
-        self.examples, self.features, self.settings = examples, features, settings
-        self.image = examples.candidates.image
-        self.fold = folds(split.objects.images)[self.image]
-        self.statistics = out_of_fold(
-            self.fold, examples.subject, examples.object, examples.positive, statistics
-        )
-
-    def binary(self, p: int, seed: int, folder: Path | None) -> Fit:
-        """The model of one predicate, on the rows whose classes allow it."""
-        e = self.examples
-        rows = np.flatnonzero(vocabulary().allowed[p][e.subject, e.object])
-        semantic = self._by_fold(rows, lambda s, i: s.features([p], e.subject[i], e.object[i]))
-        prior = self._by_fold(rows, lambda s, i: s.prior[p][e.subject[i], e.object[i]].astype(np.float32))
-        part = hstack(Features(self.features.names, self.features.values[rows]), feature_names([p]), semantic)
-        table = TrainingRows(
-            part,
-            e.positive[rows, p],
-            self.image[rows],
-            self.fold[rows],
-            log_odds(prior) if self.settings.base_margin == "prior" else None,
-            prior,
-        )
-        name = f"spatial-{vocabulary().predicates[p]}"
-        return boosting.fit(table, self.settings, seed, name=name, folder=folder)
-
-    def multiclass(self, seed: int, folder: Path | None) -> Fit:
-        """One model of all predicates but "is", and "none"; a pair with several relations is several rows."""
-        e = self.examples
-        positive = e.positive[:, PAIRWISE]
-        some, label = np.nonzero(positive)
-        none = np.flatnonzero(~positive.any(axis=1))
-        rows = np.concatenate([some, none])
-        label = np.concatenate([label, np.full(len(none), len(PAIRWISE))])
-        subject, object_ = e.subject[rows], e.object[rows]
-        semantic = self._by_fold(rows, lambda s, i: s.features(PAIRWISE, e.subject[i], e.object[i]))
-        start = self._by_fold(rows, lambda s, i: _class_margin(s, e.subject[i], e.object[i]))
-        prior = self._by_fold(rows, lambda s, i: s.prior[:, e.subject[i], e.object[i]].T.astype(np.float32))
-        other = positive[rows] & (
-            label[:, None] != np.arange(len(PAIRWISE))
-        )  # its own row says that it has it
-        table = TrainingRows(
-            Features(self.features.names, self.features.values[rows]),
-            label,
-            self.image[rows],
-            self.fold[rows],
-            start if self.settings.base_margin == "prior" else None,
-            prior[:, PAIRWISE],
-            vocabulary().allowed[:, subject, object_].T[:, PAIRWISE] & ~other,
-        )
-        table = replace(table, features=hstack(table.features, feature_names(PAIRWISE), semantic))
-        classes, name = len(PAIRWISE) + 1, f"spatial-{MULTICLASS}"
-        return boosting.fit(table, self.settings, seed, classes, name=name, folder=folder)
-
-    def _by_fold(
-        self, rows: NDArray[np.intp], of: Callable[[CooccurrenceStatistics, NDArray[np.intp]], Floats]
-    ) -> Floats:
-        """Evaluate `of` on each fold's rows with the statistics without that fold; rows in order."""
-        fold = self.fold[rows]
-        parts = [(np.flatnonzero(fold == k), s) for k, s in enumerate(self.statistics)]
-        values = [of(s, rows[i]) for i, s in parts]
-        out = np.empty((len(rows), *values[0].shape[1:]), np.float32)
-        for (i, _), value in zip(parts, values, strict=True):
-            out[i] = value
-        return out
-
-
-def _class_margin(statistics: CooccurrenceStatistics, subject: Labels, object_: Labels) -> Floats:
-    """Log-probabilities of PAIRWISE and "none" by the prior, float32 (n, classes)."""
-    prior = statistics.prior[:, subject, object_].T[:, PAIRWISE]
-    none = np.maximum(1 - prior.sum(axis=1, keepdims=True), EPSILON)
-    return np.asarray(np.log(np.maximum(np.concatenate([prior, none], axis=1), EPSILON)), np.float32)
-
-
-def _names(model: str) -> tuple[str, ...]:
-    """The features a model of this version is trained on."""
-    nothing = Boxes.empty(), Candidates.empty()
-    if model == vocabulary().predicates[IS]:
-        return (*features_of_attributes(*nothing).names, *feature_names([IS]))
-    predicates = PAIRWISE if model == MULTICLASS else (vocabulary().predicate[model],)
-    return (*features_of_pairs(*nothing).names, *feature_names(predicates))
+    return boosted_model.load(folder / f"{name}.ubj", model_features(name), settings.threads, settings.device)

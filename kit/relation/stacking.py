@@ -19,7 +19,7 @@ from kit.relation.candidates import Candidates
 from kit.relation.features import Features, features_of_pairs, hstack
 from kit.relation.logistic import fit_logistic, margin
 from kit.relation.prior_model import Examples
-from kit.relation.spatial_model import PAIRWISE
+from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary

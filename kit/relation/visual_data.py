@@ -22,7 +22,7 @@ from kit.relation.crops import union_crop
 from kit.relation.pair_store import Places
 from kit.relation.prior_model import Examples
 from kit.relation.region_store import read_cells
-from kit.relation.spatial_model import PAIRWISE
+from kit.relation.spatial_rows import PAIRWISE
 from kit.tables.schema import Boxes, Floats
 from kit.vocabulary import vocabulary
 

@@ -25,7 +25,8 @@ from kit.detector.loader_workers import start_method
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
 from kit.relation.regions import RegionTrunk, look_at
-from kit.relation.spatial_model import PAIRWISE, SpatialScorer
+from kit.relation.spatial_model import SpatialScorer
+from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.visual_networks import VisualNet, visual_network
 from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary

@@ -27,7 +27,7 @@ from kit.detector.device import device_of, memory_format, mixed_precision
 from kit.detector.divergence import DivergedError, diverged
 from kit.detector.draws import seed_by
 from kit.detector.finite import broken_weight
-from kit.relation.spatial_model import PAIRWISE
+from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.visual_checkpoints import checkpoints, finished_figures, resume, write_checkpoint
 from kit.relation.visual_data import Batch, Crops, Draws, PairRows, Regions, collate
 from kit.relation.visual_model import SHARED, loader_options, on_device, save_index, save_network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ def cross_validate(
     fold = np.random.default_rng(seed).integers(0, folds, len(split.objects.images))
     out = []
     for k in range(folds):
-        scorer = train(_of_images(split, fold != k), k)
-        held = _of_images(split, fold == k)
+        scorer = train(of_images(split, fold != k), k)
+        held = of_images(split, fold == k)
         predictions = predict_relations(scorer, held.objects)
         ap = evaluate(held.relations, predictions, held.labels).relationships["AP"]
         out.append([ap.get(name, np.nan) for name in OTHERS])
@@ -52,7 +52,21 @@ def mean_interval(differences: Doubles, folds: int) -> tuple[float, float]:
     return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * scale)
 
 
-def _of_images(split: SplitTables, mask: NDArray[np.bool_]) -> SplitTables:
+def with_mean(ap: Doubles) -> Doubles:
+    """With a last column: of each fold the mean of the predicates that it has, NaN without any."""
+    known = ~np.isnan(ap)
+    count = known.sum(axis=1)
+    mean = np.where(count, np.where(known, ap, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return np.column_stack([ap, mean])
+
+
+def cell(form: str, *values: float) -> str:
+    """Figures in a cell; an empty one where there are none to tell."""
+    return form.format(*values) if all(map(isfinite, values)) else ""
+
+
+def of_images(split: SplitTables, mask: NDArray[np.bool_]) -> SplitTables:
+    """The images of a split where the mask (images,) is true."""
     ids = [name for name, keep in zip(split.objects.images, mask, strict=True) if keep]
     labels = None if split.labels is None else split.labels.of_images(ids)
     return SplitTables(split.relations.of_images(ids), split.objects.of_images(ids), labels)

@@ -189,8 +189,18 @@ def mean_std(values: Sequence[float] | Doubles) -> str:
     return f"{array.mean():.3f} ± {deviation:.3f}"
 
 
-def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles]]) -> None:
-    """MAP by iteration: the mean of the seeds as a line, their range as a band."""
+def draw_curves(
+    path: Path,
+    title: str,
+    curves: dict[str, tuple[Doubles, Doubles]],
+    x: str = "iterations",
+    y: str = "validation mAP",
+    bottom: float | None = 0,
+) -> None:
+    """Values (seeds, points) by what they grow with (points,): the mean of the seeds a line, their range a band.
+
+    bottom: where y begins, None for below the least value.
+    """
     from matplotlib.figure import Figure
 
     from kit.base.files import atomic_write
@@ -200,7 +210,7 @@ def draw_curves(path: Path, title: str, curves: dict[str, tuple[Doubles, Doubles
     for label, (iterations, ap) in curves.items():
         (line,) = axes.plot(iterations, ap.mean(axis=0), label=label)
         axes.fill_between(iterations, ap.min(axis=0), ap.max(axis=0), alpha=0.2, color=line.get_color())
-    axes.set(title=title, xlabel="iterations", ylabel="validation mAP", ylim=(0, None))
+    axes.set(title=title, xlabel=x, ylabel=y, ylim=(bottom, None))
     axes.legend()
     axes.grid(alpha=0.3)
     with atomic_write(path) as part:

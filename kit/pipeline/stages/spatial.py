@@ -34,6 +34,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
 
 def _train(context: StageContext) -> Metrics:
     from kit.relation.spatial_model import train_spatial
+    from kit.relation.spatial_rows import POOLED
     from kit.relation.statistics import CooccurrenceStatistics
 
     config = context.config
@@ -41,7 +42,8 @@ def _train(context: StageContext) -> Metrics:
     statistics = CooccurrenceStatistics.load(context.result("prior") / "statistics.npz")
     scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, context.path, track)
     scorer.save(context.path)
-    named_reasons("spatial: the prior stands for", scorer.standing)
+    beside = " beside the pooled model" if scorer.rounds.get(POOLED) else ""
+    named_reasons(f"spatial: the prior stands{beside} for", scorer.standing)
     return {
         "trees": sum(scorer.rounds.values()),
         "rounds": scorer.rounds,

@@ -77,6 +77,9 @@ def test_what_a_config_leaves_out():
     predicted = names("relation.train_boxes=predicted")
     assert predicted.index("fuse-train") < predicted.index("prior") < predicted.index("spatial")
     assert predicted.index("fuse-stack") < predicted.index("stack")
+    mixed = names("relation.train_boxes=mixed")
+    assert mixed.index("prior") < mixed.index("spatial") > mixed.index("fuse-train")
+    assert "fuse-stack" not in mixed
 
 
 def test_an_attribute_detector_needs_its_base():

@@ -13,14 +13,18 @@ from kit.pipeline.jobs import run_stages
 from kit.pipeline.models import split_ensemble
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.splits import CLASSES
+from kit.pipeline.splits import CLASSES, split_tables
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.attribute_detector import attribute_weights
 from kit.pipeline.stages.evaluate_attributes import read_table as attributes_table
 from kit.pipeline.stages.evaluate_detections import read_table as detections_table
 from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
+from kit.pipeline.stages.fused_detections import fused_detections
 from kit.relation.calibration import ScoreCalibrator
+from kit.relation.predicted import on_detections
+from kit.relation.prior_model import train_prior
 from kit.relation.scored import scored_candidates_table
+from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.attribute_classes import attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
@@ -243,6 +247,23 @@ def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
     path = tmp_path / "run"
     shutil.copytree(whole.path, path)
     one_view = "detector.inference.views=[{size: [96, 96]}]"
+    mixed = [*WORDS, *set_words("relation.train_boxes=mixed", one_view), "--run", path]
+    code, out, err = kit("train", "all", "--dry-run", "--json", *mixed)
+    states = {row["stage"]: row["state"] for row in json.loads(out)}
+    assert states["prior"] == states["visual"] == "finished"
+    assert states["spatial"] == states["stack"] == "stale"
+    for stage in ("detect-train-resnext", "detect-train-hrnet", "fuse-train", "spatial"):
+        code, _, err = kit("train", "all", "--only", stage, *mixed)
+        assert code == 0, err
+    run = Run(whole.config, path)
+    found, most = fused_detections(run.folder("fuse-train")), run.config.relation.candidate_limits.boxes
+    detected = on_detections(split_tables(run.config, "train"), found, most)
+    counted = train_prior(
+        detected, run.config.relation.prior
+    )  # spatial's own: those of prior are of true boxes
+    used = CooccurrenceStatistics.load(run.folder("spatial") / "statistics.npz")
+    assert np.array_equal(used.pair_counts, counted.pair_counts)
+
     words = [*WORDS, *set_words("relation.train_boxes=predicted", one_view), "--run", path]
     code, out, err = kit("train", "all", "--dry-run", "--json", *words)
     states = {row["stage"]: row["state"] for row in json.loads(out)}

@@ -244,34 +244,37 @@ def test_without_a_visual_model_the_stack_learns_from_the_rest(whole, tiny, tmp_
 
 
 def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
-    path = tmp_path / "run"
-    shutil.copytree(whole.path, path)
+    run = Run(whole.config, tmp_path / "run")
+    shutil.copytree(whole.path, run.path)
     one_view = "detector.inference.views=[{size: [96, 96]}]"
-    mixed = [*WORDS, *set_words("relation.train_boxes=mixed", one_view), "--run", path]
-    code, out, err = kit("train", "all", "--dry-run", "--json", *mixed)
-    states = {row["stage"]: row["state"] for row in json.loads(out)}
-    assert states["prior"] == states["visual"] == "finished"
-    assert states["spatial"] == states["stack"] == "stale"
-    for stage in ("detect-train-resnext", "detect-train-hrnet", "fuse-train", "spatial"):
-        code, _, err = kit("train", "all", "--only", stage, *mixed)
-        assert code == 0, err
-    run = Run(whole.config, path)
-    found, most = fused_detections(run.folder("fuse-train")), run.config.relation.candidate_limits.boxes
-    detected = on_detections(split_tables(run.config, "train"), found, most)
-    counted = train_prior(
-        detected, run.config.relation.prior
-    )  # spatial's own: those of prior are of true boxes
-    used = CooccurrenceStatistics.load(run.folder("spatial") / "statistics.npz")
-    assert np.array_equal(used.pair_counts, counted.pair_counts)
 
-    words = [*WORDS, *set_words("relation.train_boxes=predicted", one_view), "--run", path]
-    code, out, err = kit("train", "all", "--dry-run", "--json", *words)
-    states = {row["stage"]: row["state"] for row in json.loads(out)}
-    assert states["detector-resnext"] == "finished"
-    assert states["fuse-train"] == "to do"
-    assert states["prior"] == states["visual"] == "stale"
-    for stage in ("detect-train-resnext", "detect-train-hrnet", "fuse-train", "prior", "spatial"):
-        code, _, err = kit("train", "all", "--only", stage, *words)
-        assert code == 0, err
-    record = Run(whole.config, path).record("prior")
-    assert record["metrics"]["pairs"] != whole.record("prior")["metrics"]["pairs"]
+    def words(boxes):
+        return [*WORDS, *set_words(f"relation.train_boxes={boxes}", one_view), "--run", run.path]
+
+    def states(boxes):
+        _, out, _ = kit("train", "all", "--dry-run", "--json", *words(boxes))
+        return {row["stage"]: row["state"] for row in json.loads(out)}
+
+    def train(boxes, *stages):
+        for stage in stages:
+            code, _, err = kit("train", "all", "--only", stage, *words(boxes))
+            assert code == 0, err
+
+    predicted, mixed = states("predicted"), states("mixed")
+    assert predicted["detector-resnext"] == mixed["detector-resnext"] == "finished"
+    assert predicted["fuse-train"] == mixed["fuse-train"] == "to do"
+    assert predicted["prior"] == predicted["visual"] == predicted["spatial"] == mixed["spatial"] == "stale"
+    assert mixed["prior"] == mixed["visual"] == "finished"
+
+    train("mixed", "detect-train-resnext", "detect-train-hrnet", "fuse-train", "spatial")
+    found, most = fused_detections(run.folder("fuse-train")), run.config.relation.candidate_limits.boxes
+    counted = train_prior(
+        on_detections(split_tables(run.config, "train"), found, most), run.config.relation.prior
+    )
+    used = CooccurrenceStatistics.load(run.folder("spatial") / "statistics.npz")
+    assert np.array_equal(used.pair_counts, counted.pair_counts)  # those of `prior` are of true boxes
+
+    train("predicted", "prior", "spatial")
+    assert run.record("prior")["metrics"]["pairs"] != whole.record("prior")["metrics"]["pairs"]
+    kept = CooccurrenceStatistics.load(run.folder("prior") / "statistics.npz")
+    assert np.array_equal(kept.pair_counts, counted.pair_counts)

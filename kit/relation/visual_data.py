@@ -15,13 +15,14 @@ from torch.utils.data import Dataset
 
 from kit.config import Decoding, Visual
 from kit.data.decode import UnreadableError, read_image
+from kit.data.objects import Objects
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
 from kit.relation.crop_store import Places, read_crop
 from kit.relation.crops import union_crop
 from kit.relation.prior_model import Examples
 from kit.relation.spatial_model import PAIRWISE
-from kit.tables.schema import Boxes, Floats
+from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 
 Positives = NDArray[np.bool_]
@@ -50,7 +51,7 @@ class PairRows:
         return PairRows(files, *boxes, self.positive[rows], self.allowed[rows], stored)
 
 
-def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
+def pair_rows(examples: Examples, objects: Objects, folder: Path) -> PairRows:
     """The examples whose images are there."""
     candidates, photos = examples.candidates, list_photos(folder)
     there = np.asarray([name in photos for name in objects.images], bool)

@@ -81,8 +81,9 @@ def load_boxes(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
         return cache.table(f"{name}-boxes", split.boxes, Boxes, lambda: read_boxes(split.boxes))
     if not split.relations:
         raise KitError(f"data.{name}.boxes is not set", f"give it with --set data.{name}.boxes=FILE")
-    read = partial(read_relations, split.relations, skip_unknown=True)
-    return cache.table(f"{name}-objects", split.relations, Boxes, lambda: objects_of(read()))
+    objects = load_split(split.model_copy(update={"labels": []}), name, cache).objects
+    assert isinstance(objects, Boxes)
+    return objects
 
 
 def load_labels(

@@ -4,14 +4,18 @@ import json
 import shutil
 from contextlib import chdir
 
+import numpy as np
 import pytest
 
 from kit.base.errors import KitError
 from kit.config import load_config
+from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
 from kit.pipeline.jobs import run_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, Stage, Together
+from kit.pipeline.stages.fused_detections import fuse_views
+from kit.tables.schema import ViewDetections
 from tests.conftest import FAST, TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
@@ -73,6 +77,9 @@ def test_what_a_config_leaves_out():
     predicted = names("relation.train_boxes=predicted")
     assert predicted.index("fuse-train") < predicted.index("prior") < predicted.index("spatial")
     assert predicted.index("fuse-stack") < predicted.index("stack")
+    mixed = names("relation.train_boxes=mixed")
+    assert mixed.index("prior") < mixed.index("spatial") > mixed.index("fuse-train")
+    assert "fuse-stack" not in mixed
 
 
 def test_an_attribute_detector_needs_its_base():
@@ -468,3 +475,24 @@ def test_a_gpu_without_memory_is_one_line_that_says_what_to_lower(tmp_path):
     )
     assert all(word in line for word in ("batch_size", "size", "max_detections"))
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "objects", "attributes"),
+    [
+        ("attribute.fusion=null", 1, 1),
+        ("attribute.fusion={iou_threshold: 0.7}", 1, 2),
+        ("attribute.fusion={iou_threshold: 0.7, method: nmw}", 1, 2),
+    ],
+)
+def test_the_is_detectors_may_fuse_in_another_way(settings, objects, attributes):
+    """Two boxes of one object with an IoU of 0.6: one at a threshold of 0.5, two at 0.7."""
+    changed = load_config("mini", ["detector.fusion={iou_threshold: 0.5}", settings])
+    stages = Pipeline(Run(changed)).stages
+    box = np.array([[0, 0, 1, 1], [0, 0, 0.6, 1]], np.float32)
+    two = ViewDetections(("a",), [0, 0], [3, 3], [0.9, 0.8], box, np.full(2, "one"), np.full(2, "160x160"))
+    for task, left in ((OBJECTS, objects), (ATTRIBUTES, attributes)):
+        fusion = task.fusion(changed)
+        assert len(fuse_views({"one": two}, ["160x160"], {"one": 1.0}, fusion)) == left
+        for name in (task.weights, task.fuse("val")):
+            assert stages[name].settings.items() >= fusion.model_dump(exclude={"weights", "rounds"}).items()

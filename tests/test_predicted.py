@@ -1,6 +1,8 @@
 import numpy as np
 
 from kit.data.split_tables import SplitTables
+from kit.relation.candidates import pair_candidates
+from kit.relation.features import features_of_pairs
 from kit.relation.predicted import on_detections
 from kit.relation.prior_model import pair_examples
 from kit.tables.schema import Boxes, Detections, JudgedLabels, Relations
@@ -37,6 +39,20 @@ def test_every_pair_of_detections_on_a_relation_has_it():
     examples = pair_examples(moved)
     assert examples.positive[:, 0].sum() == 2
     assert len(examples.candidates) > 2
+
+
+def test_faint_detections_are_no_rivals_in_training_as_in_use():
+    box = np.array([LEFT, RIGHT, (0.1, 0, 0.3, 1), SMALL], np.float32)
+    found = Detections(("a",), [0] * 4, [MAN, CAR, MAN, TABLE], [0.9, 0.8, 0.1, 0.5], box)
+    objects = on_detections(tables(), found, 10).objects
+    pairs = pair_candidates(objects)
+    features = features_of_pairs(objects, pairs)
+    counted = features.values[:, features.names.index("objects")]
+    faint = objects.label[pairs.subject] == MAN
+    faint &= np.isclose(objects.box[pairs.subject][:, 0], 0.1)
+    assert faint.any()
+    assert set(counted[~faint]) == {3.0}  # three sure ones; a faint one counts itself beside them
+    assert set(counted[faint]) == {4.0}
 
 
 def test_only_the_surest_are_taken_and_what_is_not_found_is_gone():

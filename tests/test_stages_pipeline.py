@@ -13,14 +13,18 @@ from kit.pipeline.jobs import run_stages
 from kit.pipeline.models import split_ensemble
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.splits import CLASSES
+from kit.pipeline.splits import CLASSES, split_tables
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stages.attribute_detector import attribute_weights
 from kit.pipeline.stages.evaluate_attributes import read_table as attributes_table
 from kit.pipeline.stages.evaluate_detections import read_table as detections_table
 from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
+from kit.pipeline.stages.fused_detections import fused_detections
 from kit.relation.calibration import ScoreCalibrator
+from kit.relation.predicted import on_detections
+from kit.relation.prior_model import train_prior
 from kit.relation.scored import scored_candidates_table
+from kit.relation.statistics import CooccurrenceStatistics
 from kit.tables.attribute_classes import attribute_classes
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
@@ -240,17 +244,37 @@ def test_without_a_visual_model_the_stack_learns_from_the_rest(whole, tiny, tmp_
 
 
 def test_training_on_predicted_boxes(whole, tiny, tmp_path, kit):
-    path = tmp_path / "run"
-    shutil.copytree(whole.path, path)
+    run = Run(whole.config, tmp_path / "run")
+    shutil.copytree(whole.path, run.path)
     one_view = "detector.inference.views=[{size: [96, 96]}]"
-    words = [*WORDS, *set_words("relation.train_boxes=predicted", one_view), "--run", path]
-    code, out, err = kit("train", "all", "--dry-run", "--json", *words)
-    states = {row["stage"]: row["state"] for row in json.loads(out)}
-    assert states["detector-resnext"] == "finished"
-    assert states["fuse-train"] == "to do"
-    assert states["prior"] == states["visual"] == "stale"
-    for stage in ("detect-train-resnext", "detect-train-hrnet", "fuse-train", "prior", "spatial"):
-        code, _, err = kit("train", "all", "--only", stage, *words)
-        assert code == 0, err
-    record = Run(whole.config, path).record("prior")
-    assert record["metrics"]["pairs"] != whole.record("prior")["metrics"]["pairs"]
+
+    def words(boxes):
+        return [*WORDS, *set_words(f"relation.train_boxes={boxes}", one_view), "--run", run.path]
+
+    def states(boxes):
+        _, out, _ = kit("train", "all", "--dry-run", "--json", *words(boxes))
+        return {row["stage"]: row["state"] for row in json.loads(out)}
+
+    def train(boxes, *stages):
+        for stage in stages:
+            code, _, err = kit("train", "all", "--only", stage, *words(boxes))
+            assert code == 0, err
+
+    predicted, mixed = states("predicted"), states("mixed")
+    assert predicted["detector-resnext"] == mixed["detector-resnext"] == "finished"
+    assert predicted["fuse-train"] == mixed["fuse-train"] == "to do"
+    assert predicted["prior"] == predicted["visual"] == predicted["spatial"] == mixed["spatial"] == "stale"
+    assert mixed["prior"] == mixed["visual"] == "finished"
+
+    train("mixed", "detect-train-resnext", "detect-train-hrnet", "fuse-train", "spatial")
+    found, most = fused_detections(run.folder("fuse-train")), run.config.relation.candidate_limits.boxes
+    counted = train_prior(
+        on_detections(split_tables(run.config, "train"), found, most), run.config.relation.prior
+    )
+    used = CooccurrenceStatistics.load(run.folder("spatial") / "statistics.npz")
+    assert np.array_equal(used.pair_counts, counted.pair_counts)  # those of `prior` are of true boxes
+
+    train("predicted", "prior", "spatial")
+    assert run.record("prior")["metrics"]["pairs"] != whole.record("prior")["metrics"]["pairs"]
+    kept = CooccurrenceStatistics.load(run.folder("prior") / "statistics.npz")
+    assert np.array_equal(kept.pair_counts, counted.pair_counts)

@@ -75,7 +75,8 @@ def fuse(
 ) -> None:
     """Fuse detections of several models and views: a split's by the config, or files by the options.
 
-    With --split the models' weights are chosen by validation mAP; detector.fusion holds the settings.
+    With --split the models' weights are chosen by validation mAP; detector.fusion holds the settings,
+    attribute.fusion those of the "is" detectors where they are others.
     """
     if (split is None) == (not files):
         raise KitError("give either --split or detection files")

@@ -36,9 +36,12 @@ def sampling(
     from kit.detector.class_balanced_sampling import PLAIN, image_counts
     from kit.pipeline.splits import split_tables
     from kit.report.sampling_figure import curves, draw
+    from kit.tables.schema import Boxes
 
     figure_path(out)
-    counts = image_counts(split_tables(load_config(config, set_ or ()), "train").objects)
+    objects = split_tables(load_config(config, set_ or ()), "train").objects
+    assert isinstance(objects, Boxes)
+    counts = image_counts(objects)
     limits = [PLAIN, *(limit or _steps(int(counts.max())))]
     draw(out, counts, limits)
     if json:

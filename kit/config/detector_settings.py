@@ -152,9 +152,10 @@ class Attribute(Model):
     """The "is" detector (paper 3.1): detectors of the (object, attribute) pairs.
 
     models: names of `detector.models`; each starts from that detector's weights, by partial weight transfer.
-    Views, what is kept and fusion are those of the detectors.
+    fusion: null for that of the detectors. Views and what is kept are theirs.
     """
 
     models: list[Name] = []
     training: Training = Training()
     sampling_limit: int | None = Field(10_000, ge=1)
+    fusion: Fusion | None = None

@@ -186,10 +186,11 @@ class Relation(Model):
     """The relation models of the second and third stage.
 
     train_boxes: ground truth (paper 3.1), or the fused detections of the training images, which the paper
-    tried; scorer: whose score of a pair counts; attributes: predict "is"; visual: null for none.
+    tried, or mixed: the spatial model learns from detections, the others from the truth; scorer: whose score of
+    a pair counts; attributes: predict "is"; visual: null for none.
     """
 
-    train_boxes: Literal["truth", "predicted"] = "truth"
+    train_boxes: Literal["truth", "predicted", "mixed"] = "truth"
     scorer: Annotated[str, AfterValidator(SCORERS.check)] = "stack"
     attributes: bool = True
     candidate_limits: CandidateLimits = CandidateLimits()

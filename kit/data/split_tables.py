@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.config import SplitFiles
-from kit.data.objects import objects_of
+from kit.data.objects import Objects, objects_of
 from kit.data.split_cache import SplitCache
 from kit.tables.image_ids import images_of
 from kit.tables.official import read_boxes, read_judged_labels, read_relations
@@ -23,10 +23,13 @@ NOTHING_KEPT = SplitCache()
 
 @dataclass(frozen=True, eq=False)
 class SplitTables:
-    """relations, objects: under one numbering of images; labels: verified image labels, None without a file."""
+    """relations, objects: under one numbering of images; labels: verified image labels, None without a file.
+
+    objects: the true ones, or detections in their place.
+    """
 
     relations: Relations
-    objects: Boxes
+    objects: Objects
     labels: JudgedLabels | None
 
     def verified(self) -> NDArray[np.bool_]:
@@ -78,7 +81,9 @@ def load_boxes(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
         return cache.table(f"{name}-boxes", split.boxes, Boxes, lambda: read_boxes(split.boxes))
     if not split.relations:
         raise KitError(f"data.{name}.boxes is not set", f"give it with --set data.{name}.boxes=FILE")
-    return load_split(split.model_copy(update={"labels": []}), name, cache).objects
+    objects = load_split(split.model_copy(update={"labels": []}), name, cache).objects
+    assert isinstance(objects, Boxes)
+    return objects
 
 
 def load_labels(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kit.base.errors import KitError
 from kit.base.log import warn_once
 from kit.base.split_names import SplitName
-from kit.config import Config, DetectorModel
+from kit.config import Config, DetectorModel, Fusion
 from kit.pipeline.splits import (
     CLASSES,
     box_inputs,
@@ -34,14 +34,15 @@ GroundTruth = tuple["Boxes", "ImageLabels | None"]
 class DetectorTask:
     """What detectors are trained to find. prefix: of its stages' names; option: of the commands.
 
-    models: names of its detectors; ground_truth: of a split, with the verified labels; inputs: its files;
-    relatives: of the classes in the class hierarchy, None without one.
+    models: names of its detectors; fusion: of their boxes; ground_truth: of a split, with the verified labels;
+    inputs: its files; relatives: of the classes in the class hierarchy, None without one.
     """
 
     prefix: str
     option: str
     classes: tuple[str, ...]
     models: Callable[[Config], list[str]]
+    fusion: Callable[[Config], Fusion]
     ground_truth: Callable[[Config, SplitName], GroundTruth]
     inputs: Callable[[Config, SplitName], tuple[FileInput, ...]]
     relatives: Callable[[Config], ClassRelatives | None]
@@ -110,6 +111,7 @@ OBJECTS = DetectorTask(
     "",
     CLASSES,
     lambda config: list(config.detector.models),
+    lambda config: config.detector.fusion,
     _object_truth,
     _object_inputs,
     _class_relatives,
@@ -119,6 +121,7 @@ ATTRIBUTES = DetectorTask(
     " --attributes",
     vocabulary().attribute_classes,
     lambda config: list(config.attribute.models),
+    lambda config: config.attribute.fusion or config.detector.fusion,
     _attribute_truth,
     split_inputs,
     lambda _: None,

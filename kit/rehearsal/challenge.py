@@ -11,11 +11,12 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config, SplitFiles
 from kit.data.mini import is_built
 from kit.data.photos import list_photos
-from kit.data.split_tables import SplitTables, load_split
+from kit.data.split_tables import load_split
 from kit.pipeline.splits import split_ids, split_of
 from kit.rehearsal.made_photos import link_photos, make_photos
 from kit.rehearsal.made_tables import SIZES, made_ids, made_tables, write_split
 from kit.tables.official_writer import write_sample_submission
+from kit.tables.schema import Boxes
 
 CUT: tuple[SplitName, ...] = ("stack", "val", "test")  # splits of which a part is always enough
 ENOUGH = 0.5  # share of a split's photos from which its own folder is taken
@@ -117,12 +118,9 @@ class Challenge:
             given["ids"] = folder / "ids.csv"
         if files.relations:
             whole = load_split(files, split, judged=self.config.data.hierarchy is not None)
-            part = SplitTables(
-                whole.relations.of_images(ids),
-                whole.objects.of_images(ids),
-                whole.labels.of_images(ids) if whole.labels else None,
-            )
-            paths = write_split(folder, part.relations, part.objects, part.labels)
+            labels = whole.labels.of_images(ids) if whole.labels else None
+            assert isinstance(whole.objects, Boxes)
+            paths = write_split(folder, whole.relations.of_images(ids), whole.objects.of_images(ids), labels)
             names = ("relations", "boxes", "labels")
             given |= {name: [path] for name, path in zip(names, paths, strict=True)}
         return files.model_copy(update=given)

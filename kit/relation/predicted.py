@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import iou
-from kit.data.objects import side_of
+from kit.data.objects import Objects, side_of
 from kit.data.split_tables import SplitTables
 from kit.relation.candidate_limits import top_k_boxes
 from kit.tables.join import THRESHOLD, join_rows
@@ -15,14 +15,13 @@ from kit.vocabulary import IS, vocabulary
 
 
 def on_detections(tables: SplitTables, found: Detections, most: int) -> SplitTables:
-    """The split with the `most` surest detections of every image for objects.
+    """The split with the `most` surest detections of every image for objects, with their scores.
 
     A relation holds for every pair of detections of its classes that lie on its boxes (IoU of 0.5 and more);
     one that no pair of detections has is gone.
     """
-    found = top_k_boxes(found.of_images(tables.objects.images), most)
-    objects = Boxes(found.images, found.image, found.label, found.box, np.zeros(len(found), bool))
-    relations = tables.relations.of_images(found.images)
+    objects = top_k_boxes(found.of_images(tables.objects.images), most)
+    relations = tables.relations.of_images(objects.images)
     first, subject = _matches(side_of(relations, "subject"), objects)
     rows = relations.take(first)
     attribute = rows.predicate == IS
@@ -31,10 +30,10 @@ def on_detections(tables: SplitTables, found: Detections, most: int) -> SplitTab
     left, right = (_matches(side_of(other, side), objects) for side in ("subject", "object"))
     for i, j in join_rows(left[0].astype(np.int64), right[0].astype(np.int64)):
         parts.append(_moved(other.take(left[0][i]), objects, left[1][i], right[1][j]))
-    return SplitTables(Relations.concat(parts).of_images(found.images), objects, tables.labels)
+    return SplitTables(Relations.concat(parts).of_images(objects.images), objects, tables.labels)
 
 
-def _matches(wanted: Boxes, objects: Boxes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _matches(wanted: Boxes, objects: Objects) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows of `wanted` and of the objects of the same image and label that lie on them."""
     size = vocabulary().labels
     key, object_key = (t.image.astype(np.int64) * size + t.label for t in (wanted, objects))
@@ -47,7 +46,7 @@ def _matches(wanted: Boxes, objects: Boxes) -> tuple[NDArray[np.intp], NDArray[n
 
 
 def _moved(
-    relations: Relations, objects: Boxes, subject: NDArray[np.intp], object_: NDArray[np.intp]
+    relations: Relations, objects: Objects, subject: NDArray[np.intp], object_: NDArray[np.intp]
 ) -> Relations:
     """The relations with the boxes of these objects."""
     return Relations(

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from kit.config import Decoding, Visual
 from kit.data.decode import UnreadableError, read_image
+from kit.data.objects import Objects
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
 from kit.relation.crop_store import read_crop
@@ -23,7 +24,7 @@ from kit.relation.pair_store import Places
 from kit.relation.prior_model import Examples
 from kit.relation.region_store import read_cells
 from kit.relation.spatial_rows import PAIRWISE
-from kit.tables.schema import Boxes, Floats
+from kit.tables.schema import Floats
 from kit.vocabulary import vocabulary
 
 Positives = NDArray[np.bool_]
@@ -52,7 +53,7 @@ class PairRows:
         return PairRows(files, *boxes, self.positive[rows], self.allowed[rows], stored)
 
 
-def pair_rows(examples: Examples, objects: Boxes, folder: Path) -> PairRows:
+def pair_rows(examples: Examples, objects: Objects, folder: Path) -> PairRows:
     """The examples whose images are there."""
     candidates, photos = examples.candidates, list_photos(folder)
     there = np.asarray([name in photos for name in objects.images], bool)

@@ -100,7 +100,10 @@ def choices_stages(config: Config) -> Iterator[Stage]:
             ),
             *([relation_images(config, "test")] if models else []),
         ),
-        settings={"fusion": config.detector.fusion.model_dump()},
+        settings={
+            "fusion": config.detector.fusion.model_dump(),
+            **({"attribute_fusion": config.attribute.fusion.model_dump()} if config.attribute.fusion else {}),
+        },
         computed=feature_signature if models else None,
         version=2,
         command="evaluate --choices",

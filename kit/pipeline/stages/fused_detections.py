@@ -36,10 +36,9 @@ Tables = dict[str, "ViewDetections"]
 @register_stages
 def fusion_stages(config: Config) -> Iterator[Stage]:
     """For both tasks: the weights of its models, by validation mAP, and the fusion of every split."""
-    fusion = config.detector.fusion
     views = [view.model_dump() for view in config.detector.inference.views]
     for task in TASKS:
-        names = task.models(config)
+        names, fusion = task.models(config), task.fusion(config)
         if not names:
             continue
         yield Stage(
@@ -96,7 +95,7 @@ def search_weights(
     config: Config, tables: Tables, task: DetectorTask = OBJECTS
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """The best weights and every try, in order."""
-    settings, mean_ap = config.detector.fusion, fused_mean_ap(config, "val", tables, task)
+    settings, mean_ap = task.fusion(config), fused_mean_ap(config, "val", tables, task)
     known: dict[tuple[float, ...], float] = {}
 
     def value(weights: dict[str, float]) -> float:
@@ -136,7 +135,7 @@ def fused_mean_ap(
     views = [view.name for view in config.detector.inference.views]
 
     def mean_ap(weights: dict[str, float]) -> float:
-        fused = fuse_views(tables, views, weights, config.detector.fusion)
+        fused = fuse_views(tables, views, weights, task.fusion(config))
         return detection_scores(truth, labels, fused, task.classes, relatives).mean_ap
 
     return mean_ap
@@ -198,7 +197,7 @@ def _fuse(context: StageContext, task: DetectorTask, split: SplitName) -> Metric
     config, weights = context.config, chosen_weights(context, task)
     folders = {name: context.result(task.detect(split, name)) / SHARDS for name in task.models(config)}
     views = [view.name for view in config.detector.inference.views]
-    fuse = partial(fuse_views, views=views, weights=weights, settings=config.detector.fusion)
+    fuse = partial(fuse_views, views=views, weights=weights, settings=task.fusion(config))
     fuse_shards(folders, context.path / SHARDS, fuse, track)
     return {
         "boxes": sum(map(count_rows, folders.values())),

@@ -24,9 +24,9 @@ def geometry_prior_stages(config: Config) -> Iterator[Stage]:
         yield Stage(
             NAME,
             _count,
-            needs=("prior", *box_needs(config, "train")),
+            needs=("prior", *box_needs(config, NAME, "train")),
             inputs=split_inputs(config, "train"),
-            settings=box_settings(config),
+            settings=box_settings(config, NAME),
             command=f"train all --only {NAME}",
             headline="greatest_lift",
             trains=True,

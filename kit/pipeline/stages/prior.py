@@ -17,9 +17,9 @@ def prior_stages(config: Config) -> Iterator[Stage]:
     yield Stage(
         "prior",
         _count,
-        needs=box_needs(config, "train"),
+        needs=box_needs(config, "prior", "train"),
         inputs=split_inputs(config, "train"),
-        settings={**config.relation.prior.model_dump(), **box_settings(config)},
+        settings={**config.relation.prior.model_dump(), **box_settings(config, "prior")},
         command="train prior",
         headline="pairs",
         trains=True,

@@ -11,7 +11,12 @@ from kit.pipeline.models import named_reasons
 from kit.pipeline.splits import split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.pipeline.stages.training_tables import box_needs, learning_settings, training_tables
+from kit.pipeline.stages.training_tables import (
+    box_needs,
+    learning_settings,
+    learns_from_detections,
+    training_tables,
+)
 
 
 @register_stages
@@ -20,9 +25,9 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
     yield Stage(
         "spatial",
         _train,
-        needs=("prior", *box_needs(config, "train")),
+        needs=("prior", *box_needs(config, "spatial", "train")),
         inputs=split_inputs(config, "train"),
-        settings=learning_settings(config, config.relation.spatial),
+        settings=learning_settings(config, "spatial", config.relation.spatial),
         computed=feature_signature,
         version=2,
         command="train spatial",
@@ -33,13 +38,17 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
 
 
 def _train(context: StageContext) -> Metrics:
+    from kit.relation.prior_model import train_prior
     from kit.relation.spatial_model import train_spatial
     from kit.relation.spatial_rows import POOLED
     from kit.relation.statistics import CooccurrenceStatistics
 
     config = context.config
     split = training_tables(context, "train")
-    statistics = CooccurrenceStatistics.load(context.result("prior") / "statistics.npz")
+    if learns_from_detections(config, "prior") == learns_from_detections(config, "spatial"):
+        statistics = CooccurrenceStatistics.load(context.result("prior") / "statistics.npz")
+    else:  # out of fold its own rows are left out of them: they must be of these
+        statistics = train_prior(split, config.relation.prior)
     scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, context.path, track)
     scorer.save(context.path)
     beside = " beside the pooled model" if scorer.rounds.get(POOLED) else ""

@@ -33,13 +33,13 @@ def stack_stages(config: Config) -> Iterator[Stage]:
     yield Stage(
         "stack",
         _train,
-        needs=("prior", "spatial", *(["visual"] if visual else []), *box_needs(config, "stack")),
+        needs=("prior", "spatial", *(["visual"] if visual else []), *box_needs(config, "stack", "stack")),
         inputs=(
             *(given for split in splits for given in split_inputs(config, split)),
             *([pair_images(config, "stack")] if visual else []),
             *([relation_images(config, "val")] if chooses else []),
         ),
-        settings=learning_settings(config, config.relation.stack),
+        settings=learning_settings(config, "stack", config.relation.stack),
         computed=feature_signature,
         version=2,
         command="train stack",

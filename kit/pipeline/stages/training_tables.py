@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from kit.relation.prior_model import Examples
 
 
+def learns_from_detections(config: Config, model: str) -> bool:
+    """Whether a model (the name of its stage) learns from detected boxes, not from true ones."""
+    boxes = config.relation.train_boxes
+    return boxes == "predicted" or (boxes == "mixed" and model == "spatial")
+
+
 def training_tables(context: StageContext, split: SplitName) -> SplitTables:
     """A split as the relation models learn from it: its ground-truth boxes, or detections matched to them."""
     config = context.config
     tables = split_tables(config, split)
-    if config.relation.train_boxes == "truth":
+    if not learns_from_detections(config, context.stage.name):
         return tables
     from kit.relation.predicted import on_detections
 
@@ -42,7 +48,7 @@ def pair_images(config: Config, split: SplitName, visual: Visual | None = None) 
 
     visual: where these are the visual model's.
     """
-    if config.relation.train_boxes != "truth":
+    if config.relation.train_boxes == "predicted":
         return relation_images(config, split)
 
     def with_pairs() -> Sequence[str]:
@@ -62,24 +68,23 @@ def images_of(examples: Examples) -> list[str]:
     return [examples.candidates.images[i] for i in np.unique(examples.candidates.image)]
 
 
-def box_needs(config: Config, split: SplitName) -> tuple[str, ...]:
-    """The stage that the training boxes come from, where they are predicted ones."""
-    return (OBJECTS.fuse(split),) if config.relation.train_boxes == "predicted" else ()
+def box_needs(config: Config, model: str, split: SplitName) -> tuple[str, ...]:
+    """The stage that a model's training boxes come from, where they are predicted ones."""
+    return (OBJECTS.fuse(split),) if learns_from_detections(config, model) else ()
 
 
-def learning_settings(config: Config, model: Boosting | Visual) -> dict[str, Any]:
-    """What a relation model depends on: its settings, the seed and the training boxes.
+def learning_settings(config: Config, name: str, model: Boosting | Visual) -> dict[str, Any]:
+    """What a relation model depends on: its settings, the seed and the training boxes. name: of its stage.
 
     Where it is computed (threads, workers, device) and how often it is kept makes nothing stale: the record of
     the stage names it.
     """
     settings = model.result_settings({"threads", "workers", "device", "checkpoint_minutes"})
-    return {**settings, "seed": config.seed, **box_settings(config)}
+    return {**settings, "seed": config.seed, **box_settings(config, name)}
 
 
-def box_settings(config: Config) -> dict[str, Any]:
-    """The settings that the training boxes depend on."""
-    relation = config.relation
-    if relation.train_boxes == "truth":
+def box_settings(config: Config, model: str) -> dict[str, Any]:
+    """The settings that a model's training boxes depend on; scores: the detections keep theirs."""
+    if not learns_from_detections(config, model):
         return {}
-    return {"train_boxes": relation.train_boxes, "boxes": relation.candidate_limits.boxes}
+    return {"train_boxes": "predicted", "boxes": config.relation.candidate_limits.boxes, "scores": True}

@@ -35,9 +35,9 @@ def visual_stages(config: Config) -> Iterator[Stage]:
     yield Stage(
         "visual",
         _train,
-        needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "train")),
+        needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "visual", "train")),
         inputs=(*split_inputs(config, "train"), pair_images(config, "train", settings)),
-        settings={**learning_settings(config, settings), "model": base_detector(config)},
+        settings={**learning_settings(config, "visual", settings), "model": base_detector(config)},
         version=2,
         command="train visual",
         headline="loss",

@@ -19,7 +19,7 @@ NAME = "geometry-prior"
 
 @register_stages
 def geometry_prior_stages(config: Config) -> Iterator[Stage]:
-    """The geometry prior, where candidates are ranked by it."""
+    """The geometry prior, where candidates are ranked by it; without detectors only if detections are given."""
     if ranking_needs(config):
         yield Stage(
             NAME,
@@ -29,7 +29,7 @@ def geometry_prior_stages(config: Config) -> Iterator[Stage]:
             settings=box_settings(config),
             command=f"train all --only {NAME}",
             headline="greatest_lift",
-            trains=True,
+            trains=bool(config.detector.models),
         )
 
 

@@ -19,8 +19,8 @@ NAME = "geometry-prior"
 
 @register_stages
 def geometry_prior_stages(config: Config) -> Iterator[Stage]:
-    """The geometry prior, where candidates are ranked by it."""
-    if ranking_needs(config):
+    """The geometry prior, where candidates of detections, own or given, are ranked by it."""
+    if ranking_needs(config) and (config.detector.models or config.data.test.detections):
         yield Stage(
             NAME,
             _count,
@@ -29,7 +29,7 @@ def geometry_prior_stages(config: Config) -> Iterator[Stage]:
             settings=box_settings(config, NAME),
             command=f"train all --only {NAME}",
             headline="greatest_lift",
-            trains=True,
+            trains=bool(config.detector.models),
         )
 
 

@@ -81,7 +81,7 @@ def test_a_raised_version_makes_a_stage_stale(whole, tiny):
     for raised, stale in (
         ("spatial", set(SCORED)),
         ("stack", set(SCORED[1:])),
-        ("prior", {"prior", *SCORED}),
+        ("prior", {"prior", "geometry-prior", *SCORED}),
     ):
         stages = Pipeline(whole).stages
         now = stages[raised].version
@@ -141,7 +141,7 @@ def test_another_spelling_and_the_same_files_elsewhere_change_nothing(whole, tin
         file.write("\n")
     found = reasons(moved(whole, tmp_path / "moved"))
     assert found["prior"] == ("data.train.relations: other content",)
-    assert set(found) == {"prior", *SCORED}
+    assert set(found) == {"prior", "geometry-prior", *SCORED}
 
 
 def test_training_images_count_by_what_is_there(copied, tmp_path):

@@ -64,7 +64,13 @@ def test_pairs_and_images_do_not_change_each_other(pair):
     tall = RNG.integers(0, 255, (60, 50, 3)).astype(np.uint8)
     looks = [look_at(image, SUBJECT, OBJECT, (64, 64), flip=False) for image in (PHOTO, PHOTO, tall)]
     none = look_at(PHOTO, SUBJECT[:0], OBJECT[:0], (64, 64), flip=False)
+    for module in trunk.modules():  # whose padding is not zero after the first layer
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.bias, 0.5, 1.0)
     together = trunk.cells([*looks, none])
+    for i, look in enumerate(looks):
+        alone, beside = trunk.cells([look]), together[2 * i : 2 * i + 2]
+        assert (alone - beside).abs().max() < 1e-5 * alone.abs().max()
     assert len(together) == 6
     assert torch.equal(together[:2], together[2:4])
     one = look_at(PHOTO, SUBJECT[1:], OBJECT[1:], (64, 64), flip=False)
@@ -104,20 +110,21 @@ def test_a_large_image_is_made_smaller():
 
 
 def test_images_of_several_shapes_are_padded_by_the_mean():
-    tall = RNG.integers(0, 255, (80, 40, 3)).astype(np.uint8)
+    other = RNG.integers(0, 255, (60, 70, 3)).astype(np.uint8)
     looks = [
         look_at(PHOTO, SUBJECT, OBJECT, (80, 80), False),
-        look_at(tall, SUBJECT[:1], OBJECT[:1], (80, 80), False),
+        look_at(other, SUBJECT[:1], OBJECT[:1], (70, 60), False),
     ]
     images, number, subject, object_ = join(looks)
-    assert images.shape == (2, 3, 96, 96)  # a multiple of 32
+    assert images.shape == (2, 3, 64, 96)  # multiples of 32, 64 at least
     assert number.tolist() == [0, 0, 1]
-    first = images[0].permute(1, 2, 0).numpy()
-    assert np.array_equal(first[:40, :80], PHOTO)
-    assert (first[40:] == [104, 116, 124]).all()
-    assert (first[:, 80:] == [104, 116, 124]).all()
-    assert subject[2].tolist() == [0, 0, 20, 80]
-    assert object_[2].tolist() == [20, 20, 40, 80]
+    for image, photo in zip(images.permute(0, 2, 3, 1).numpy(), (PHOTO, other), strict=True):
+        high, wide = photo.shape[:2]
+        assert np.array_equal(image[:high, :wide], photo)
+        assert (image[high:] == [104, 116, 124]).all()
+        assert (image[:, wide:] == [104, 116, 124]).all()
+    assert subject[2].tolist() == [0, 0, 35, 60]
+    assert object_[2].tolist() == [35, 15, 70, 60]
 
 
 @settings(max_examples=30)

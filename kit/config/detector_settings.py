@@ -152,7 +152,8 @@ class Attribute(Model):
     """The "is" detector (paper 3.1): detectors of the (object, attribute) pairs.
 
     models: names of `detector.models`; each starts from that detector's weights, by partial weight transfer.
-    fusion: null for that of the detectors. Views and what is kept are theirs.
+    fusion: null for that of the detectors; else whole: what it does not name is as by default. Views and what is
+    kept are theirs.
     """
 
     models: list[Name] = []

@@ -166,7 +166,7 @@ class CandidateLimits(Model):
 
     boxes: an image's objects; per_image: its pairs; per_pair: those of one subject and object class; ranking:
     by the prior of a pair's likeliest predicate, or by prior and geometry, where rare predicates weigh more and
-    every predicate keeps its best pair.
+    every predicate keeps its best pair (as far as per_image and per_pair have room for them).
     """
 
     boxes: int = Field(60, ge=1)

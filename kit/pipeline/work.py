@@ -8,7 +8,10 @@ from kit.base.errors import KitError, first_line
 from kit.base.log import logger
 from kit.pipeline.stage import Metrics, StageContext
 
-LOWER = "lower batch_size, size (of the training or the views) or max_detections, or set precision=bfloat16"
+LOWER = (
+    "lower batch_size, size (of the training or the views), image_size (of the visual model) or max_detections, "
+    "or set precision=bfloat16"
+)
 
 
 def at_work(contexts: Sequence[StageContext]) -> Sequence[Metrics]:

@@ -110,7 +110,7 @@ def _cure(bound: str, loop: Loop | None, cores: int, workers: int) -> str:
     if bound in ("loading", "decode"):
         return "more cores, smaller photos (data.download.max_side), a faster disk"
     if bound == "GPU":
-        if loop is not None and loop.text.startswith("visual"):
+        if loop is not None and loop.text.startswith(("visual", "crops", "regions")):
             return "fewer negatives, epochs or max_steps (relation.visual)"
         if loop is not None and loop.text.startswith("detect"):
             return "fewer or smaller views (detector.inference.views)"

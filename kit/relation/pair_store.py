@@ -79,7 +79,7 @@ def _lent(places: Places, wanted: Rows) -> Places:
 
 
 def _index(folder: Path, what: str, shard: int) -> Path:
-    return folder / f"{what}-{shard:05}.index.npy"
+    return folder / f"{what}-{shard:05}.npy"
 
 
 def _read_index(path: Path, what: str) -> Places:

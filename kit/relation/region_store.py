@@ -24,6 +24,7 @@ from kit.tables.schema import Floats
 
 MIRRORED = (False, True)
 AT_ONCE = 8  # images that the detector looks at
+HALF_MAX = torch.finfo(torch.float16).max
 
 
 def write_regions(
@@ -57,7 +58,7 @@ def write_regions(
                 trunk.cells([look_at(i, subject[r], object_[r], settings.image_size, flip) for r, i in some])
                 for flip in MIRRORED
             ]
-            both = torch.stack(sides, dim=1).half().cpu().numpy()
+            both = torch.stack(sides, dim=1).clamp(-HALF_MAX, HALF_MAX).half().cpu().numpy()
             yield np.concatenate([rows for rows, _ in some]), both
 
     def write(shard: int, images: Sequence[Rows]) -> list[tuple[int, int, int, int]]:

@@ -24,13 +24,12 @@ from kit.tables.schema import Floats
 SIDE = 7  # cells of a region's side
 SAMPLES = 2  # of RoIAlign, along a cell's side
 STRIDE = 32  # what mmdet pads images to a multiple of
-LEAST = 64  # pixels of a side that HRNet's coarsest level takes
+SMALLEST = 64  # pixels of a side that HRNet's coarsest level takes
 PADDING = (104, 116, 124)  # in BGR order: the mean, which is 0 when it is normalised
 PARTS = ("backbone", "neck")
 
-Look = tuple[
-    Tensor, Tensor, Tensor
-]  # an image uint8 (3, height, width), boxes in its pixels (n, 4) of both sides
+# an image uint8 (3, height, width), boxes in its pixels (n, 4) of subjects and of objects
+Look = tuple[Tensor, Tensor, Tensor]
 
 
 class RegionTrunk(nn.Module):
@@ -80,13 +79,28 @@ class RegionTrunk(nn.Module):
         return torch.cat([*regions, masks(subject, object_)], dim=1)
 
     def cells(self, looks: Sequence[Look]) -> Tensor:
-        """Those of the pairs of some images, at least one, on the trunk's device."""
+        """Those of the pairs of some images, at least one, in their order, on the trunk's device.
+
+        Images of the same padded size pass together: what an image shows does not hang on those beside it.
+        """
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, (image, _, _) in enumerate(looks):
+            by_size.setdefault(_padded_size(image), []).append(i)
+        found: list[Tensor] = [self.mean] * len(looks)
+        for group in by_size.values():
+            cells = self._together([looks[i] for i in group])
+            parts = torch.split(cells, [len(looks[i][1]) for i in group])
+            for i, part in zip(group, parts, strict=True):
+                found[i] = part
+        return torch.cat(found)
+
+    def _together(self, looks: Sequence[Look]) -> Tensor:
         device = self.mean.device
         images, *pairs = join(looks)
         images = images.to(device, memory_format=memory_format(device))
         with torch.inference_mode(), mixed_precision(device, self.precision):
-            found: Tensor = self(images, *(tensor.to(device) for tensor in pairs))
-        return found
+            cells: Tensor = self(images, *(tensor.to(device) for tensor in pairs))
+        return cells
 
 
 def cell_channels(architecture: Architecture) -> int:
@@ -108,16 +122,20 @@ def look_at(image: Pixels, subject: Floats, object_: Floats, size: tuple[int, in
 
 
 def join(looks: Sequence[Look]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What RegionTrunk takes, of several images; at least one. They are padded by the mean."""
+    """What RegionTrunk takes, of images of one padded size; at least one. They are padded by the mean."""
     images, subjects, objects = zip(*looks, strict=True)
-    sides = (max(image.shape[axis] for image in images) for axis in (1, 2))
-    high, wide = (max(LEAST, STRIDE * -(-side // STRIDE)) for side in sides)
+    high, wide = _padded_size(images[0])
     padded = torch.tensor(PADDING, dtype=torch.uint8).reshape(1, 3, 1, 1).repeat(len(images), 1, high, wide)
     for room, image in zip(padded, images, strict=True):
         room[:, : image.shape[1], : image.shape[2]] = image
     pairs = torch.tensor([len(boxes) for boxes in subjects])
     number = torch.repeat_interleave(torch.arange(len(images)), pairs).float()
     return padded, number, torch.cat(subjects), torch.cat(objects)
+
+
+def _padded_size(image: Tensor) -> tuple[int, ...]:
+    """Height and width of an image for the backbone."""
+    return tuple(max(SMALLEST, STRIDE * -(-side // STRIDE)) for side in image.shape[1:])
 
 
 def enclosing(a: Tensor, b: Tensor) -> Tensor:

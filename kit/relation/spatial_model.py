@@ -128,7 +128,7 @@ def train_spatial(
     folder: Path | None = None,
     progress: Progress = silent,
 ) -> SpatialScorer:
-    """Train on the training split's ground-truth boxes (paper 3.1).
+    """Train on the training split's boxes, which are true ones in the paper (3.1), or detections.
 
     statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
     instead of training it again. Where held-out images do not rank better by the trees than by the prior, or
@@ -164,7 +164,9 @@ def train_spatial(
                 boosting.remove_kept(folder, f"spatial-{name}")
     models = {name: t.model for name, t in trained.items() if t.model is not None}
     rounds = {name: t.model.rounds if t.model else 0 for name, t in trained.items()}
-    standing = {n: why for t in trained.values() for n, why in t.standing.items() if n != POOLED}
+    standing = {n: why for t in trained.values() for n, why in t.standing.items()}
+    if POOLED in standing:
+        logger.warning(f"spatial: no model of all predicates together ({standing.pop(POOLED)})")
     return SpatialScorer(models, rounds, statistics, settings, standing)
 
 

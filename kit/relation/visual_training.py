@@ -65,10 +65,13 @@ def train_visual(
         name: pairs_of(rows, columns, settings, [seed, number])
         for number, (name, columns) in enumerate(jobs.items())
     }
-    rows = with_store(rows, list(takes.values()), architecture, detector, settings, folder, device, decoding)
+    finished = {name: finished_figures(folder, name) for name in jobs}
+    unfinished = [takes[name] for name, kept in finished.items() if kept is None]
+    if unfinished:
+        rows = with_store(rows, unfinished, architecture, detector, settings, folder, device, decoding)
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
-        kept = finished_figures(folder, name)
+        kept = finished[name]
         if kept is not None:
             figures[name] = kept
         else:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kit.base.errors import KitError
 from kit.base.log import logger
-from kit.config import Config
+from kit.config import Config, Visual
 from kit.data.photos import list_photos
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import image_folder, split_inputs
@@ -37,7 +38,7 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         _train,
         needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "visual", "train")),
         inputs=(*split_inputs(config, "train"), pair_images(config, "train", settings)),
-        settings={**learning_settings(config, "visual", settings), "model": base_detector(config)},
+        settings={**seen_settings(config, settings), "model": base_detector(config)},
         version=2,
         command="train visual",
         headline="loss",
@@ -56,6 +57,14 @@ def base_detector(config: Config) -> str:
             f"relation.visual.model: there is no detector {name or ''}".rstrip(), "set detector.models"
         )
     return name
+
+
+def seen_settings(config: Config, settings: Visual) -> dict[str, Any]:
+    """What the model depends on of its settings: those of crops, or of regions, are not among it for the other."""
+    others = {"crops": ("image_size",), "regions": ("crops", "crop_size", "freeze_backbone")}
+    left_out = others[settings.features]
+    learned = learning_settings(config, "visual", settings)
+    return {key: value for key, value in learned.items() if key not in left_out}
 
 
 def _train(context: StageContext) -> Metrics:

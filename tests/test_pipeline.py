@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from kit.base.errors import KitError
+from kit.base.files import write_json
 from kit.config import load_config
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
 from kit.pipeline.jobs import run_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, Stage, Together
-from kit.pipeline.stages.fused_detections import fuse_views
 from kit.tables.schema import ViewDetections
+from kit.tables.shards import SHARDS, write_shard
 from tests.conftest import FAST, TINY
 from tests.stages import in_a_process, made, set_words, small_stage, without_model_libraries, writing
 
@@ -485,14 +486,26 @@ def test_a_gpu_without_memory_is_one_line_that_says_what_to_lower(tmp_path):
         ("attribute.fusion={iou_threshold: 0.7, method: nmw}", 1, 2),
     ],
 )
-def test_the_is_detectors_may_fuse_in_another_way(settings, objects, attributes):
+def test_the_is_detectors_may_fuse_in_another_way(tmp_path, settings, objects, attributes):
     """Two boxes of one object with an IoU of 0.6: one at a threshold of 0.5, two at 0.7."""
     changed = load_config("mini", ["detector.fusion={iou_threshold: 0.5}", settings])
     stages = Pipeline(Run(changed)).stages
     box = np.array([[0, 0, 1, 1], [0, 0, 0.6, 1]], np.float32)
-    two = ViewDetections(("a",), [0, 0], [3, 3], [0.9, 0.8], box, np.full(2, "one"), np.full(2, "160x160"))
+
+    def detect(context):
+        name = context.stage.name.rpartition("-")[2]
+        two = ViewDetections(("a",), [0, 0], [3, 3], [0.9, 0.8], box, np.full(2, name), np.full(2, "160x160"))
+        return {"rows": write_shard(context.path / SHARDS, 0, two)}
+
+    def weigh(context):
+        write_json(context.path / "weights.json", dict.fromkeys(("resnext", "hrnet"), 1.0))
+        return {}
+
     for task, left in ((OBJECTS, objects), (ATTRIBUTES, attributes)):
+        fuse = stages[task.fuse("val")]
+        made = [Stage(name, weigh if name == task.weights else detect) for name in fuse.needs]
+        pipeline = Pipeline(Run(changed, tmp_path / task.fuse("val")), [*made, fuse])
+        assert pipeline.make([fuse.name])[fuse.name]["metrics"]["fused"] == left
         fusion = task.fusion(changed)
-        assert len(fuse_views({"one": two}, ["160x160"], {"one": 1.0}, fusion)) == left
-        for name in (task.weights, task.fuse("val")):
+        for name in (task.weights, fuse.name):
             assert stages[name].settings.items() >= fusion.model_dump(exclude={"weights", "rounds"}).items()

@@ -6,7 +6,7 @@ from kit.base.errors import KitError
 from kit.config import Config, load_config
 
 
-@pytest.mark.parametrize("name", ["mini", "layer6", "relations"])
+@pytest.mark.parametrize("name", ["mini", "layer6", "best", "relations"])
 def test_the_configs_that_come_with_kit_are_valid(name):
     assert isinstance(load_config(name), Config)
 

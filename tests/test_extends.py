@@ -39,6 +39,8 @@ def test_tables_are_merged_by_their_keys_and_lists_are_not():
         ("extends: nowhere", "nowhere: no such config file"),
         ("extends: own.yaml", "files extend each other in a circle: own.yaml -> own.yaml"),
         ("extends: layer6\nsede: 1", "own.yaml: sede: unknown key; did you mean seed?"),
+        ("detector: {inference: {views: [{size: [a, 2]}]}}", "own.yaml: detector.inference.views.size: "),
+        ("extends: layer6\ndetector: {inference: {views: [{size: [a, 2]}]}}", "own.yaml: detector.inference"),
         ("extends: bad.yaml\nseed: 1", "bad.yaml: detector.sampling_limit: input should be a valid integer"),
     ],
 )

@@ -76,6 +76,8 @@ def line_of_key(path: Path, keys: Sequence[str]) -> int | None:
     for key in keys:
         pairs = node.value if isinstance(node, MappingNode) else ()
         if isinstance(node, SequenceNode):
+            if not key.isdecimal() or int(key) >= len(node.value):
+                return None
             node = node.value[int(key)]
             continue
         name, node = next(((name, value) for name, value in pairs if name.value == key), (None, None))

@@ -143,7 +143,8 @@ def _first_error(error: ValidationError, paths: Sequence[Path], given: Sequence[
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if not isinstance(part, int)]
     key = printable(".".join(where), SHOWN)
-    path = next((path for path in paths if line_of_key(path, where)), paths[0])
+    place_in_file = [str(part) for part in first["loc"]]
+    path = next((path for path in paths if line_of_key(path, place_in_file)), paths[0])
     place = "--set" if any(o.startswith(key) or key.startswith(f"{o}.") for o in given) else str(path)
     if first["type"] == "extra_forbidden":
         return _unknown_key(place, where)

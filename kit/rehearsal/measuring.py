@@ -64,10 +64,13 @@ class Measuring:
                 pipeline, [n for n in names if n in pipeline.training], job, config.cpu_threads
             )
         while self._is_time() and (left := [name for name in names if self._can_be_measured(pipeline, name)]):
+            known = len(self.measured) + len(self.failed)
             with Crew(1) as crew:
                 fault = self._run(replace(job, stages=left), text, "the rehearsal", crew)
             if fault is None:
                 return
+            if len(self.measured) + len(self.failed) == known:  # it would fail so again, before any stage
+                self.failed.update(dict.fromkeys(left, fault))
 
     def has_failed(self, name: str) -> bool:
         """Whether a stage was tried and failed."""

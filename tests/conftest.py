@@ -151,6 +151,25 @@ def run(tiny: Path, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
+def clock(monkeypatch):
+    """The clock of a rehearsal, which stands still unless it is turned; all else has its own."""
+
+    class Clock:
+        now = 100.0
+
+        def turn(self, seconds):
+            self.now += seconds
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    for module in ("worker", "meter", "made_classes"):
+        monkeypatch.setattr(f"kit.rehearsal.{module}.time", clock)
+    return clock
+
+
+@pytest.fixture
 def kit(capsys):
     """Call the command line: (exit code, stdout, stderr)."""
 

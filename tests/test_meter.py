@@ -7,21 +7,6 @@ from kit.rehearsal.meter import Loop, LoopMeter
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The clock of meters and lines, which stands still unless it is turned."""
-
-    class Clock:
-        now = 100.0
-
-        def turn(self, seconds):
-            self.now += seconds
-
-    clock = Clock()
-    monkeypatch.setattr("kit.rehearsal.meter.time.monotonic", lambda: clock.now)
-    return clock
-
-
-@pytest.fixture
 def meter(clock):
     """A meter that ends loops after five steady seconds."""
     meter = LoopMeter(5.0)

@@ -1,29 +1,11 @@
 """A worker's stages: made together where a run makes them together, each with its share of the time."""
 
-import pytest
-
 from kit.base.errors import KitError
 from kit.base.progress import track
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.stage import Stage, Together
 from kit.rehearsal.made_classes import MadeClasses
 from kit.rehearsal.worker import Measured, Stopwatch
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that stands still unless it is turned."""
-
-    class Clock:
-        now = 100.0
-
-        def turn(self, seconds):
-            self.now += seconds
-
-    clock = Clock()
-    for module in ("worker", "meter", "made_classes"):
-        monkeypatch.setattr(f"kit.rehearsal.{module}.time.monotonic", lambda: clock.now)
-    return clock
 
 
 def lines(pipeline, names, *, twice=False):

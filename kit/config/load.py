@@ -61,6 +61,12 @@ class Config(Model):
         """Threads of a process: `detector.threads`, an older key, where it is set, else `threads`."""
         return self.detector.threads or self.threads
 
+    def as_yaml(self) -> str:
+        """A text that `load_config` reads as this configuration."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
+
 
 CONFIGS = tuple(Path(__file__).parents[i] / "configs" for i in (1, 2))  # installed, in a checkout
 DEFAULT = "mini"

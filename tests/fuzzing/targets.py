@@ -190,6 +190,26 @@ OTHER_TARGETS = (
     Target("hierarchy", "t.json", _plain(json.dumps(samples.hierarchy()).encode()), read_hierarchy),
     Target("config", "t.yaml", _plain(*samples.configs()), lambda p: load_config(str(p)), CONFIG_WORDS, 0.03),
     Target(
+        "extends",
+        "t.yaml",
+        _beside(
+            "base.yaml", samples.configs()[0], b"extends: base.yaml\nrun: r\n", b"extends: mini\nseed: 2\n"
+        ),
+        lambda p: load_config(str(p)),
+        (*CONFIG_WORDS, b"extends: ", b"base.yaml", b"t.yaml", b"null"),
+        0.03,
+    ),
+    Target(
+        "extended",
+        "base.yaml",
+        _beside(
+            "t.yaml", b"extends: base.yaml\nseed: 2\ndetector: {models: {one: null}}\n", *samples.configs()
+        ),
+        lambda p: load_config(str(p.with_name("t.yaml"))),
+        CONFIG_WORDS,
+        0.03,
+    ),
+    Target(
         "set", "t", _plain(b"seed=1", b"relation.spatial.eta=0.3", b"data.mini={side: 64}"), _set, (), 0.05
     ),
     Target(

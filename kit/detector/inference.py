@@ -151,7 +151,7 @@ def _eval_mode(name: str, model: nn.Module, settings: Inference) -> Iterator[_De
 
 @dataclass(frozen=True)
 class _Detector:
-    """A model that detectors at batches."""
+    """A model in evaluation mode, which detects in batches."""
 
     model: nn.Module
     watch: Watch

@@ -5,7 +5,7 @@ from kit.relation.candidates import pair_candidates
 from kit.relation.features import features_of_pairs
 from kit.relation.predicted import on_detections
 from kit.relation.prior_model import pair_examples
-from kit.tables.schema import Boxes, Detections, JudgedLabels, Relations
+from kit.tables.schema import Boxes, Detections, Relations, VerifiedLabels
 from kit.vocabulary import IS, vocabulary
 
 LABEL = {name: i for i, name in enumerate(vocabulary().names)}
@@ -18,7 +18,7 @@ def tables():
     s, o, p, one, two = (np.array(c) for c in zip(*rows, strict=True))
     relations = Relations(("a",), [0, 0], s, o, p, one, two)
     boxes = Boxes(("a",), [0, 0, 0], [MAN, CAR, TABLE], np.array([LEFT, RIGHT, SMALL]), np.zeros(3, bool))
-    labels = JudgedLabels(("a",), [0] * 4, [MAN, CAR, TABLE, WOODEN], [True] * 4)
+    labels = VerifiedLabels(("a",), [0] * 4, [MAN, CAR, TABLE, WOODEN], [True] * 4)
     return SplitTables(relations, boxes, labels)
 
 

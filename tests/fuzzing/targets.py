@@ -24,9 +24,9 @@ from kit.tables.official import (
     prediction_fault,
     read_boxes,
     read_detections,
-    read_judged_labels,
     read_predictions,
     read_relations,
+    read_verified_labels,
 )
 from kit.tables.schema import Detections, Predictions, Table
 from kit.tables.shards import read_shard, write_shard
@@ -127,7 +127,7 @@ CSV_TARGETS = (
     Target("relations", "t.csv", _packed(RELATIONS), lambda p: read_relations([p]), WORDS),
     Target("split", "t.csv", _beside("truth.csv", RELATIONS, BOXES), _split, WORDS, 0.5),
     Target("boxes", "t.csv", _packed(BOXES), read_boxes, WORDS),
-    Target("labels", "t.csv", _packed(LABELS), read_judged_labels, WORDS),
+    Target("labels", "t.csv", _packed(LABELS), read_verified_labels, WORDS),
     Target("detections", "t.csv", _packed(DETECTIONS), read_detections, WORDS),
     Target("predictions", "t.csv", _packed(PREDICTIONS, SUBMISSION), read_predictions, WORDS),
     Target("ids", "t.csv", _packed(IDS), read_image_ids, WORDS),

@@ -308,6 +308,21 @@ def test_memory_is_measured():
     assert before - after > 70_000_000
 
 
+def test_the_visual_model_loads_crops_or_cells():
+    alone = [
+        *(f"{part}.workers=0" for part in ("detector.training", "detector.inference", "attribute.training"))
+    ]
+    visual = [f"relation.visual.{key}" for key in ("workers=1", "batch_size=4096", "crop_size=100")]
+    crops = load_config("layer6", [*alone, *visual])
+    assert needed_shared_memory(crops) == 2 * 4096 * 100 * 100 * 3
+    regions = load_config("layer6", [*alone, *visual, "relation.visual.features=regions"])
+    assert needed_shared_memory(regions) == 2 * 4096 * (3 * 256 + 2) * 7 * 7 * 4  # float32 cells
+    few = load_config(
+        "layer6", [*alone, *visual, "relation.visual.features=regions", "relation.visual.batch_size=1"]
+    )
+    assert needed_shared_memory(few) == 2 * 1333 * 800 * 3  # scoring is given whole images
+
+
 def test_small_shared_memory_is_told(monkeypatch):
     layer6 = load_config("layer6")
     assert needed_shared_memory(load_config("mini", TINY)) == 0

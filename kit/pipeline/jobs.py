@@ -85,19 +85,11 @@ class Crew:
                 process.wait(max(0.0, deadline - time.monotonic()))
             process.kill()
 
-    def work(self, job: Job, aloud: bool = False) -> str | None:
-        """Do a job; what went wrong, if something did. aloud: pass the lines on to the user."""
+    def work(self, job: Job) -> str | None:
+        """Do a job in a process of its own; what went wrong, if something did."""
         words = [str(job.config), str(job.run), job.mode, *job.stages]
-        return self.run(job.name, "kit.pipeline.worker", words, job.log, aloud)
-
-    def run(
-        self, name: str, module: str, words: Sequence[str], log_path: Path, aloud: bool = False
-    ) -> str | None:
-        """Run a module of kit in a process; what went wrong, if something did."""
-        process = self.start(module, words)
-        if process is None:
-            return f"{name}: stopped"
-        return self.follow(process, name, log_path, aloud)
+        process = self.start("kit.pipeline.worker", words)
+        return self.follow(process, job.name, job.log) if process else f"{job.name}: stopped"
 
     def start(self, module: str, words: Sequence[str], stdin: int = subprocess.DEVNULL) -> Process | None:
         """Begin a process of a module of kit; None where the crew is ended.
@@ -120,8 +112,11 @@ class Crew:
             self._running.add(process)
         return process
 
-    def follow(self, process: Process, name: str, log_path: Path, aloud: bool) -> str | None:
-        """Write what a process says to a log, until it says that a stage is done or ends; what went wrong."""
+    def follow(self, process: Process, name: str, log_path: Path, aloud: bool = False) -> str | None:
+        """Write what a process says to a log, until it says that a task is done, or ends; what went wrong.
+
+        aloud: pass the lines on to the user.
+        """
         last = ""
         try:
             with writing(log_path):
@@ -156,7 +151,7 @@ class Workers:
     On leaving the context without an error the idle ones end.
     """
 
-    def __init__(self, crew: Crew, module: str, words: Sequence[str]) -> None:
+    def __init__(self, crew: Crew, module: str, words: Sequence[str] = ()) -> None:
         """module: of kit, whose process takes tasks from stdin, a line each, and says when one is done."""
         self.crew, self.module, self.words = crew, module, words
         self._idle: list[Process] = []

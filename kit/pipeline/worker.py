@@ -35,7 +35,7 @@ def work(words: Sequence[str]) -> int:
     for mode, *stages in [task] if task else map(str.split, sys.stdin):
         _make(config, folder, mode, stages)
         if not task:
-            _give_memory_back()
+            give_memory_back()
             print(DONE, flush=True)  # noqa: T201
     return 0
 
@@ -52,7 +52,7 @@ def _make(config: Config, folder: Path, mode: str, stages: Sequence[str]) -> Non
         pipeline.do(name, force=mode == "redo")
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Free what a stage held: processes beside this one may need it, on a GPU also what torch keeps."""
     gc.collect()
     torch = sys.modules.get("torch")

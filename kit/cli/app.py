@@ -72,6 +72,7 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Score prediction files, without a run.",
         "relations --truth vrd.csv --predictions submission.csv",
     ),
+    ("report", report.report, USE, "Explain a run on one HTML page.", "runs/mini --open"),
     ("submit", submit.submit, SEND, "Write, check and send the submission.", "--dry-run"),
     ("submissions", submissions.submissions, SEND, "What was sent, and its scores.", "--plot boards.png"),
     ("classmap", classmap.classmap, TOOLS, "Match the 57 classes to a source's.", "coco"),
@@ -82,7 +83,6 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Partial weight transfer of a checkpoint.",
         "coco.pth --classes coco --out start.pth",
     ),
-    ("report", report.app, TOOLS, "Draw figures of a data set.", "sampling --out sampling.png"),
     ("reproduce", reproduce.app, TOOLS, "Repeat the paper's experiments.", "table1 --seeds 3"),
 )
 

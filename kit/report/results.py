@@ -1,0 +1,107 @@
+"""What the report reads of a run: the finished stages' results, each read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kit.base.errors import KitError
+from kit.base.split_names import SplitName
+from kit.config import Config
+from kit.data.split_tables import SplitTables
+from kit.metric.matching import MatchResult, match_predictions
+from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.splits import split_of, split_tables
+from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
+from kit.pipeline.stages.fused_detections import fused_detections
+from kit.pipeline.stages.predictions import predict_stage
+from kit.pipeline.stages.scored_candidates import given_detections, read_given
+from kit.tables.schema import Detections, Predictions
+from kit.tables.shards import SHARDS, read_shards
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """A run, and the split whose scores are shown. A property raises KitError where its stage is not finished."""
+
+    pipeline: Pipeline
+    split: SplitName
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration."""
+        return self.pipeline.run.config
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """What the finished stages say of themselves, in the order of the pipeline."""
+        found = {name: self.pipeline.run.record(name) for name in self.pipeline.stages}
+        return {name: record for name, record in found.items() if record}
+
+    def folder(self, stage: str) -> Path:
+        """The folder of a finished stage."""
+        return self.pipeline.folder(stage)
+
+    def finished(self, stages: Sequence[str]) -> list[str]:
+        """Those of some stages that are finished. Raises KitError where none is; of these the first is told."""
+        found = [stage for stage in stages if stage in self.records]
+        if stages and not found:
+            self.folder(stages[0])
+        return found
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """The report of `kit evaluate --split`, as it was saved."""
+        return self.evaluation_of(self.split)
+
+    def evaluation_of(self, split: SplitName) -> dict[str, Any]:
+        """The same of another split."""
+        name = evaluate_stage(self.config, split, self.config.relation.scorer)
+        if name not in self.pipeline.stages:
+            raise self._no_truth(split)
+        return read_evaluation(self.folder(name))
+
+    @cached_property
+    def tables(self) -> SplitTables:
+        """The true relations, objects and verified labels of the split."""
+        if not split_of(self.config, self.split).relations:
+            raise self._no_truth(self.split)
+        return split_tables(self.config, self.split)
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """The predictions of the split by the config's scorer."""
+        folder = self.folder(predict_stage(self.config, self.split, self.config.relation.scorer))
+        return Predictions.concat(list(read_shards(folder / SHARDS, Predictions)))
+
+    @cached_property
+    def matches(self) -> MatchResult:
+        """Which predictions find a true relation."""
+        tables = self.tables
+        return match_predictions(tables.relations, self.predictions, tables.labels)
+
+    @cached_property
+    def detections(self) -> Detections:
+        """The fused detections of the split, or those that were given."""
+        if given_detections(self.config, self.split):
+            return read_given(self.config)
+        return fused_detections(self.folder(OBJECTS.fuse(self.split)))
+
+    def _no_truth(self, split: SplitName) -> KitError:
+        name = f"data.{split}.relations"
+        if split_of(self.config, split).relations:
+            return KitError("the config has no detectors", "name one in detector.models")
+        return KitError(f"{name} is not set: this split has no truth", f"give it with --set {name}=FILE")
+
+
+def shown_split(pipeline: Pipeline) -> SplitName:
+    """The split whose scores are worth most: the hidden test where it is scored, else the validation split."""
+    scorer = pipeline.run.config.relation.scorer
+    for split in ("test", "val"):
+        if pipeline.run.record(evaluate_stage(pipeline.run.config, split, scorer)):
+            return split
+    return "val"

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Cell = str | float | int | None
-Kind = Literal["text", "number", "count", "share", "bar", "seconds", "bytes"]
+Kind = Literal["text", "number", "count", "share", "bar", "heat", "seconds", "bytes"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column. kind: how its cells are shown; bar: a number in [0, 1] with a bar; note: its tooltip."""
+    """A table's column. kind: how its cells are shown; bar, heat: a number in [0, 1] with a
+    bar, or with a tint; note: its tooltip.
+    """
 
     title: str
     kind: Kind = "number"

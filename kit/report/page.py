@@ -59,7 +59,7 @@ def shown(cell: Cell | Interval, kind: Kind) -> str:
         return str(value)
     if kind == "count":
         return f"{value:,.0f}"
-    if kind == "share":
+    if kind in ("share", "heat"):
         return f"{value:.1%}"
     if kind == "seconds":
         return _seconds(value)

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from kit.base.files import reading
-from kit.report.blocks import Block, Cell, Column, Table
+from kit.report.blocks import Block, Column, Paragraph, Table
 from kit.report.results import RunResults
 
-MOST = 12  # features of a model
+MOST = 25  # features that are shown
 STAGES = {"spatial": "The spatial model", "stack": "The stack"}
 
 
 def importance_blocks(results: RunResults) -> Iterator[Block]:
     """The features that give each boosted model most, by their share of the gain of all splits."""
     for stage in results.finished([name for name in STAGES if name in results.pipeline.stages]):
-        rows: list[tuple[Cell, ...]] = []
-        for path in sorted(results.folder(stage).glob("*.ubj")):
-            gain = total_gain(path)
-            whole = sum(gain.values())
-            best = sorted(gain.items(), key=lambda item: (-item[1], item[0]))[:MOST]
-            rows += [(path.stem, name, value / whole) for name, value in best]
+        models = {path.stem: gain_shares(path) for path in sorted(results.folder(stage).glob("*.ubj"))}
+        if not models:
+            yield Paragraph(f"{STAGES[stage]} has no trees.")
+            continue
+        mean: Counter[str] = Counter()
+        for shares in models.values():
+            mean.update({name: share / len(models) for name, share in shares.items()})
         yield Table(
-            f"{STAGES[stage]}: the {MOST} features of each predicate with the largest gain",
-            (Column("Model", "text"), Column("Feature", "text"), Column("Share of the gain", "bar")),
-            rows,
-            "Gain: how much a feature's splits lower the loss, summed over all trees, as a share of all features'.",
+            f"{STAGES[stage]}: share of the gain by feature",
+            (Column("Feature", "text"), Column("Mean", "bar"), *(Column(name, "heat") for name in models)),
+            [
+                (name, value, *(shares.get(name) for shares in models.values()))
+                for name, value in mean.most_common(MOST)
+            ],
+            f"The {min(MOST, len(mean))} features of {len(mean)} with the largest gain: how much a feature's "
+            "splits lower the loss, summed over the trees of a predicate's model, as a share of all features'.",
         )
 
 
-def total_gain(path: Path) -> Mapping[str, float]:
-    """The summed gain of every feature of a saved booster; nothing where it has no split."""
+def gain_shares(path: Path) -> dict[str, float]:
+    """The share of every feature in a saved booster's gain, of those with a split."""
     import xgboost as xgb
 
     booster = xgb.Booster()
     with reading(path, "a model that XGBoost can read"):
         booster.load_model(path)
     gain = booster.get_score(importance_type="total_gain")
-    return {name: float(value) for name, value in gain.items() if isinstance(value, float)}
+    whole = sum(gain.values())
+    return {name: value / whole for name, value in gain.items()}

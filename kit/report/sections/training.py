@@ -20,18 +20,25 @@ from kit.report.sampling_figure import curves, usual_limits
 
 def class_map_blocks(results: RunResults) -> Iterator[Block]:
     """Which source class each target class takes its weights from, by detector."""
-    for stage in results.finished([OBJECTS.detector(name) for name in OBJECTS.models(results.config)]):
+    stages = results.finished([OBJECTS.detector(name) for name in OBJECTS.models(results.config)])
+    maps: dict[tuple[tuple[str, str | None, str | None], ...], list[str]] = {}
+    for stage in stages:
         path = results.folder(stage) / "transfer.json"
-        if not path.exists():
-            yield Paragraph(f"{stage} began from scratch.")
+        transfer = read_json(path, dict) if path.exists() else {}
+        sources, bases = transfer.get("source", {}), transfer.get("basis", {})
+        maps.setdefault(tuple((c, sources.get(c), bases.get(c)) for c in CLASSES), []).append(stage)
+    for rows, names in maps.items():
+        if not any(source or basis for _, source, basis in rows):
+            yield Paragraph(f"{', '.join(names)}: no class takes the weights of a source class.")
             continue
-        transfer = read_json(path, dict)
-        sources, bases = transfer.get("source", {}), transfer["basis"]
+        found = sum(source is not None for _, source, _ in rows)
+        told = f"{found} of {len(rows)} classes take a source class's weights"
         yield Table(
-            f"{stage}: {transfer['matched']} of {len(CLASSES)} classes take a source class's weights",
+            ", ".join(names),
             (Column("Class", "text"), Column("Source class", "text"), Column("Because of", "text")),
-            [(name, sources.get(name), bases.get(name)) for name in CLASSES],
-            "The rows of the heads are copied from the source class; without a counterpart they begin anew.",
+            rows,
+            f"{told if found else 'The source classes were not noted by the version that trained these'}. "
+            "The rows of the heads are copied; without a counterpart they begin anew.",
         )
 
 
@@ -45,7 +52,7 @@ def sampling_blocks(results: RunResults) -> Iterator[Block]:
     limits = [PLAIN, *usual_limits(int(counts.max())), *([own] if own else [])]
     shown = {
         name: (np.arange(1, len(p) + 1).tolist(), p.tolist())
-        for name, p in curves(counts, list(dict.fromkeys(limits))).items()
+        for name, p in curves(counts, sorted(set(limits), reverse=True)).items()
     }
     used = f"this run draws with N = {own:,.0f}" if own else "this run draws plainly (N infinite)"
     yield Plots(

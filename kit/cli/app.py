@@ -77,6 +77,7 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
     ),
     ("compare", compare.compare, USE, "Runs side by side: better, or noise?", "runs/a runs/b"),
     ("runs", runs.runs, USE, "All runs: scores, state, what differs.", "runs"),
+    ("report", report.report, USE, "Explain a run on one HTML page.", "runs/mini --open"),
     ("submit", submit.submit, SEND, "Write, check and send the submission.", "--dry-run"),
     ("submissions", submissions.submissions, SEND, "What was sent, and its scores.", "--plot boards.png"),
     ("export", export.app, TOOLS, "A split of a run for FiftyOne.", "fiftyone --split val --out fo"),
@@ -88,7 +89,6 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Partial weight transfer of a checkpoint.",
         "coco.pth --classes coco --out start.pth",
     ),
-    ("report", report.app, TOOLS, "Draw figures of a data set.", "sampling --out sampling.png"),
     ("reproduce", reproduce.app, TOOLS, "Repeat the paper's experiments.", "table1 --seeds 3"),
 )
 

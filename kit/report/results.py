@@ -13,15 +13,12 @@ from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.data.split_tables import SplitTables
 from kit.metric.matching import MatchResult, match_predictions
-from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import split_of, split_tables
 from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
-from kit.pipeline.stages.fused_detections import fused_detections
-from kit.pipeline.stages.predictions import predict_stage
-from kit.pipeline.stages.scored_candidates import given_detections, read_given
+from kit.relation.scored import ScoredCandidates
+from kit.report.split_results import split_candidates, split_detections, split_predictions
 from kit.tables.schema import Detections, Predictions
-from kit.tables.shards import SHARDS, read_shards
 
 
 @dataclass(frozen=True)
@@ -75,8 +72,12 @@ class RunResults:
     @cached_property
     def predictions(self) -> Predictions:
         """The predictions of the split by the config's scorer."""
-        folder = self.folder(predict_stage(self.config, self.split, self.config.relation.scorer))
-        return Predictions.concat(list(read_shards(folder / SHARDS, Predictions)))
+        return split_predictions(self.pipeline, self.split, self.config.relation.scorer)
+
+    @cached_property
+    def candidates(self) -> ScoredCandidates:
+        """The scored candidates of the split."""
+        return split_candidates(self.pipeline, self.split, self.config.relation.scorer)
 
     @cached_property
     def matches(self) -> MatchResult:
@@ -87,9 +88,7 @@ class RunResults:
     @cached_property
     def detections(self) -> Detections:
         """The fused detections of the split, or those that were given."""
-        if given_detections(self.config, self.split):
-            return read_given(self.config)
-        return fused_detections(self.folder(OBJECTS.fuse(self.split)))
+        return split_detections(self.pipeline, self.split)
 
     def _no_truth(self, split: SplitName) -> KitError:
         name = f"data.{split}.relations"

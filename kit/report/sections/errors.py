@@ -1,0 +1,99 @@
+"""Where the score is lost: why true relations are missed, what wrong predictions are; with images of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kit.metric.oracle import found_first
+from kit.metric.relations import score
+from kit.report.blocks import Block, Column, Gallery, Paragraph, Table
+from kit.report.error_examples import KINDS, MISSES, NUMBER, RANK, SplitErrors, errors_of
+from kit.report.examples import example_pictures
+from kit.report.results import RunResults
+from kit.vocabulary import PREDICATES
+
+EXAMPLES = 3  # images of a kind
+RIGHT = "right"
+
+
+def error_blocks(results: RunResults) -> Iterator[Block]:
+    """Missed relations and wrong predictions by kind, each with what the score would gain, then images."""
+    errors = errors_of(results.tables, results.detections, results.candidates, results.predictions)
+    yield _missed(results, errors)
+    yield _wrong(errors)
+    galleries = list(_galleries(results, errors))
+    images = f"data.{results.split}.images"
+    yield from galleries or [Paragraph(f"No image is shown: {images} is not there, or nothing is wrong.")]
+
+
+def _missed(results: RunResults, errors: SplitErrors) -> Table:
+    truth, rows = results.tables.relations, []
+    base = score(results.matches).final_score
+    for row in errors.table():
+        if row["kind"] == RIGHT or row["kind"] in MISSES:
+            kind = errors.truth_kind == NUMBER[row["kind"]]
+            gain = None
+            if row["kind"] != RIGHT:
+                better = found_first(results.matches, truth, results.predictions, kind)
+                gain = score(better).final_score - base
+            per = row["relations_per_predicate"]
+            shown = (row["kind"], KINDS[row["kind"]][0], row["relations"], row["share"], gain)
+            rows.append((*shown, *(per.get(name, 0) for name in _named(truth.predicate))))
+    columns = (
+        Column("Kind", "text"),
+        Column("What it is", "text"),
+        Column("Relations", "count"),
+        Column("Share", "bar"),
+        Column("Score gained if found", note="if all of the kind came before all other predictions"),
+    )
+    return Table(
+        "What becomes of the true relations",
+        (*columns, *(Column(name, "count") for name in _named(truth.predicate))),
+        rows,
+        f"Right: found within the image's first {RANK} predictions, as Recall@{RANK} counts. The gain is the "
+        "final score's rise if all relations of the kind came before all other predictions.",
+    )
+
+
+def _wrong(errors: SplitErrors) -> Table:
+    names = _named(errors.predictions.predicate)
+    rows = [
+        (
+            row["kind"],
+            KINDS[row["kind"]][1],
+            row["predictions"],
+            None if row["kind"] == RIGHT else row["score_gain_without"],
+            *(row["predictions_per_predicate"].get(name, 0) for name in names),
+        )
+        for row in errors.table()
+        if KINDS[row["kind"]][1]
+    ]
+    columns = (
+        Column("Kind", "text"),
+        Column("What it is", "text"),
+        Column("Predictions", "count"),
+        Column("Score gained without"),
+    )
+    return Table(
+        "What the predictions are",
+        (*columns, *(Column(name, "count") for name in names)),
+        rows,
+        "Of the predictions that count: their labels are verified in the image. The gain is the final score's "
+        "rise if the kind had not been predicted; below 0 is no mistake: phrases may be right where boxes are not.",
+    )
+
+
+def _galleries(results: RunResults, errors: SplitErrors) -> Iterator[Gallery]:
+    for kind, (of_truth, of_prediction) in KINDS.items():
+        pictures = example_pictures(results, errors, kind, EXAMPLES)
+        if pictures and kind in MISSES:
+            yield Gallery(f"Missed: {kind}", pictures, f"{of_truth.capitalize()}. True relations are drawn.")
+        elif pictures:
+            title = "Right" if kind == RIGHT else f"Wrong: {kind}"
+            yield Gallery(title, pictures, f"{of_prediction.capitalize()}. The surest predictions are drawn.")
+
+
+def _named(predicate: Sequence[int]) -> list[str]:
+    """The predicates of some rows, in their order."""
+    there = set(map(int, predicate))
+    return [name for p, name in enumerate(PREDICATES) if p in there]

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from kit.base.log import configure_logging
 from kit.base.version import __version__
 from kit.cli import (
+    browse,
     classmap,
     compare,
     detect,
@@ -80,6 +81,7 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
     ("runs", runs.runs, USE, "All runs: scores, state, what differs.", "runs"),
     ("report", report.report, USE, "Explain a run on one HTML page.", "runs/mini --open"),
     ("show", show_images.show, USE, "Draw relations and errors on images.", "--split val --sheet"),
+    ("browse", browse.browse, USE, "Filter and step through images.", "runs/mini --open"),
     ("submit", submit.submit, SEND, "Write, check and send the submission.", "--dry-run"),
     ("submissions", submissions.submissions, SEND, "What was sent, and its scores.", "--plot boards.png"),
     ("export", export.app, TOOLS, "A split of a run for FiftyOne.", "fiftyone --split val --out fo"),

@@ -17,13 +17,14 @@ from kit.base.log import logger
 from kit.base.progress import track
 from kit.data.photos import list_photos
 from kit.pipeline.splits import image_folder, split_ids, split_of
+from kit.report.error_examples import KINDS, errors_of
 from kit.report.results import RunResults
-from kit.report.verdicts import VERDICTS, verdicts
 from kit.tables.fiftyone import Layer, write_fiftyone
 from kit.tables.image_ids import share
 from kit.tables.join import best_in_group
 from kit.tables.schema import Boxes, Detections, Predictions
 
+NOT_JUDGED = "not judged"  # the metric leaves it out: nobody has verified its labels in that image
 Scored = TypeVar("Scored", Detections, Predictions)
 
 
@@ -80,12 +81,14 @@ def _true_relations(results: RunResults, _: int) -> Layer:
 
 
 def _relations(results: RunResults, top: int) -> Layer:
-    predictions = results.predictions
     if not split_of(results.config, results.split).relations:
-        return Layer("relations", _best(predictions, top))
+        return Layer("relations", _best(results.predictions, top))
+    found = errors_of(results.tables, results.detections, results.candidates, results.predictions)
+    predictions = results.predictions.of_images(found.tables.objects.images)
+    verdict = np.full(len(predictions), NOT_JUDGED, object)
+    verdict[found.matches.rows] = np.array(list(KINDS), object)[found.prediction_kind]
     kept = _best_rows(predictions, top)
-    found = verdicts(results.matches, results.tables.relations, predictions)[kept]
-    return Layer("relations", predictions.take(kept), [VERDICTS[i] for i in found])
+    return Layer("relations", predictions.take(kept), verdict[kept].tolist())
 
 
 def _best(table: Scored, top: int) -> Scored:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from kit.report.error_examples import KINDS
 from kit.vocabulary import PREDICATES, vocabulary
 
+FAINT = 0.05  # score below which predictions are hidden unless they are asked for
 Side = Literal["predictions", "truth"]
 
 
@@ -23,7 +24,7 @@ class Choice:
     predicate: str = ""
     label: str = ""
     kind: str = ""
-    score: float = 0.0
+    score: float = FAINT
     at: int = 0
 
     @classmethod
@@ -35,13 +36,13 @@ class Choice:
             _among(given, "predicate", PREDICATES),
             _among(given, "label", vocabulary().names),
             _among(given, "kind", tuple(KINDS)),
-            min(max(_number(given, "score"), 0.0), 1.0),
-            max(int(_number(given, "at")), 0),
+            min(max(_number(given, "score", FAINT), 0.0), 1.0),
+            max(int(_number(given, "at", 0.0)), 0),
         )
 
     def query(self, at: int | None = None) -> str:
         """The query that says this, or this for another image."""
-        return urlencode({name: value for name, value in asdict(self.to(at)).items() if value})
+        return urlencode({name: value for name, value in asdict(self.to(at)).items() if value != ""})
 
     def to(self, at: int | None) -> Choice:
         """The same for another image."""
@@ -53,9 +54,9 @@ def _among(given: Mapping[str, str], key: str, names: tuple[str, ...]) -> str:
     return value if value in names else ""
 
 
-def _number(given: Mapping[str, str], key: str) -> float:
+def _number(given: Mapping[str, str], key: str, otherwise: float) -> float:
     try:
-        value = float(given.get(key, "0"))
+        value = float(given.get(key, ""))
     except ValueError:
-        return 0.0
-    return value if abs(value) < 1e9 else 0.0  # NaN and infinity too
+        return otherwise
+    return value if abs(value) < 1e9 else otherwise  # NaN and infinity too

@@ -54,17 +54,11 @@ def list_runs(folder: Path) -> list[RunRow]:
 
 def as_text(rows: Sequence[RunRow]) -> str:
     """The runs as a table, and below it what differs."""
-    shown = [
-        (
-            r.run,
-            *("" if v is None else v for v in (r.val, r.test, r.val_true_boxes)),
-            r.date,
-            r.seconds,
-            r.state,
-        )
-        for r in rows
-    ]
-    text = table("Runs", COLUMNS, [(*row[:5], round(row[5]), row[6]) for row in shown])
+    shown = []
+    for row in rows:
+        scores = ("" if v is None else v for v in (row.val, row.test, row.val_true_boxes))
+        shown.append((row.run, *scores, row.date, round(row.seconds), row.state))
+    text = table("Runs", COLUMNS, shown)
     changed = [(r.run, change) for r in rows for change in _cut(r.changes)]
     if changed:
         text += table(f"What differs from {rows[0].run}", ("run", "setting"), changed)

@@ -104,7 +104,12 @@ def _samples(
     rows = [(layer, _rows_by_image(layer.table)) for layer in layers]
     for image, path in files.items():
         key = f"{name} {image}"
-        sample = {"_id": _object_id(key), "filepath": path, "tags": list(tags), "_media_type": "image"}
+        sample: dict[str, Any] = {
+            "_id": _object_id(key),
+            "filepath": path,
+            "tags": list(tags),
+            "_media_type": "image",
+        }
         sample["_rand"] = int(_digest(key)[:8], 16) / 2**32
         for layer, by_image in rows:
             found = list(_detections(layer, by_image.get(image, []), key))
@@ -121,7 +126,11 @@ def _rows_by_image(table: Boxes | Detections | Relations) -> dict[str, NDArray[n
 def _detections(layer: Layer, rows: Iterable[int], key: str) -> Iterator[dict[str, Any]]:
     table, names = layer.table, vocabulary().names
     for row in rows:
-        document = {"_id": _object_id(f"{key} {layer.name} {row}"), "_cls": "Detection", "tags": []}
+        document: dict[str, Any] = {
+            "_id": _object_id(f"{key} {layer.name} {row}"),
+            "_cls": "Detection",
+            "tags": [],
+        }
         if isinstance(table, Relations):
             document |= _relation(table, row)
             if len(layer.verdict):

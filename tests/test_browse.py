@@ -170,9 +170,12 @@ def test_the_command_ends_in_one_line(predicted, tiny, tmp_path):
     shutil.copytree(predicted.path, tmp_path / "run")
     words = [sys.executable, "-m", "kit", "browse", tmp_path / "run", "--split", "test"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        first = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        try:
+            first = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert first.startswith("http://127.0.0.1:")
     assert (process.returncode, err.count("\n")) == (130, 1)
 

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#010203"  # stands for the page's text colour while matplotlib draws
-COLOURS = ("#3b82d0", "#d9730d", "#2e9e5b", "#8f63d2", "#d64550", "#1b98a6", "#9c6b3f", "#cf5b9b", "#7c8794")
-STYLE: dict[str, Any] = {  # 3:1 and more on white and on the dark page
+COLOURS = (  # 3:1 and more on white and on the dark page
+    *("#3b82d0", "#d9730d", "#2e9e5b", "#8f63d2", "#d64550"),
+    *("#1b98a6", "#9c6b3f", "#cf5b9b", "#7c8794", "#8a8b1f"),
+)
+STYLE: dict[str, Any] = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
@@ -78,7 +81,7 @@ def lines(
         drawn.axes.set(xlabel=x, ylabel=y, title=label, **limits)
         drawn.axes.grid(alpha=0.25, linewidth=0.5)
         if len(curves) > 1:
-            drawn.axes.legend()
+            drawn.axes.legend(ncols=1 + len(curves) // 6, fontsize=9)
     return drawn.plot
 
 

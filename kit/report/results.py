@@ -44,9 +44,11 @@ class RunResults:
         return self.pipeline.folder(stage)
 
     def finished(self, stages: Sequence[str]) -> list[str]:
-        """Those of some stages that are finished. Raises KitError where none is; of these the first is told."""
+        """Those of some stages that are finished. Raises KitError where none is, with what makes the first."""
+        if not stages:
+            raise KitError("this configuration has no such stage")
         found = [stage for stage in stages if stage in self.records]
-        if stages and not found:
+        if not found:
             self.folder(stages[0])
         return found
 

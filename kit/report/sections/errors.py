@@ -12,7 +12,7 @@ from kit.report.examples import example_pictures
 from kit.report.results import RunResults
 from kit.vocabulary import PREDICATES
 
-EXAMPLES = 3  # images of a kind
+EXAMPLES = 2  # images of a kind
 RIGHT = "right"
 
 
@@ -84,7 +84,7 @@ def _wrong(errors: SplitErrors) -> Table:
 
 
 def _galleries(results: RunResults, errors: SplitErrors) -> Iterator[Gallery]:
-    for kind, (of_truth, of_prediction) in KINDS.items():
+    for kind, (of_truth, of_prediction) in sorted(KINDS.items(), key=lambda item: item[0] == RIGHT):
         pictures = example_pictures(results, errors, kind, EXAMPLES)
         if pictures and kind in MISSES:
             yield Gallery(f"Missed: {kind}", pictures, f"{of_truth.capitalize()}. True relations are drawn.")

@@ -17,6 +17,7 @@ from kit.report.run_report import SECTIONS, write_report
 from tests.browser import chromium, opened, violations
 from tests.conftest import FAST
 
+PARTLY = {"detection", "class-confusion", "importance", "training", "sampling", "costs", "configuration"}
 WITHOUT_DETECTORS = {"class-map", "choices", "fusion"}
 
 
@@ -97,7 +98,8 @@ def test_true_relations_are_all_of_one_kind(finished, sections):
 @pytest.mark.parametrize("width", [360, 1440])
 def test_readable_on_any_screen(browser, sections, page, width, scheme):
     with opened(browser, page, width, scheme) as shown:
-        assert violations(shown) == []
+        if (width, scheme) in ((360, "dark"), (1440, "light")):  # each once: axe takes seconds
+            assert violations(shown) == []
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
         ground = shown.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
@@ -162,15 +164,14 @@ def test_a_section_without_its_stage_says_what_makes_it(finished, tiny, tmp_path
         (shutil.copytree if source.is_dir() else shutil.copy)(source, run / name)
     code, out, err = kit("report", run)
     assert code == 0, err
-    assert "Score: " in out
-    assert "run `kit evaluate --split val" in out or "data.val" in out
-    assert "13 of" not in out
+    assert "run `kit evaluate --split test` first" in out
+    assert f"{len(PARTLY)} of {len(SECTIONS)} sections" in out
     code, out, err = kit("report", run, "--json", "--out", tmp_path / "page.html", "--split", "test")
     assert code == 0, err
     told = json.loads(out)
     assert told["bytes"] == (tmp_path / "page.html").stat().st_size
     assert "run `kit evaluate --split test` first" in told["missing"]["score"]
-    assert not {"importance", "training", "sampling", "costs", "configuration"} & set(told["missing"])
+    assert {name for name, *_ in SECTIONS} - set(told["missing"]) == PARTLY
 
 
 def test_without_a_finished_stage_it_is_one_line(tiny, tmp_path, kit):

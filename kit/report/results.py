@@ -20,6 +20,8 @@ from kit.relation.scored import ScoredCandidates
 from kit.report.split_results import split_candidates, split_detections, split_predictions
 from kit.tables.schema import Detections, Predictions
 
+SHOWN: tuple[SplitName, ...] = ("test", "val")
+
 
 @dataclass(frozen=True)
 class RunResults:
@@ -100,9 +102,9 @@ class RunResults:
 
 
 def shown_split(pipeline: Pipeline) -> SplitName:
-    """The split whose scores are worth most: the hidden test where it is scored, else the validation split."""
-    scorer = pipeline.run.config.relation.scorer
-    for split in ("test", "val"):
-        if pipeline.run.record(evaluate_stage(pipeline.run.config, split, scorer)):
-            return split
-    return "val"
+    """The split whose scores are worth most: the hidden test where it is scored, else one that can be scored."""
+    config = pipeline.run.config
+    stages = {split: evaluate_stage(config, split, config.relation.scorer) for split in SHOWN}
+    scored = [split for split in SHOWN if pipeline.run.record(stages[split])]
+    possible = [split for split in reversed(SHOWN) if stages[split] in pipeline.stages]
+    return (*scored, *possible, "val")[0]

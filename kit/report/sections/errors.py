@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kit.metric.oracle import found_first
 from kit.metric.relations import score
@@ -23,7 +27,9 @@ def error_blocks(results: RunResults) -> Iterator[Block]:
     yield _wrong(errors)
     galleries = list(_galleries(results, errors))
     images = f"data.{results.split}.images"
-    yield from galleries or [Paragraph(f"No image is shown: {images} is not there, or nothing is wrong.")]
+    yield from galleries
+    if not galleries:
+        yield Paragraph(f"No image is shown: {images} is not there.")
 
 
 def _missed(results: RunResults, errors: SplitErrors) -> Table:
@@ -93,7 +99,6 @@ def _galleries(results: RunResults, errors: SplitErrors) -> Iterator[Gallery]:
             yield Gallery(title, pictures, f"{of_prediction.capitalize()}. The surest predictions are drawn.")
 
 
-def _named(predicate: Sequence[int]) -> list[str]:
+def _named(predicate: NDArray[Any]) -> list[str]:
     """The predicates of some rows, in their order."""
-    there = set(map(int, predicate))
-    return [name for p, name in enumerate(PREDICATES) if p in there]
+    return [PREDICATES[p] for p in np.unique(predicate)]

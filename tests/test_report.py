@@ -18,7 +18,7 @@ from tests.browser import chromium, opened, violations
 from tests.conftest import FAST
 
 PARTLY = {"detection", "class-confusion", "importance", "training", "sampling", "costs", "configuration"}
-WITHOUT_DETECTORS = {"class-map", "choices", "fusion"}
+WITHOUT_DETECTORS = {"class-map", "choices", "fusion", "disagreements"}
 
 
 @pytest.fixture(scope="module")

@@ -18,25 +18,34 @@ MOST = 4  # of such things
 
 
 def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
-    """Both sides of an example. image: RGB."""
-    truth, predictions, row = errors.tables.relations, errors.predictions, [example.row]
+    """Both views of an example side by side. image: RGB."""
+    kinds = errors.truth_kind if example.side == "truth" else errors.prediction_kind
+    name = list(KINDS)[kinds[example.row]]
+    (left, title), right = error_views(image, example, errors)
+    meaning = KINDS[name][example.side == "prediction"]
+    return side_by_side([captioned(left, f"{name} ({meaning}): {title}"), captioned(*right)])
+
+
+def error_views(image: Pixels, example: Example, errors: SplitErrors) -> list[tuple[Pixels, str]]:
+    """An example, and what is true or was found there, each with what it shows. image: RGB."""
+    truth, predictions, row = errors.tables.relations, errors.predictions, np.array([example.row])
     if example.side == "truth":
         one = truth.take(row)
-        kind, meaning = errors.truth_kind[row[0]], 0
-        left, right = draw(image, *drawn_relations(one)), _found(image, example, one, errors)
-        titles = f"true: {sentence(one)}", "found near it"
-    else:
-        one = predictions.take(row)
-        kind, meaning = errors.prediction_kind[row[0]], 1
-        left = draw(image, *drawn_relations(one, [kind == NUMBER["right"]]))
-        known = truth.take(rows_of_image(truth, example.image_id))
-        near = known.take(_nearness(known, one) >= NEAR)
-        right = draw(image, *drawn_relations(near if len(near) else known))
-        titles = f"predicted: {sentence(one)}", "true" if len(near) else "true, elsewhere"
-    name = list(KINDS)[kind]
-    return side_by_side(
-        [captioned(left, f"{name} ({KINDS[name][meaning]}): {titles[0]}"), captioned(right, titles[1])]
-    )
+        left = draw(image, *drawn_relations(one)), f"true: {sentence(one)}"
+        return [left, (_found(image, example, one, errors), "found near it")]
+    one = predictions.take(row)
+    left = draw(image, *drawn_relations(one, [bool(errors.correct[row[0]])])), f"predicted: {sentence(one)}"
+    known = truth.take(rows_of_image(truth, example.image_id))
+    near = known.take(_nearness(known, one) >= NEAR)
+    right = draw(image, *drawn_relations(near if len(near) else known))
+    return [left, (right, _title(len(near), len(known)))]
+
+
+def _title(near: int, known: int) -> str:
+    """What is shown beside a prediction."""
+    if near:
+        return "true on these boxes"
+    return "true, on other boxes" if known else "no relation is annotated in this image"
 
 
 def sentence(rows: Relations) -> str:

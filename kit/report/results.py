@@ -17,6 +17,7 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import split_of, split_tables
 from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
 from kit.relation.scored import ScoredCandidates
+from kit.report.split_images import SplitImages
 from kit.report.split_results import split_candidates, split_detections, split_predictions
 from kit.tables.schema import Detections, Predictions
 
@@ -93,6 +94,11 @@ class RunResults:
     def detections(self) -> Detections:
         """The fused detections of the split, or those that were given."""
         return split_detections(self.pipeline, self.split)
+
+    @cached_property
+    def images(self) -> SplitImages:
+        """The images of the split."""
+        return SplitImages(self.pipeline, self.split, self.config.relation.scorer, top=0)
 
     def _no_truth(self, split: SplitName) -> KitError:
         name = f"data.{split}.relations"

@@ -18,6 +18,7 @@ from kit.report.sections.choices import choice_blocks, fusion_blocks
 from kit.report.sections.confusions import class_confusion_blocks, predicate_confusion_blocks
 from kit.report.sections.costs import configuration_blocks, cost_blocks
 from kit.report.sections.detection import detection_blocks
+from kit.report.sections.disagreements import disagreement_blocks
 from kit.report.sections.errors import error_blocks
 from kit.report.sections.importance import importance_blocks
 from kit.report.sections.predicates import predicate_blocks
@@ -30,6 +31,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[RunResults], Iterable[Block]]], ...] =
     ("predicates", "Predicates", predicate_blocks),
     ("predicate-confusion", "Predicate taken for predicate", predicate_confusion_blocks),
     ("errors", "Where the score is lost", error_blocks),
+    ("disagreements", "Where spatial and visual disagree", disagreement_blocks),
     ("detection", "Detection", detection_blocks),
     ("class-confusion", "Class taken for class", class_confusion_blocks),
     ("class-map", "Class map of the weight transfer", class_map_blocks),

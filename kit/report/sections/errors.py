@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from kit.metric.oracle import found_first
 from kit.metric.relations import score
 from kit.report.blocks import Block, Column, Gallery, Paragraph, Table
 from kit.report.error_examples import KINDS, MISSES, NUMBER, RANK, SplitErrors, errors_of
-from kit.report.examples import example_pictures
+from kit.report.error_panels import error_views
+from kit.report.examples import pictures
 from kit.report.results import RunResults
 from kit.vocabulary import PREDICATES
 
@@ -91,12 +93,18 @@ def _wrong(errors: SplitErrors) -> Table:
 
 def _galleries(results: RunResults, errors: SplitErrors) -> Iterator[Gallery]:
     for kind, (of_truth, of_prediction) in sorted(KINDS.items(), key=lambda item: item[0] == RIGHT):
-        pictures = example_pictures(results, errors, kind, EXAMPLES)
-        if pictures and kind in MISSES:
-            yield Gallery(f"Missed: {kind}", pictures, f"{of_truth.capitalize()}. True relations are drawn.")
-        elif pictures:
+        shown = [
+            picture
+            for example in errors.examples(kind, EXAMPLES)
+            for picture in pictures(
+                results, example.image_id, partial(error_views, example=example, errors=errors)
+            )
+        ]
+        if shown and kind in MISSES:
+            yield Gallery(f"Missed: {kind}", shown, f"{of_truth.capitalize()}.")
+        elif shown:
             title = "Right" if kind == RIGHT else f"Wrong: {kind}"
-            yield Gallery(title, pictures, f"{of_prediction.capitalize()}. The surest predictions are drawn.")
+            yield Gallery(title, shown, f"{of_prediction.capitalize()}; the surest ones.")
 
 
 def _named(predicate: NDArray[Any]) -> list[str]:

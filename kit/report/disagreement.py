@@ -79,8 +79,9 @@ def disagreement_views(
 
 
 def _scores(candidates: ScoredCandidates, name: str) -> np.ndarray:
-    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else np.full(1, np.nan)
-    if len(candidates) and np.isnan(scores).all():
+    none, pairs = np.full(len(candidates), np.nan), candidates.predicate != IS
+    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else none
+    if pairs.any() and np.isnan(scores[pairs]).all():  # "is" has its detector's score in every column
         raise KitError(
             f"the {name} model has not scored these candidates", "take a run whose scorer uses both models"
         )

@@ -70,7 +70,7 @@ def disagreement_views(
     image: Pixels, shown: Disagreement, candidates: ScoredCandidates
 ) -> list[tuple[Pixels, str]]:
     """The pair on its image with both scores, and the crop that the visual model sees. image: RGB."""
-    one = candidates.take(np.array([shown.row]))
+    one = candidates.take(slice(shown.row, shown.row + 1))
     judged = {True: "; it is true", False: "; it is not in the truth", None: ""}[shown.correct]
     scores = f"spatial {shown.spatial:.2f}, visual {shown.visual:.2f}"
     crop = union_crop(image, one.subject_box[0], one.object_box[0], CROP)

@@ -28,13 +28,16 @@ def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
 
 def error_views(image: Pixels, example: Example, errors: SplitErrors) -> list[tuple[Pixels, str]]:
     """An example, and what is true or was found there, each with what it shows. image: RGB."""
-    truth, predictions, row = errors.tables.relations, errors.predictions, np.array([example.row])
+    truth, predictions, row = errors.tables.relations, errors.predictions, slice(example.row, example.row + 1)
     if example.side == "truth":
         one = truth.take(row)
         left = draw(image, *drawn_relations(one)), f"true: {sentence(one)}"
         return [left, (_found(image, example, one, errors), "found near it")]
     one = predictions.take(row)
-    left = draw(image, *drawn_relations(one, [bool(errors.correct[row[0]])])), f"predicted: {sentence(one)}"
+    left = (
+        draw(image, *drawn_relations(one, [bool(errors.correct[example.row])])),
+        f"predicted: {sentence(one)}",
+    )
     known = truth.take(rows_of_image(truth, example.image_id))
     near = known.take(_nearness(known, one) >= NEAR)
     right = draw(image, *drawn_relations(near if len(near) else known))
@@ -59,7 +62,7 @@ def sentence(rows: Relations) -> str:
 
 def _found(image: Pixels, example: Example, one: Relations, errors: SplitErrors) -> Pixels:
     """The detections on a true relation's boxes; its predictions where it was ranked low."""
-    if errors.truth_kind[example.row] == NUMBER["ranked low"]:
+    if errors.truth_kindslice(example.row, example.row + 1) == NUMBER["ranked low"]:
         found = errors.predictions.take(rows_of_image(errors.predictions, example.image_id))
         found = found.take(_nearness(found, one) >= NEAR)
         return draw(image, *drawn_relations(found.take(top_rows(found.score, MOST))))

@@ -20,6 +20,16 @@ ConfigName = Annotated[
         "--config", "-c", metavar="FILE", help="A YAML file, or the name of one that comes with kit."
     ),
 ]
+DEFAULT = "mini"
+RunConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help=f"A YAML file, or the name of one that comes with kit (default: {DEFAULT}).",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting. May be repeated."),
@@ -40,11 +50,17 @@ Scorer = Annotated[
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the options of a run say: the opened run, whether to make things again, and to print JSON."""
+    """What the options of a run say: the opened run, whether to make things again, and to print JSON.
+
+    config: as it was given, None for the default; overrides, folder: likewise.
+    """
 
     session: Session
     force: bool
     json: bool
+    config: str | None
+    overrides: tuple[str, ...]
+    folder: Path | None
 
 
 def run_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -67,10 +83,12 @@ def run_command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _shared(
     *,
-    config: ConfigName = "mini",
+    config: RunConfig = None,
     set_: Overrides = None,
     run: RunFolder = None,
     force: Force = False,
     json: Json = False,
 ) -> RunOptions:
-    return RunOptions(open_run(config, set_ or (), run), force, json)
+    overrides = tuple(set_ or ())
+    session = open_run(config or DEFAULT, overrides, run)
+    return RunOptions(session, force, json, config, overrides, run)

@@ -62,20 +62,26 @@ def disagreements(
 
 
 def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCandidates) -> Pixels:
+    """Both views of a disagreement side by side. image: RGB."""
+    return side_by_side([captioned(*view) for view in disagreement_views(image, shown, candidates)])
+
+
+def disagreement_views(
+    image: Pixels, shown: Disagreement, candidates: ScoredCandidates
+) -> list[tuple[Pixels, str]]:
     """The pair on its image with both scores, and the crop that the visual model sees. image: RGB."""
-    one = candidates.take([shown.row])
+    one = candidates.take(slice(shown.row, shown.row + 1))
     judged = {True: "; it is true", False: "; it is not in the truth", None: ""}[shown.correct]
     scores = f"spatial {shown.spatial:.2f}, visual {shown.visual:.2f}"
     crop = union_crop(image, one.subject_box[0], one.object_box[0], CROP)
     left = draw(image, *drawn_relations(one, [shown.correct]))
-    return side_by_side(
-        [captioned(left, f"{sentence(one)}: {scores}{judged}"), captioned(crop, "what the visual model sees")]
-    )
+    return [(left, f"{sentence(one)}: {scores}{judged}"), (crop, "what the visual model sees")]
 
 
 def _scores(candidates: ScoredCandidates, name: str) -> np.ndarray:
-    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else np.full(1, np.nan)
-    if len(candidates) and np.isnan(scores).all():
+    none, pairs = np.full(len(candidates), np.nan), candidates.predicate != IS
+    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else none
+    if pairs.any() and np.isnan(scores[pairs]).all():  # "is" has its detector's score in every column
         raise KitError(
             f"the {name} model has not scored these candidates", "take a run whose scorer uses both models"
         )

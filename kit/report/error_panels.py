@@ -18,25 +18,30 @@ MOST = 4  # of such things
 
 
 def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
-    """Both sides of an example. image: RGB."""
-    truth, predictions, row = errors.tables.relations, errors.predictions, [example.row]
+    """Both views of an example side by side. image: RGB."""
+    kinds = errors.truth_kind if example.side == "truth" else errors.prediction_kind
+    name = list(KINDS)[kinds[example.row]]
+    (left, title), right = error_views(image, example, errors)
+    meaning = KINDS[name][example.side == "prediction"]
+    return side_by_side([captioned(left, f"{name} ({meaning}): {title}"), captioned(*right)])
+
+
+def error_views(image: Pixels, example: Example, errors: SplitErrors) -> list[tuple[Pixels, str]]:
+    """An example, and what is true or was found there, each with what it shows. image: RGB."""
+    truth, predictions, row = errors.tables.relations, errors.predictions, slice(example.row, example.row + 1)
     if example.side == "truth":
         one = truth.take(row)
-        kind, meaning = errors.truth_kind[row[0]], 0
-        left, right = draw(image, *drawn_relations(one)), _found(image, example, one, errors)
-        titles = f"true: {sentence(one)}", "found near it"
-    else:
-        one = predictions.take(row)
-        kind, meaning = errors.prediction_kind[row[0]], 1
-        left = draw(image, *drawn_relations(one, [kind == NUMBER["right"]]))
-        known = truth.take(rows_of_image(truth, example.image_id))
-        near = known.take(_nearness(known, one) >= NEAR)
-        right = draw(image, *drawn_relations(near if len(near) else known))
-        titles = f"predicted: {sentence(one)}", _title(len(near), len(known))
-    name = list(KINDS)[kind]
-    return side_by_side(
-        [captioned(left, f"{name} ({KINDS[name][meaning]}): {titles[0]}"), captioned(right, titles[1])]
+        left = draw(image, *drawn_relations(one)), f"true: {sentence(one)}"
+        return [left, (_found(image, example, one, errors), "found near it")]
+    one = predictions.take(row)
+    left = (
+        draw(image, *drawn_relations(one, [bool(errors.correct[example.row])])),
+        f"predicted: {sentence(one)}",
     )
+    known = truth.take(rows_of_image(truth, example.image_id))
+    near = known.take(_nearness(known, one) >= NEAR)
+    right = draw(image, *drawn_relations(near if len(near) else known))
+    return [left, (right, _title(len(near), len(known)))]
 
 
 def _title(near: int, known: int) -> str:
@@ -57,7 +62,7 @@ def sentence(rows: Relations) -> str:
 
 def _found(image: Pixels, example: Example, one: Relations, errors: SplitErrors) -> Pixels:
     """The detections on a true relation's boxes; its predictions where it was ranked low."""
-    if errors.truth_kind[example.row] == NUMBER["ranked low"]:
+    if errors.truth_kindslice(example.row, example.row + 1) == NUMBER["ranked low"]:
         found = errors.predictions.take(rows_of_image(errors.predictions, example.image_id))
         found = found.take(_nearness(found, one) >= NEAR)
         return draw(image, *drawn_relations(found.take(top_rows(found.score, MOST))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import count
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK = "#010203"  # stands for the page's text colour while matplotlib draws
-COLOURS = ("#3b82d0", "#d9730d", "#2e9e5b", "#8f63d2", "#d64550", "#1b98a6", "#9c6b3f", "#cf5b9b", "#7c8794")
-STYLE: dict[str, Any] = {  # 3:1 and more on white and on the dark page
+COLOURS = (  # 3:1 and more on white and on the dark page
+    *("#3b82d0", "#d9730d", "#2e9e5b", "#8f63d2", "#d64550"),
+    *("#1b98a6", "#9c6b3f", "#cf5b9b", "#7c8794", "#8a8b1f"),
+)
+STYLE: dict[str, Any] = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
@@ -51,7 +54,8 @@ def canvas(label: str, width: float = 5.6, height: float = 3.4) -> Iterator[Canv
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+    style: Any = {**STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         drawn = Canvas()
@@ -64,7 +68,7 @@ def canvas(label: str, width: float = 5.6, height: float = 3.4) -> Iterator[Canv
 
 def lines(
     label: str,
-    curves: dict[str, tuple[Sequence[float], Sequence[float]]],
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     x: str,
     y: str,
     *,
@@ -78,7 +82,7 @@ def lines(
         drawn.axes.set(xlabel=x, ylabel=y, title=label, **limits)
         drawn.axes.grid(alpha=0.25, linewidth=0.5)
         if len(curves) > 1:
-            drawn.axes.legend()
+            drawn.axes.legend(ncols=1 + len(curves) // 6, fontsize=9)
     return drawn.plot
 
 

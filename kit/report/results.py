@@ -17,8 +17,11 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import split_of, split_tables
 from kit.pipeline.stages.evaluate_relations import evaluate_stage, read_evaluation
 from kit.relation.scored import ScoredCandidates
+from kit.report.split_images import SplitImages
 from kit.report.split_results import split_candidates, split_detections, split_predictions
 from kit.tables.schema import Detections, Predictions
+
+SHOWN: tuple[SplitName, ...] = ("test", "val")
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,11 @@ class RunResults:
         return self.pipeline.folder(stage)
 
     def finished(self, stages: Sequence[str]) -> list[str]:
-        """Those of some stages that are finished. Raises KitError where none is; of these the first is told."""
+        """Those of some stages that are finished. Raises KitError where none is, with what makes the first."""
+        if not stages:
+            raise KitError("this configuration has no such stage")
         found = [stage for stage in stages if stage in self.records]
-        if stages and not found:
+        if not found:
             self.folder(stages[0])
         return found
 
@@ -90,6 +95,11 @@ class RunResults:
         """The fused detections of the split, or those that were given."""
         return split_detections(self.pipeline, self.split)
 
+    @cached_property
+    def images(self) -> SplitImages:
+        """The images of the split."""
+        return SplitImages(self.pipeline, self.split, self.config.relation.scorer, top=0)
+
     def _no_truth(self, split: SplitName) -> KitError:
         name = f"data.{split}.relations"
         if split_of(self.config, split).relations:
@@ -98,9 +108,9 @@ class RunResults:
 
 
 def shown_split(pipeline: Pipeline) -> SplitName:
-    """The split whose scores are worth most: the hidden test where it is scored, else the validation split."""
-    scorer = pipeline.run.config.relation.scorer
-    for split in ("test", "val"):
-        if pipeline.run.record(evaluate_stage(pipeline.run.config, split, scorer)):
-            return split
-    return "val"
+    """The split whose scores are worth most: the hidden test where it is scored, else one that can be scored."""
+    config = pipeline.run.config
+    stages = {split: evaluate_stage(config, split, config.relation.scorer) for split in SHOWN}
+    scored = [split for split in SHOWN if pipeline.run.record(stages[split])]
+    possible = [split for split in reversed(SHOWN) if stages[split] in pipeline.stages]
+    return (*scored, *possible, "val")[0]

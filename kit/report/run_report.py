@@ -14,9 +14,11 @@ from kit.pipeline.pipeline import Pipeline
 from kit.report.blocks import Block, Section
 from kit.report.page import Tile, render
 from kit.report.results import RunResults, shown_split
+from kit.report.sections.choices import choice_blocks, fusion_blocks
 from kit.report.sections.confusions import class_confusion_blocks, predicate_confusion_blocks
 from kit.report.sections.costs import configuration_blocks, cost_blocks
-from kit.report.sections.detection import detection_blocks, fusion_blocks
+from kit.report.sections.detection import detection_blocks
+from kit.report.sections.disagreements import disagreement_blocks
 from kit.report.sections.errors import error_blocks
 from kit.report.sections.importance import importance_blocks
 from kit.report.sections.predicates import predicate_blocks
@@ -29,12 +31,14 @@ SECTIONS: tuple[tuple[str, str, Callable[[RunResults], Iterable[Block]]], ...] =
     ("predicates", "Predicates", predicate_blocks),
     ("predicate-confusion", "Predicate taken for predicate", predicate_confusion_blocks),
     ("errors", "Where the score is lost", error_blocks),
+    ("disagreements", "Where spatial and visual disagree", disagreement_blocks),
     ("detection", "Detection", detection_blocks),
     ("class-confusion", "Class taken for class", class_confusion_blocks),
     ("class-map", "Class map of the weight transfer", class_map_blocks),
     ("sampling", "Sampling", sampling_blocks),
     ("training", "Training curves", curve_blocks),
     ("fusion", "Fusion weights", fusion_blocks),
+    ("choices", "Choices", choice_blocks),
     ("importance", "Feature importance", importance_blocks),
     ("costs", "Time and memory", cost_blocks),
     ("configuration", "Configuration", configuration_blocks),
@@ -62,9 +66,10 @@ def _section(
     results: RunResults, name: str, title: str, blocks: Callable[[RunResults], Iterable[Block]]
 ) -> Section:
     try:
-        return Section(name, title, tuple(blocks(results)))
+        shown = tuple(blocks(results))
     except KitError as error:
         return Section(name, title, missing=str(error))
+    return Section(name, title, shown, "" if shown else "There is nothing of this in this run.")
 
 
 def _tiles(results: RunResults) -> list[Tile]:

@@ -1,20 +1,18 @@
-"""The detectors: mAP by class and by size, the weights of the fusion."""
+"""The detectors: mAP by detector, by size, by class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kit.base.files import read_json
 from kit.metric.detection_sizes import SIZES, scores_by_size
 from kit.metric.detection_tables import detection_scores
 from kit.metric.summary import HIDDEN_TEST
-from kit.pipeline.detector_task import OBJECTS, TASKS, detection_metric
+from kit.pipeline.detector_task import OBJECTS, detection_metric
 from kit.pipeline.splits import CLASSES
 from kit.pipeline.stages.evaluate_detections import detections_stage, read_table
 from kit.report.blocks import Block, Column, Table
 from kit.report.results import RunResults
-from kit.vocabulary import vocabulary
 
 
 def detection_blocks(results: RunResults) -> Iterator[Block]:
@@ -58,36 +56,3 @@ def _detectors(rows: Sequence[dict[str, Any]], results: RunResults) -> Table:
         [(row["detector"], row["mAP"], *([row.get(HIDDEN_TEST)] if beside else [])) for row in rows],
         f"{results.split} split.",
     )
-
-
-def fusion_blocks(results: RunResults) -> Iterator[Block]:
-    """The weights that were tried for the models of either task, the chosen ones first."""
-    tasks = [task for task in TASKS if task.models(results.config)]
-    done = results.finished([task.weights for task in tasks])
-    for task in tasks:
-        if task.weights in done:
-            names = task.models(results.config)
-            tries = read_json(results.folder(task.weights) / "tries.json", list)
-            tries = sorted(tries, key=lambda tried: -tried["mAP"])
-            yield Table(
-                f"Fusion weights of {'the attribute detectors' if task.prefix else 'the detectors'}",
-                (Column("Try", "text"), *(Column(name) for name in names), Column("mAP", "bar")),
-                [
-                    ("chosen" if not i else f"{i + 1}", *(tried[name] for name in names), tried["mAP"])
-                    for i, tried in enumerate(tries)
-                ],
-                "Chosen by the mAP on the validation split.",
-            )
-    average = results.pipeline.run.path / "stack" / "stack.json"
-    if "stack" in results.records and average.exists():
-        index = read_json(average, dict)
-        yield Table(
-            "Weight of the visual score in the average, by predicate",
-            (Column("Predicate", "text"), Column("Weight", "bar")),
-            [
-                (name, float(weight))
-                for name, weight in zip(vocabulary().predicates, index["weights"], strict=True)
-                if name in index["models"]
-            ],
-            "0: the spatial score alone; 1: the visual score alone.",
-        )

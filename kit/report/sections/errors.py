@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kit.metric.oracle import found_first
 from kit.metric.relations import score
 from kit.report.blocks import Block, Column, Gallery, Paragraph, Table
 from kit.report.error_examples import KINDS, MISSES, NUMBER, RANK, SplitErrors, errors_of
-from kit.report.examples import example_pictures
+from kit.report.error_panels import error_views
+from kit.report.examples import pictures
 from kit.report.results import RunResults
 from kit.vocabulary import PREDICATES
 
-EXAMPLES = 3  # images of a kind
+EXAMPLES = 2  # images of a kind
 RIGHT = "right"
 
 
@@ -23,7 +29,9 @@ def error_blocks(results: RunResults) -> Iterator[Block]:
     yield _wrong(errors)
     galleries = list(_galleries(results, errors))
     images = f"data.{results.split}.images"
-    yield from galleries or [Paragraph(f"No image is shown: {images} is not there, or nothing is wrong.")]
+    yield from galleries
+    if not galleries:
+        yield Paragraph(f"No image is shown: {images} is not there.")
 
 
 def _missed(results: RunResults, errors: SplitErrors) -> Table:
@@ -84,16 +92,21 @@ def _wrong(errors: SplitErrors) -> Table:
 
 
 def _galleries(results: RunResults, errors: SplitErrors) -> Iterator[Gallery]:
-    for kind, (of_truth, of_prediction) in KINDS.items():
-        pictures = example_pictures(results, errors, kind, EXAMPLES)
-        if pictures and kind in MISSES:
-            yield Gallery(f"Missed: {kind}", pictures, f"{of_truth.capitalize()}. True relations are drawn.")
-        elif pictures:
+    for kind, (of_truth, of_prediction) in sorted(KINDS.items(), key=lambda item: item[0] == RIGHT):
+        shown = [
+            picture
+            for example in errors.examples(kind, EXAMPLES)
+            for picture in pictures(
+                results, example.image_id, partial(error_views, example=example, errors=errors)
+            )
+        ]
+        if shown and kind in MISSES:
+            yield Gallery(f"Missed: {kind}", shown, f"{of_truth.capitalize()}.")
+        elif shown:
             title = "Right" if kind == RIGHT else f"Wrong: {kind}"
-            yield Gallery(title, pictures, f"{of_prediction.capitalize()}. The surest predictions are drawn.")
+            yield Gallery(title, shown, f"{of_prediction.capitalize()}; the surest ones.")
 
 
-def _named(predicate: Sequence[int]) -> list[str]:
+def _named(predicate: NDArray[Any]) -> list[str]:
     """The predicates of some rows, in their order."""
-    there = set(map(int, predicate))
-    return [name for p, name in enumerate(PREDICATES) if p in there]
+    return [PREDICATES[p] for p in np.unique(predicate)]

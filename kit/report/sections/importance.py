@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from kit.base.files import reading
 from kit.report.blocks import Block, Column, Paragraph, Table
 from kit.report.results import RunResults
@@ -43,6 +45,7 @@ def gain_shares(path: Path) -> dict[str, float]:
     booster = xgb.Booster()
     with reading(path, "a model that XGBoost can read"):
         booster.load_model(path)
-    gain = booster.get_score(importance_type="total_gain")
+    score = booster.get_score(importance_type="total_gain")
+    gain = {name: float(np.sum(value)) for name, value in score.items()}
     whole = sum(gain.values())
     return {name: value / whole for name, value in gain.items()}

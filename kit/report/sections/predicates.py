@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from kit.metric.matching import MatchResult
-from kit.report.blocks import Block, Column, Interval, Plot, Plots, Table
+from kit.report.blocks import Block, Cell, Column, Interval, Plot, Plots, Table
 from kit.report.plots import canvas
 from kit.report.results import RunResults
 from kit.vocabulary import PREDICATES
@@ -25,7 +25,7 @@ def predicate_blocks(results: RunResults) -> Iterator[Block]:
         found["ground_truth_boxes"]["relationships"]["AP"],
     )
     counts, recall = found["scores"]["counts"]["gt_per_predicate"], found.get("pair_recall", {})
-    rows = []
+    rows: list[Sequence[Cell | Interval]] = []
     for name, value in ap.items():
         shares = [recall.get(name, {}).get(key) for key in ("detected", "candidate", "candidate@50")]
         interval = Interval(value, spread[name]["low"], spread[name]["high"])
@@ -56,7 +56,9 @@ def _recall(matches: MatchResult) -> Table:
     true = matches.true_positive["relationships"]
     found = [np.bincount(matches.predicate[true & (matches.rank <= k)], minlength=len(total)) for k in CUTS]
     with_truth = np.flatnonzero(total)
-    rows = [(PREDICATES[p], int(total[p]), *(float(n[p] / total[p]) for n in found)) for p in with_truth]
+    rows: list[Sequence[Cell]] = [
+        (PREDICATES[p], int(total[p]), *(float(n[p] / total[p]) for n in found)) for p in with_truth
+    ]
     means = [float(np.mean(n[with_truth] / total[with_truth])) if len(with_truth) else None for n in found]
     rows.append(("Mean recall", int(total.sum()), *means))
     return Table(

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from kit.base.errors import KitError
+from kit.base.log import logger
 from kit.base.progress import track
 from kit.base.split_names import SplitName
-from kit.base.text_table import table
+from kit.base.text_table import table as text_table
 from kit.metric.matching import InvertedBox, MatchResult, match_predictions
 from kit.metric.paired import Difference, as_table, compare, resampled
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import split_of
 from kit.pipeline.stages.evaluate_relations import gt_stage
 from kit.report.results import RunResults
+from kit.tables.image_ids import NEITHER, images_of, unmatched
 from kit.tables.official import prediction_fault, read_image_labels, read_predictions, read_relations
 from kit.tables.schema import Predictions
 from kit.tables.shards import SHARDS, read_shards
@@ -42,9 +44,14 @@ def matches_of_files(files: Sequence[Path], truth: Sequence[Path], labels: Seque
     true = read_relations(list(truth))
     verified = read_image_labels(list(labels)) if labels else None
     matches = []
+    known = {*true.images, *(verified.images if verified else ())}
     for path in files:
+        table = read_predictions(path)
+        strange = unmatched(images_of(table), known)
+        if strange:
+            logger.warning(f"{path}: {strange.say('images of the predictions', NEITHER)}")
         try:
-            found = match_predictions(true, read_predictions(path), verified)
+            found = match_predictions(true, table, verified)
         except InvertedBox as error:
             raise prediction_fault(path, error.row, error.side, f"inverted {error.side} box") from None
         matches.append((str(path), found))
@@ -60,7 +67,7 @@ def compared(matches: Matches, resamples: int, seed: int) -> dict[str, list[Diff
 def as_text(first: str, differences: dict[str, list[Difference]], resamples: int) -> str:
     """Tables for people, one for each that is compared with the first."""
     tables = [
-        table(f"{name} against {first} (95% intervals, {resamples} resamples)", COLUMNS, as_table(rows))
+        text_table(f"{name} against {first} (95% intervals, {resamples} resamples)", COLUMNS, as_table(rows))
         for name, rows in differences.items()
     ]
     return "".join(tables)
@@ -82,6 +89,7 @@ def _matches(results: RunResults, on_truth: bool) -> MatchResult:
 
 
 def _truth_content(pipeline: Pipeline, split: SplitName) -> list[str]:
-    """What relations and labels hold, by their hashes; nothing where the files are gone."""
+    """What the files of the truth hold, by their hashes; nothing of those that are gone."""
     files = split_of(pipeline.run.config, split)
-    return [pipeline.run.hashes.of(path) for path in (*files.relations, *files.labels) if path.is_file()]
+    named = (*files.relations, *files.boxes, *files.labels)
+    return [pipeline.run.hashes.of(path) for path in named if path.is_file()]

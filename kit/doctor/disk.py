@@ -18,7 +18,7 @@ from kit.rehearsal.made_tables import SIZES
 
 GB = 1e9
 SPARE = 1.2  # times what is needed, below which it is close
-BYTES_A_PIXEL = 0.2  # of a photo of the mini challenge, as JPEG
+BYTES_A_PIXEL = 0.3  # of an image of the mini challenge, with its tables
 
 
 def disk_check(config: Config, run: Path, rehearsed: dict[str, Any]) -> Check:

@@ -13,7 +13,7 @@ from kit.pipeline.splits import split_of
 from kit.report.browse.choice import Choice, Side
 from kit.report.drawing import Pixels, draw
 from kit.report.error_examples import KINDS, NUMBER, error_kinds
-from kit.report.image_rows import drawn_relations, rows_of_image
+from kit.report.image_rows import drawn_relations, rows_of_image, top_rows
 from kit.report.split_images import SplitImages
 from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import PREDICATES, vocabulary
@@ -107,16 +107,19 @@ class Gallery:
         Raises UnreadableError.
         """
         found, rows = self.find(choice), self.sides[side]
-        if side == choice.side:
-            chosen = found.rows
-        else:
-            chosen = rows_of_image(rows.table, found.image)
-            if isinstance(rows.table, Predictions):
-                chosen = chosen[np.argsort(-rows.table.score[chosen], kind="stable")][: self.shown.top]
+        chosen = found.rows if side == choice.side else self._best_of(rows.table, found.image, choice.score)
         correct = None
         if isinstance(rows.table, Predictions) and rows.kind is not None:
             correct = [bool(rows.kind[row] == RIGHT) for row in chosen]
         return _jpeg(draw(self.shown.pixels(found.image), *drawn_relations(rows.table.take(chosen), correct)))
+
+    def _best_of(self, table: Relations, image: str, score: float) -> NDArray[np.intp]:
+        """An image's rows; of predictions the surest."""
+        rows = rows_of_image(table, image)
+        if not isinstance(table, Predictions):
+            return rows
+        rows = rows[table.score[rows] >= score]
+        return rows[top_rows(table.score[rows], self.shown.top)]
 
 
 def _jpeg(image: Pixels) -> bytes:

@@ -62,7 +62,7 @@ def sentence(rows: Relations) -> str:
 
 def _found(image: Pixels, example: Example, one: Relations, errors: SplitErrors) -> Pixels:
     """The detections on a true relation's boxes; its predictions where it was ranked low."""
-    if errors.truth_kindslice(example.row, example.row + 1) == NUMBER["ranked low"]:
+    if errors.truth_kind[example.row] == NUMBER["ranked low"]:
         found = errors.predictions.take(rows_of_image(errors.predictions, example.image_id))
         found = found.take(_nearness(found, one) >= NEAR)
         return draw(image, *drawn_relations(found.take(top_rows(found.score, MOST))))

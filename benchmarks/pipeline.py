@@ -25,7 +25,7 @@ from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.spatial_model import SpatialScorer, train_spatial
 from kit.relation.stacking import Stacker, train_stack
 from kit.relation.statistics import folds
-from kit.tables.schema import Detections, JudgedLabels, Predictions
+from kit.tables.schema import Detections, Predictions, VerifiedLabels
 from kit.tables.shards import read_shard, read_shards, shard_paths, write_shard
 from kit.tables.submission_writer import write_submission
 from kit.vocabulary import vocabulary
@@ -155,5 +155,5 @@ def _split(name: str, images: int) -> SplitTables:
     world = draw_world(name, images, 0)
     label = np.concatenate([world.boxes.label, world.relations.object])
     image = np.concatenate([world.boxes.image, world.relations.image])
-    labels = JudgedLabels(world.boxes.images, image, label, np.ones(len(image), bool))
+    labels = VerifiedLabels(world.boxes.images, image, label, np.ones(len(image), bool))
     return SplitTables(world.relations, world.boxes, labels)

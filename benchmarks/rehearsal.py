@@ -26,8 +26,14 @@ def main() -> None:
     rows = []
     for stage in found.stages:
         real = taken[stage.stage]
-        ratio = f"{stage.seconds / real:.2f}" if stage.seconds is not None and real >= LEAST else ""
-        rows.append((stage.stage, f"{stage.seconds or 0:.1f} s", f"{real:.1f} s", ratio))
-    whole = max(end for _, end in timetable(taken, found.needs, JOBS).values())
-    rows.append(("whole run", f"{found.seconds:.0f} s", f"{whole:.0f} s", f"{found.seconds / whole:.2f}"))
+        if stage.seconds is None:
+            rows.append((stage.stage, "not measured", f"{real:.1f} s", ""))
+            continue
+        ratio = f"{stage.seconds / real:.2f}" if real >= LEAST else ""
+        rows.append((stage.stage, f"{stage.seconds:.1f} s", f"{real:.1f} s", ratio))
+    measured = {s.stage: taken[s.stage] for s in found.stages if s.seconds is not None}
+    whole = max((end for _, end in timetable(measured, found.needs, JOBS).values()), default=0.0)
+    name = f"all but {found.unmeasured} stages" if found.unmeasured else "whole run"
+    ratio = f"{found.seconds / whole:.2f}" if whole else ""
+    rows.append((name, f"{found.seconds:.0f} s", f"{whole:.0f} s", ratio))
     table(f"Rehearsal of {found.minutes:.0f} minutes, mini", ("stage", "estimate", "taken", "ratio"), rows)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kit.relation.candidates import pair_candidates
 from kit.tables.official_writer import write_boxes, write_image_labels, write_relations
-from kit.tables.schema import Boxes, Detections, JudgedLabels, Predictions, Relations
+from kit.tables.schema import Boxes, Detections, Predictions, Relations, VerifiedLabels
 from kit.vocabulary import IS, vocabulary
 
 
@@ -57,11 +57,11 @@ def predictions(rng: np.random.Generator, true: Relations, low: int, high: int) 
     return Predictions(true.images, image, triplet[:, 1], triplet[:, 2], triplet[:, 0], *sides, score=score)
 
 
-def labels(rng: np.random.Generator, ids: tuple[str, ...]) -> JudgedLabels:
+def labels(rng: np.random.Generator, ids: tuple[str, ...]) -> VerifiedLabels:
     """Six verified labels an image, and whether each is present."""
     n = 6 * len(ids)
     image, label = np.repeat(np.arange(len(ids)), 6), rng.integers(0, 57, n)
-    return JudgedLabels(ids, image, label, rng.random(n) < 0.5)
+    return VerifiedLabels(ids, image, label, rng.random(n) < 0.5)
 
 
 def detections(rng: np.random.Generator, images: int, per_image: int) -> Detections:
@@ -107,7 +107,7 @@ def write_split(folder: Path, images: int, seed: int = 0) -> None:
     sides = boxes.box[pairs.subject], boxes.box[pairs.object]
     write_relations(folder / "vrd.csv", Relations(ids, pairs.image, subject, object_, predicate, *sides))
     shown = np.unique(image * 57 + label)
-    verified = JudgedLabels(ids, shown // 57, shown % 57, np.ones(len(shown), bool))
+    verified = VerifiedLabels(ids, shown // 57, shown % 57, np.ones(len(shown), bool))
     write_image_labels(folder / "labels.csv", verified)
 
 

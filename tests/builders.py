@@ -15,7 +15,7 @@ from kit.relation.scorers import Ensemble
 from kit.relation.spatial_model import SpatialScorer
 from kit.relation.stacking import Stacker
 from kit.relation.statistics import CooccurrenceStatistics
-from kit.tables.schema import Boxes, JudgedLabels, Predictions, Relations
+from kit.tables.schema import Boxes, Predictions, Relations, VerifiedLabels
 from kit.vocabulary import IS, vocabulary
 
 Box = tuple[float, float, float, float]
@@ -90,7 +90,7 @@ def drawn_split(name: str, n: int) -> SplitTables:
     image = np.concatenate([there[:, 0], attributes.image])
     label = np.concatenate([there[:, 1], attributes.object])
     present = np.ones(len(image), bool)
-    labels = JudgedLabels(world.boxes.images, image, label, present)
+    labels = VerifiedLabels(world.boxes.images, image, label, present)
     return SplitTables(world.relations, world.boxes, labels)
 
 

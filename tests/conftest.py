@@ -144,6 +144,25 @@ def copied(trained: Run, tiny: Path, tmp_path: Path) -> Run:
     return Run(trained.config, tmp_path / "run")
 
 
+@pytest.fixture(scope="session")
+def whole(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with prior, spatial and stack trained, and the given test detections scored by the stack."""
+
+    def build(folder: Path) -> None:
+        pipeline = Pipeline(Run(load_config("mini", FAST), folder))
+        pipeline.make(pipeline.training)
+        pipeline.make(["predict-test"])
+
+    with chdir(tiny_folder):
+        return built_once(tmp_path_factory, "whole", build)
+
+
+@pytest.fixture
+def finished(whole: Path, tiny: Path, tmp_path: Path) -> Path:
+    """A copy of the folder of that run."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
 @pytest.fixture
 def run(tiny: Path, tmp_path: Path) -> Run:
     """An empty run on the tiny challenge."""

@@ -92,3 +92,14 @@ def in_a_process(*words: object, folder: Path | None = None) -> subprocess.Compl
     """What a command does in a process of its own."""
     command = [sys.executable, "-m", "kit", *map(str, words)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def changed(path: Path, before: dict[str, int]) -> set[str]:
+    """The stages of a run that were made anew since `before`, which `written` gave."""
+    now = written(path)
+    return {name for name in now if now[name] != before.get(name)}
+
+
+def written(path: Path) -> dict[str, int]:
+    """When every stage of a run was written."""
+    return {record.parent.name: record.stat().st_mtime_ns for record in path.glob("*/stage.json")}

@@ -72,7 +72,7 @@ def geometry_worths(objects, candidates):
         own = {}
         for p in np.flatnonzero(vocabulary().allowed[:, label[s], label[o]]):
             probability = min(1, statistics.prior[p, label[s], label[o]] * GEOMETRY.lift[p, bin_])
-            own[p] = probability * float(objects.score[s]) * float(objects.score[o])
+            own[p] = probability * (float(objects.score[s]) * float(objects.score[o]))
         worths.append(sum(v / np.sqrt(statistics.related[p].sum() + 5) for p, v in own.items()))
         by_predicate.append(own)
     return worths, by_predicate
@@ -95,6 +95,28 @@ def test_by_geometry_the_best_of_every_predicate_then_the_greatest_sums():
         for p in {p for row in rows for p in by_predicate[row]}:
             expected[max(rows, key=lambda row: by_predicate[row].get(p, -1))] = np.inf
     assert np.allclose(BY_GEOMETRY(FOUND, every), expected)
+
+
+@given(st.integers(0, 2**31), st.integers(0, 60))
+def test_by_geometry_equal_boxes_and_scores_too_are_ranked_as_by_a_plain_loop(seed, n):
+    """Few different boxes and scores, so that many pairs are equal: the first of equals leads, bit by bit."""
+    rng = np.random.default_rng(seed)
+    box = np.asarray([(0, 0, 0.4, 0.9), (0.3, 0.2, 0.8, 1), (0.1, 0.1, 0.3, 0.4)], np.float32)
+    image, label = np.sort(rng.integers(0, 4, n)), rng.choice(np.unique(WORLD.label), n)
+    score = rng.choice([0.25, 0.5, 0], n)
+    objects = Detections(tuple("abcd"), image, label, score, box[rng.integers(0, 3, n)])
+    every = pair_candidates(objects)
+    _, by_predicate = geometry_worths(objects, every)
+    weight = 1 / np.sqrt(GEOMETRY.statistics.related.sum((1, 2)) + 5)
+    expected = np.zeros(len(every))
+    for row, own in enumerate(by_predicate):
+        for p, value in own.items():
+            expected[row] += weight[p] * value
+    for i in range(4):
+        rows = np.flatnonzero(every.image == i)
+        for p in {p for row in rows for p in by_predicate[row]}:
+            expected[max(rows, key=lambda row: by_predicate[row].get(p, -1))] = np.inf
+    assert np.array_equal(BY_GEOMETRY(objects, every), expected)
 
 
 @given(st.integers(1, 40), st.integers(1, 12))

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kit.data.objects import find_objects, objects_of, side_of
 from kit.relation.candidates import (
@@ -152,3 +154,18 @@ def test_predictions_of_pairs_and_attributes():
     table = to_predictions(attributes, objects, np.full(len(attributes), IS), np.ones(len(attributes)))
     assert np.array_equal(table.subject_box, table.object_box)
     assert (table.object >= WORDS.classes).all()
+
+
+@given(st.integers(1, 40), st.integers(0, 2**31))
+def test_pairs_of_those_that_count_are_all_pairs_less_the_others_whatever_the_block(block, seed):
+    rng = np.random.default_rng(seed)
+    names = rng.choice(["Man", "Woman", "Chair", "Table", "Car"], int(rng.integers(0, 20)))
+    objects = boxes(*[("ab"[int(rng.integers(2))], str(n), A) for n in names])
+    counts = rng.random(len(objects)) < 0.6
+    whole, found = pair_candidates(objects), pair_candidates(objects, counts, block)
+    rows = np.flatnonzero(counts[whole.subject] & counts[whole.object])
+    for column in ("image", "subject", "object"):
+        assert np.array_equal(getattr(found, column), getattr(whole, column)[rows])
+    attributes, some = attribute_candidates(objects), attribute_candidates(objects, counts)
+    kept = attributes.take(counts[attributes.subject])
+    assert np.array_equal(np.stack([some.subject, some.object]), np.stack([kept.subject, kept.object]))

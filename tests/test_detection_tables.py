@@ -6,7 +6,7 @@ from kit.metric.detection_files import score_detection_files
 from kit.metric.detection_tables import detection_scores
 from kit.metric.hierarchy import read_hierarchy, relatives_among, spread
 from kit.tables.official_writer import write_boxes, write_detections, write_image_labels
-from kit.tables.schema import Boxes, Detections, ImageLabels, JudgedLabels
+from kit.tables.schema import Boxes, Detections, ImageLabels, VerifiedLabels
 from kit.vocabulary import vocabulary
 from tests.imperfect import imperfect
 from tests.kinds import CLASSES, KINDS, MIDS, hierarchy_json
@@ -67,7 +67,7 @@ def test_a_van_is_a_car_and_no_car_is_no_van(tmp_path):
     relatives = relatives_among(tree(tmp_path / "tree.json"), vocabulary().mids[:57])
     images, box = ("a", "b", "c"), np.array([[0, 0, 0.5, 0.5]], np.float32)
     truth = Boxes(images, [0, 1], [VAN, CAR], box.repeat(2, 0), [False, False])
-    labels = JudgedLabels(images, [0, 1, 2], [VAN, CAR, CAR], [True, True, False])
+    labels = VerifiedLabels(images, [0, 1, 2], [VAN, CAR, CAR], [True, True, False])
     found = Detections(images, [0, 2, 1], [VAN, VAN, CAR], [0.9, 0.85, 0.8], box.repeat(3, 0))
     plain = detection_scores(truth, labels, found, CLASSES)
     assert plain.ap == {"Car": 1.0, "Van": 1.0}
@@ -92,9 +92,9 @@ def test_a_hierarchy_gives_the_score_of_the_same_tables_as_files(tmp_path):
     image, label = (rng.integers(0, n, 500) for n in (150, 57))
     there = set(zip(boxes.image.tolist(), boxes.label.tolist(), strict=True))
     absent = np.array([(i, k) not in there for i, k in zip(image.tolist(), label.tolist(), strict=True)])
-    labels = JudgedLabels(boxes.images, image[absent], label[absent], np.zeros(absent.sum(), bool))
-    present = JudgedLabels(boxes.images, boxes.image, boxes.label, np.ones(len(boxes), bool))
-    labels = JudgedLabels.concat([labels, present])
+    labels = VerifiedLabels(boxes.images, image[absent], label[absent], np.zeros(absent.sum(), bool))
+    present = VerifiedLabels(boxes.images, boxes.image, boxes.label, np.ones(len(boxes), bool))
+    labels = VerifiedLabels.concat([labels, present])
     write_boxes(tmp_path / "boxes.csv", boxes)
     write_image_labels(tmp_path / "labels.csv", labels)
     kinds = {CLASSES.index(kind): CLASSES.index(name) for name, several in KINDS.items() for kind in several}

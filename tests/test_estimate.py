@@ -82,6 +82,13 @@ def test_what_was_not_measured_makes_the_whole_more():
     assert "over 60 min" in shown(part)
 
 
+def test_reasons_stand_whole_below_the_table():
+    long = f"no such file: /{'very/' * 30}long"
+    lines = shown(Rehearsal([Estimate("a", 1.0), Estimate("b", None, failed=long)], "2 cores", [], 1.0))
+    assert lines.splitlines()[-1] == f"b: {long}"
+    assert max(map(len, lines.splitlines()[:-1])) < 120
+
+
 def rounds(rows, step, total=5000):
     """A loop of boosting that was seen for ten steady rounds."""
     return Loop("spatial-at", "rounds", 1, total, 1, 12, 2, 2 * step, step, 10 * step, rows=rows)

@@ -7,7 +7,7 @@ import pytest
 from kit.base.errors import KitError
 from kit.data.world import draw_world
 from kit.tables.frames import from_frame, to_frame
-from kit.tables.schema import Boxes, Detections, JudgedLabels, Predictions, Relations, ViewDetections
+from kit.tables.schema import Boxes, Detections, Predictions, Relations, VerifiedLabels, ViewDetections
 from kit.vocabulary import vocabulary
 from tests.imperfect import imperfect
 
@@ -34,7 +34,7 @@ TABLES = {
     ViewDetections: views(),
     Relations: RELATIONS,
     Predictions: predictions(),
-    JudgedLabels: JudgedLabels(("a", "b"), [0, 1, 1], [3, 0, 61], [True, False, True]),
+    VerifiedLabels: VerifiedLabels(("a", "b"), [0, 1, 1], [3, 0, 61], [True, False, True]),
 }
 
 

@@ -9,7 +9,7 @@ from kit.tables.official_writer import (
     write_image_labels,
     write_relations,
 )
-from kit.tables.schema import Boxes, Detections, JudgedLabels, Predictions, Relations
+from kit.tables.schema import Boxes, Detections, Predictions, Relations, VerifiedLabels
 from kit.vocabulary import vocabulary
 from tests.paths import OPENIMAGES, needs_openimages
 
@@ -78,7 +78,7 @@ def test_rows_of_other_labels_can_be_left_out(tmp_path):
     path = write(tmp_path / "r.csv", HEADER, *rows)
     assert len(official.read_relations(path, skip_unknown=True)) == 1
     labels = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", f"a,{MAN},1", "a,/m/other,0")
-    assert official.read_judged_labels(labels).label.tolist() == [vocabulary().label[MAN]]
+    assert official.read_verified_labels(labels).label.tolist() == [vocabulary().label[MAN]]
     with pytest.raises(FileFault, match="no row with the challenge's classes"):
         official.read_relations(write(tmp_path / "o.csv", HEADER, rows[0]), skip_unknown=True)
 
@@ -122,33 +122,33 @@ def test_boxes_labels_and_detections_are_read_back(tmp_path):
     assert back.is_group_of.tolist() == [True, False]
     write_detections(tmp_path / "d.csv", Detections(("a",), [0, 0], [3, 4], [0.25, 0.5], box))
     assert official.read_detections(tmp_path / "d.csv").score.tolist() == [0.25, 0.5]
-    write_image_labels(tmp_path / "l.csv", JudgedLabels(("a",), [0, 0], [3, 60], [True, False]))
+    write_image_labels(tmp_path / "l.csv", VerifiedLabels(("a",), [0, 0], [3, 60], [True, False]))
     assert official.read_image_labels(tmp_path / "l.csv").label.tolist() == [3, 60]
-    assert official.read_judged_labels(tmp_path / "l.csv").present.tolist() == [True, False]
+    assert official.read_verified_labels(tmp_path / "l.csv").present.tolist() == [True, False]
     path = write(tmp_path / "n.csv", "ImageID,LabelName", f"a,{MAN}")
-    assert official.read_judged_labels(path).present.tolist() == [True]
+    assert official.read_verified_labels(path).present.tolist() == [True]
 
 
 def test_the_confidence_of_image_labels_is_a_number_or_a_word(tmp_path):
     values = ("1", "0.0", "true", "False", "0.5")
     rows = [f"a,{MAN},{value}" for value in values]
     path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", *rows)
-    assert official.read_judged_labels(path).present.tolist() == [True, False, True, False, True]
+    assert official.read_verified_labels(path).present.tolist() == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize("value", ["", "sure"])
 def test_a_confidence_that_is_none_is_a_fault_where_it_counts(tmp_path, value):
     path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", f"a,{MAN},1", f"a,{GUITAR},{value}")
     with pytest.raises(FileFault, match="line 3, column Confidence"):
-        official.read_judged_labels(path)
-    assert official.read_judged_labels(path, judged=False).present.all()
+        official.read_verified_labels(path)
+    assert official.read_verified_labels(path, judged=False).present.all()
 
 
 def test_labels_without_a_confidence_are_told_where_it_counts(tmp_path, capsys):
     path = write(tmp_path / "l.csv", "ImageID,LabelName,confidence", f"a,{MAN},0")
-    assert official.read_judged_labels(path, judged=False).present.tolist() == [True]
+    assert official.read_verified_labels(path, judged=False).present.tolist() == [True]
     assert capsys.readouterr().err == ""
-    assert official.read_judged_labels(path).present.tolist() == [True]
+    assert official.read_verified_labels(path).present.tolist() == [True]
     assert capsys.readouterr().err == f"{path}: no column Confidence: all its labels count as present\n"
 
 
@@ -296,7 +296,7 @@ def test_a_wrong_triplet_is_the_published_evaluators_matter(tmp_path, capsys):
 def test_image_labels_left_out_are_counted(tmp_path, capsys):
     rows = [f"a,{MAN},1", f"a,{WOODEN},0", "b,/m/other,0", f"c,{GUITAR},1"]
     path = write(tmp_path / "l.csv", "ImageID,LabelName,Confidence", *rows)
-    assert len(official.read_judged_labels(path)) == 3
+    assert len(official.read_verified_labels(path)) == 3
     told = "1 of 4 rows (25.0%) are left out: label outside the challenge's 57 classes and 5 attributes"
     assert capsys.readouterr().err == f"{path}: {told}, first at line 4 (/m/other)\n"
 
@@ -306,7 +306,7 @@ READERS = [
     (official.read_detections, SCORED, f"a,{MAN},0,1,0,1,0.5"),
     (official.read_relations, HEADER, ROW),
     (lambda path: official.read_relations(path, skip_unknown=True), HEADER, ROW),
-    (official.read_judged_labels, "ImageID,LabelName,Confidence", f"a,{MAN},1"),
+    (official.read_verified_labels, "ImageID,LabelName,Confidence", f"a,{MAN},1"),
     (official.read_predictions, HEADER + ",Score", ROW + ",0.5"),
     (image_lists.read_image_ids, "ImageId,PredictionString", "a,"),
     (lambda path: image_lists.distinct_images([path], [3]), BOXES, f"a,{MAN},0,1,0,1,0"),

@@ -1,12 +1,15 @@
 import numpy as np
+import pytest
 
 from kit.data.split_tables import SplitTables
-from kit.relation.candidates import pair_candidates
+from kit.relation.candidates import pair_candidates, pair_positives
 from kit.relation.features import features_of_pairs
 from kit.relation.predicted import on_detections
 from kit.relation.prior_model import pair_examples
-from kit.tables.schema import Boxes, Detections, JudgedLabels, Relations
+from kit.tables.schema import Boxes, Detections, Relations, VerifiedLabels
 from kit.vocabulary import IS, vocabulary
+from tests.builders import drawn_split
+from tests.imperfect import imperfect
 
 LABEL = {name: i for i, name in enumerate(vocabulary().names)}
 MAN, CAR, TABLE, WOODEN = (LABEL[n] for n in ("Man", "Car", "Table", "Wooden"))
@@ -18,7 +21,7 @@ def tables():
     s, o, p, one, two = (np.array(c) for c in zip(*rows, strict=True))
     relations = Relations(("a",), [0, 0], s, o, p, one, two)
     boxes = Boxes(("a",), [0, 0, 0], [MAN, CAR, TABLE], np.array([LEFT, RIGHT, SMALL]), np.zeros(3, bool))
-    labels = JudgedLabels(("a",), [0] * 4, [MAN, CAR, TABLE, WOODEN], [True] * 4)
+    labels = VerifiedLabels(("a",), [0] * 4, [MAN, CAR, TABLE, WOODEN], [True] * 4)
     return SplitTables(relations, boxes, labels)
 
 
@@ -63,3 +66,30 @@ def test_only_the_surest_are_taken_and_what_is_not_found_is_gone():
     assert len(one.relations) == 0
     nothing = on_detections(tables(), Detections.empty(("a",)), 5)
     assert len(nothing.objects) == len(nothing.relations) == 0
+
+
+@pytest.mark.parametrize("block", [1, 50, 10_000_000])
+def test_rows_to_learn_from_are_the_pairs_of_verified_labels_whatever_the_block(block):
+    """Detections of every class in every image: most can get no label and are dropped before they are paired."""
+    split = drawn_split("train", 15)
+    rng = np.random.default_rng(3)
+    n, images = 450, split.objects.images
+    box = np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(np.float32)
+    ghosts = Detections(images, rng.integers(0, len(images), n), rng.integers(0, 57, n), rng.random(n), box)
+    found = Detections.concat([imperfect(split.objects, 2), ghosts])
+    moved = on_detections(split, found, 40)
+    label, verified = moved.objects.label, moved.verified()
+    every = pair_candidates(moved.objects)
+    wanted = [
+        row
+        for row, (i, s, o) in enumerate(zip(every.image, every.subject, every.object, strict=True))
+        if verified[i, label[s]] and verified[i, label[o]]
+    ]
+    positive = pair_positives(every, moved.objects, moved.relations)[wanted]
+    assert len(wanted) < len(every) / 2
+    assert positive.sum() > 5
+    examples = pair_examples(moved, block)
+    for column in ("image", "subject", "object"):
+        assert np.array_equal(getattr(examples.candidates, column), getattr(every, column)[wanted])
+    assert np.array_equal(examples.subject, label[every.subject[wanted]])
+    assert np.array_equal(examples.positive, positive)

@@ -193,6 +193,20 @@ def test_stored_cells_are_those_that_are_seen(files, trunk, tmp_path):
             assert np.abs(kept - seen).max() < 2e-3 * max(1, np.abs(seen).max())
 
 
+def test_an_image_of_many_pairs_is_looked_at_in_portions(files, trunk, tmp_path, monkeypatch):
+    whole = stored(tmp_path, trunk, files, [5, 0, 1, 4])
+    monkeypatch.setattr("kit.relation.region_store.PAIRS", 1)
+    (tmp_path / "few").mkdir()
+    places = stored(tmp_path / "few", trunk, files, [5, 0, 1, 4])
+    assert np.array_equal(places[:, -1], whole[:, -1])
+    for row in (0, 1, 4, 5):
+        kept = [
+            read_cells(folder / "store", place[row].tolist(), True)
+            for folder, place in ((tmp_path, whole), (tmp_path / "few", places))
+        ]
+        assert np.abs(kept[0] - kept[1]).max() < 2e-3 * max(1, np.abs(kept[0]).max())
+
+
 def test_nothing_to_store(files, trunk, tmp_path):
     assert not stored(tmp_path, trunk, files, []).any()
 

@@ -49,6 +49,20 @@ def test_a_group_is_done_a_second_time_where_much_is_outside_of_loops(run, clock
     assert second.again == 2.0
 
 
+def test_what_fails_the_second_time_has_failed(run, clock):
+    calls = []
+
+    def alone(context):
+        calls.append(context.stage.name)
+        clock.turn(3.0)
+        if len(calls) > 1:
+            raise KitError("no memory is left")
+        return {}
+
+    _, measured = lines(Pipeline(run, [Stage("a", alone)]), ["a"], twice=True)
+    assert (measured.seconds, measured.failed) == (3.0, "no memory is left")
+
+
 def test_what_fails_together_is_measured_one_by_one_from_the_start(run, clock):
     def together(contexts):
         for context in contexts:

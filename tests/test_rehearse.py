@@ -1,12 +1,15 @@
 """A rehearsal of the tiny challenge from end to end, and what it says of things that are missing or fail."""
 
 import json
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from kit.base.errors import KitError
+from kit.base.locks import exclusive_lock
 from kit.cli.rehearse import seconds_of, time_text
 from kit.config import load_config
 from kit.data.photos import list_photos
@@ -16,6 +19,7 @@ from kit.pipeline.run import Run
 from kit.pipeline.splits import split_ids
 from kit.rehearsal.challenge import Challenge
 from kit.rehearsal.conduct import rehearse
+from kit.rehearsal.measuring import Measuring
 from kit.rehearsal.plan import (
     detections_to_learn_from,
     split_of_stage,
@@ -41,7 +45,9 @@ def test_a_whole_rehearsal_knows_every_stage(kit, tiny, tmp_path):
     assert stages["detector-resnext"]["unit"] == "images"
     assert stages["detector-resnext"]["ram"] > 100_000_000
     assert "within" in err
-    assert sorted(path.name for path in run.iterdir()) == ["logs", "rehearsal.json"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        *(".rehearsal.lock", "logs", "rehearsal.json"),
+    ]
 
     code, out, _ = kit("train", "all", "--dry-run", *SETTINGS, "--run", run, "--json")
     rows = {row["stage"]: row for row in json.loads(out)}
@@ -107,15 +113,25 @@ def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, t
 PLUGIN = """
 import os
 import signal
+from kit.base.errors import KitError
 from kit.pipeline.stage import Stage
 from kit.pipeline.stage_registry import register_stages
 
+def before(context):
+    if context.config.extra != {"small": 1e-5}:
+        raise KitError(repr(context.config.extra))
+    return {}
+
 def dies(context):
+    for lines in context.path.parents[1].glob("measuring/*.jsonl"):
+        if '"dies"' in lines.read_text():
+            with lines.open("a") as file:
+                file.write('{"stage": "di')  # as if it were killed while a line is written
     os.kill(os.getpid(), signal.SIGKILL)
 
 @register_stages
 def stages(config):
-    yield Stage("before", lambda context: {}, trains=True)
+    yield Stage("before", before, trains=True)
     yield Stage("dies", dies, needs=("before",), trains=True)
     yield Stage("after", lambda context: {}, needs=("dies",), trains=True)
     yield Stage("beside", lambda context: {}, needs=("before",), trains=True)
@@ -131,12 +147,63 @@ ANNOTATIONS_ALONE = (
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_process_that_dies_takes_only_the_stage_at_work_along(tiny, tmp_path, jobs):
     (tmp_path / "dying.py").write_text(PLUGIN)
-    wanted = config(*ANNOTATIONS_ALONE, f"plugins=[{tmp_path}/dying.py]")
+    logs = tmp_path / "run" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "rehearsal-training-7.txt").write_text("of another rehearsal")
+    (logs / "spatial.txt").write_text("of the run")
+    wanted = config(*ANNOTATIONS_ALONE, f"plugins=[{tmp_path}/dying.py]", "extra={small: 1.0e-05}")
     found = rehearse(wanted, tmp_path / "run", 0.05, jobs)
     stages = {stage.stage: stage for stage in found.stages}
     assert "killed" in stages["dies"].failed
+    log = "rehearsal-training.txt" if jobs == 1 else "rehearsal-dies.txt"
+    assert str(logs / log) in stages["dies"].failed
+    names = {path.name for path in logs.iterdir()}
+    assert names >= {log, "spatial.txt"}
+    assert "rehearsal-training-7.txt" not in names
+    assert ("rehearsal-training-2.txt" in names) == (jobs == 1)
     assert stages["after"].failed == "not measured: after dies"
     assert all(stages[name].seconds is not None for name in ("before", "beside", "prior"))
+
+
+ENDS = """
+import os
+import sys
+
+if "kit.rehearsal.worker" in sys.orig_argv:
+    print("no library", flush=True)
+    os._exit(3)
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_process_that_fails_before_any_stage_fails_all_of_its_stages(tiny, tmp_path, jobs):
+    (tmp_path / "ends.py").write_text(ENDS)
+    found = rehearse(
+        config(*ANNOTATIONS_ALONE, f"plugins=[{tmp_path}/ends.py]"), tmp_path / "run", 0.05, jobs
+    )
+    assert found.unmeasured == len(found.stages) > 2
+    failed = {stage.stage: stage.failed for stage in found.stages}
+    assert failed["prior"].startswith("the rehearsal failed: no library (see ")
+
+
+def test_a_second_rehearsal_of_a_run_is_one_line_and_leaves_the_first_alone(tiny, tmp_path):
+    file = tmp_path / "run" / ".rehearsal" / "file"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    with (
+        exclusive_lock(tmp_path / "run" / ".rehearsal.lock", "busy"),
+        pytest.raises(KitError, match="another kit is rehearsing this run; wait, or give --run"),
+    ):
+        rehearse(config(), tmp_path / "run", 0.05)
+    assert file.exists()
+
+
+def test_what_is_ended_after_its_time_says_so_and_what_it_said_itself(run, tmp_path):
+    measuring = Measuring(tmp_path / "scratch", tmp_path, 0.5, 1)
+    measuring.deadline = time.monotonic() + 0.1
+    measuring.measure(Pipeline(run), run.config, ["prior"], "training")
+    text = r"not at its end after 5 minutes in all; give more --minutes \(the rehearsal failed: .+"
+    assert re.match(text, measuring.failed["prior"])
 
 
 def test_no_job_is_one_line(tiny, tmp_path):
@@ -239,6 +306,21 @@ def test_memory_is_measured():
     assert most > 80_000_000
     assert before > 80_000_000
     assert before - after > 70_000_000
+
+
+def test_the_visual_model_loads_crops_or_cells():
+    alone = [
+        *(f"{part}.workers=0" for part in ("detector.training", "detector.inference", "attribute.training"))
+    ]
+    visual = [f"relation.visual.{key}" for key in ("workers=1", "batch_size=4096", "crop_size=100")]
+    crops = load_config("layer6", [*alone, *visual])
+    assert needed_shared_memory(crops) == 2 * 4096 * 100 * 100 * 3
+    regions = load_config("layer6", [*alone, *visual, "relation.visual.features=regions"])
+    assert needed_shared_memory(regions) == 2 * 4096 * (3 * 256 + 2) * 7 * 7 * 4  # float32 cells
+    few = load_config(
+        "layer6", [*alone, *visual, "relation.visual.features=regions", "relation.visual.batch_size=1"]
+    )
+    assert needed_shared_memory(few) == 2 * 1333 * 800 * 3  # scoring is given whole images
 
 
 def test_small_shared_memory_is_told(monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kit.tables.schema import Boxes, Detections, ImageLabels, JudgedLabels, Predictions, Relations
+from kit.tables.schema import Boxes, Detections, ImageLabels, Predictions, Relations, VerifiedLabels
 
 
 def boxes(images=("a", "b"), image=(0, 1, 1)):
@@ -19,7 +19,7 @@ def test_a_wrong_shape_is_told():
         Boxes(("a",), [0], [1], np.zeros(4), [False])
 
 
-@pytest.mark.parametrize("kind", [Boxes, Detections, Relations, Predictions, ImageLabels, JudgedLabels])
+@pytest.mark.parametrize("kind", [Boxes, Detections, Relations, Predictions, ImageLabels, VerifiedLabels])
 def test_empty_tables_go_to_arrow_and_back(kind):
     table = kind.from_arrow(kind.empty(("a",)).to_arrow())
     assert len(table) == 0

@@ -7,7 +7,7 @@ from kit.config import SplitFiles
 from kit.data.split_cache import SplitCache
 from kit.data.split_tables import load_boxes, load_labels, load_split
 from kit.tables.official_writer import write_boxes, write_image_labels, write_relations
-from kit.tables.schema import Boxes, JudgedLabels
+from kit.tables.schema import Boxes, VerifiedLabels
 from kit.tables.table_files import images_path, read_note, read_table, write_table
 from tests.builders import A, B, C, boxes, relations
 
@@ -22,7 +22,7 @@ def split(tmp_path):
     )
     write_relations(files.relations[0], TRUTH)
     write_boxes(files.boxes[0], OBJECTS)
-    write_image_labels(files.labels[0], JudgedLabels(("b", "d"), [0, 1, 1], [3, 4, 5], [True, False, True]))
+    write_image_labels(files.labels[0], VerifiedLabels(("b", "d"), [0, 1, 1], [3, 4, 5], [True, False, True]))
     return files
 
 

@@ -1,5 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from kit.base.errors import KitError
 from kit.config import SCORERS, Prior, Stack, load_config
@@ -55,7 +59,7 @@ def auc(score, hit):
     return (rank[hit].sum() - n * (n - 1) / 2) / (n * (len(hit) - n))
 
 
-@pytest.mark.parametrize("start", ["logistic", "mean"])
+@pytest.mark.parametrize("start", ["logistic", "pooled", "mean"])
 def test_two_scores_together_are_better_than_each(tables, examples, parts, statistics, start):
     stacker = fitted(tables, examples, parts, statistics, SETTINGS.model_copy(update={"base_margin": start}))
     unseen = drawn_split("val", 200)
@@ -84,7 +88,7 @@ def test_a_predicate_with_few_rows_keeps_the_average_and_says_so(tables, example
 
 
 @pytest.mark.parametrize("folds", [1, 3])
-@pytest.mark.parametrize("start", ["logistic", "mean"])
+@pytest.mark.parametrize("start", ["logistic", "pooled", "mean"])
 def test_where_nothing_beats_the_average_it_stands(tables, examples, statistics, start, folds):
     """Scores that know the truth: what trees or a start without them make of it ranks no better."""
     known = noisy(examples, 1, 14.0)
@@ -104,8 +108,58 @@ def test_where_nothing_beats_the_average_it_stands(tables, examples, statistics,
             assert np.array_equal(out[rows, p], known[rows, p])
 
 
-def test_saved_and_loaded_gives_the_same(tables, examples, parts, statistics, tmp_path):
-    stacker = fitted(tables, examples, parts, statistics)
+def plain_logistic(columns, label, toward, pull):
+    """Log loss plus pull/2 * distance², by a plain minimizer."""
+
+    def loss(w):
+        z = columns @ w[:-1] + w[-1]
+        return np.logaddexp(0, np.where(label, -z, z)).sum() + pull / 2 * ((w - toward) ** 2).sum()
+
+    return minimize(loss, toward, method="BFGS", options={"gtol": 1e-6}).x
+
+
+def test_a_pooled_start_of_few_rows_is_near_that_of_all_and_stands(tables, examples, parts, statistics):
+    settings = SETTINGS.model_copy(update={"base_margin": "pooled", "min_positives": 10**6})
+    out = fitted(tables, examples, parts, statistics, settings).scores(
+        tables.objects, examples.candidates, parts
+    )
+    rows, columns, label = {}, {}, {}
+    for p in range(10):
+        if p != IS:
+            rows[p] = vocabulary().allowed[p][examples.subject, examples.object]
+            columns[p] = np.column_stack([logit(s[rows[p], p].astype(float)) for s in parts.values()])
+            label[p] = examples.positive[rows[p], p]
+    all_rows = np.concatenate(list(columns.values())), np.concatenate(list(label.values()))
+    common = plain_logistic(*all_rows, np.array([0.5, 0.5, 0]), 1)
+    distance = {}
+    for p, x in columns.items():
+        own = plain_logistic(x, label[p], common, 100)
+        np.testing.assert_allclose(out[rows[p], p], expit(x @ own[:-1] + own[-1]), rtol=1e-3)
+        distance[p] = np.abs(own - common).sum()
+        assert not np.allclose(out[rows[p], p], average(parts, HALF)[rows[p], p])
+    fewest = min(label, key=lambda p: label[p].sum())
+    assert distance[fewest] < np.median(list(distance.values()))
+
+
+def test_a_pooled_start_of_a_predicate_without_positives(tables, examples, parts, statistics):
+    p = PREDICATES.index("hits")
+    none = examples.positive.copy()
+    none[:, p] = False
+    settings = SETTINGS.model_copy(update={"base_margin": "pooled", "rounds": 20})
+    stacker = fitted(tables, replace(examples, positive=none), parts, statistics, settings)
+    model = stacker.models["hits"]
+    assert model.trees is None
+    assert not model.fallback
+    assert (model.logistic[:2] > 0).all()
+    out = stacker.scores(tables.objects, examples.candidates, parts)
+    rows = vocabulary().allowed[p][examples.subject, examples.object]
+    assert auc(out[rows, p], examples.positive[rows, p]) > 0.8
+
+
+@pytest.mark.parametrize("start", ["logistic", "pooled"])
+def test_saved_and_loaded_gives_the_same(tables, examples, parts, statistics, start, tmp_path):
+    settings = SETTINGS.model_copy(update={"base_margin": start})
+    stacker = fitted(tables, examples, parts, statistics, settings)
     stacker.save(tmp_path)
     back = Stacker.load(tmp_path, statistics)
     one, two = (s.scores(tables.objects, examples.candidates, parts) for s in (stacker, back))

@@ -29,7 +29,7 @@ from kit.pipeline.stages.detector import starting_weights
 from kit.pipeline.stages.evaluate_detections import read_table
 from kit.pipeline.stages.fused_detections import fused_detections, search_weights
 from kit.pipeline.stages.submission import file_name
-from kit.tables.official import read_judged_labels
+from kit.tables.official import read_verified_labels
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import read_shards
 from kit.tables.submission_check import check_submission
@@ -166,7 +166,7 @@ def test_from_detections_to_a_submission(with_detections):
     ]  # fmt: skip
     truth = split_boxes(run.config, "val")
     fused = fused_detections(run.folder("fuse-val"))
-    labels = read_judged_labels(run.config.data.val.labels)
+    labels = read_verified_labels(run.config.data.val.labels)
     assert rows[-1]["mAP"] == pytest.approx(
         detection_scores(truth, labels, fused, CLASSES).mean_ap, abs=1e-12
     )
@@ -184,7 +184,7 @@ def test_table_1_uses_the_hierarchy_of_the_config(with_detections, tmp_path, kit
     for stage in ("fuse-val", "evaluate-val-detections"):
         made(run, stage)
     truth, fused = split_boxes(run.config, "val"), fused_detections(run.folder("fuse-val"))
-    labels = read_judged_labels(run.config.data.val.labels)
+    labels = read_verified_labels(run.config.data.val.labels)
     relatives = relatives_among(read_hierarchy(path), vocabulary().mids[:57])
     value = read_table(run.folder("evaluate-val-detections"))[-1]["mAP"]
     assert value == pytest.approx(

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from kit.base.errors import KitError
+from kit.base.parallel import ordered_map
 from kit.base.progress import ProgressLine
 from kit.config import Prior, Spatial, SplitFiles, Visual
 from kit.data.split_tables import load_split
@@ -257,6 +258,37 @@ def test_a_missing_or_broken_image_has_the_prior(settings, rows, spatial, detect
     scorer.predict_pairs(objects, candidates)
     assert scorer.skipped.pop("p00") == "not readable as an image"
     assert set(scorer.skipped.values()) == {"not there"}
+
+
+@pytest.mark.parametrize("settings", [FEW, REGIONS])
+def test_an_image_of_many_pairs_is_scored_in_portions(
+    settings, rows, spatial, detector, photos, tmp_path, monkeypatch
+):
+    """A limit of 16 pairs: one image has 50, the others two or none; what the networks are given is within it."""
+    settings = settings.model_copy(update={"epochs": 1, "backbone": "shared"})
+    train_visual(rows, "resnext-mini", detector, settings, 0, tmp_path)
+    image = np.asarray([0] * 10 + [1, 1, 2] + [3] * 4)
+    box = np.sort(np.random.default_rng(0).random((len(image), 2, 2)), axis=1).reshape(-1, 4)
+    label = np.where(np.arange(len(image)) % 2, MAN, GUITAR)
+    crowd = Boxes(tuple(f"p{i:02}" for i in range(4)), image, label, box, np.zeros(len(image), bool))
+    candidates, whole = scores(tmp_path, spatial, crowd, photos)
+    assert np.bincount(candidates.image).max() > 16
+    given = []
+    monkeypatch.setattr("kit.relation.visual_model.PAIRS", 16)
+    monkeypatch.setattr("kit.relation.visual_model.CROPS", 16)
+    scorer = load_visual(tmp_path, spatial, photos, "cpu")
+    scorer.networks[SHARED].register_forward_pre_hook(lambda _, seen: given.append(len(seen[0])))
+    assert np.abs(scorer.predict_pairs(crowd, candidates) - whole).max() < 1e-5
+    assert sum(given) == len(candidates)
+    assert max(given) == 16
+
+
+def test_threads_score_as_one(rows, spatial, detector, objects, photos, tmp_path):
+    train_visual(rows, "resnext-mini", detector, REGIONS.model_copy(update={"epochs": 1}), 0, tmp_path)
+    candidates, alone = scores(tmp_path, spatial, objects, photos)
+    scorer = load_visual(tmp_path, spatial, photos, "cpu")
+    for found in ordered_map(lambda _: scorer.predict_pairs(objects, candidates), range(6), 3):
+        assert np.allclose(found, alone, atol=1e-5)
 
 
 def test_the_same_seed_the_same_networks(rows, detector, tmp_path):

@@ -33,7 +33,7 @@ def rehearse(
     """Run every stage for a short while and estimate the whole: hours, memory, disk, what bounds it.
 
     What is missing (files, photos, weights) is made in the size of the real one, and named. Exit code 1 where the
-    whole takes longer than the budget, or a stage fails.
+    whole takes longer than the budget, or a stage fails or is not measured.
     """
     from kit.base.files import json_text
     from kit.rehearsal.conduct import rehearse as conduct
@@ -58,18 +58,22 @@ def seconds_of(text: str) -> float:
 
 
 def shown(rehearsal: Rehearsal) -> str:
-    """A table of the stages and a line of the whole."""
+    """A table of the stages and a line of the whole; below it, why stages were not measured."""
+    from kit.base.errors import printable
     from kit.base.text_table import table
 
     columns = ("stage", "time", "a second", "of", "GPU GiB", "RAM GiB", "disk GiB", "waits", "bound by")
     name = f"whole run, --jobs {rehearsal.jobs}" if rehearsal.jobs > 1 else "whole run"
     total = (name, whole_text(rehearsal), "", "", *_sizes(rehearsal), "", "")
-    return table(rehearsal.machine, columns, [*map(_row, rehearsal.stages), total])
+    reasons = (
+        f"{printable(f'{stage.stage}: {stage.failed}')}\n" for stage in rehearsal.stages if stage.failed
+    )
+    return table(rehearsal.machine, columns, [*map(_row, rehearsal.stages), total]) + "".join(reasons)
 
 
 def _row(stage: Estimate) -> tuple[str, ...]:
     if stage.seconds is None:
-        return (stage.stage, "?", "", "", "", "", "", "", stage.failed[:60])
+        return (stage.stage, "?", "", "", "", "", "", "", "not measured")
     rate = f"{stage.rate:,.1f}" if stage.rate else ""
     sizes = (_gib(stage.gpu), _gib(stage.ram), _gib(stage.disk))
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kit.base.registry import Registry
 from kit.config.model import LATER, MOST_THREADS, Model, Name, UserPath
@@ -127,16 +127,24 @@ class Fusion(Model):
     rounds: int = Field(2, ge=0)
 
 
+def _without_null(models: Any) -> Any:
+    """A model that is null is none: so a file drops one of the file that it extends."""
+    return (
+        {name: one for name, one in models.items() if one is not None} if isinstance(models, dict) else models
+    )
+
+
 class Detector(Model):
     """The detectors: Cascade R-CNN models, where their weights start, class-balanced sampling, views, fusion.
 
+    models: by their names; null for one of a file that this one extends is none.
     initial_weights: by partial weight transfer (pwt); all weights but the heads' classification and regression
     layers (new-heads); none (scratch).
     class_map: a YAML file of `kit classmap`; null matches by name, synonym and kind.
     sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
     """
 
-    models: dict[Name, DetectorModel] = {}
+    models: Annotated[dict[Name, DetectorModel], BeforeValidator(_without_null)] = {}
     initial_weights: InitialWeights = "pwt"
     class_map: UserPath | None = None
     source: Source = Source()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
 from kit.config.data_settings import Data
 from kit.config.detector_settings import Attribute, Detector
-from kit.config.extends import merged, read_extended
+from kit.config.extends import DEFAULT_RUN, EXTENDS, Chain, merged, place_of, read_extended
 from kit.config.model import MOST_THREADS, Files, Model, Seed, UserPath
 from kit.config.plugins import load_plugins
 from kit.config.relation_settings import Relation
@@ -43,7 +44,7 @@ class Config(Model):
     threads: of a process's arithmetic on the CPU, 0 for as many as the machine has: results then follow it.
     """
 
-    run: UserPath = Path("runs/default")
+    run: UserPath = DEFAULT_RUN
     seed: Seed = 0
     plugins: Files = []
     threads: int = Field(0, ge=0, le=MOST_THREADS)
@@ -59,6 +60,12 @@ class Config(Model):
     def cpu_threads(self) -> int:
         """Threads of a process: `detector.threads`, an older key, where it is set, else `threads`."""
         return self.detector.threads or self.threads
+
+    def as_yaml(self) -> str:
+        """A text that `load_config` reads as this configuration."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
 
 CONFIGS = tuple(Path(__file__).parents[i] / "configs" for i in (1, 2))  # installed, in a checkout
@@ -78,11 +85,11 @@ def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise _first_error(error, [path for path, _ in files], given) from None
+        raise _first_error(error, files, given) from None
 
 
-def _override(values: dict[str, Any], override: str) -> str:
-    """Put the value of `a.b=value` into the values; its key."""
+def _override(values: dict[str, Any], override: str) -> list[str]:
+    """Put the value of `a.b=value` into the values; its keys."""
     shown = printable(override, SHOWN)
     key, equals, text = override.partition("=")
     keys = key.split(".")
@@ -98,15 +105,15 @@ def _override(values: dict[str, Any], override: str) -> str:
     for i in range(len(keys)):
         ((keys[i], tree),) = tree.items()
     _put(values, keys, tree)
-    return ".".join(keys)
+    return keys
 
 
 def _find(name: str) -> Path:
     path = Path(name).expanduser() if name.startswith("~/") else Path(name)
-    if "\0" not in name and (path.is_file() or (path.is_dir() and len(path.parts) > 1)):
+    if isfile(path) or (isdir(path) and len(path.parts) > 1):
         return path
     for folder in CONFIGS:
-        if (folder / f"{name}.yaml").is_file():
+        if isfile(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
     names = sorted(path.stem for folder in CONFIGS if folder.is_dir() for path in folder.glob("*.yaml"))
     raise KitError(
@@ -139,13 +146,13 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _first_error(error: ValidationError, paths: Sequence[Path], given: Sequence[str]) -> KitError:
+def _first_error(error: ValidationError, files: Chain, given: Sequence[list[str]]) -> KitError:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"] if not isinstance(part, int)]
     key = printable(".".join(where), SHOWN)
-    place_in_file = [str(part) for part in first["loc"]]
-    path = next((path for path in paths if line_of_key(path, place_in_file)), paths[0])
-    place = "--set" if any(o.startswith(key) or key.startswith(f"{o}.") for o in given) else str(path)
+    path, depth = place_of(files, first["loc"])
+    around = min(depth + 1, len(where))  # keys of which a file has not all
+    place = "--set" if any(keys[:around] == where[: len(keys[:around])] for keys in given) else str(path)
     if first["type"] == "extra_forbidden":
         return _unknown_key(place, where)
     path_wanted = first["type"] == "path_type"
@@ -160,6 +167,8 @@ def _unknown_key(place: str, where: list[str]) -> KitError:
         fields = getattr(model, "model_fields", None)
         model = fields[part].annotation if fields and part in fields else _inner(model)
     allowed = list(getattr(model, "model_fields", None) or _inner(model).model_fields)
+    if len(where) == 1 and place != "--set":
+        allowed.append(EXTENDS)
     near = get_close_matches(where[-1], allowed, 1)
     hint = f"did you mean {near[0]}? " if near else ""
     return KitError(f"{place}: {'.'.join(where)}: unknown key", f"{hint}allowed: {', '.join(allowed)}")

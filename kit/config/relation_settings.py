@@ -152,12 +152,14 @@ class Visual(Model):
 class Stack(Boosting):
     """The third stage (paper 2.3): XGBoost over both scores and the features, a model a predicate.
 
-    base_margin: what boosting starts from, a logistic regression of the two scores or the mean of the labels;
-    min_positives: with fewer positive rows a predicate keeps the average of its scores.
+    base_margin: what boosting starts from: a logistic regression of the two scores, the mean of the labels, or
+    pooled: a logistic regression that few rows leave near one of all predicates' rows, and which stands where
+    trees are no better than it; min_positives: with fewer positive rows a predicate gets no trees, and but for
+    a pooled start keeps the average of its scores.
     """
 
     max_depth: int = Field(8, ge=1, le=30)
-    base_margin: Literal["logistic", "mean"] = "logistic"
+    base_margin: Literal["logistic", "pooled", "mean"] = "logistic"
     min_positives: int = Field(10, ge=1)
 
 

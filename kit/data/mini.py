@@ -25,7 +25,7 @@ from kit.tables.official_writer import (
     write_sample_submission,
     write_vocabulary,
 )
-from kit.tables.schema import JudgedLabels
+from kit.tables.schema import VerifiedLabels
 from kit.vocabulary import vocabulary
 
 STEMS = {
@@ -76,7 +76,7 @@ def is_built(root: Path, mini: Mini) -> bool:
         return False
 
 
-def _verified(world: World, seed: int) -> JudgedLabels:
+def _verified(world: World, seed: int) -> VerifiedLabels:
     """Labels a person verified: every class and attribute that is there, and three classes that are not."""
     rng = np.random.default_rng([seed, len(world.boxes)])
     n, words = len(world.boxes.images), vocabulary()
@@ -86,7 +86,7 @@ def _verified(world: World, seed: int) -> JudgedLabels:
     absent = np.zeros_like(there)
     absent[np.arange(n)[:, None], rng.integers(0, words.classes, (n, 3))] = True
     image, label = np.nonzero(there | absent)
-    return JudgedLabels(world.boxes.images, image, label, there[image, label])
+    return VerifiedLabels(world.boxes.images, image, label, there[image, label])
 
 
 def _settings(mini: Mini) -> str:

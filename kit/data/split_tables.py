@@ -14,8 +14,8 @@ from kit.config import SplitFiles
 from kit.data.objects import Objects, objects_of
 from kit.data.split_cache import SplitCache
 from kit.tables.image_ids import images_of
-from kit.tables.official import read_boxes, read_judged_labels, read_relations
-from kit.tables.schema import Boxes, JudgedLabels, Relations
+from kit.tables.official import read_boxes, read_relations, read_verified_labels
+from kit.tables.schema import Boxes, Relations, VerifiedLabels
 from kit.vocabulary import vocabulary
 
 NOTHING_KEPT = SplitCache()
@@ -30,7 +30,7 @@ class SplitTables:
 
     relations: Relations
     objects: Objects
-    labels: JudgedLabels | None
+    labels: VerifiedLabels | None
 
     def verified(self) -> NDArray[np.bool_]:
         """Which labels count in which image (metric rule R2); bool, shape (images, labels)."""
@@ -88,15 +88,15 @@ def load_boxes(split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT) -
 
 def load_labels(
     split: SplitFiles, name: str, cache: SplitCache = NOTHING_KEPT, judged: bool = False
-) -> JudgedLabels | None:
+) -> VerifiedLabels | None:
     """The verified image labels of a split; None where it has no file of them.
 
     judged: whether it counts which are present, as it does with a class hierarchy alone; else all are.
     """
     if not split.labels:
         return None
-    read = partial(read_judged_labels, split.labels, judged)
-    return cache.table(f"{name}-{'judged-' if judged else ''}labels", split.labels, JudgedLabels, read)
+    read = partial(read_verified_labels, split.labels, judged)
+    return cache.table(f"{name}-{'judged-' if judged else ''}labels", split.labels, VerifiedLabels, read)
 
 
 def _refuse_strange(name: str, kind: str, images: Sequence[str], known: Sequence[str]) -> None:

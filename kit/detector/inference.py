@@ -99,38 +99,38 @@ def detect_shards(
     device = next((next(model.parameters()).device for model in models.values()), torch.device("cpu"))
     decoded = decoded_photos(files, views, settings, decoding or Decoding(), device)
     with ExitStack() as stack:
-        looks = {n: stack.enter_context(_looking(n, model, settings)) for n, model in models.items()}
+        detectors = {n: stack.enter_context(_eval_mode(n, model, settings)) for n, model in models.items()}
         for shard in shards:
             batches = Batches(islice(decoded, len(shard.images)), len(views), settings.batch_size)
             steps = progress(batches, -(-len(shard.images) // settings.batch_size), "detect")
-            yield _shard(shard, [looks[name] for name in shard.models], batches, steps, views, device)
+            yield _shard(shard, [detectors[name] for name in shard.models], batches, steps, views, device)
 
 
 def _shard(
     shard: Shard,
-    looks: Sequence[_Look],
+    detectors: Sequence[_Detector],
     batches: Batches,
     steps: Iterable[Batch],
     views: Sequence[View],
     device: torch.device,
 ) -> list[Found]:
     """What every model detects in a shard. steps: its batches, on their way past a line of progress."""
-    rows: list[list[list[_Rows]]] = [[[] for _ in views] for _ in looks]
-    worked, seen = [0.0] * len(looks), 0
+    rows: list[list[list[_Rows]]] = [[[] for _ in views] for _ in detectors]
+    worked, seen = [0.0] * len(detectors), 0
     for batch in steps:
         names = [shard.images[i] for i in batch.numbers]
         inputs = [[image.to(device, non_blocking=True) for image in shown] for shown in batch.inputs]
-        for i, look in enumerate(looks):
+        for i, detector in enumerate(detectors):
             start = time.perf_counter()
             for view, shown, view_rows in zip(views, inputs, rows[i], strict=True):
-                view_rows += look(shown, batch, view, names)
+                view_rows += detector(shown, batch, view, names)
             worked[i] += time.perf_counter() - start
         seen += len(names)
     skipped = {shard.images[i]: why for i, why in batches.unread.items()}
-    waited = batches.waited / max(len(looks), 1)
+    waited = batches.waited / max(len(detectors), 1)
     return [
         Found([_table(shard.images, r) for r in rows[i]], dict(skipped), Timing(waited, worked[i], seen))
-        for i in range(len(looks))
+        for i in range(len(detectors))
     ]
 
 
@@ -138,20 +138,20 @@ _Rows = tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 
 
 @contextmanager
-def _looking(name: str, model: nn.Module, settings: Inference) -> Iterator[_Look]:
+def _eval_mode(name: str, model: nn.Module, settings: Inference) -> Iterator[_Detector]:
     """A model in evaluation mode, and back afterwards."""
     was_training = model.training
     model.eval()
     try:
         with watched(model, name) as watch:
-            yield _Look(model, watch, settings.precision)
+            yield _Detector(model, watch, settings.precision)
     finally:
         model.train(was_training)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A model that looks at batches."""
+class _Detector:
+    """A model in evaluation mode, which detects in batches."""
 
     model: nn.Module
     watch: Watch

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kit.metric.detection import DetectionScores, LabeledBoxes, evaluate
 from kit.metric.hierarchy import ClassRelatives, spread
-from kit.tables.schema import Boxes, Detections, ImageLabels, JudgedLabels
+from kit.tables.schema import Boxes, Detections, ImageLabels, VerifiedLabels
 
 T = TypeVar("T", Boxes, Detections)
 
@@ -55,7 +55,7 @@ def _at_ancestors(table: T, relatives: ClassRelatives) -> T:
 
 def _judged_relatives(labels: ImageLabels, relatives: ClassRelatives) -> ImageLabels:
     """Labels that are known as well: the ancestors of present ones, the descendants of absent ones."""
-    if not isinstance(labels, JudgedLabels):
+    if not isinstance(labels, VerifiedLabels):
         raise ValueError("with a hierarchy the labels must say whether they are present")
     parts = []
     for mask, targets in ((labels.present, relatives.ancestors), (~labels.present, relatives.descendants)):

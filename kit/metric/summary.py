@@ -60,7 +60,9 @@ def evaluation(result: dict[str, Any]) -> str:
     ]
     if "detection_mAP" in result:
         name = "detection mAP"
-        rows.append((name, result["detection_mAP"], "", "", "", *beside.get(name, ())))
+        rows.append(
+            (name, result["detection_mAP"], "", "", "", *beside.get(name, ("", "") if hidden else ()))
+        )
     columns = ("", "detected boxes", "low", "high", "true boxes")
     text = table(title, (*columns, *([HIDDEN, f"{HIDDEN}, true boxes"] if hidden else [])), rows)
     hidden_ap = hidden["scores"]["relationships"]["AP"] if hidden else {}
@@ -108,7 +110,7 @@ def _on_hidden_test(result: dict[str, Any]) -> dict[str, Row]:
     """A report's figures by name: on detected and on true boxes."""
     true = _parts(result["ground_truth_boxes"])
     own: dict[str, Row] = {name: (value, true[name]) for name, value in _parts(result["scores"]).items()}
-    return own | {"detection mAP": (result["detection_mAP"], "")}
+    return own | ({"detection mAP": (result["detection_mAP"], "")} if "detection_mAP" in result else {})
 
 
 def _parts(scores: dict[str, Any]) -> dict[str, float]:

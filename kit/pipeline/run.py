@@ -206,10 +206,7 @@ class Run:
 
     def write_config(self) -> None:
         """Write the resolved configuration into the folder, where it is another one."""
-        import yaml
-
-        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        path = self.path / "config.yaml"
+        text, path = self.config.as_yaml(), self.path / "config.yaml"
         with suppress(OSError, ValueError):
             if path.read_text(encoding="utf-8") == text:
                 return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kit.base.errors import KitError
 from kit.base.files import write_json
+from kit.base.locks import exclusive_lock
 from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
@@ -21,7 +22,7 @@ from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
 from kit.rehearsal.challenge import CUT, Challenge
 from kit.rehearsal.estimate import Estimate, Rehearsal, estimates
-from kit.rehearsal.measuring import Measuring
+from kit.rehearsal.measuring import Measuring, logs_of
 from kit.rehearsal.plan import (
     detections_to_learn_from,
     on_truth,
@@ -44,18 +45,22 @@ def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Reh
     """Measure every stage of a whole run for a short while and estimate the whole; kept in the run's folder.
 
     jobs: training stages that the run makes side by side, each in a process of its own. Raises KitError where the
-    configuration or a file that is there is wrong.
+    configuration or a file that is there is wrong, and where another process rehearses the run.
     """
     scratch = folder / SCRATCH
     if jobs < 1:
         raise KitError(f"rehearse: {jobs} jobs", "give at least one")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        with keeping("nothing of the rehearsal"):
-            rehearsal = _Conductor(config, folder, scratch, minutes, jobs).result()
-    finally:
+    busy = f"{folder}: another kit is rehearsing this run"
+    with exclusive_lock(folder / f"{SCRATCH}.lock", busy, "wait, or give --run"):
         shutil.rmtree(scratch, ignore_errors=True)
-    write_json(folder / REHEARSAL, rehearsal.as_dict())
+        for log in logs_of(folder):
+            log.unlink()
+        try:
+            with keeping("nothing of the rehearsal"):
+                rehearsal = _Conductor(config, folder, scratch, minutes, jobs).result()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        write_json(folder / REHEARSAL, rehearsal.as_dict())
     return rehearsal
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kit.base.split_names import SplitName
 from kit.tables.official_writer import write_boxes, write_image_labels, write_relations
-from kit.tables.schema import Boxes, Floats, JudgedLabels, Relations
+from kit.tables.schema import Boxes, Floats, Relations, VerifiedLabels
 from kit.vocabulary import IS, vocabulary
 
 PREDICATES = {  # rows of the training file
@@ -105,7 +105,7 @@ def _boxes(rng: np.random.Generator, n: int) -> Floats:
 
 
 def write_split(
-    folder: Path, relations: Relations, objects: Boxes, labels: JudgedLabels | None
+    folder: Path, relations: Relations, objects: Boxes, labels: VerifiedLabels | None
 ) -> tuple[Path, Path, Path]:
     """Write the three files of a split; their paths. labels: None verifies the classes that are there."""
     paths = (folder / "vrd.csv", folder / "vrd-bbox.csv", folder / "vrd-labels.csv")
@@ -117,8 +117,8 @@ def write_split(
     return paths
 
 
-def _verified(objects: Boxes) -> JudgedLabels:
+def _verified(objects: Boxes) -> VerifiedLabels:
     both = np.stack([objects.image.astype(np.int64), objects.label.astype(np.int64)], axis=1)
     rows: NDArray[np.int64] = np.unique(both, axis=0)
     present = np.ones(len(rows), bool)
-    return JudgedLabels(objects.images, rows[:, 0].astype(np.int32), rows[:, 1], present)
+    return VerifiedLabels(objects.images, rows[:, 0].astype(np.int32), rows[:, 1], present)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from kit.base.files import write_json
+from kit.base.files import write_json, write_text
 from kit.config import Config
 from kit.pipeline.jobs import Crew, side_by_side
 from kit.pipeline.order import LOGS
@@ -19,6 +19,12 @@ from kit.rehearsal.worker import Measured, Work
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
 LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
 STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be made
+LOG = "rehearsal-"  # before the name of a process's log
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """The logs of a rehearsal of the run in a folder."""
+    return sorted((folder / LOGS).glob(f"{LOG}*.txt"))
 
 
 @dataclass
@@ -55,18 +61,20 @@ class Measuring:
         twice: Sequence[str] = (),
     ) -> None:
         """Measure stages with a config. text: what they are, for the log; whole, twice: as of `Work`."""
-        file = self.files / f"{text}-config.json"
-        write_json(file, config.model_dump(mode="json"))
+        file = self.files / f"{text}-config.yaml"
+        write_text(file, config.as_yaml())
         seconds = self.minutes * 60 * LOOP_SHARE
         job = Work(str(file), str(self.scratch / "run"), seconds, whole=list(whole), twice=list(twice))
         if self.jobs > 1:
             self._side_by_side(
                 pipeline, [n for n in names if n in pipeline.training], job, config.cpu_threads
             )
+        tries = 0
         while self._is_time() and (left := [name for name in names if self._can_be_measured(pipeline, name)]):
-            known = len(self.measured) + len(self.failed)
+            known, tries = len(self.measured) + len(self.failed), tries + 1
+            log = f"{text}-{tries}" if tries > 1 else text
             with Crew(1) as crew:
-                fault = self._run(replace(job, stages=left), text, "the rehearsal", crew)
+                fault = self._run(replace(job, stages=left), log, "the rehearsal", crew)
             if fault is None:
                 return
             if len(self.measured) + len(self.failed) == known:  # it would fail so again, before any stage
@@ -108,22 +116,26 @@ class Measuring:
         timer.daemon = True
         timer.start()
         try:
-            log = self.logs / LOGS / f"rehearsal-{file}.txt"
+            log = self.logs / LOGS / f"{LOG}{file}.txt"
             fault = crew.run(name, "kit.rehearsal.worker", [str(words)], log, aloud=True)
         finally:
             timer.cancel()
         if fault and not self._is_time():
             allowed = LATEST * self.minutes + STARTING / 60
-            fault = f"not at its end after {allowed:.0f} minutes in all; give more --minutes"
+            fault = f"not at its end after {allowed:.0f} minutes in all; give more --minutes ({fault})"
         at_work = self._read(out)
         if fault and at_work:
             self.failed[at_work] = fault
         return fault
 
     def _read(self, out: Path) -> str | None:
-        """Take what a process has measured; the stage that it had begun then, if any."""
+        """Take what a process has measured; the stage that it had begun then, if any.
+
+        A last line without its end was being written when the process died.
+        """
         begun: list[str] = []
-        for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else []:
+        *lines, _ = out.read_text(encoding="utf-8").split("\n") if out.exists() else [""]
+        for line in lines:
             values = json.loads(line)
             if "begun" in values:
                 begun = values["begun"]

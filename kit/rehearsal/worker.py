@@ -142,14 +142,14 @@ class Stopwatch:
         held, cpu = _free_gpu(), _cpu()
         with PeakMemory() as memory:
             took, meter, failed = self._timed(names, seconds)
+        cpu, outside, again = _cpu() - cpu, took - meter.outside, None
+        if twice and not failed and outside >= OUTSIDE * took:
+            took_again, meter_again, failed = self._timed(names, seconds)
+            again = took_again - meter_again.outside
         if failed and len(names) > 1:
             for name in names:
                 yield from self.measure([name], seconds, twice)
             return
-        cpu, outside, again = _cpu() - cpu, took - meter.outside, None
-        if twice and not failed and outside >= OUTSIDE * took:
-            took_again, meter_again, _ = self._timed(names, seconds)
-            again = took_again - meter_again.outside
         gpu, card = _gpu_peak(held)
         share = 1 / len(names)
         for name in names:

@@ -13,7 +13,7 @@ from kit.data.objects import Objects
 from kit.relation.candidates import Candidates, pair_candidates
 from kit.relation.geometry_prior import GeometryPrior, geometry_bins
 from kit.relation.statistics import CooccurrenceStatistics
-from kit.tables.schema import Boxes, Detections
+from kit.tables.schema import Boxes, Detections, Ints
 from kit.vocabulary import IS, PREDICATES, vocabulary
 
 Doubles = NDArray[np.float64]
@@ -66,17 +66,19 @@ def rank_by_geometry(model: GeometryPrior) -> Ranking:
     mean of their APs. An image's best pair of every predicate comes before all others.
     """
     weight = 1 / np.sqrt(model.statistics.related.sum((1, 2)) + SMOOTH)
+    allowed = vocabulary().allowed.reshape(len(PREDICATES), -1)  # by kind of pair
 
     def score(objects: Detections, candidates: Candidates) -> Doubles:
         first, second = objects.label[candidates.subject], objects.label[candidates.object]
         bins = geometry_bins(objects.box[candidates.subject], objects.box[candidates.object])
         confidence = objects.score[candidates.subject].astype(np.float64) * objects.score[candidates.object]
+        kind = first.astype(np.intp) * vocabulary().labels + second
         total, leads = np.zeros(len(candidates)), np.zeros(len(candidates), bool)
         for p in range(len(PREDICATES)):
-            rows = np.flatnonzero(vocabulary().allowed[p][first, second])
+            rows = np.flatnonzero(allowed[p, kind])
             own = model.probability(p, first[rows], second[rows], bins[rows]) * confidence[rows]
             total[rows] += weight[p] * own
-            leads[rows] |= _best(candidates.image[rows].astype(np.int64), own, 1)
+            leads[rows[_first_greatest(candidates.image[rows], own)]] = True
         return np.where(leads, np.inf, total)
 
     return score
@@ -88,6 +90,14 @@ def _best(group: NDArray[np.int64], score: Doubles, most: int) -> NDArray[np.boo
     kept = np.zeros(len(group), bool)
     kept[order[_place(group[order]) < most]] = True
     return kept
+
+
+def _first_greatest(image: Ints, value: Doubles) -> NDArray[np.intp]:
+    """The row of the greatest value in every image, the first of equals; rows come image by image."""
+    starts = np.flatnonzero(np.r_[True, image[1:] != image[:-1]])[: len(image)]
+    greatest = np.maximum.reduceat(value, starts) if len(starts) else value
+    rows = np.flatnonzero(value == np.repeat(greatest, np.diff(np.r_[starts, len(image)])))
+    return rows[np.searchsorted(rows, starts)]
 
 
 def _place(ordered: NDArray[np.integer]) -> NDArray[np.int64]:

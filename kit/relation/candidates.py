@@ -12,6 +12,9 @@ from kit.data.objects import Objects, find_objects, side_of
 from kit.tables.schema import Ints, Labels, Predictions, Relations, Table
 from kit.vocabulary import IS, vocabulary
 
+BLOCK = 4_000_000  # ordered pairs of objects that are looked at at once
+Mask = NDArray[np.bool_]
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates(Table):
@@ -25,28 +28,41 @@ class Candidates(Table):
     COLUMNS: ClassVar[dict[str, Any]] = {"subject": np.int32, "object": np.int32}
 
 
-def pair_candidates(objects: Objects) -> Candidates:
+def pair_candidates(objects: Objects, counts: Mask | None = None, block: int = BLOCK) -> Candidates:
     """Every ordered pair of an image's objects whose classes allow a relation other than "is".
 
-    Rows come image by image, subjects in the order of the objects' table.
+    counts: which objects pairs are made of (n,), all by default; block: pairs, allowed or not, that are looked at
+    at once, at least those of a subject. Rows come image by image, subjects in the order of the objects' table.
     """
     possible = np.asarray(np.delete(vocabulary().allowed, IS, axis=0).any(axis=0))
     order = np.argsort(objects.image, kind="stable")
-    image = objects.image[order]
+    if counts is not None:
+        order = order[counts[order]]
+    image, label = objects.image[order], objects.label[order]
     first = np.searchsorted(image, image, "left")
     count = np.searchsorted(image, image, "right") - first
-    left = np.repeat(np.arange(len(order)), count)
-    right = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    label = objects.label[order]
-    keep = possible[label[left], label[right]] & (left != right)
-    left, right = left[keep], right[keep]
-    return Candidates(objects.images, image[left], order[left], order[right])
+    total = np.r_[0, np.cumsum(count)]
+    subject, other, start = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)], 0
+    while start < len(order):
+        end = max(int(np.searchsorted(total, total[start] + block, "right")) - 1, start + 1)
+        left = np.repeat(np.arange(start, end), count[start:end])
+        right = np.arange(total[start], total[end]) + (first - total[:-1])[left]
+        kept = possible[label[left], label[right]] & (left != right)
+        subject.append(order[left[kept]].astype(np.int32))
+        other.append(order[right[kept]].astype(np.int32))
+        start = end
+    chosen = np.concatenate(subject)
+    return Candidates(objects.images, objects.image[chosen], chosen, np.concatenate(other))
 
 
-def attribute_candidates(objects: Objects) -> Candidates:
-    """Every object with every attribute it may have: the candidates of the relation "is"."""
-    row, attribute = np.nonzero(vocabulary().allowed[IS][objects.label])
-    return Candidates(objects.images, objects.image[row], row, attribute)
+def attribute_candidates(objects: Objects, counts: Mask | None = None) -> Candidates:
+    """Every object with every attribute it may have: the candidates of the relation "is".
+
+    counts: which objects are taken (n,), all by default.
+    """
+    rows = np.arange(len(objects)) if counts is None else np.flatnonzero(counts)
+    row, attribute = np.nonzero(vocabulary().allowed[IS][objects.label[rows]])
+    return Candidates(objects.images, objects.image[rows[row]], rows[row], attribute)
 
 
 def pair_positives(candidates: Candidates, objects: Objects, relations: Relations) -> NDArray[np.bool_]:

@@ -15,7 +15,8 @@ from kit.base.files import atomic_write
 from kit.config import Decoding
 from kit.data.decode import Pixels, UnreadableError, decode, read_image
 from kit.relation.crops import union_crop
-from kit.relation.pair_store import Places, Rows, write_store
+from kit.relation.pair_batches import Rows
+from kit.relation.pair_store import Places, write_store
 from kit.tables.schema import Floats
 
 QUALITY = 95

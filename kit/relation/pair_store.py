@@ -17,8 +17,8 @@ from kit.base.files import atomic_write
 from kit.base.log import logger
 from kit.base.parallel import ordered_map
 from kit.base.progress import track
+from kit.relation.pair_batches import Rows
 
-Rows = NDArray[np.intp]
 Places = NDArray[np.int64]  # (n, 3): shard, offset, size; no size where a pair is not stored
 WriteShard = Callable[[int, Sequence[Rows]], Iterable[tuple[int, int, int, int]]]
 IMAGES = 256  # a shard

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kit.config import Prior
 from kit.data.objects import Objects
 from kit.data.split_tables import SplitTables
 from kit.relation.candidates import (
+    BLOCK,
     Candidates,
+    Mask,
     attribute_candidates,
     attribute_positives,
     pair_candidates,
@@ -46,11 +47,12 @@ class Examples:
         )
 
 
-def pair_examples(split: SplitTables) -> Examples:
-    """The pairs of a split that count (both labels verified), with the relations they have."""
-    candidates = pair_candidates(split.objects)
-    second = split.objects.label[candidates.object]
-    candidates = candidates.take(_verified(split, candidates, second))
+def pair_examples(split: SplitTables, block: int = BLOCK) -> Examples:
+    """The pairs of a split that count (both labels verified: metric rule R3), with the relations they have.
+
+    block: as of `pair_candidates`; an object whose label is not verified is in none of the pairs looked at.
+    """
+    candidates = pair_candidates(split.objects, _verified(split), block)
     positive = pair_positives(candidates, split.objects, split.relations)
     label = split.objects.label
     return Examples(candidates, label[candidates.subject], label[candidates.object], positive)
@@ -58,19 +60,17 @@ def pair_examples(split: SplitTables) -> Examples:
 
 def attribute_examples(split: SplitTables) -> Examples:
     """The (object, attribute) candidates of a split that count, with the attributes they have."""
-    candidates = attribute_candidates(split.objects)
-    second = candidates.object.astype(np.uint8)
-    candidates = candidates.take(_verified(split, candidates, second))
+    candidates = attribute_candidates(split.objects, _verified(split))
+    attribute = candidates.object.astype(np.uint8)
+    counts = split.verified()[candidates.image, attribute]
+    candidates, attribute = candidates.take(counts), attribute[counts]
     positive = attribute_positives(candidates, split.objects, split.relations)
-    return Examples(
-        candidates, split.objects.label[candidates.subject], candidates.object.astype(np.uint8), positive
-    )
+    return Examples(candidates, split.objects.label[candidates.subject], attribute, positive)
 
 
-def _verified(split: SplitTables, candidates: Candidates, second: Labels) -> NDArray[np.bool_]:
-    """Candidates whose two labels are verified in their image (metric rule R3); second: the object's label."""
-    verified, first = split.verified(), split.objects.label[candidates.subject]
-    return verified[candidates.image, first] & verified[candidates.image, second]
+def _verified(split: SplitTables) -> Mask:
+    """Objects whose label is verified in their image (metric rule R2), (n,)."""
+    return split.verified()[split.objects.image, split.objects.label]
 
 
 def train_prior(split: SplitTables, settings: Prior) -> CooccurrenceStatistics:

@@ -6,24 +6,24 @@ The detector is not fine-tuned, so that it would see the same in every epoch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kit.base.files import atomic_write
 from kit.base.parallel import ordered_map
 from kit.config import Decoding, Visual
 from kit.data.decode import Pixels, UnreadableError, read_image
 from kit.detector.annotated_images import record_skipped
-from kit.relation.pair_store import Places, Rows, write_store
-from kit.relation.regions import SIDE, RegionTrunk, look_at
+from kit.relation.pair_batches import Rows, batches, portions
+from kit.relation.pair_store import Places, write_store
+from kit.relation.regions import IMAGES, PAIRS, SIDE, RegionTrunk, look_at
 from kit.tables.schema import Floats
 
 MIRRORED = (False, True)
-AT_ONCE = 8  # images that the detector looks at
 HALF_MAX = torch.finfo(torch.float16).max
 
 
@@ -51,15 +51,16 @@ def write_regions(
             return rows, None
 
     def cells(images: Sequence[Rows]) -> Iterator[tuple[Rows, NDArray[np.float16]]]:
-        read = ordered_map(look, images, max(1, settings.workers))
+        few = [part for rows in images for part in portions(rows, PAIRS)]
+        read = ordered_map(look, few, max(1, settings.workers))
         there = ((rows, image) for rows, image in read if image is not None)
-        while some := list(islice(there, AT_ONCE)):
-            sides = [
-                trunk.cells([look_at(i, subject[r], object_[r], settings.image_size, flip) for r, i in some])
-                for flip in MIRRORED
-            ]
-            both = torch.stack(sides, dim=1).clamp(-HALF_MAX, HALF_MAX).half().cpu().numpy()
-            yield np.concatenate([rows for rows, _ in some]), both
+        for some in batches(there, lambda item: max(len(item[0]), PAIRS // IMAGES), PAIRS):
+            sides = [half_cells(some, flip) for flip in MIRRORED]
+            yield np.concatenate([rows for rows, _ in some]), torch.stack(sides, dim=1).cpu().numpy()
+
+    def half_cells(some: Sequence[tuple[Rows, Pixels]], flip: bool) -> Tensor:
+        looks = [look_at(i, subject[r], object_[r], settings.image_size, flip) for r, i in some]
+        return trunk.cells(looks).clamp(-HALF_MAX, HALF_MAX).half()
 
     def write(shard: int, images: Sequence[Rows]) -> list[tuple[int, int, int, int]]:
         index: list[tuple[int, int, int, int]] = []

@@ -27,6 +27,8 @@ STRIDE = 32  # what mmdet pads images to a multiple of
 SMALLEST = 64  # pixels of a side that HRNet's coarsest level takes
 PADDING = (104, 116, 124)  # in BGR order: the mean, which is 0 when it is normalised
 PARTS = ("backbone", "neck")
+IMAGES = 8  # at once, with PAIRS of pairs at most: 151 KB of cells each at full size
+PAIRS = 2048
 
 # an image uint8 (3, height, width), boxes in its pixels (n, 4) of subjects and of objects
 Look = tuple[Tensor, Tensor, Tensor]

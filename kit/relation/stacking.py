@@ -22,11 +22,12 @@ from kit.relation.prior_model import Examples
 from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.statistics import CooccurrenceStatistics, feature_names
 from kit.tables.schema import Boxes, Floats
-from kit.vocabulary import vocabulary
+from kit.vocabulary import IS, vocabulary
 
 Doubles = NDArray[np.float64]
 Parts = dict[str, Floats]  # "spatial", and "visual" where there is one: (n, predicates)
 WEIGHTS = tuple(i / 10 for i in range(11))  # of the visual score that are tried for the average
+POOLED_PULL = 100.0  # of the pooled start, toward the regression of all predicates' rows
 INDEX = "stack.json"
 
 
@@ -82,7 +83,7 @@ class Stacker:
             scores = {name: score[rows, p] for name, score in parts.items()}
             start = None if model.logistic is None else margin(_log_odds(scores), model.logistic)
             if model.trees is None:
-                out[rows, p] = 1 / (1 + np.exp(-start)) if start is not None else out[rows, p]
+                out[rows, p] = _probability(start) if start is not None else out[rows, p]
                 continue
             semantic = self.statistics.features([p], subject[rows], object_[rows])
             table = _table(Features(features.names, features.values[rows]), scores, p, semantic)
@@ -151,6 +152,7 @@ def train_stack(
     """
     features = features_of_pairs(objects, examples.candidates)
     mean = average(parts, weights)
+    toward = _even(parts) if settings.base_margin != "pooled" else _fit_to_all(examples, parts)
     models = {}
     with boosted_model.warnings_as_notices():
         for p in PAIRWISE:
@@ -161,7 +163,7 @@ def train_stack(
             label, image = examples.positive[rows, p], examples.candidates.image[rows]
             own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p])
             name = vocabulary().predicates[p]
-            models[name] = _train(own_rows, scores, settings, seed, name, folder)
+            models[name] = _train(own_rows, _log_odds(scores), toward, settings, seed, name, folder)
     if folder is not None:
         for name in models:
             boosting.remove_kept(folder, f"stack-{name}")
@@ -169,24 +171,51 @@ def train_stack(
 
 
 def _train(
-    rows: TrainingRows, scores: Parts, settings: Stack, seed: int, name: str, folder: Path | None
+    rows: TrainingRows,
+    columns: Doubles,
+    toward: Doubles,
+    settings: Stack,
+    seed: int,
+    name: str,
+    folder: Path | None,
 ) -> StackedPredicate:
-    """Train one predicate; rows: without a base margin; scores: its scores by the parts (n,)."""
-    label = rows.label
+    """Train one predicate.
+
+    rows: without a base margin, the average as their rival; columns: log-odds by its scores (n, scores); toward:
+    the coefficients that the logistic start is pulled to.
+    """
+    label, pooled = rows.label, settings.base_margin == "pooled"
     positives = int(label.sum())
-    if positives < settings.min_positives or label.all():
-        why = f"{positives} positive rows of {len(label)}"
-        return StackedPredicate(fallback=why, rows=len(label), positives=positives)
     logistic = None
-    if settings.base_margin == "logistic":
-        columns = _log_odds(scores)
-        toward = np.asarray([1 / len(scores)] * len(scores) + [0.0])
-        logistic = fit_logistic(columns, label, toward)
-        rows = replace(rows, margin=margin(columns, logistic).astype(np.float32))
-    fit = boosting.fit(rows, settings, seed, name=f"stack-{name}", folder=folder)
-    if 0 in fit.refused:
-        return StackedPredicate(fallback=fit.refused[0], rows=len(label), positives=positives)
-    return StackedPredicate(logistic, fit.model, "", len(label), positives)
+    if settings.base_margin != "mean":
+        logistic = fit_logistic(columns, label, toward, POOLED_PULL if pooled else 1.0)
+        start = margin(columns, logistic)
+        rival = _probability(start) if pooled else rows.rival
+        rows = replace(rows, margin=start.astype(np.float32), rival=rival)
+    why, trees = f"{positives} positive rows of {len(label)}", None
+    if positives >= settings.min_positives and not label.all():
+        fit = boosting.fit(rows, settings, seed, name=f"stack-{name}", folder=folder)
+        why, trees = fit.refused.get(0, ""), fit.model
+    if why and not pooled:
+        return StackedPredicate(fallback=why, rows=len(label), positives=positives)
+    return StackedPredicate(logistic, None if why else trees, "", len(label), positives)
+
+
+def _even(parts: Parts) -> Doubles:
+    """The coefficients of the mean of the log-odds."""
+    return np.asarray([1 / len(parts)] * len(parts) + [0.0])
+
+
+def _fit_to_all(examples: Examples, parts: Parts) -> Doubles:
+    """The coefficients of one logistic regression of all predicates' rows."""
+    allowed = vocabulary().allowed[:, examples.subject, examples.object].T.copy()
+    allowed[:, IS] = False
+    columns = _log_odds({name: score[allowed] for name, score in parts.items()})
+    return fit_logistic(columns, examples.positive[allowed], _even(parts))
+
+
+def _probability(log_odds_: Doubles) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-log_odds_)), np.float32)
 
 
 def _log_odds(parts: Parts) -> Doubles:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +26,8 @@ from kit.detector.device import device_of, memory_format, mixed_precision
 from kit.detector.loader_workers import start_method
 from kit.relation.candidates import Candidates
 from kit.relation.crops import union_crop
-from kit.relation.regions import RegionTrunk, look_at
+from kit.relation.pair_batches import Rows, batches, rows_by_image
+from kit.relation.regions import IMAGES, PAIRS, RegionTrunk, look_at
 from kit.relation.spatial_model import SpatialScorer
 from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.visual_networks import VisualNet, visual_network
@@ -33,9 +36,7 @@ from kit.vocabulary import vocabulary
 
 SHARED = "shared"
 TRUNK = "trunk"  # the file of what sees regions
-CROPS = 128  # crops a forward pass of inference
-IMAGES = 8  # images whose regions are seen at once
-T = TypeVar("T")
+CROPS = 256  # crops a forward pass of inference, at most
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -45,7 +46,9 @@ class VisualScorer:
 
     networks: by predicate name, or SHARED with an output a predicate of PAIRWISE; trunk: what sees the regions that
     they learned from, None where these were crops; photos: the images of the objects' images; attributes are the
-    spatial model's. skipped: images that were not there or not readable, and why.
+    spatial model's, and so is the prior: with `train_boxes: mixed` it is of detections, though the networks learned
+    from true boxes. skipped: images that were not there or not readable, and why; turn: threads that score on a GPU
+    take it one after the other, so that it holds the pairs of one of them.
     """
 
     networks: dict[str, VisualNet]
@@ -56,6 +59,7 @@ class VisualScorer:
     device: torch.device
     decoding: Decoding = field(default_factory=Decoding)
     skipped: dict[str, str] = field(default_factory=dict)
+    turn: Lock = field(default_factory=Lock)
 
     def predict_pairs(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability of every predicate, float32 (n, predicates); 0 where the triplet is not allowed.
@@ -65,15 +69,22 @@ class VisualScorer:
         subject, object_ = objects.label[candidates.subject], objects.label[candidates.object]
         allowed = vocabulary().allowed[:, subject, object_].T
         out = self.spatial.statistics.prior[:, subject, object_].T.astype(np.float32)
-        for rows, host in self._seen(objects, candidates):
-            seen = host.to(self.device, non_blocking=True, memory_format=memory_format(self.device))
-            for column, p in self._outputs(seen, allowed[rows]):
-                out[rows, p] = np.where(allowed[rows, p], column, 0)
+        for rows, seen in self._seen(objects, candidates):
+            with self.turn if self.device.type == "cuda" else nullcontext():
+                out[rows] = self._scores(seen, allowed[rows], out[rows])
         return out
 
     def predict_attributes(self, objects: Objects, candidates: Candidates) -> Floats:
         """Probability that the object has the attribute, float32 (n,)."""
         return self.spatial.predict_attributes(objects, candidates)
+
+    def _scores(self, parts: list[Any], allowed: NDArray[np.bool_], prior: Floats) -> Floats:
+        """Probabilities of the pairs of some images, the prior's where there is no network, (n, predicates)."""
+        seen = torch.cat(parts) if self.trunk is None else self.trunk.cells(parts)
+        seen = seen.to(self.device, non_blocking=True, memory_format=memory_format(self.device))
+        for column, p in self._outputs(seen, allowed):
+            prior[:, p] = np.where(allowed[:, p], column, 0)
+        return prior
 
     def _outputs(self, seen: Tensor, allowed: NDArray[np.bool_]) -> Iterator[tuple[Floats, int]]:
         """Probabilities of all pairs for each predicate that has a network and an allowed pair."""
@@ -94,47 +105,35 @@ class VisualScorer:
             logits = network(seen)
         return np.asarray(logits.float().sigmoid().cpu().numpy())
 
-    def _seen(self, objects: Objects, candidates: Candidates) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
-        """Rows of candidates and what the networks are given of them, some at a time."""
-        if self.trunk is None:
-            cut = partial(_crops, size=self.settings.crop_size)
-            for rows, crops in self._by_image(objects, candidates, cut, CROPS, len):
-                yield rows, torch.cat(crops)
-        else:
-            look = partial(look_at, size=self.settings.image_size, flip=False)
-            for rows, looks in self._by_image(objects, candidates, look, IMAGES, lambda _: 1):
-                yield rows, self.trunk.cells(looks)
+    def _seen(self, objects: Objects, candidates: Candidates) -> Iterator[tuple[Rows, list[Any]]]:
+        """Rows of candidates, and what is seen of them in each image: crops, or a look at it with their boxes.
 
-    def _by_image(
-        self,
-        objects: Objects,
-        candidates: Candidates,
-        see: Callable[[Pixels, Floats, Floats], T],
-        enough: int,
-        weight: Callable[[T], int],
-    ) -> Iterator[tuple[NDArray[np.intp], list[T]]]:
-        """Rows of candidates and what is seen of them, until it weighs enough; every image is decoded once."""
-        order = np.argsort(candidates.image, kind="stable")
-        _, starts = np.unique(candidates.image[order], return_index=True)
-        groups = np.split(order, starts[1:]) if len(order) else []
+        An image is decoded once, or once for as many pairs as are seen at once where it has more.
+        """
+        see: Callable[[Pixels, Floats, Floats], Any]
+        if self.trunk is None:
+            see, most, least = partial(_crops, size=self.settings.crop_size), CROPS, 1
+        else:
+            see = partial(look_at, size=self.settings.image_size, flip=False)
+            most, least = PAIRS, PAIRS // IMAGES
+        groups = rows_by_image(candidates.image, most)
         names = [candidates.images[candidates.image[group[0]]] for group in groups]
         files = [self.photos.path(name) for name in names]
         boxes = objects.box[candidates.subject], objects.box[candidates.object]
         data = _PairsOfImages(files, self.decoding, groups, *boxes, see)
         loader = DataLoader(data, None, **loader_options(self.device, self.settings.workers))
-        rows: list[NDArray[np.intp]] = []
-        seen: list[T] = []
-        for group, name, own in zip(groups, names, loader, strict=True):
+        there = self._readable(zip(groups, names, loader, strict=True))
+        for batch in batches(there, lambda item: max(len(item[0]), least), most):
+            rows, seen = zip(*batch, strict=True)
+            yield np.concatenate(rows), list(seen)
+
+    def _readable(self, loaded: Iterable[tuple[Rows, str, Any]]) -> Iterator[tuple[Rows, Any]]:
+        """Rows and what is seen of them; of images that cannot be read the reason is kept."""
+        for rows, name, own in loaded:
             if isinstance(own, str):
                 self.skipped[name] = own
             else:
-                rows.append(group)
-                seen.append(own)
-            if sum(map(weight, seen)) >= enough:
-                yield np.concatenate(rows), seen
-                rows, seen = [], []
-        if rows:
-            yield np.concatenate(rows), seen
+                yield rows, own
 
 
 class _PairsOfImages(Dataset[Any]):
@@ -144,7 +143,7 @@ class _PairsOfImages(Dataset[Any]):
         self,
         files: Sequence[Path | None],
         decoding: Decoding,
-        groups: Sequence[NDArray[np.intp]],
+        groups: Sequence[Rows],
         subject: Floats,
         object_: Floats,
         see: Callable[[Pixels, Floats, Floats], Any],

@@ -35,9 +35,9 @@ from kit.tables.schema import (
     Boxes,
     Detections,
     ImageLabels,
-    JudgedLabels,
     Predictions,
     Relations,
+    VerifiedLabels,
 )
 from kit.tables.submission_reader import read_submission, submission_fault
 from kit.vocabulary import vocabulary
@@ -85,7 +85,7 @@ def read_image_labels(paths: Path_ | Sequence[Path_]) -> ImageLabels:
     return ImageLabels.concat(tables)
 
 
-def read_judged_labels(paths: Path_ | Sequence[Path_], judged: bool = True) -> JudgedLabels:
+def read_verified_labels(paths: Path_ | Sequence[Path_], judged: bool = True) -> VerifiedLabels:
     """Verified image labels, and by their confidence whether they are present; without the column all are, told.
 
     judged: without it the confidence is not read, and all count as present. Raises FileFault, also on ids that no
@@ -99,12 +99,12 @@ def read_judged_labels(paths: Path_ | Sequence[Path_], judged: bool = True) -> J
             say(f"{path}: no column {CONFIDENCE.name}: all its labels count as present")
         columns = read_columns(file, [IMAGE, LABEL, *confidence], skip_unknown=True, strict=True)
         present = columns[CONFIDENCE.name] > 0 if confidence else np.ones(len(columns["image"]), bool)
-        table = JudgedLabels(columns["images"], columns["image"], columns["LabelName"], present)
+        table = VerifiedLabels(columns["images"], columns["image"], columns["LabelName"], present)
         left = LeftOut(file.path, len(table))
         left.leave(table.label == OTHER, f"label outside {LABELS}", _at(file, LABEL))
         left.warn()
         tables.append(table.take(left.kept))
-    return JudgedLabels.concat(tables)
+    return VerifiedLabels.concat(tables)
 
 
 def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from kit.base.files import atomic_write, open_compressed, write_text
-from kit.tables.schema import Boxes, Detections, Floats, JudgedLabels, Predictions, Relations, Table
+from kit.tables.schema import Boxes, Detections, Floats, Predictions, Relations, Table, VerifiedLabels
 from kit.tables.submission_reader import HEADER
 from kit.vocabulary import vocabulary
 
@@ -39,7 +39,7 @@ def write_boxes(path: Path | str, table: Boxes) -> None:
     _write(path, {**columns, "IsGroupOf": table.is_group_of.astype(np.int8)})
 
 
-def write_image_labels(path: Path | str, table: JudgedLabels) -> None:
+def write_image_labels(path: Path | str, table: VerifiedLabels) -> None:
     """Verified image labels, present or absent."""
     columns = {"ImageID": _ids(table), "LabelName": _mids(table.label)}
     _write(path, {**columns, "Confidence": table.present.astype(np.int8)})

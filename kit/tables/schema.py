@@ -139,7 +139,7 @@ class ImageLabels(Table):
 
 
 @dataclass(frozen=True, eq=False)
-class JudgedLabels(ImageLabels):
+class VerifiedLabels(ImageLabels):
     """Verified image labels with the judgement: whether the label is present in the image."""
 
     present: NDArray[np.bool_]

@@ -24,9 +24,9 @@ from kit.tables.official import (
     prediction_fault,
     read_boxes,
     read_detections,
-    read_judged_labels,
     read_predictions,
     read_relations,
+    read_verified_labels,
 )
 from kit.tables.schema import Detections, Predictions, Table
 from kit.tables.shards import read_shard, write_shard
@@ -127,7 +127,7 @@ CSV_TARGETS = (
     Target("relations", "t.csv", _packed(RELATIONS), lambda p: read_relations([p]), WORDS),
     Target("split", "t.csv", _beside("truth.csv", RELATIONS, BOXES), _split, WORDS, 0.5),
     Target("boxes", "t.csv", _packed(BOXES), read_boxes, WORDS),
-    Target("labels", "t.csv", _packed(LABELS), read_judged_labels, WORDS),
+    Target("labels", "t.csv", _packed(LABELS), read_verified_labels, WORDS),
     Target("detections", "t.csv", _packed(DETECTIONS), read_detections, WORDS),
     Target("predictions", "t.csv", _packed(PREDICTIONS, SUBMISSION), read_predictions, WORDS),
     Target("ids", "t.csv", _packed(IDS), read_image_ids, WORDS),
@@ -189,6 +189,26 @@ OTHER_TARGETS = (
     Target("coco", "t.json", _plain(json.dumps(samples.coco()).encode()), read_instances),
     Target("hierarchy", "t.json", _plain(json.dumps(samples.hierarchy()).encode()), read_hierarchy),
     Target("config", "t.yaml", _plain(*samples.configs()), lambda p: load_config(str(p)), CONFIG_WORDS, 0.03),
+    Target(
+        "extends",
+        "t.yaml",
+        _beside(
+            "base.yaml", samples.configs()[0], b"extends: base.yaml\nrun: r\n", b"extends: mini\nseed: 2\n"
+        ),
+        lambda p: load_config(str(p)),
+        (*CONFIG_WORDS, b"extends: ", b"base.yaml", b"t.yaml", b"null"),
+        0.03,
+    ),
+    Target(
+        "extended",
+        "base.yaml",
+        _beside(
+            "t.yaml", b"extends: base.yaml\nseed: 2\ndetector: {models: {one: null}}\n", *samples.configs()
+        ),
+        lambda p: load_config(str(p.with_name("t.yaml"))),
+        CONFIG_WORDS,
+        0.03,
+    ),
     Target(
         "set", "t", _plain(b"seed=1", b"relation.spatial.eta=0.3", b"data.mini={side: 64}"), _set, (), 0.05
     ),

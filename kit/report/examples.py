@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,7 +19,7 @@ LONGEST = 640  # pixels of their longer side
 
 
 def pictures(
-    results: RunResults, image: str, views: Callable[[Pixels], list[tuple[Pixels, str]]]
+    results: RunResults, image: str, views: Callable[[Pixels], Sequence[tuple[Pixels, str]]]
 ) -> list[Picture]:
     """Views of an image with what they show; none where the image cannot be had."""
     try:

@@ -38,7 +38,7 @@ def _missed(results: RunResults, errors: SplitErrors) -> Table:
     truth, rows = results.tables.relations, []
     base = score(results.matches).final_score
     for row in errors.table():
-        if row["kind"] == RIGHT or row["kind"] in MISSES:
+        if KINDS[row["kind"]][0]:
             kind = errors.truth_kind == NUMBER[row["kind"]]
             gain = None
             if row["kind"] != RIGHT:

@@ -45,14 +45,14 @@ def open_run(
     return Session(load_config(config, overrides), None if folder is None else Path(folder))
 
 
-def open_folder(folder: Path) -> Session:
+def open_folder(folder: Path, overrides: Sequence[str] = ()) -> Session:
     """Open a run by its folder, with the configuration in it. Raises KitError where there is none."""
     from kit.base.errors import KitError
 
     path = folder / CONFIG
     if not path.is_file():
         raise KitError(f"{folder}: no run folder (it has no {CONFIG})", "give the folder of a run")
-    return open_run(str(path), (), folder)
+    return open_run(str(path), overrides, folder)
 
 
 class Session:

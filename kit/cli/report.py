@@ -53,25 +53,15 @@ def report(
     """
     from kit.base.log import logger
     from kit.config import load_config
-    from kit.session import open_run
+    from kit.session import open_folder, open_run
 
     if run == Path(FORMER) and not run.exists():
         sampling = out or Path("sampling.png")
         logger.warning(f"note: `kit report {FORMER} --out FILE` is now `kit report --sampling FILE`")
     if sampling is not None:
         return _sampling(sampling, limit or (), load_config(config, set_ or ()), json)
-    session = open_run(config, set_ or ()) if run is None else open_run(_config_of(run), set_ or (), run)
+    session = open_run(config, set_ or ()) if run is None else open_folder(run, set_ or ())
     return _page(session, out, split, open_, json)
-
-
-def _config_of(run: Path) -> str:
-    """The configuration in a run's folder. Raises KitError where there is none."""
-    from kit.base.errors import KitError
-
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise KitError(f"{run}: no run folder (it has no config.yaml)", "give the folder of a run")
-    return str(path)
 
 
 def _page(session: Session, out: Path | None, split: SplitName | None, show: bool, json: bool) -> None:

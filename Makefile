@@ -19,7 +19,7 @@ $(READY): pyproject.toml requirements.lock
 demo: $(READY)
 	$(BIN)/kit download
 	$(BIN)/kit train all --jobs 2
-	$(BIN)/kit evaluate --split val
+	$(BIN)/kit evaluate --split val --jobs 2
 	$(BIN)/kit submit --dry-run
 
 test: lint

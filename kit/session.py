@@ -92,12 +92,16 @@ class Session:
         relation = self.config.relation.model_copy(update={"scorer": chosen})
         return Session(self.config.model_copy(update={"relation": relation}), self.path), chosen
 
-    def make(self, *names: str, force: bool = False) -> dict[str, dict[str, Any]]:
+    def make(self, *names: str, force: bool = False, jobs: int = 1) -> dict[str, dict[str, Any]]:
         """Bring stages up to date, and what they need as far as that is implicit; their records by name.
 
-        force: make the named ones again though they are fresh. Raises KitError.
+        force: make the named ones again though they are fresh; jobs: stages at a time, by as many processes where
+        they are several. Raises KitError.
         """
-        return self.pipeline.make(names, force=names if force else ())
+        from kit.pipeline.jobs import run_stages
+
+        run_stages(self.pipeline, self.pipeline.with_implicit(names), jobs, names if force else ())
+        return {name: self.run.record(name) or {} for name in names}
 
     def folder(self, name: str) -> Path:
         """The folder of a finished stage. Raises KitError where it is not."""

@@ -107,6 +107,7 @@ def test_layer6_differs_where_it_says_so_each_with_its_reason():
     [
         ("layer6", {"data.train.boxes"}),
         ("best", {"data.train.boxes", "relation.visual.features", "relation.visual.backbone"}),
+        ("ensemble", {"data.source", "detector.models.*.architecture"}),
         ("mini", {"data.source", "detector.models.*.architecture", "relation.visual.epochs"}),
         ("relations", {"detector.models.*.architecture", "relation.scorer", "relation.visual"}),
     ],

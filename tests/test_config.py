@@ -6,7 +6,7 @@ from kit.base.errors import KitError
 from kit.config import Config, load_config
 
 
-@pytest.mark.parametrize("name", ["mini", "layer6", "best", "relations"])
+@pytest.mark.parametrize("name", ["mini", "ensemble", "layer6", "best", "relations"])
 def test_the_configs_that_come_with_kit_are_valid(name):
     assert isinstance(load_config(name), Config)
 
@@ -86,7 +86,7 @@ def test_faults_of_the_file(tmp_path):
         with pytest.raises(KitError, match="yaml") as caught:
             load_config(str(path))
         assert message in str(caught.value)
-    with pytest.raises(KitError, match="no such config file; give a YAML file or one of: best, layer6, mini"):
+    with pytest.raises(KitError, match="no such config file; give a YAML file or one of: best, ensemble, layer6, mini"):
         load_config("none")
 
 

@@ -1,9 +1,12 @@
+import os
+import signal
+
 import pytest
 
 from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.config import load_config
-from kit.pipeline.jobs import Job, run_jobs
+from kit.pipeline.jobs import Crew, Job, Workers, run_jobs
 from kit.pipeline.run import Run
 from tests.conftest import TINY
 
@@ -95,3 +98,50 @@ def test_a_quiet_parent_still_tells_its_childrens_warnings(options, told, tmp_pa
     assert code == 0, err
     assert "3 rows are left out" in err
     assert ("all is well" in err) is told
+
+
+TELLS_ITS_PROCESS = """
+import os
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stage import Stage
+
+def work(context):
+    print("process", os.getpid(), end="", flush=True)  # a line that does not end
+    if context.stage.name == "c":
+        os._exit(0)
+    return {}
+
+@register_stages
+def stages(config):
+    yield Stage("a", work)
+    yield Stage("b", work, needs=("a",))
+    yield Stage("c", work, needs=("b",))
+    yield Stage("d", work, needs=("c",))
+"""
+
+
+def test_a_process_makes_one_stage_after_another_and_its_end_is_a_failure(tmp_path, kit):
+    write_text(tmp_path / "tells.py", TELLS_ITS_PROCESS)
+    words = ["--set", f"plugins=[{tmp_path / 'tells.py'}]", "--run", tmp_path / "run", "--jobs", 2]
+    stages = [word for name in "abcd" for word in ("--only", name)]
+    code, _, err = kit("train", "all", *stages, *words)
+    assert code == 2
+    assert err.splitlines()[-1] == "kit: c failed: its process ended"
+    logs = [(tmp_path / "run" / "logs" / f"{name}.txt").read_text() for name in "abc"]
+    assert logs[0] == logs[1] == logs[2]
+    assert logs[0].startswith("process ")
+    assert not (tmp_path / "run" / "logs" / "d.txt").exists()
+
+
+def test_a_process_that_is_killed_while_it_waits_is_replaced(tmp_path):
+    """The second task has a new process, as the first one's was killed between the two."""
+    write_text(tmp_path / "tells.py", TELLS_ITS_PROCESS)
+    write_text(tmp_path / "c.yaml", f"plugins: [{tmp_path / 'tells.py'}]\n")
+    words = [str(tmp_path / "c.yaml"), str(tmp_path / "run")]
+    with Crew(1) as crew, Workers(crew, "kit.pipeline.worker", words) as workers:
+        for name in "ab":
+            assert workers.do(f"do {name}", name, tmp_path / f"{name}.txt") is None
+            process = int((tmp_path / f"{name}.txt").read_text().removeprefix("process "))
+            os.kill(process, signal.SIGKILL)
+            os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert (tmp_path / "a.txt").read_text() != (tmp_path / "b.txt").read_text()

@@ -26,12 +26,12 @@ WORDS = set_words(*FAST)
 HEAVY = ("numpy", "pyarrow", "rich")  # what a look at a run does not wait for
 
 
-def names(*overrides, config="mini"):
+def names(*overrides, config="ensemble"):
     return Pipeline(Run(load_config(config, overrides))).training
 
 
 def test_the_order_of_the_whole_job():
-    pipeline = Pipeline(Run(load_config("mini")))
+    pipeline = Pipeline(Run(load_config("ensemble")))
     order = pipeline.training
     assert order == [
         "prior", "geometry-prior", "source-resnext", "detector-resnext", "source-hrnet", "detector-hrnet",

@@ -266,7 +266,7 @@ def test_a_variant_takes_over_what_is_finished(tmp_path):
 
 
 def test_variants_are_valid_settings(tmp_path):
-    experiment = Experiment(load_config("mini"), tmp_path, (0,))
+    experiment = Experiment(load_config("ensemble"), tmp_path, (0,))
     for name, changes in variants(experiment).items():
         given = {"detector.models.resnext.weights": "w.pth", "detector.models.hrnet.weights": "w.pth"}
         own = {key: value for key, value in given.items() if kept(key, changes)}
@@ -333,7 +333,7 @@ def small(tmp_path_factory):
     """A folder with a challenge of a few images."""
     folder = tmp_path_factory.mktemp("small")
     with chdir(folder):
-        config = load_config("mini", [SMALL])
+        config = load_config("ensemble", [SMALL])
         build_mini(config.data.root, config.data.mini)
     return folder
 
@@ -368,7 +368,7 @@ def in_this_process(monkeypatch):
 
 def test_jobs_have_processes_of_their_own(small, monkeypatch):
     monkeypatch.chdir(small)
-    config = load_config("mini", [SMALL])
+    config = load_config("ensemble", [SMALL])
     tried = Experiment(config, small / "zero", (0, 1), jobs=2)
     jobs = [tried.job("x", seed, {"relation.prior.smooth_pair": 3.0}, ["prior"]) for seed in tried.seeds]
     tried.run_all(jobs, "prior")

@@ -39,6 +39,9 @@ RunFolder = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing has changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, metavar="N", help="Stages at a time, by as many processes.")
+]
 Split = Annotated[
     SplitName, typer.Option("--split", help="The split of the data.", metavar="train|stack|val|test")
 ]

@@ -39,7 +39,7 @@ EXPERIMENTS = {
 
 def _command(name: str, folder: str) -> Callable[..., None]:
     def command(
-        config: ConfigName = "mini",
+        config: ConfigName = "ensemble",
         set_: Overrides = None,
         seeds: Seeds = 3,
         jobs: Jobs = 0,

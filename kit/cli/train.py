@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.options import RunOptions, run_command
+from kit.cli.options import Jobs, RunOptions, run_command
 
 if TYPE_CHECKING:
     from kit.pipeline.pipeline import Pipeline
 
 app = typer.Typer(no_args_is_help=True, help="Train the models of a run.")
-Jobs = Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Stages at a time, each a process.")]
 Model = Annotated[str | None, typer.Argument(metavar="NAME", help="A detector of the config (default: all).")]
 
 

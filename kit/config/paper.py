@@ -193,7 +193,11 @@ PAPER = (
         "Cascade R-CNN: ResNeXt and HRNet",
         "3.1",
         each_like("resnext[0-9]*", "hrnet-w*"),
-        reasons=(Reason("resnext-mini, hrnet-mini", MINI, is_mini), Reason("none", ALONE)),
+        reasons=(
+            Reason("resnext-mini, hrnet-mini", MINI, is_mini),
+            Reason("resnext-mini", MINI, is_mini),
+            Reason("none", ALONE),
+        ),
     ),
     Setting(
         "detector.models.*.weights",

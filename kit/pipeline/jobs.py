@@ -22,7 +22,9 @@ from kit.base.stopping import GRACE_PERIOD, PARENT
 from kit.base.threads import SHARE, cpu_share
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
-from kit.pipeline.worker import VERBOSITY, Mode
+from kit.pipeline.worker import DONE, VERBOSITY, Mode
+
+Process = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Crew:
             VERBOSITY: str(verbosity()),
         }
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[Process] = set()
         self._over = False
 
     def __enter__(self) -> Crew:
@@ -83,43 +85,23 @@ class Crew:
                 process.wait(max(0.0, deadline - time.monotonic()))
             process.kill()
 
-    def work(self, job: Job, aloud: bool = False) -> str | None:
-        """Do a job; what went wrong, if something did. aloud: pass the lines on to the user."""
-        words = [job.mode, str(job.config), str(job.run), *job.stages]
-        return self.run(job.name, "kit.pipeline.worker", words, job.log, aloud)
+    def work(self, job: Job) -> str | None:
+        """Do a job in a process of its own; what went wrong, if something did."""
+        words = [str(job.config), str(job.run), job.mode, *job.stages]
+        process = self.start("kit.pipeline.worker", words)
+        return self.follow(process, job.name, job.log) if process else f"{job.name}: stopped"
 
-    def run(
-        self, name: str, module: str, words: Sequence[str], log_path: Path, aloud: bool = False
-    ) -> str | None:
-        """Run a module of kit in a process; what went wrong, if something did."""
-        with writing(log_path):
-            log_path.parent.mkdir(parents=True, exist_ok=True)
-            with log_path.open("w", encoding="utf-8") as log:
-                process = self._start([sys.executable, "-m", module, *words])
-                if process is None:
-                    return f"{name}: stopped"
-                last = ""
-                with process:
-                    try:
-                        for line in process.stdout or ():
-                            last = line.strip() or last
-                            if aloud and not self._over:
-                                logger.warning(line.rstrip())  # of what the child says at all
-                            log.write(line)
-                            log.flush()
-                    except BaseException:
-                        process.terminate()
-                        raise
-                self._running.discard(process)
-                return _failure(name, log_path, process.returncode, last) if process.returncode else None
+    def start(self, module: str, words: Sequence[str], stdin: int = subprocess.DEVNULL) -> Process | None:
+        """Begin a process of a module of kit; None where the crew is ended.
 
-    def _start(self, words: Sequence[str]) -> subprocess.Popen[str] | None:
+        stdin: subprocess.PIPE to talk to it.
+        """
         with self._lock:
             if self._over:
                 return None
             process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", module, *words],
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
@@ -129,6 +111,90 @@ class Crew:
             )
             self._running.add(process)
         return process
+
+    def follow(self, process: Process, name: str, log_path: Path, aloud: bool = False) -> str | None:
+        """Write what a process says to a log, until it says that a task is done, or ends; what went wrong.
+
+        aloud: pass the lines on to the user.
+        """
+        last = ""
+        try:
+            with writing(log_path):
+                log_path.parent.mkdir(parents=True, exist_ok=True)
+                with log_path.open("w", encoding="utf-8") as log:
+                    for said in process.stdout or ():
+                        line, done, _ = said.partition(DONE)
+                        last = line.strip() or last
+                        if line and aloud and not self._over:
+                            logger.warning(line.rstrip())  # of what the child says at all
+                        log.write(line)
+                        log.flush()
+                        if done:
+                            return None
+        except BaseException:
+            process.terminate()
+            raise
+        code = self.ended(process)
+        return _failure(name, log_path, code, last) if code else None
+
+    def ended(self, process: Process) -> int:
+        """Wait for the end of a process; its exit code."""
+        self._running.discard(process)
+        with suppress(BrokenPipeError), process:  # of words that it has not taken
+            process.wait()
+        return process.returncode
+
+
+class Workers:
+    """Processes of a crew that do one task after another each: libraries are loaded once.
+
+    On leaving the context without an error the idle ones end.
+    """
+
+    def __init__(self, crew: Crew, module: str, words: Sequence[str] = ()) -> None:
+        """module: of kit, whose process takes tasks from stdin, a line each, and says when one is done."""
+        self.crew, self.module, self.words = crew, module, words
+        self._idle: list[Process] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            for process in self._idle:
+                process.communicate()  # nothing more to do: it ends
+                self.crew.ended(process)
+
+    def do(self, task: str, name: str, log: Path) -> str | None:
+        """Do a task by an idle process, or a new one where all are busy; what went wrong, if something did."""
+        process = self._take(task)
+        if process is None:
+            return f"{name}: stopped"
+        fault = self.crew.follow(process, name, log, aloud=True)
+        if process.returncode is None:
+            self._idle.append(process)
+        elif not fault:
+            return f"{name} failed: its process ended"
+        return fault
+
+    def _take(self, task: str) -> Process | None:
+        """A process that was told a task; None where the crew is ended."""
+        while True:
+            try:
+                process: Process | None = self._idle.pop()
+            except IndexError:
+                process = self.crew.start(self.module, self.words, subprocess.PIPE)
+            if process is None:
+                return None
+            assert process.stdin
+            try:
+                process.stdin.write(f"{task}\n")
+                process.stdin.flush()
+                return process
+            except BrokenPipeError:  # it was ended from elsewhere while it was idle
+                self.crew.ended(process)
 
 
 def _failure(name: str, log: Path, code: int, last: str) -> str:
@@ -155,7 +221,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:
 
 
 def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Collection[str] = ()) -> None:
-    """Make stages that are not fresh, in order, or `workers` at a time, each in a process of its own.
+    """Make stages that are not fresh, in order, or `workers` at a time, by as many processes.
 
     In order, stages that can be made together are; side by side, each is made by itself.
     A stage begins once all that it needs is made. Raises KitError where one failed; what runs by then is ended
@@ -169,17 +235,19 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     run = pipeline.run
     run.write_config()
     crew = Crew(workers, run.config.cpu_threads)
+    processes = Workers(crew, "kit.pipeline.worker", [str(run.path / "config.yaml"), str(run.path)])
 
     def do(name: str) -> str | None:
         mode: Mode = "redo" if name in force else "do"
-        log = run.path / LOGS / f"{name}.txt"
-        return crew.work(Job(name, run.path / "config.yaml", run.path, (name,), log, mode), aloud=True)
+        return processes.do(f"{mode} {name}", name, run.path / LOGS / f"{name}.txt")
 
     def is_made(name: str) -> bool:
         return name not in force and pipeline.is_fresh(name)
 
     needs = {name: pipeline.stages[name].needs for name in names}
-    if fault := side_by_side(names, needs, workers, crew, do, is_made):
+    with processes:
+        fault = side_by_side(names, needs, workers, crew, do, is_made)
+    if fault:
         raise KitError(fault)
 
 

@@ -162,13 +162,16 @@ class Pipeline:
         force: stages to do again though they are fresh. Raises KitError, before any work, for an input that is
         not there and for a need that the user has to ask for first.
         """
-        plan = self.closure(names)
-        todo = [name for name in plan if name in names or self.stages[name].implicit]
-        todo = self._needed(todo, names)
+        todo = self.with_implicit(names)
         self.check_inputs(todo, force)
         self.require(todo)
         self.do_all(todo, force)
         return {name: self.run.record(name) or {} for name in names}
+
+    def with_implicit(self, names: Sequence[str]) -> list[str]:
+        """Stages and the implicit ones on the way to them, in order."""
+        plan = self.closure(names)
+        return self._needed([name for name in plan if name in names or self.stages[name].implicit], names)
 
     def check_inputs(self, todo: Sequence[str], force: Collection[str] = ()) -> None:
         """Raise KitError, with its cure, where stages to do lack an input: before any work."""

@@ -1,17 +1,25 @@
-"""A process that makes stages of a run: `python -m kit.pipeline.worker MODE CONFIG RUN STAGE...`."""
+"""A process that makes stages of a run: `python -m kit.pipeline.worker CONFIG RUN [MODE STAGE...]`.
+
+Without stages it takes one after another from stdin, a line `MODE STAGE` each: libraries are loaded once.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kit.base.process import run_as_process
 
+if TYPE_CHECKING:
+    from kit.config import Config
+
 Mode = Literal["make", "do", "redo"]
 VERBOSITY = "KIT_VERBOSITY"  # of the environment: how much the process says
+DONE = "\x04"  # what it prints after a stage that came from stdin
 
 
 def work(words: Sequence[str]) -> int:
@@ -19,20 +27,37 @@ def work(words: Sequence[str]) -> int:
     from kit.base.log import configure_logging
     from kit.base.threads import use_threads
     from kit.config import load_config
+
+    configure_logging(int(os.environ.get(VERBOSITY, "0")))
+    path, run, *task = words
+    config, folder = load_config(path), Path(run)
+    use_threads(config.cpu_threads)
+    for mode, *stages in [task] if task else map(str.split, sys.stdin):
+        _make(config, folder, mode, stages)
+        if not task:
+            give_memory_back()
+            print(DONE, flush=True)  # noqa: T201
+    return 0
+
+
+def _make(config: Config, folder: Path, mode: str, stages: Sequence[str]) -> None:
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
 
-    configure_logging(int(os.environ.get(VERBOSITY, "0")))
-    mode, config, folder, *stages = words
-    run = Run(load_config(config), Path(folder))
-    use_threads(run.config.cpu_threads)
-    pipeline = Pipeline(run)
+    pipeline = Pipeline(Run(config, folder))
     if mode == "make":
         pipeline.make(stages)
-    else:
-        for name in stages:
-            pipeline.do(name, force=mode == "redo")
-    return 0
+        return
+    for name in stages:
+        pipeline.do(name, force=mode == "redo")
+
+
+def give_memory_back() -> None:
+    """Free what a stage held: processes beside this one may need it, on a GPU also what torch keeps."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

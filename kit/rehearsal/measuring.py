@@ -11,11 +11,12 @@ from pathlib import Path
 
 from kit.base.files import write_json, write_text
 from kit.config import Config
-from kit.pipeline.jobs import Crew, side_by_side
+from kit.pipeline.jobs import Crew, Workers, side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.rehearsal.worker import Measured, Work
 
+MODULE = "kit.rehearsal.worker"
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
 LATEST = 2.0  # times the minutes asked for, after which what is at work is ended
 STARTING = 240.0  # seconds more for the libraries to be loaded and tables to be made
@@ -48,8 +49,8 @@ class Measuring:
 
     def make_weights(self, weights: Sequence[tuple[str, str]]) -> str | None:
         """Write fresh weights, by architecture and path; what went wrong, if something did."""
-        with Crew(1) as crew:
-            return self._run(Work(weights=list(weights)), "weights", "making weights", crew)
+        with Crew(1) as crew, Workers(crew, MODULE) as workers:
+            return self._run(Work(weights=list(weights)), "weights", "making weights", workers)
 
     def measure(
         self,
@@ -73,8 +74,8 @@ class Measuring:
         while self._is_time() and (left := [name for name in names if self._can_be_measured(pipeline, name)]):
             known, tries = len(self.measured) + len(self.failed), tries + 1
             log = f"{text}-{tries}" if tries > 1 else text
-            with Crew(1) as crew:
-                fault = self._run(replace(job, stages=left), log, "the rehearsal", crew)
+            with Crew(1) as crew, Workers(crew, MODULE) as workers:
+                fault = self._run(replace(job, stages=left), log, "the rehearsal", workers)
             if fault is None:
                 return
             if len(self.measured) + len(self.failed) == known:  # it would fail so again, before any stage
@@ -85,17 +86,19 @@ class Measuring:
         return name in self.failed or bool(name in self.measured and self.measured[name].failed)
 
     def _side_by_side(self, pipeline: Pipeline, names: Sequence[str], job: Work, threads: int) -> None:
-        """Measure stages as `kit train all --jobs` makes them: each in a process of its own, some at a time."""
+        """Measure stages as `kit train all --jobs` makes them: some at a time, by as many processes."""
         crew = Crew(self.jobs, threads)
+        workers = Workers(crew, MODULE)
 
         def do(name: str) -> None:
-            self._run(replace(job, stages=[name]), name, name, crew)
+            self._run(replace(job, stages=[name]), name, name, workers)
 
         def is_passed_over(name: str) -> bool:
             return not self._is_time() or not self._can_be_measured(pipeline, name)
 
         needs = {name: pipeline.stages[name].needs for name in names}
-        side_by_side(names, needs, self.jobs, crew, do, is_passed_over)
+        with workers:
+            side_by_side(names, needs, self.jobs, crew, do, is_passed_over)
 
     def _is_time(self) -> bool:
         return time.monotonic() < self.deadline
@@ -104,20 +107,20 @@ class Measuring:
         """Whether a stage was not measured yet and needs none that failed."""
         return name not in self.measured and not any(map(self.has_failed, pipeline.closure([name])))
 
-    def _run(self, job: Work, file: str, name: str, crew: Crew) -> str | None:
-        """Let a process of the crew measure stages; what went wrong, if something did: of the one at work then.
+    def _run(self, job: Work, file: str, name: str, workers: Workers) -> str | None:
+        """Let one of the processes measure stages; what went wrong, if something did: of the one at work then.
 
         file: of its log; name: for messages. The crew is ended where it takes far too long.
         """
         words, out = self.files / f"{file}.json", self.files / f"{file}.jsonl"
         out.unlink(missing_ok=True)
         write_json(words, asdict(replace(job, out=str(out))))
-        timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), crew.end)
+        timer = threading.Timer(max(self.deadline - time.monotonic(), 1.0), workers.crew.end)
         timer.daemon = True
         timer.start()
         try:
             log = self.logs / LOGS / f"{LOG}{file}.txt"
-            fault = crew.run(name, "kit.rehearsal.worker", [str(words)], log, aloud=True)
+            fault = workers.do(str(words), name, log)
         finally:
             timer.cancel()
         if fault and not self._is_time():

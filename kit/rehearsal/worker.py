@@ -1,4 +1,4 @@
-"""A process that measures stages: `python -m kit.rehearsal.worker JOB.json` writes a line of JSON a stage."""
+"""A process that measures stages: `python -m kit.rehearsal.worker` reads paths of jobs (JSON) from stdin."""
 
 from __future__ import annotations
 
@@ -74,16 +74,21 @@ class Work:
     weights: list[tuple[str, str]] = field(default_factory=list)
 
 
-def work(words: Sequence[str]) -> int:
-    """Make weights and measure the stages of a job; 0. Raises KitError for a job that cannot be read.
-
-    A line of the output is what was measured of a stage, or which stages are begun.
-    """
+def work(_: Sequence[str]) -> int:
+    """Do one job after another: 0. Raises KitError for a job that cannot be read."""
     from kit.base.log import configure_logging
-    from kit.pipeline.worker import VERBOSITY
+    from kit.pipeline.worker import DONE, VERBOSITY, give_memory_back
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
-    job = Work(**read_json(Path(words[0]), dict))
+    for path in map(str.rstrip, sys.stdin):
+        _do(Work(**read_json(Path(path), dict)))
+        give_memory_back()
+        print(DONE, flush=True)  # noqa: T201
+    return 0
+
+
+def _do(job: Work) -> None:
+    """Make weights and measure stages: a line of JSON is what was measured of one, or which are begun."""
     for architecture, path in job.weights:
         make_weights(architecture, Path(path))
     if job.stages:
@@ -91,7 +96,6 @@ def work(words: Sequence[str]) -> int:
             for line in _lines(job):
                 out.write(json.dumps(line) + "\n")
                 out.flush()
-    return 0
 
 
 def _lines(job: Work) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.report.layout import Rect, along_arrow, arrow_between, box_corners, place_label
+from kit.report.layout import Rect, arrow_between, beads, beside_arrow, box_corners, place_label
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -22,6 +22,7 @@ Colour = tuple[int, int, int]
 SIDES = (720, 1280)  # pixels of the longer side: smaller images are enlarged, larger ones made smaller
 FINE = 2  # lines are drawn so many times as large, and made smaller: smooth edges
 DARK, LIGHT, MARGIN = (22, 24, 28), (255, 255, 255), (60, 62, 66)
+HUES = 1450  # start of the colours' hash, at which classes that are often related look least alike
 GOOD, BAD = (20, 130, 60), (190, 30, 45)
 MARKS = {True: "✓ ", False: "✗ ", None: ""}
 
@@ -124,11 +125,15 @@ def lay_out(
         for s, o in by_pair
     ]
     corners = [box_corners(box, each) for box, each in zip(boxes, sizes, strict=False)]
-    corners += [along_arrow(arrow, each) for arrow, each in zip(arrows, sizes[len(boxes) :], strict=True)]
+    corners += [
+        beside_arrow(arrow, each, font_size / 2)
+        for arrow, each in zip(arrows, sizes[len(boxes) :], strict=True)
+    ]
     targets = [None] * len(boxes) + [tuple((a[:2] + a[2:]) / 2) for a in arrows]
+    avoided = np.array([beads(arrow, font_size) for arrow in arrows]).reshape(-1, 4)
     labels: list[Label] = []
     for lines, each, wanted, target in zip(texts, sizes, corners, targets, strict=True):
-        rect = place_label((wide, high), each, wanted, [label.rect for label in labels])
+        rect = place_label((wide, high), each, wanted, [label.rect for label in labels], avoided)
         labels.append(Label(lines, rect, target))
     return Layout(
         (wide, high), image, boxes, tuple(by_pair), np.array(arrows).reshape(-1, 4), tuple(labels), font_size
@@ -137,7 +142,7 @@ def lay_out(
 
 def colour_of(name: str) -> Colour:
     """The colour of a class or predicate: the same on every image."""
-    number = zlib.crc32(name.encode())
+    number = zlib.crc32(name.encode(), HUES)
     hue, tone = number * 0.61803398875 % 1, (number >> 8) % 3
     red, green, blue = colorsys.hsv_to_rgb(hue, (0.65, 0.8, 0.95)[tone], (1.0, 0.9, 0.8)[tone])
     return round(255 * red), round(255 * green), round(255 * blue)
@@ -252,7 +257,8 @@ def _draw_leader(pen: ImageDraw.ImageDraw, label: Label, width: int) -> None:
         return
     x1, y1, x2, y2 = label.rect
     x, y = label.target
-    if not (x1 <= x <= x2 and y1 <= y <= y2):
+    near = max((y2 - y1) / len(label.lines), width)
+    if not (x1 - near <= x <= x2 + near and y1 - near <= y <= y2 + near):
         line = [FINE * v for v in (x, y, (x1 + x2) / 2, (y1 + y2) / 2)]
         pen.line(line, DARK, width)
         pen.line(line, label.lines[0].edge, max(1, width // 2))

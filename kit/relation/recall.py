@@ -25,10 +25,8 @@ def pair_recall(truth: Relations, found: Detections, scored: ScoredCandidates) -
     the scored candidates; candidate@k: among the image's k likeliest by prior and detection scores.
     """
     found, scored = found.of_images(truth.images), scored.of_images(truth.images)
-    detected = _found(side_of(truth, "subject"), found)
-    other = truth.predicate != IS
-    detected[other] &= _found(side_of(truth, "object"), found)[other]
-    rank = _best_rank(truth, scored)
+    detected = detected_relations(truth, found)
+    rank = best_rank(truth, scored)
     columns = {"detected": detected, "candidate": rank < np.iinfo(np.int64).max}
     columns |= {f"candidate@{k}": rank < k for k in BUDGETS}
     out: dict[str, dict[str, Any]] = {}
@@ -44,18 +42,31 @@ def _groups(predicate: NDArray[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
     return [(name, rows) for name, rows in groups if rows.any()]
 
 
-def _found(wanted: Boxes, found: Detections) -> NDArray[np.bool_]:
-    """Whether a detection of the label lies on each wanted box."""
+def detected_relations(truth: Relations, found: Detections, *, labels: bool = True) -> NDArray[np.bool_]:
+    """Whether both boxes of each relation (for "is" the one) are found by a detection of the class; bool (n,).
+
+    found: of the same images, in their order; labels: False where any class will do.
+    """
+    detected, other = _found(side_of(truth, "subject"), found, labels), truth.predicate != IS
+    detected[other] &= _found(side_of(truth, "object"), found, labels)[other]
+    return detected
+
+
+def _found(wanted: Boxes, found: Detections, labels: bool) -> NDArray[np.bool_]:
+    """Whether a detection (of the label) lies on each wanted box."""
     size = vocabulary().labels
-    key, found_key = (t.image.astype(np.int64) * size + t.label for t in (wanted, found))
+    key, found_key = (t.image.astype(np.int64) * size + t.label * labels for t in (wanted, found))
     out = np.zeros(len(wanted), bool)
     for left, right in join_rows(key, found_key):
         out[left[iou(wanted.box[left], found.box[right]) >= THRESHOLD]] = True
     return out
 
 
-def _best_rank(truth: Relations, scored: ScoredCandidates) -> NDArray[np.int64]:
-    """0-based rank, in its image, of the likeliest candidate on each relation; the largest integer for none."""
+def best_rank(truth: Relations, scored: ScoredCandidates) -> NDArray[np.int64]:
+    """0-based rank, in its image, of the likeliest candidate on each relation; the largest integer for none.
+
+    scored: of the same images, in their order.
+    """
     worth = scored.scores("prior").astype(np.float64) * scored.subject_score * scored.object_score
     order = np.lexsort((-worth, scored.image))
     image = scored.image[order]

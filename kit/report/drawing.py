@@ -97,7 +97,7 @@ def draw(image: Pixels, objects: Sequence[DrawnObject], relations: Sequence[Draw
     canvas.paste(Image.fromarray(image).resize((x2 - x1, y2 - y1), Image.Resampling.LANCZOS), (x1, y1))
     lines = _line_layer(layout, objects, _predicates(layout, relations))
     canvas.paste(lines, (0, 0), lines)
-    pen, font = ImageDraw.Draw(canvas), _font(layout.font_size)
+    pen, font = ImageDraw.Draw(canvas), font_of(layout.font_size)
     for label in layout.labels:
         _draw_label(pen, label, font)
     return np.asarray(canvas, np.uint8)
@@ -195,7 +195,7 @@ def _relation_lines(relations: Sequence[DrawnRelation]) -> tuple[Line, ...]:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font_of(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib."""
     import matplotlib
     from PIL import ImageFont
@@ -205,7 +205,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 def _line_size(text: str, font_size: int) -> tuple[int, int]:
     """Width and height of a line with its ground."""
-    return int(_font(font_size).getlength(text)) + font_size, round(1.5 * font_size)
+    return int(font_of(font_size).getlength(text)) + font_size, round(1.5 * font_size)
 
 
 def _size_of(lines: Sequence[Line], font_size: int) -> tuple[int, int]:

@@ -47,13 +47,7 @@ KINDS = {  # with what each means for a true relation, and for a prediction
     "not in the truth": ("", "anything else"),
 }
 NUMBER = {name: i for i, name in enumerate(KINDS)}
-MISSES = (
-    "box missed",
-    "label wrong",
-    "pair pruned",
-    "predicate wrong",
-    "ranked low",
-)  # shown by true relations
+MISSES = ("box missed", "label wrong", "pair pruned", "ranked low")  # shown by true relations
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,18 @@ def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
         known = truth.take(rows_of_image(truth, example.image_id))
         near = known.take(_nearness(known, one) >= NEAR)
         right = draw(image, *drawn_relations(near if len(near) else known))
-        titles = f"predicted: {sentence(one)}", "true" if len(near) else "true, elsewhere"
+        titles = f"predicted: {sentence(one)}", _title(len(near), len(known))
     name = list(KINDS)[kind]
     return side_by_side(
         [captioned(left, f"{name} ({KINDS[name][meaning]}): {titles[0]}"), captioned(right, titles[1])]
     )
+
+
+def _title(near: int, known: int) -> str:
+    """What is shown beside a prediction."""
+    if near:
+        return "true on these boxes"
+    return "true, on other boxes" if known else "no relation is annotated in this image"
 
 
 def sentence(rows: Relations) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kit.base.files import atomic_write
-from kit.report.drawing import DARK, LIGHT, Pixels, font_of
+from kit.report.drawing import DARK, LIGHT, MARGIN, Pixels, font_of
 
 GAP = 8  # pixels between images
 TILE = 480  # longest side of an image on a contact sheet
@@ -51,26 +51,33 @@ def wrapped(text: str, wide: int) -> list[str]:
 
 def side_by_side(images: Sequence[Pixels]) -> Pixels:
     """Images in a row, as high as the highest."""
-    return contact_sheet(images, len(images), None)
+    return contact_sheet(images, len(images))
 
 
-def contact_sheet(images: Sequence[Pixels], columns: int | None = None, tile: int | None = TILE) -> Pixels:
-    """Images in rows. columns: default about as many as rows; tile: their longest side, None as they are."""
+def thumbnail(image: Pixels) -> Pixels:
+    """The image as it stands on a contact sheet."""
     from PIL import Image
 
+    small = Image.fromarray(image)
+    small.thumbnail((TILE, TILE), Image.Resampling.LANCZOS)
+    return np.asarray(small, np.uint8)
+
+
+def contact_sheet(images: Sequence[Pixels], columns: int | None = None) -> Pixels:
+    """Images in rows. columns: default about as many as rows."""
     columns = columns or math.ceil(math.sqrt(len(images)))
-    shown = [Image.fromarray(image) for image in images]
-    for image in shown if tile else ():
-        image.thumbnail((tile or 0, tile or 0), Image.Resampling.LANCZOS)
-    rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
-    wide = [max(row[i].width for row in rows if i < len(row)) for i in range(min(columns, len(shown)))]
-    high = [max(image.height for image in row) for row in rows]
-    canvas = Image.new("RGB", (sum(wide) + GAP * (len(wide) - 1), sum(high) + GAP * (len(high) - 1)), LIGHT)
+    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
+    wide = [max(row[i].shape[1] for row in rows if i < len(row)) for i in range(len(rows[0]))]
+    high = [max(image.shape[0] for image in row) for row in rows]
+    sheet = np.full(
+        (sum(high) + GAP * (len(high) - 1), sum(wide) + GAP * (len(wide) - 1), 3), MARGIN, np.uint8
+    )
     for j, row in enumerate(rows):
         for i, image in enumerate(row):
-            left = sum(wide[:i]) + GAP * i + (wide[i] - image.width) // 2
-            canvas.paste(image, (left, sum(high[:j]) + GAP * j))
-    return np.asarray(canvas, np.uint8)
+            top = sum(high[:j]) + GAP * j
+            left = sum(wide[:i]) + GAP * i + (wide[i] - image.shape[1]) // 2
+            sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return sheet
 
 
 def save_png(path: Path, image: Pixels) -> None:

@@ -23,8 +23,6 @@ from kit.report.panels import captioned, side_by_side
 from kit.report.split_results import split_detections, split_predictions
 from kit.tables.schema import Detections, Predictions, Relations
 
-LAYERS = ("truth", "detections", "predictions")
-
 
 @dataclass(frozen=True)
 class SplitImages:
@@ -39,6 +37,13 @@ class SplitImages:
     def names(self) -> frozenset[str]:
         """The ids of the split's images."""
         return frozenset(split_ids(self.pipeline.run.config, self.split))
+
+    def first(self, most: int) -> list[str]:
+        """The first images, those with relations where these are known."""
+        if "truth" not in self.layers():
+            return list(split_ids(self.pipeline.run.config, self.split))[:most]
+        related = np.unique(self.truth.image)[:most]
+        return [self.truth.images[i] for i in related]
 
     @cached_property
     def photos(self) -> PhotoFolder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -18,6 +18,16 @@ ConfigName = Annotated[
     str,
     typer.Option(
         "--config", "-c", metavar="FILE", help="A YAML file, or the name of one that comes with kit."
+    ),
+]
+DEFAULT = "mini"
+RunConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help=f"A YAML file, or the name of one that comes with kit (default: {DEFAULT}).",
     ),
 ]
 Overrides = Annotated[
@@ -43,11 +53,21 @@ Scorer = Annotated[
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the options of a run say: the opened run, whether to make things again, and to print JSON."""
+    """What the options of a run say: which it is, whether to make things again, and to print JSON.
 
-    session: Session
+    config: None where it was not given, for the default.
+    """
+
+    config: str | None
+    overrides: tuple[str, ...]
+    folder: Path | None
     force: bool
     json: bool
+
+    @cached_property
+    def session(self) -> Session:
+        """The run, opened. Raises KitError, one line, where the configuration is wrong."""
+        return open_run(self.config or DEFAULT, self.overrides, self.folder)
 
 
 def run_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -70,10 +90,10 @@ def run_command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _shared(
     *,
-    config: ConfigName = "mini",
+    config: RunConfig = None,
     set_: Overrides = None,
     run: RunFolder = None,
     force: Force = False,
     json: Json = False,
 ) -> RunOptions:
-    return RunOptions(open_run(config, set_ or (), run), force, json)
+    return RunOptions(config, tuple(set_ or ()), run, force, json)

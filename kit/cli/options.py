@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -53,21 +53,17 @@ Scorer = Annotated[
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the options of a run say: which it is, whether to make things again, and to print JSON.
+    """What the options of a run say: the opened run, whether to make things again, and to print JSON.
 
-    config: None where it was not given, for the default.
+    config: as it was given, None for the default; overrides, folder: likewise.
     """
 
+    session: Session
+    force: bool
+    json: bool
     config: str | None
     overrides: tuple[str, ...]
     folder: Path | None
-    force: bool
-    json: bool
-
-    @cached_property
-    def session(self) -> Session:
-        """The run, opened. Raises KitError, one line, where the configuration is wrong."""
-        return open_run(self.config or DEFAULT, self.overrides, self.folder)
 
 
 def run_command(function: Callable[..., None]) -> Callable[..., None]:
@@ -96,4 +92,6 @@ def _shared(
     force: Force = False,
     json: Json = False,
 ) -> RunOptions:
-    return RunOptions(config, tuple(set_ or ()), run, force, json)
+    overrides = tuple(set_ or ())
+    session = open_run(config or DEFAULT, overrides, run)
+    return RunOptions(session, force, json, config, overrides, run)

@@ -17,10 +17,10 @@ from kit.config import Decoding
 from kit.data.decode import NOT_AN_IMAGE, UnreadableError, header_size
 from kit.data.photos import ENDING
 
-SUFFIXES = frozenset(  # that files in a folder are taken for photos by
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-    + (".jp2", ".j2k", ".ppm", ".pgm", ".avif", ".heic", ".heif", ".tga", ".ico")
-)
+SUFFIXES = {  # that files in a folder are taken for photos by
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".avif", ".heic", ".heif", ".tga", ".ico"),
+}
 LONGEST = 100  # characters of an id
 _BAD = re.compile(r"[\x00-\x1f\x7f-\x9f/\\,\"'\s]+")  # what a file's name or a CSV without quotes cannot hold
 

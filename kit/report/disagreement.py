@@ -63,7 +63,7 @@ def disagreements(
 
 def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCandidates) -> Pixels:
     """The pair on its image with both scores, and the crop that the visual model sees. image: RGB."""
-    one = candidates.take([shown.row])
+    one = candidates.take(slice(shown.row, shown.row + 1))
     judged = {True: "; it is true", False: "; it is not in the truth", None: ""}[shown.correct]
     scores = f"spatial {shown.spatial:.2f}, visual {shown.visual:.2f}"
     crop = union_crop(image, one.subject_box[0], one.object_box[0], CROP)

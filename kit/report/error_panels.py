@@ -19,15 +19,15 @@ MOST = 4  # of such things
 
 def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
     """Both sides of an example. image: RGB."""
-    truth, predictions, row = errors.tables.relations, errors.predictions, [example.row]
+    truth, predictions, row = errors.tables.relations, errors.predictions, slice(example.row, example.row + 1)
     if example.side == "truth":
         one = truth.take(row)
-        kind, meaning = errors.truth_kind[row[0]], 0
+        kind, meaning = errors.truth_kind[example.row], 0
         left, right = draw(image, *drawn_relations(one)), _found(image, example, one, errors)
         titles = f"true: {sentence(one)}", "found near it"
     else:
         one = predictions.take(row)
-        kind, meaning = errors.prediction_kind[row[0]], 1
+        kind, meaning = errors.prediction_kind[example.row], 1
         left = draw(image, *drawn_relations(one, [kind == NUMBER["right"]]))
         known = truth.take(rows_of_image(truth, example.image_id))
         near = known.take(_nearness(known, one) >= NEAR)
@@ -57,7 +57,7 @@ def sentence(rows: Relations) -> str:
 
 def _found(image: Pixels, example: Example, one: Relations, errors: SplitErrors) -> Pixels:
     """The detections on a true relation's boxes; its predictions where it was ranked low."""
-    if errors.truth_kind[example.row] == NUMBER["ranked low"]:
+    if errors.truth_kindslice(example.row, example.row + 1) == NUMBER["ranked low"]:
         found = errors.predictions.take(rows_of_image(errors.predictions, example.image_id))
         found = found.take(_nearness(found, one) >= NEAR)
         return draw(image, *drawn_relations(found.take(top_rows(found.score, MOST))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def predict_photos(
     config = _config_of_photos(run.config, work)
     unread = stage_photos(photos, work / PHOTOS, config.data.decoding(), track)
     there = [name for name in photos if name not in unread]
-    _refuse_none(there, photos, unread)
+    _refuse_none(there, photos, unread, work)
     write_sample_submission(work / IDS, there)
     pipeline = Pipeline(Run(config, work))
     own, trained = _stages(pipeline, scorer)
@@ -99,7 +100,7 @@ def predict_photos(
     pipeline.do_all(own)
     unread |= _skipped(pipeline, own)
     there = [name for name in there if name not in unread]
-    _refuse_none(there, photos, unread)
+    _refuse_none(there, photos, unread, work)
     folder = pipeline.folder(predict_stage(config, "test", scorer)) / SHARDS
     found = Predictions.concat(list(read_shards(folder, Predictions))).of_images(there)
     return PhotoPredictions(found, list_photos(work / PHOTOS), unread, config)
@@ -139,7 +140,11 @@ def _skipped(pipeline: Pipeline, own: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _refuse_none(there: Sequence[str], photos: Mapping[str, Path], unread: Mapping[str, str]) -> None:
+def _refuse_none(
+    there: Sequence[str], photos: Mapping[str, Path], unread: Mapping[str, str], work: Path
+) -> None:
+    """Raise KitError where no photo could be read; there is nothing to go on from then."""
     if not there:
+        shutil.rmtree(work, ignore_errors=True)
         name, why = next(iter(unread.items()))
         raise KitError(f"none of {len(photos)} photos can be read, the first {photos[name]} ({why})")

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.base.errors import KitError
-from kit.metric.matching import match_predictions
+from kit.boxes import iou
+from kit.metric.matching import match_predictions, triplets
 from kit.relation.crops import union_crop
 from kit.relation.scored import ScoredCandidates
 from kit.report.drawing import Pixels, draw
 from kit.report.error_panels import sentence
 from kit.report.image_rows import drawn_relations
 from kit.report.panels import captioned, side_by_side
+from kit.tables.join import THRESHOLD, best_truth
 from kit.tables.schema import ImageLabels, Predictions, Relations
-from kit.vocabulary import IS
+from kit.vocabulary import IS, PREDICATES, vocabulary
 
 MODELS = ("spatial", "visual")
 CROP = 512  # pixels of the masked crop
@@ -43,22 +46,41 @@ def disagreements(
     spatial, visual = (_scores(candidates, name) for name in MODELS)
     sure = candidates.subject_score.astype(np.float64) * candidates.object_score
     apart = np.abs(spatial - visual) * np.sqrt(sure)
-    apart[candidates.predicate == IS] = -1  # scored by the attribute detector
-    correct = np.full(len(candidates), -1)
+    counts = candidates.predicate != IS  # which the attribute detector scores
+    true = np.zeros(len(candidates), bool)
     if truth is not None:
         columns = {name: getattr(candidates, name) for name in ("image", *Relations.COLUMNS)}
         rows = Predictions(images=candidates.images, **columns, score=sure)
-        matches = match_predictions(truth, rows, labels)
-        correct[matches.rows] = matches.true_positive["relationships"]
-        apart[correct < 0] = -1
-    chosen: dict[str, Disagreement] = {}
-    for row in np.argsort(-apart, kind="stable"):
-        if apart[row] < 0 or len(chosen) == most:
-            break
-        name = candidates.images[candidates.image[row]]
-        judged = None if correct[row] < 0 else bool(correct[row])
-        chosen.setdefault(name, Disagreement(name, int(row), float(spatial[row]), float(visual[row]), judged))
-    return list(chosen.values())
+        counts &= np.isin(np.arange(len(rows)), match_predictions(truth, rows, labels).rows)
+        true = _true(candidates, truth.of_images(candidates.images))
+    order = np.flatnonzero(counts)
+    order = order[np.argsort(-apart[order], kind="stable")]
+    _, first = np.unique(candidates.image[order], return_index=True)
+    return [
+        Disagreement(
+            candidates.images[candidates.image[row]],
+            int(row),
+            float(spatial[row]),
+            float(visual[row]),
+            None if truth is None else bool(true[row]),
+        )
+        for row in order[np.sort(first)][:most]
+    ]
+
+
+def _true(candidates: ScoredCandidates, truth: Relations) -> NDArray[np.bool_]:
+    """Which candidates lie on a true relation of their triplet; bool (n,)."""
+    size = vocabulary().labels ** 2 * len(PREDICATES)
+    left, right = (t.image.astype(np.int64) * size + triplets(t) for t in (candidates, truth))
+
+    def both_boxes(c: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
+        return np.minimum(
+            iou(candidates.subject_box[c], truth.subject_box[t]),
+            iou(candidates.object_box[c], truth.object_box[t]),
+        )
+
+    ((_, overlap),) = best_truth(left, right, [both_boxes])
+    return np.asarray(overlap >= THRESHOLD)
 
 
 def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCandidates) -> Pixels:
@@ -73,7 +95,7 @@ def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCan
     )
 
 
-def _scores(candidates: ScoredCandidates, name: str) -> np.ndarray:
+def _scores(candidates: ScoredCandidates, name: str) -> NDArray[np.float64]:
     scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else np.full(1, np.nan)
     if len(candidates) and np.isnan(scores).all():
         raise KitError(

@@ -160,7 +160,7 @@ def errors_of(
 def _prediction_kinds(
     tables: SplitTables, predictions: Predictions, counted: Predictions, matches: MatchResult
 ) -> Kinds:
-    """The metric's own kinds; of what is not in the truth, the plausible ones are told apart."""
+    """The metric's own kinds; of what has no true relation on both boxes, the plausible ones are told apart."""
     found = error_analysis.error_kinds(matches, tables.relations, predictions).kind
     names = ["box missed" if "box missed" in name else name for name in error_analysis.KINDS]
     kinds = np.array([*(NUMBER[name] for name in names), NUMBER["right"]])[found]
@@ -168,7 +168,8 @@ def _prediction_kinds(
     true_objects = Detections(
         objects.images, objects.image, objects.label, np.ones(len(objects)), objects.box
     )
-    rows = np.flatnonzero((kinds == NUMBER["not in the truth"]) & _as_sure(counted, kinds == NUMBER["right"]))
+    wrong = np.isin(kinds, [NUMBER["box missed"], NUMBER["not in the truth"]])
+    rows = np.flatnonzero(wrong & _as_sure(counted, kinds == NUMBER["right"]))
     kinds[rows[detected_relations(counted.take(rows), true_objects)]] = NUMBER["unlabelled but plausible"]
     return kinds
 

@@ -7,36 +7,51 @@ from numpy.typing import NDArray
 
 from kit.boxes import iou
 from kit.report.drawing import Pixels, draw
-from kit.report.error_examples import KINDS, NUMBER, Example, SplitErrors
+from kit.report.error_examples import KINDS, Example, SplitErrors
 from kit.report.image_rows import drawn_objects, drawn_relations, rows_of_image, top_rows
 from kit.report.panels import captioned, side_by_side
-from kit.tables.schema import Detections, Predictions, Relations
+from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import PREDICATES, vocabulary
 
+Titled = tuple[Pixels, str]
 NEAR = 0.3  # IoU with a relation's box from which something is shown beside it
 MOST = 4  # of such things
 
 
 def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
-    """Both sides of an example. image: RGB."""
-    truth, predictions, row = errors.tables.relations, errors.predictions, slice(example.row, example.row + 1)
-    if example.side == "truth":
-        one = truth.take(row)
-        kind, meaning = errors.truth_kind[example.row], 0
-        left, right = draw(image, *drawn_relations(one)), _found(image, example, one, errors)
-        titles = f"true: {sentence(one)}", "found near it"
-    else:
-        one = predictions.take(row)
-        kind, meaning = errors.prediction_kind[example.row], 1
-        left = draw(image, *drawn_relations(one, [kind == NUMBER["right"]]))
-        known = truth.take(rows_of_image(truth, example.image_id))
-        near = known.take(_nearness(known, one) >= NEAR)
-        right = draw(image, *drawn_relations(near if len(near) else known))
-        titles = f"predicted: {sentence(one)}", _title(len(near), len(known))
-    name = list(KINDS)[kind]
-    return side_by_side(
-        [captioned(left, f"{name} ({KINDS[name][meaning]}): {titles[0]}"), captioned(right, titles[1])]
-    )
+    """What was predicted beside what is true. image: RGB."""
+    kinds = errors.truth_kind if example.side == "truth" else errors.prediction_kind
+    name = list(KINDS)[kinds[example.row]]
+    meaning = KINDS[name][example.side == "prediction"]
+    sides = _of_truth if example.side == "truth" else _of_prediction
+    (left, title), (right, beside) = sides(image, example, errors, name)
+    return side_by_side([captioned(left, f"{name} ({meaning}): {title}"), captioned(right, beside)])
+
+
+def _of_truth(image: Pixels, example: Example, errors: SplitErrors, kind: str) -> tuple[Titled, Titled]:
+    """A true relation, and the detections on its boxes; its predictions where it was ranked low."""
+    one = errors.tables.relations.take(slice(example.row, example.row + 1))
+    left = draw(image, *drawn_relations(one)), f"true: {sentence(one)}"
+    if kind == "ranked low":
+        found = errors.predictions.take(rows_of_image(errors.predictions, example.image_id))
+        found = found.take(_nearness(found, one) >= NEAR)
+        shown = drawn_relations(found.take(top_rows(found.score, MOST)))
+        return left, (draw(image, *shown), "predicted on its boxes")
+    seen = errors.detections.take(rows_of_image(errors.detections, example.image_id))
+    nearest = np.maximum(_overlap(seen.box, one.subject_box), _overlap(seen.box, one.object_box))
+    seen = seen.take(nearest >= NEAR)
+    return left, (draw(image, drawn_objects(seen.take(top_rows(seen.score, MOST))), []), "detected near it")
+
+
+def _of_prediction(image: Pixels, example: Example, errors: SplitErrors, kind: str) -> tuple[Titled, Titled]:
+    """A prediction, and the true relations on its boxes; where there is none, all of the image."""
+    one = errors.predictions.take(slice(example.row, example.row + 1))
+    left = draw(image, *drawn_relations(one, [kind == "right"])), f"predicted: {sentence(one)}"
+    known = errors.tables.relations
+    known = known.take(rows_of_image(known, example.image_id))
+    near = known.take(_nearness(known, one) >= NEAR)
+    right = draw(image, *drawn_relations(near if len(near) else known))
+    return left, (right, _title(len(near), len(known)))
 
 
 def _title(near: int, known: int) -> str:
@@ -53,18 +68,6 @@ def sentence(rows: Relations) -> str:
         "_", " "
     )
     return f"{words}, {rows.score[0]:.2f}" if isinstance(rows, Predictions) else words
-
-
-def _found(image: Pixels, example: Example, one: Relations, errors: SplitErrors) -> Pixels:
-    """The detections on a true relation's boxes; its predictions where it was ranked low."""
-    if errors.truth_kindslice(example.row, example.row + 1) == NUMBER["ranked low"]:
-        found = errors.predictions.take(rows_of_image(errors.predictions, example.image_id))
-        found = found.take(_nearness(found, one) >= NEAR)
-        return draw(image, *drawn_relations(found.take(top_rows(found.score, MOST))))
-    seen: Detections = errors.detections.take(rows_of_image(errors.detections, example.image_id))
-    nearest = np.maximum(_overlap(seen.box, one.subject_box), _overlap(seen.box, one.object_box))
-    seen = seen.take(nearest >= NEAR)
-    return draw(image, drawn_objects(seen.take(top_rows(seen.score, MOST))), [])
 
 
 def _nearness(rows: Relations, one: Relations) -> NDArray[np.float64]:

@@ -63,8 +63,9 @@ def place_label(
     corners = np.concatenate([wanted, near])
     corners = np.clip(corners, 0, np.maximum(np.array(canvas) - size, 0))
     labels = np.array(placed).reshape(-1, 4)
-    hidden = _hidden(corners, size, labels) + AVOIDED_COST * _hidden(corners, size, avoided)
-    x, y = corners[np.argmin(ORDER_COST * np.arange(len(corners)) + hidden / (wide * high))]
+    hidden = _hidden(corners, size, labels) / (wide * high)
+    cost = (hidden > 0) + hidden + AVOIDED_COST * _hidden(corners, size, avoided) / (wide * high)
+    x, y = corners[np.argmin(cost + ORDER_COST * np.arange(len(corners)))]
     return np.array([x, y, x + wide, y + high])
 
 

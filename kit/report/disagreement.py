@@ -96,8 +96,9 @@ def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCan
 
 
 def _scores(candidates: ScoredCandidates, name: str) -> NDArray[np.float64]:
-    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else np.full(1, np.nan)
-    if len(candidates) and np.isnan(scores).all():
+    """A model's column. Raises KitError where it has scored no pair; "is" rows have every column filled."""
+    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else None
+    if scores is None or np.isnan(scores[candidates.predicate != IS]).all():
         raise KitError(
             f"the {name} model has not scored these candidates", "take a run whose scorer uses both models"
         )

@@ -8,7 +8,7 @@ from kit.data.split_tables import SplitTables
 from kit.relation.scored import scored_candidates_table
 from kit.report.error_examples import KINDS, NUMBER, errors_of
 from kit.report.error_panels import error_panel, sentence
-from kit.tables.schema import Detections, JudgedLabels
+from kit.tables.schema import Detections, VerifiedLabels
 from kit.vocabulary import PREDICATES
 from tests.builders import NAME, A, B, C, boxes, predictions, relations
 
@@ -66,7 +66,7 @@ def errors():
     candidates = scored_candidates_table(["prior"])(
         images=IMAGES, **columns, subject_score=ones, object_score=ones, prior=ones
     )
-    labels = JudgedLabels(IMAGES, [0], [WOMAN], [True])
+    labels = VerifiedLabels(IMAGES, [0], [WOMAN], [True])
     tables = SplitTables(truth, boxes(*objects, images=IMAGES), labels)
     return errors_of(tables, detected(seen), candidates, table)
 

@@ -149,9 +149,11 @@ def test_keys_lead_through_the_page(report):
 
 def test_what_is_folded_away_is_printed(report):
     report.emulate_media(media="print")
+    report.set_viewport_size({"width": 720, "height": 1000})  # of A4 within its margins
     assert not report.locator("nav").is_visible()
     report.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert report.locator("details pre").is_visible()
+    assert report.evaluate("document.documentElement.scrollWidth") <= 720
     report.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert not report.locator("details pre").is_visible()
 

@@ -30,7 +30,7 @@ def show(
     top: Annotated[
         int,
         typer.Option("--top", min=1, metavar="K", help="The surest of an image's detections and relations."),
-    ] = 10,
+    ] = 6,
     errors: Annotated[
         str | None,
         typer.Option("--errors", metavar="KIND", help="Examples of a kind of error, or `all` (of each)."),

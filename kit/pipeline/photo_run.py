@@ -70,7 +70,7 @@ def finished_at(run: Run, scorer: str) -> float:
     """
     if not run.config.detector.models:
         raise KitError(f"{run.path}: a run without detectors", "take one whose detector.models names some")
-    _, trained = _stages(Pipeline(run), scorer)
+    _, trained = _stages(Pipeline(Run(_config_of_photos(run.config, run.path), run.path)), scorer)
     return max((run.folder(name, command) / RECORD).stat().st_mtime for name, command in trained.items())
 
 

@@ -13,7 +13,7 @@ from kit.metric.matching import match_predictions, triplets
 from kit.relation.crops import union_crop
 from kit.relation.scored import ScoredCandidates
 from kit.report.drawing import Pixels, draw
-from kit.report.error_panels import sentence
+from kit.report.error_panels import Titled, sentence
 from kit.report.image_rows import drawn_relations
 from kit.report.panels import captioned, side_by_side
 from kit.tables.join import THRESHOLD, best_truth
@@ -90,7 +90,7 @@ def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCan
 
 def disagreement_views(
     image: Pixels, shown: Disagreement, candidates: ScoredCandidates
-) -> tuple[tuple[Pixels, str], tuple[Pixels, str]]:
+) -> tuple[Titled, Titled]:
     """The pair on its image with both scores, and the crop that the visual model sees. image: RGB."""
     one = candidates.take(slice(shown.row, shown.row + 1))
     judged = {True: "; it is true", False: "; it is not in the truth", None: ""}[shown.correct]
@@ -101,9 +101,9 @@ def disagreement_views(
 
 
 def _scores(candidates: ScoredCandidates, name: str) -> NDArray[np.float64]:
-    none, pairs = np.full(len(candidates), np.nan), candidates.predicate != IS
-    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else none
-    if pairs.any() and np.isnan(scores[pairs]).all():  # "is" has its detector's score in every column
+    """A model's column. Raises KitError where it has scored no pair; "is" rows have every column filled."""
+    scores = candidates.scores(name).astype(np.float64) if name in candidates.COLUMNS else None
+    if scores is None or np.isnan(scores[candidates.predicate != IS]).all():
         raise KitError(
             f"the {name} model has not scored these candidates", "take a run whose scorer uses both models"
         )

@@ -126,18 +126,16 @@ def lay_out(
     ]
     corners = [box_corners(box, each) for box, each in zip(boxes, sizes, strict=False)]
     corners += [
-        beside_arrow(arrow, each, font_size / 2)
-        for arrow, each in zip(arrows, sizes[len(boxes) :], strict=True)
+        beside_arrow(a, each, font_size / 2) for a, each in zip(arrows, sizes[len(boxes) :], strict=True)
     ]
-    targets = [None] * len(boxes) + [tuple((a[:2] + a[2:]) / 2) for a in arrows]
     avoided = np.array([beads(arrow, font_size) for arrow in arrows]).reshape(-1, 4)
-    labels: list[Label] = []
-    for lines, each, wanted, target in zip(texts, sizes, corners, targets, strict=True):
-        rect = place_label((wide, high), each, wanted, [label.rect for label in labels], avoided)
-        labels.append(Label(lines, rect, target))
-    return Layout(
-        (wide, high), image, boxes, tuple(by_pair), np.array(arrows).reshape(-1, 4), tuple(labels), font_size
-    )
+    rects: list[Rect] = []
+    for each, wanted in zip(sizes, corners, strict=True):
+        rects.append(place_label((wide, high), each, wanted, rects, avoided))
+    targets = [None] * len(boxes) + [tuple((a[:2] + a[2:]) / 2) for a in arrows]
+    labels = tuple(Label(*each) for each in zip(texts, rects, targets, strict=True))
+    shafts = np.array(arrows).reshape(-1, 4)
+    return Layout((wide, high), image, boxes, tuple(by_pair), shafts, labels, font_size)
 
 
 def colour_of(name: str) -> Colour:

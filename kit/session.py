@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kit.tables.schema import Table
 
 
+CONFIG = "config.yaml"  # of a run, in its folder
 SCORED = ("scored-candidates-val", "scored-candidates-test", "predict-val", "predict-test", "submission")
 
 
@@ -42,6 +43,16 @@ def open_run(
     from kit.config import load_config
 
     return Session(load_config(config, overrides), None if folder is None else Path(folder))
+
+
+def open_folder(folder: Path, overrides: Sequence[str] = ()) -> Session:
+    """Open a run by its folder, with the configuration in it. Raises KitError where there is none."""
+    from kit.base.errors import KitError
+
+    path = folder / CONFIG
+    if not path.is_file():
+        raise KitError(f"{folder}: no run folder (it has no {CONFIG})", "give the folder of a run")
+    return open_run(str(path), overrides, folder)
 
 
 class Session:

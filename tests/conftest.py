@@ -146,6 +146,20 @@ def copied(trained: Run, tiny: Path, tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
+def predicted(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose prior has scored given detections of the test split; tests copy what they change."""
+    prior = load_config("mini", [*TINY, "relation.scorer=prior"])
+
+    def build(folder: Path) -> None:
+        pipeline = Pipeline(Run(prior, folder))
+        pipeline.make(["prior"])
+        pipeline.make(["evaluate-test"])
+
+    with chdir(tiny_folder):
+        return Run(prior, built_once(tmp_path_factory, "predictions", build))
+
+
+@pytest.fixture(scope="session")
 def whole(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with prior, spatial and stack trained, and the given test detections scored by the stack."""
 

@@ -67,7 +67,7 @@ def test_help(kit):
 
 
 GROUPS = {"train": ("all", "prior", "spatial", "visual", "stack", "detector", "attribute")}
-GROUPS |= {"score": ("relations", "detections"), "report": ("sampling",), "reproduce": tuple(EXPERIMENTS)}
+GROUPS |= {"score": ("relations", "detections"), "reproduce": tuple(EXPERIMENTS)}
 HELPS = [
     (),
     *((name,) for name, *_ in COMMANDS),

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from kit import __version__
 from kit.detector.checkpoint import read_state, write_state
 from kit.detector.trained import source_names
 from kit.tables.official import read_detections
@@ -195,21 +194,15 @@ def test_class_map_and_transfer(kit, tmp_path):
     assert (code, err.count("\n")) == (2, 1)
 
 
-def test_doctor(kit):
-    code, out, _ = kit("doctor", "--json")
-    facts = json.loads(out)
-    assert code == 0
-    assert facts["kit"] == __version__
-    assert facts["torch"] == torch.__version__.split("+")[0]
-    assert facts["mmcv operators"] in ("by torchvision", "by mmcv")
-    assert "mmcv operators" in kit("doctor")[1]
-
-
-def test_report_sampling(kit, tiny, tmp_path):
-    code, out, _ = kit("report", "sampling", "--out", tmp_path / "s.png", "--limit", 5)
-    assert code == 0
+def test_the_figure_of_sampling_alone(kit, tiny, tmp_path):
+    code, out, err = kit("report", "--sampling", tmp_path / "s.png", "--limit", 5)
+    assert (code, err) == (0, "")
     assert "N = ∞" in out
     assert "N = 5" in out
     assert (tmp_path / "s.png").exists()
-    code, _, err = kit("report", "sampling", "--out", tmp_path / "s.txt")
+    code, _, err = kit("report", "--sampling", tmp_path / "s.txt")
     assert (code, err.count("\n")) == (2, 1)
+    code, same, err = kit("report", "sampling", "--out", tmp_path / "t.png", "--limit", 5)
+    assert code == 0
+    assert same == out.replace("s.png", "t.png")
+    assert "is now `kit report --sampling FILE`" in err

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from kit.boxes import iou
 from kit.config import CandidateLimits
 from kit.data.world import draw_world
-from kit.relation.attributes import object_scores
+from kit.relation.attributes import UNSEEN, object_scores, on_true_boxes
 from kit.relation.prior_model import PriorScorer
 from kit.relation.scored import score_objects, scored_candidates_table
 from kit.relation.scorers import Ensemble
@@ -68,6 +69,39 @@ def test_the_object_under_an_attribute():
     objects = Detections(("a",), [0] * 4, [table, table, other, table], [0.3, 0.6, 0.9, 0.95], boxes)
     found = Detections(("a",), [0, 0], [0, 0], [0.5, 0.5], np.array([[0, 0, 0.5, 0.5], [0.5, 0, 0.9, 0.4]]))
     assert np.allclose(object_scores(found, objects), [0.6, 0.001])
+
+
+def test_on_true_boxes_the_best_attribute_detection_counts(ensemble):
+    world = draw_world("val", 12, seed=5)
+    plain = predict_relations(ensemble, world.boxes)
+    rng = np.random.default_rng(0)
+    pairs = {tuple(pair): i for i, pair in enumerate(attribute_classes().tolist())}
+    rows = np.flatnonzero(plain.predicate == IS)
+    shown = rng.choice(rows, 3 * len(rows))  # some boxes several times, some never, each a little aside
+    label = [pairs[int(plain.subject[i]), int(plain.object[i])] for i in shown]
+    box = np.clip(plain.subject_box[shown] + rng.normal(0, 0.03, (len(shown), 4)), 0, 1).astype(np.float32)
+    found = Detections(plain.images, plain.image[shown], label, rng.uniform(0.05, 1, len(shown)), box)
+    result = on_true_boxes(plain, found)
+    detected = 0
+    for i in range(len(plain)):
+        scores = [
+            found.score[j]
+            for j, row in enumerate(shown)
+            if plain.predicate[i] == IS
+            and plain.image[row] == plain.image[i]
+            and (plain.subject[row], plain.object[row]) == (plain.subject[i], plain.object[i])
+            and iou(found.box[j : j + 1], plain.subject_box[i : i + 1])[0] >= 0.5
+        ]
+        detected += bool(scores)
+        if scores:
+            assert result.score[i] == max(scores)
+        elif plain.predicate[i] == IS:
+            assert result.score[i] == pytest.approx(plain.score[i] * UNSEEN * found.score.min())
+        else:
+            assert result.score[i] == plain.score[i]
+    assert 0 < detected < len(rows)
+    unseen = on_true_boxes(plain, Detections.empty()).score
+    assert unseen[rows] == pytest.approx(plain.score[rows] * UNSEEN)
 
 
 def test_scored_pairs_are_shards(ensemble, found, tmp_path):

@@ -43,7 +43,9 @@ def test_a_config_names_the_classes_of_weights_that_do_not(weights, tmp_path):
     for classes in ("coco", names):
         state = start_of(tmp_path, path, f"{MODEL}classes={classes}")
         assert torch.equal(state[ROW][MAN], source[ROW][COCO.index("person")])
-        assert json.loads((tmp_path / "transfer.json").read_text())["matched"] == 44
+        report = json.loads((tmp_path / "transfer.json").read_text())
+        assert report["matched"] == len(report["source"]) == 44
+        assert (report["source"]["Man"], report["source"]["Table"]) == ("person", "dining table")
 
 
 def test_new_heads_need_no_names(weights, tmp_path):

@@ -31,6 +31,7 @@ EXTRAS = {
     "urllib3": "kaggle",
     "six": "kaggle",
     "aiohttp": "download",
+    "jinja2": "report",
 }
 
 

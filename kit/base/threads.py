@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kit.base.cgroups import GROUPS, ROOT, group_folders
+
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 SHARE = "KIT_CPUS"  # of the environment: processors for this process
@@ -43,36 +45,21 @@ def cpu_share(processes: int) -> int:
     return max(1, cpu_count() // processes)
 
 
-def cgroup_quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The whole processors, rounded up, that the quotas of the cgroups (version 2 or 1) allow; None for all.
-
-    A container sees its own group at the root, wherever `groups` says that it is: parents count too.
-    """
-    try:
-        lines = groups.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    quotas = [quota for line in lines for quota in _quotas(line, root)]
+def cgroup_quota(groups: Path = GROUPS, root: Path = ROOT) -> int | None:
+    """The whole processors, rounded up, that the quotas of the cgroups allow; None for all."""
+    quotas = [quota for folder, old in group_folders("cpu", groups, root) for quota in _quotas(folder, old)]
     return max(1, math.ceil(min(quotas))) if quotas else None
 
 
-def _quotas(line: str, root: Path) -> Iterator[float]:
-    """The quotas, in processors, of a group `number:controllers:/path` and of its parents."""
-    _, controllers, group = line.split(":", 2)
-    if controllers and "cpu" not in controllers.split(","):
-        return
-    mount = root / controllers
-    folder = mount / group.strip("/")
-    for place in (folder, *folder.parents):
-        if not place.is_relative_to(mount):
-            return
-        with suppress(OSError, ValueError, ZeroDivisionError):
-            if controllers:
-                quota, period = ((place / f"cpu.cfs_{key}_us").read_text() for key in ("quota", "period"))
-            else:
-                quota, period = (place / "cpu.max").read_text().split()
-            if quota != "max" and int(quota) > 0:
-                yield int(quota) / int(period)
+def _quotas(folder: Path, old: bool) -> Iterator[float]:
+    """The quota, in processors, of a group; old: of version 1."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        if old:
+            quota, period = ((folder / f"cpu.cfs_{key}_us").read_text() for key in ("quota", "period"))
+        else:
+            quota, period = (folder / "cpu.max").read_text().split()
+        if quota != "max" and int(quota) > 0:
+            yield int(quota) / int(period)
 
 
 def use_threads(count: int) -> None:

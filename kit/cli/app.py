@@ -11,16 +11,20 @@ from typer.core import TyperGroup
 from kit.base.log import configure_logging
 from kit.base.version import __version__
 from kit.cli import (
+    browse,
     classmap,
+    compare,
     detect,
     doctor,
     download,
     evaluate,
+    export,
     fuse,
     predict,
     rehearse,
     report,
     reproduce,
+    runs,
     score,
     show_images,
     submissions,
@@ -53,7 +57,7 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Print the configuration as a run would use it.",
         "--config layer6 --against paper",
     ),
-    ("doctor", doctor.doctor, DATA, "Print versions, the GPU, the operators' source.", ""),
+    ("doctor", doctor.doctor, DATA, "Is this machine fit for a run?", "--config layer6"),
     (
         "rehearse",
         rehearse.rehearse,
@@ -73,9 +77,14 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Score prediction files, without a run.",
         "relations --truth vrd.csv --predictions submission.csv",
     ),
+    ("compare", compare.compare, USE, "Runs side by side: better, or noise?", "runs/a runs/b"),
+    ("runs", runs.runs, USE, "All runs: scores, state, what differs.", "runs"),
+    ("report", report.report, USE, "Explain a run on one HTML page.", "runs/mini --open"),
     ("show", show_images.show, USE, "Draw relations and errors on images.", "--split val --sheet"),
+    ("browse", browse.browse, USE, "Filter and step through images.", "runs/mini --open"),
     ("submit", submit.submit, SEND, "Write, check and send the submission.", "--dry-run"),
     ("submissions", submissions.submissions, SEND, "What was sent, and its scores.", "--plot boards.png"),
+    ("export", export.app, TOOLS, "A split of a run for FiftyOne.", "fiftyone --split val --out fo"),
     ("classmap", classmap.classmap, TOOLS, "Match the 57 classes to a source's.", "coco"),
     (
         "transfer",
@@ -84,7 +93,6 @@ COMMANDS: tuple[tuple[str, Any, str, str, str], ...] = (  # in the order of the 
         "Partial weight transfer of a checkpoint.",
         "coco.pth --classes coco --out start.pth",
     ),
-    ("report", report.app, TOOLS, "Draw figures of a data set.", "sampling --out sampling.png"),
     ("reproduce", reproduce.app, TOOLS, "Repeat the paper's experiments.", "table1 --seeds 3"),
 )
 

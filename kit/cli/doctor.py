@@ -1,46 +1,36 @@
-"""`kit doctor`: what is installed here, and what serves mmcv's operators."""
+"""`kit doctor`: whether machine, installation and surroundings are fit for a run."""
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 
 import typer
 
-from kit.cli.options import Json
-
-PACKAGES = ("numpy", "pyarrow", "xgboost", "numba", "torch", "torchvision", "mmengine", "mmdet", "kaggle")
+from kit.cli.options import ConfigName, Json, Overrides, RunFolder
 
 
-def doctor(json: Json = False) -> None:
-    """Print versions, the GPU, and whose compiled operators the detectors use."""
+def doctor(
+    config: ConfigName = "mini", set_: Overrides = None, run: RunFolder = None, json: Json = False
+) -> None:
+    """Look at Python, packages, GPU, cores, memory, disk, credentials and hosts, for a run of this config.
+
+    Every line is OK, WARN or FAIL, with the one command that mends it. Exit code 1 where something fails.
+    """
+    from kit.base.errors import printable
     from kit.base.files import json_text
     from kit.base.version import __version__
+    from kit.config import load_config
+    from kit.doctor.examine import examine, worst
 
-    facts = {"kit": __version__, "python": platform.python_version(), "machine": platform.platform()}
-    facts |= {name: _version(name) for name in PACKAGES}
-    facts |= _detector_facts() if facts["torch"] != MISSING else {}
+    settings = load_config(config, set_ or ())
+    checks = examine(settings, run or settings.run)
     if json:
-        typer.echo(json_text(facts))
-        return
-    for name, value in facts.items():
-        typer.echo(f"{name:<16} {value}")
-
-
-MISSING = "not installed"
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return MISSING
-
-
-def _detector_facts() -> dict[str, str]:
-    import torch
-
-    from kit.detector.ops import install_ops
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"gpu": gpu, "mmcv operators": f"by {install_ops()}"}
+        state = worst(checks)
+        typer.echo(json_text({"kit": __version__, "state": state, "checks": [asdict(c) for c in checks]}))
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            typer.echo(f"{check.state:<4}  {check.name:<{width}}  {printable(check.found)}")
+            if check.cure:
+                typer.echo(f"{'':<{width + 6}}  → {printable(check.cure)}")
+    raise typer.Exit(worst(checks) == "FAIL")

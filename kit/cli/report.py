@@ -1,59 +1,106 @@
-"""`kit report`: figures of a data set."""
+"""`kit report`: a run explained on one page; or the figure of balanced sampling alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kit.base.split_names import SplitName
 from kit.cli.options import ConfigName, Json, Overrides
 
-app = typer.Typer(no_args_is_help=True, help="Draw figures of a data set.")
+if TYPE_CHECKING:
+    from kit.config import Config
+    from kit.session import Session
+
+FORMER = "sampling"  # `kit report sampling`, as it was called in the release before
 
 
-@app.callback()
-def group() -> None:
-    """Keeps the figures' names as commands even while there is only one."""
-
-
-@app.command(short_help="Balanced sampling by N.", epilog="Example: kit report sampling --out sampling.png")
-def sampling(
+def report(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN", help="Folder of the run (default: from the config).", show_default=False
+        ),
+    ] = None,
     out: Annotated[
-        Path, typer.Option("--out", help="The figure: .png, .pdf or .svg.", metavar="FILE")
-    ] = Path("sampling.png"),
+        Path | None, typer.Option("--out", metavar="FILE", help="The page (default: report.html in the run).")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(metavar="val|test", help="Whose scores (default: the hidden test's, else val's)."),
+    ] = None,
+    sampling: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw balanced sampling of the training split alone (figure 4; .png, .pdf, .svg), no page.",
+        ),
+    ] = None,
     limit: Annotated[
-        list[int] | None, typer.Option(min=1, help="N of balanced sampling; may be repeated.", metavar="N")
+        list[int] | None,
+        typer.Option(min=1, help="N of balanced sampling for --sampling; may be repeated.", metavar="N"),
     ] = None,
     config: ConfigName = "mini",
     set_: Overrides = None,
     json: Json = False,
 ) -> None:
+    """Write a run's report: one HTML file with its scores, what is lost where, curves, times, configuration.
+
+    It needs no network and no file beside it. A RUN folder has its own configuration.
+    """
+    from kit.base.log import logger
+    from kit.config import load_config
+    from kit.session import open_folder, open_run
+
+    if run == Path(FORMER) and not run.exists():
+        sampling = out or Path("sampling.png")
+        logger.warning(f"note: `kit report {FORMER} --out FILE` is now `kit report --sampling FILE`")
+    if sampling is not None:
+        return _sampling(sampling, limit or (), load_config(config, set_ or ()), json)
+    session = open_run(config, set_ or ()) if run is None else open_folder(run, set_ or ())
+    return _page(session, out, split, open_, json)
+
+
+def _page(session: Session, out: Path | None, split: SplitName | None, show: bool, json: bool) -> None:
+    import webbrowser
+
+    from kit.base.errors import printable
+    from kit.base.files import json_text
+    from kit.report.run_report import FILE, write_report
+
+    path = out or session.path / FILE
+    sections = write_report(session.pipeline, path, split)
+    empty = [section for section in sections if section.missing]
+    if json:
+        missing = {section.name: section.missing for section in empty}
+        typer.echo(json_text({"file": str(path), "bytes": path.stat().st_size, "missing": missing}), nl=True)
+    else:
+        for section in empty:
+            typer.echo(printable(f"{section.title}: {section.missing}"))
+        shown = len(sections) - len(empty)
+        typer.echo(printable(f"{shown} of {len(sections)} sections, {path.stat().st_size:,} bytes -> {path}"))
+    if show:
+        webbrowser.open(path.absolute().as_uri())
+
+
+def _sampling(out: Path, limits: list[int] | tuple[int, ...], config: Config, json: bool) -> None:
     """Class probabilities of balanced sampling on the training split (the paper's figure 4)."""
     from kit.base.files import json_text
     from kit.cli.common import figure_path
-    from kit.config import load_config
     from kit.detector.class_balanced_sampling import PLAIN, image_counts
-    from kit.pipeline.splits import split_tables
-    from kit.report.sampling_figure import curves, draw
-    from kit.tables.schema import Boxes
+    from kit.pipeline.splits import split_boxes
+    from kit.report.sampling_figure import curves, draw, usual_limits
 
     figure_path(out)
-    objects = split_tables(load_config(config, set_ or ()), "train").objects
-    assert isinstance(objects, Boxes)
-    counts = image_counts(objects)
-    limits = [PLAIN, *(limit or _steps(int(counts.max())))]
-    draw(out, counts, limits)
+    counts = image_counts(split_boxes(config, "train"))
+    shown = [PLAIN, *(limits or usual_limits(int(counts.max())))]
+    draw(out, counts, shown)
     if json:
-        typer.echo(json_text({name: p.tolist() for name, p in curves(counts, limits).items()}))
+        typer.echo(json_text({name: p.tolist() for name, p in curves(counts, shown).items()}))
         return
-    for name, p in curves(counts, limits).items():
+    for name, p in curves(counts, shown).items():
         typer.echo(f"{name:<12} most likely class {p[0]:.4f}, least likely {p[-1]:.4f}")
     typer.echo(f"{(counts > 0).sum()} classes, {counts.max():,} to {counts.min():,} images -> {out}")
-
-
-def _steps(most: int) -> list[int]:
-    """The paper's 10,000 and 1,000 where the data is as large, else a half, a tenth and a fiftieth of it."""
-    if most > 10_000:
-        return [100_000, 10_000, 1_000][most <= 100_000 :]
-    return [max(most // part, 1) for part in (2, 10, 50)]

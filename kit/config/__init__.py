@@ -23,7 +23,7 @@ from kit.config.detector_settings import (
     Training,
     View,
 )
-from kit.config.load import CONFIGS, DEFAULT, Config, Submission, load_config
+from kit.config.load import CONFIGS, DEFAULT, Config, Submission, Tracker, load_config
 from kit.config.relation_settings import (
     SCORERS,
     Boosting,
@@ -66,6 +66,7 @@ __all__ = [
     "Stack",
     "Submission",
     "TestSet",
+    "Tracker",
     "Training",
     "View",
     "Visual",

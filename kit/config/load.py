@@ -37,17 +37,22 @@ class Kaggle(Model):
     wait: float = Field(3600.0, ge=0)
 
 
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+
+
 class Config(Model):
     """Everything that a run is made from.
 
     plugins: Python files that register stages, scorers, architectures; extra: settings for them, by any names;
-    threads: of a process's arithmetic on the CPU, 0 for as many as the machine has: results then follow it.
+    threads: of a process's arithmetic on the CPU, 0 for as many as the machine has: results then follow it;
+    tracking: tools that are told the curves of detector trainings, below `tracking` in the run's folder.
     """
 
     run: UserPath = DEFAULT_RUN
     seed: Seed = 0
     plugins: Files = []
     threads: int = Field(0, ge=0, le=MOST_THREADS)
+    tracking: list[Tracker] = []
     data: Data = Data()
     detector: Detector = Detector()
     attribute: Attribute = Attribute()

@@ -214,6 +214,7 @@ class TrainingReport:
         point = {"iteration": done, "loss": self.loss, "mAP": self.ap}
         self.curve.append({**point, "seconds": round(time.monotonic() - started, 2)})
         write_json(self.path, self.curve)
+        self.task.tracking.tell(runner.visualizer, "mAP", self.ap, done)
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -13,6 +13,7 @@ from kit.detector.architecture import model_config
 from kit.detector.device import device_of
 from kit.detector.loader_workers import start_method
 from kit.detector.process_group import is_distributed, process_count
+from kit.detector.tracking import Tracking
 
 NARROWEST = 32  # pixels of a side: the smallest square anchor of the full-size detectors
 EVERY = 10  # iterations between lines of mmengine's log
@@ -31,6 +32,7 @@ class TrainingSpec:
     device: str = "auto"
     decoding: Decoding = field(default_factory=Decoding)
     settings: str = "training"
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, started: bool) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, sta
                 "save_last": False,
             },
         },
+        "visualizer": task.tracking.visualizer(),
         "custom_hooks": [{"type": "PlainCheckpoints"}],
         "launcher": "pytorch" if is_distributed() else "none",
         "model_wrapper_cfg": None if _on_gpu(task) else {"device_ids": None, "broadcast_buffers": False},

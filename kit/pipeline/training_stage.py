@@ -23,6 +23,7 @@ from kit.detector.checkpoint import State
 from kit.detector.class_balanced_sampling import member_order
 from kit.detector.inference import detect
 from kit.detector.process_group import is_main_process
+from kit.detector.tracking import Tracking
 from kit.detector.training import Validate, train_detector
 from kit.detector.training_spec import TrainingSpec
 from kit.metric.detection_tables import detection_scores
@@ -46,8 +47,11 @@ def task_of(
 ) -> TrainingSpec:
     """What the training of a stage is given. name: of the detector; settings: the key of `training`.
 
-    Every member of the blend sees the images in an order of its own.
+    Every member of the blend sees the images in an order of its own. Raises KitError where a tool that is to track
+    the training is not installed.
     """
+    tracking = Tracking(config.tracking, config.run / "tracking", config.run.absolute().name, stage)
+    tracking.check()
     detector, member = config.detector, member_number(config, name)
     draws = member_order(images.draws, config.seed, member)
     return TrainingSpec(
@@ -60,6 +64,7 @@ def task_of(
         detector.device,
         config.data.decoding(),
         settings,
+        tracking,
     )
 
 

@@ -1,1 +1,1 @@
-"""Figures of a data set and of a run."""
+"""A run in pictures: the HTML report, drawn images, figures."""

@@ -13,7 +13,7 @@ from kit.metric.matching import match_predictions, triplets
 from kit.relation.crops import union_crop
 from kit.relation.scored import ScoredCandidates
 from kit.report.drawing import Pixels, draw
-from kit.report.error_panels import sentence
+from kit.report.error_panels import Titled, sentence
 from kit.report.image_rows import drawn_relations
 from kit.report.panels import captioned, side_by_side
 from kit.tables.join import THRESHOLD, best_truth
@@ -84,15 +84,20 @@ def _true(candidates: ScoredCandidates, truth: Relations) -> NDArray[np.bool_]:
 
 
 def disagreement_panel(image: Pixels, shown: Disagreement, candidates: ScoredCandidates) -> Pixels:
+    """Both views of a disagreement side by side. image: RGB."""
+    return side_by_side([captioned(*view) for view in disagreement_views(image, shown, candidates)])
+
+
+def disagreement_views(
+    image: Pixels, shown: Disagreement, candidates: ScoredCandidates
+) -> tuple[Titled, Titled]:
     """The pair on its image with both scores, and the crop that the visual model sees. image: RGB."""
     one = candidates.take(slice(shown.row, shown.row + 1))
     judged = {True: "; it is true", False: "; it is not in the truth", None: ""}[shown.correct]
     scores = f"spatial {shown.spatial:.2f}, visual {shown.visual:.2f}"
     crop = union_crop(image, one.subject_box[0], one.object_box[0], CROP)
     left = draw(image, *drawn_relations(one, [shown.correct]))
-    return side_by_side(
-        [captioned(left, f"{sentence(one)}: {scores}{judged}"), captioned(crop, "what the visual model sees")]
-    )
+    return (left, f"{sentence(one)}: {scores}{judged}"), (crop, "what the visual model sees")
 
 
 def _scores(candidates: ScoredCandidates, name: str) -> NDArray[np.float64]:

@@ -20,12 +20,21 @@ MOST = 4  # of such things
 
 def error_panel(image: Pixels, example: Example, errors: SplitErrors) -> Pixels:
     """What was predicted beside what is true. image: RGB."""
-    kinds = errors.truth_kind if example.side == "truth" else errors.prediction_kind
-    name = list(KINDS)[kinds[example.row]]
+    name = _kind(example, errors)
     meaning = KINDS[name][example.side == "prediction"]
+    (left, title), right = error_views(image, example, errors)
+    return side_by_side([captioned(left, f"{name} ({meaning}): {title}"), captioned(*right)])
+
+
+def error_views(image: Pixels, example: Example, errors: SplitErrors) -> tuple[Titled, Titled]:
+    """An example, and what was found or is true there, each with its title. image: RGB."""
     sides = _of_truth if example.side == "truth" else _of_prediction
-    (left, title), (right, beside) = sides(image, example, errors, name)
-    return side_by_side([captioned(left, f"{name} ({meaning}): {title}"), captioned(right, beside)])
+    return sides(image, example, errors, _kind(example, errors))
+
+
+def _kind(example: Example, errors: SplitErrors) -> str:
+    kinds = errors.truth_kind if example.side == "truth" else errors.prediction_kind
+    return list(KINDS)[kinds[example.row]]
 
 
 def _of_truth(image: Pixels, example: Example, errors: SplitErrors, kind: str) -> tuple[Titled, Titled]:

@@ -74,3 +74,11 @@ def true_positives(truth: Rows, overlap: NDArray[np.float64], score: NDArray[Any
     hit = np.zeros(len(truth), bool)
     hit[winner[winner >= 0]] = True
     return hit
+
+
+def best_in_group(group: NDArray[np.integer[Any]], score: NDArray[Any], most: int) -> Rows:
+    """The rows of the `most` highest scores of every group, groups together, best first; equals stay in order."""
+    order = np.lexsort((-score, group))
+    ordered = group[order]
+    rank = np.arange(len(order)) - np.searchsorted(ordered, ordered, "left")
+    return order[rank < most]

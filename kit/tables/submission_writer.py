@@ -19,6 +19,7 @@ from kit.base.files import atomic_write, open_compressed
 from kit.base.log import logger
 from kit.boxes import outside
 from kit.tables.image_ids import share
+from kit.tables.join import best_in_group
 from kit.tables.schema import Predictions
 from kit.tables.submission_reader import HEADER
 from kit.vocabulary import vocabulary
@@ -82,7 +83,7 @@ def write_submission(
     predictions, beyond = 0, Beyond()
     with atomic_write(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
         for shard in shards:
-            for table in _pieces(_best(shard, top)):
+            for table in _pieces(shard.take(best_in_group(shard.image, shard.score, top))):
                 predictions += len(table)
                 beyond.count(table)
                 _spool(table, digits, known, spans, spool)
@@ -91,14 +92,6 @@ def write_submission(
         size = part.stat().st_size
     beyond.tell(path, predictions)
     return Written(path, size, len(image_ids), len(spans), predictions)
-
-
-def _best(table: Predictions, top: int) -> Predictions:
-    """The best rows of every image, images together, best first; equal scores stay in order."""
-    order = np.lexsort((-table.score, table.image))
-    image = table.image[order]
-    rank = np.arange(len(order)) - np.searchsorted(image, image, "left")
-    return table.take(order[rank < top])
 
 
 def _pieces(table: Predictions) -> Iterable[Predictions]:

@@ -204,7 +204,8 @@ def starting_weights(config: Config, name: str, weights: Path | None, folder: Pa
     elif isinstance(model.unmatched, Path):
         state = with_rows_of(model.unmatched, state, np.flatnonzero(chosen < 0), len(CLASSES))
     matched = int((chosen >= 0).sum())
-    content: dict[str, Any] = {"matched": matched, "basis": bases, **report.as_dict()}
+    sources = {CLASSES[i]: trained.names[chosen[i]] for i in np.flatnonzero(chosen >= 0)}
+    content: dict[str, Any] = {"matched": matched, "source": sources, "basis": bases, **report.as_dict()}
     write_json(folder / "transfer.json", content)
     if settings.initial_weights == "pwt" and is_main_process():
         logger.info(f"detector-{name}: {matched} of {len(CLASSES)} classes take their weights from {weights}")

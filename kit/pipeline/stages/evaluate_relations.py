@@ -11,7 +11,7 @@ from kit.base.files import read_json, reading, write_json, write_text
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.metric.summary import HIDDEN_TEST
-from kit.pipeline.detector_task import OBJECTS, hierarchy_inputs
+from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS, hierarchy_inputs
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import (
     note_unseen,
@@ -58,7 +58,7 @@ def evaluate_stages(config: Config) -> Iterator[Stage]:
 
 def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
     given = given_detections(config, split)
-    fused = () if given else (OBJECTS.fuse(split),)
+    tasks = () if given else (OBJECTS, *([ATTRIBUTES] if ATTRIBUTES.models(config) else []))
     candidates = candidates_stage(config, split, scorer)
     return Stage(
         evaluate_stage(config, split, scorer),
@@ -67,7 +67,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
             predict_stage(config, split, scorer),
             candidates,
             gt_stage(split, scorer),
-            *fused,
+            *(task.fuse(split) for task in tasks),
             *([evaluate_stage(config, "test", scorer)] if shows_hidden_test(config, split) else []),
         ),
         inputs=(
@@ -79,7 +79,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
         settings={"resamples": RESAMPLES, "seed": config.seed},
         command=f"evaluate --split {split}{scorer_option(config, scorer)}",
         headline="final_score",
-        version=3,
+        version=4,
     )
 
 
@@ -153,7 +153,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         "split": split,
         "scorer": scorer,
         "scores": scores.as_dict(),
-        "ground_truth_boxes": read_scores(context.result(gt_stage(split, scorer))).as_dict(),
+        "ground_truth_boxes": _ceiling(context, split, scorer).as_dict(),
         "bootstrap": analysis["bootstrap"],
         "without": analysis["without"],
         "errors": analysis["errors"],
@@ -171,6 +171,21 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     write_json(context.path / METRICS, result)
     write_text(context.path / TABLE, summary.evaluation(result))
     return {"final_score": scores.final_score, "mAP": scores.relationships["mAP"]}
+
+
+def _ceiling(context: StageContext, split: SplitName, scorer: str) -> Scores:
+    """The score on ground-truth boxes: that of the relation models, with "is" by the attribute detector if any."""
+    from kit.metric.relations import evaluate
+    from kit.relation.attributes import on_true_boxes
+    from kit.tables.schema import Predictions
+
+    folder, attributes = context.result(gt_stage(split, scorer)), ATTRIBUTES.fuse(split)
+    if attributes not in context.stage.needs:
+        return read_scores(folder)
+    tables = split_tables(context.config, split)
+    predictions = Predictions.concat(list(read_shards(folder / SHARDS, Predictions)))
+    found = fused_detections(context.result(attributes))
+    return evaluate(tables.relations, on_true_boxes(predictions, found), tables.labels)
 
 
 def _on_hidden_test(context: StageContext, split: SplitName, name: str) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+import pytest
+
+from kit.base.memory import usable_memory
+
+FREE = "MemTotal: 9000 kB\nMemAvailable: 4000 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "expected"),
+    [
+        ("0::/", {}, 4000 * 1024),
+        ("0::/", {"memory.max": "max", "memory.current": "5"}, 4000 * 1024),
+        ("0::/a", {"a/memory.max": "1000", "a/memory.current": "300"}, 700),
+        (
+            "0::/a",
+            {"a/memory.max": "1000", "a/memory.current": "900", "a/memory.stat": "anon 5\ninactive_file 400"},
+            500,
+        ),
+        ("0::/a", {"memory.max": "100", "memory.current": "300", "a/memory.max": "max"}, 0),
+        (
+            "4:memory:/x",
+            {"memory/x/memory.limit_in_bytes": "2000", "memory/x/memory.usage_in_bytes": "500"},
+            1500,
+        ),
+        ("4:cpu:/", {"memory.max": "10", "memory.current": "0"}, 4000 * 1024),
+        ("0::/", {"memory.max": "nonsense", "memory.current": "0"}, 4000 * 1024),
+    ],
+)
+def test_what_is_free_is_cut_by_the_limits_of_the_groups(line, files, expected, tmp_path):
+    (tmp_path / "groups").write_text(f"{line}\n")
+    (tmp_path / "meminfo").write_text(FREE)
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert usable_memory(tmp_path / "meminfo", tmp_path / "groups", tmp_path / "root") == expected
+
+
+def test_a_system_that_does_not_tell(tmp_path):
+    assert usable_memory(tmp_path / "none", tmp_path / "none", tmp_path) is None

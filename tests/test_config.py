@@ -86,7 +86,9 @@ def test_faults_of_the_file(tmp_path):
         with pytest.raises(KitError, match="yaml") as caught:
             load_config(str(path))
         assert message in str(caught.value)
-    with pytest.raises(KitError, match="no such config file; give a YAML file or one of: best, ensemble, layer6"):
+    with pytest.raises(
+        KitError, match="no such config file; give a YAML file or one of: best, ensemble, layer6"
+    ):
         load_config("none")
 
 

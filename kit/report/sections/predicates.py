@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from kit.metric import scene_graph
 from kit.metric.matching import MatchResult
 from kit.report.blocks import Block, Cell, Column, Interval, Plot, Plots, Table
 from kit.report.plots import canvas
 from kit.report.results import RunResults
 from kit.vocabulary import PREDICATES
 
-CUTS = (20, 50, 100)
 POINTS = 300  # of a curve, at most
 
 
@@ -41,7 +41,7 @@ def predicate_blocks(results: RunResults) -> Iterator[Block]:
         Column("Among the 50 likeliest", "share"),
     )
     yield Table("Average precision by predicate", columns, rows)
-    yield _recall(results.matches)
+    yield _recall(results)
     yield Plots(
         "Precision by recall",
         [_curve(results.matches, p) for p, name in enumerate(PREDICATES) if name in ap],
@@ -50,26 +50,22 @@ def predicate_blocks(results: RunResults) -> Iterator[Block]:
     )
 
 
-def _recall(matches: MatchResult) -> Table:
-    """Recall among each image's first K predictions, and its mean over the predicates."""
-    total = np.bincount(matches.truth_predicate, minlength=len(PREDICATES))
-    true = matches.true_positive["relationships"]
-    found = [np.bincount(matches.predicate[true & (matches.rank <= k)], minlength=len(total)) for k in CUTS]
-    with_truth = np.flatnonzero(total)
-    rows: list[Sequence[Cell]] = [
-        (PREDICATES[p], int(total[p]), *(float(n[p] / total[p]) for n in found)) for p in with_truth
-    ]
-    means = [float(np.mean(n[with_truth] / total[with_truth])) if len(with_truth) else None for n in found]
-    rows.append(("Mean recall", int(total.sum()), *means))
+def _recall(results: RunResults) -> Table:
+    """Recall among each image's first K predictions: by predicate, its mean over these, of all relations."""
+    found = scene_graph.evaluate(results.tables.relations, results.predictions, attributes=True)
+    recalls = [(name, found.num_gt[name], by_depth) for name, by_depth in found.predicate_recall.items()]
+    total = sum(found.num_gt.values())
+    recalls += [("Mean of the predicates", total, found.mean_recall), ("All relations", total, found.recall)]
     return Table(
         "Recall among each image's first K predictions",
         (
             Column("Predicate", "text"),
             Column("True relations", "count"),
-            *(Column(f"R@{k}", "bar") for k in CUTS),
+            *(Column(f"R@{k}", "bar") for k in scene_graph.DEPTHS),
         ),
-        rows,
-        "The last row is the mean over the predicates (mR@K): rare ones weigh as much as common ones.",
+        [(name, n, *(by_depth[k] for k in scene_graph.DEPTHS)) for name, n, by_depth in recalls],
+        "As scene-graph papers have it: of a predicate the mean over its images, mR@K the mean over predicates; "
+        "with “is”, and whatever labels are verified.",
     )
 
 

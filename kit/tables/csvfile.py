@@ -109,6 +109,10 @@ class CsvFile:
         """The fault at a 0-based data row: finds its line in the file."""
         return FileFault(self.path, problem, line=self.line(row), column=column, hint=hint)
 
+    def place(self, row: int) -> str:
+        """The place of a 0-based data row in words."""
+        return f"line {self.line(row)}"
+
     def line(self, row: int) -> int | None:
         """The 1-based line of a 0-based data row; None where the file has no such row."""
         return next((line for line, _ in self.rows(row)), None)

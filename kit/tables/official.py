@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from kit.base.errors import FileFault
-from kit.boxes import inverted
+from kit.tables.checked_boxes import checked_boxes
 from kit.tables.csvfile import Column, CsvFile
+from kit.tables.detection_rows import CLASSES, to_detections
 from kit.tables.left_out import LeftOut, Where, place, say
 from kit.tables.official_columns import (
     CONFIDENCE,
@@ -20,17 +21,12 @@ from kit.tables.official_columns import (
     OTHER,
     PREDICATE,
     SCORE,
-    Array,
     box_columns,
     box_of,
+    named,
     read_columns,
 )
-from kit.tables.ranges import (
-    checked_scores,
-    clip_boxes,
-    refuse_outside,
-    tell_without_area,
-)
+from kit.tables.openimages_detections import read_openimages
 from kit.tables.schema import (
     Boxes,
     Detections,
@@ -43,9 +39,8 @@ from kit.tables.submission_reader import read_submission, submission_fault
 from kit.vocabulary import vocabulary
 
 Path_ = Path | str
-AnyBoxes = TypeVar("AnyBoxes", Boxes, Detections)
 SIDES = ("1", "2")
-CLASSES, TRIPLETS = "the challenge's 57 classes", "the challenge's 329"
+TRIPLETS = "the challenge's 329"
 LABELS, PREDICATES_ = f"{CLASSES} and 5 attributes", "the challenge's 10"
 
 
@@ -118,9 +113,15 @@ def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
         group = [GROUP] if file.has(GROUP.name) else []
         columns = read_columns(file, [IMAGE, LABEL, *box_columns(), *group], True, strict)
         is_group = columns[GROUP.name] > 0 if group else np.zeros(len(columns["image"]), bool)
-        left, box = _objects(file, columns, strict)
-        table = Boxes(columns["images"], columns["image"], columns["LabelName"], box, is_group)
-        tables.append(_some(file, table, left))
+        label = columns["LabelName"]
+        left = LeftOut(file.path, len(label))
+        left.leave(label >= vocabulary().classes, f"label outside {CLASSES}", _at(file, LABEL))
+        (box,) = checked_boxes(file, left, [box_of(columns)], ("",), strict)
+        left.warn()
+        if not left.kept.any():
+            raise FileFault(file.path, f"no row with one of {CLASSES} and an area")
+        table = Boxes(columns["images"], columns["image"], label, box, is_group)
+        tables.append(table.take(left.kept))
     return Boxes.concat(tables)
 
 
@@ -129,17 +130,7 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
 
     Raises FileFault, with `strict` also on boxes and scores beyond [0, 1] and ids that no image can have.
     """
-    tables = []
-    for path in _several(paths):
-        file = CsvFile(path)
-        columns = read_columns(file, [IMAGE, LABEL, SCORE, *box_columns()], True, strict)
-        score = columns[SCORE.name]
-        if strict:
-            score = checked_scores(file, file.source(SCORE), score)
-        left, box = _objects(file, columns, strict)
-        table = Detections(columns["images"], columns["image"], columns["LabelName"], score, box)
-        tables.append(_some(file, table, left))
-    return Detections.concat(tables)
+    return Detections.concat([to_detections(read_openimages(path), strict) for path in _several(paths)])
 
 
 def read_predictions(path: Path_) -> Predictions:
@@ -162,30 +153,6 @@ def prediction_fault(path: Path_, row: int, side: str, problem: str) -> FileFaul
     return file.fault(row, f"XMin{1 if side == 'subject' else 2}", problem)
 
 
-def _objects(file: CsvFile, columns: dict[str, Any], strict: bool) -> tuple[LeftOut, Array]:
-    """The rows of the 57 classes, and the boxes of all rows."""
-    box, label = box_of(columns), columns["LabelName"]
-    left = LeftOut(file.path, len(box))
-    left.leave(label >= vocabulary().classes, f"label outside {CLASSES}", _at(file, LABEL))
-    (box,) = _checked(file, left, [box], ("",), strict)
-    left.warn()
-    return left, box
-
-
-def _checked(
-    file: CsvFile, left: LeftOut, boxes: list[Array], sides: Sequence[str], strict: bool
-) -> list[Array]:
-    """The boxes, none inverted; with `strict` within [0, 1], and what that costs told."""
-    for side, box in zip(sides, boxes, strict=True):
-        if strict:
-            refuse_outside(file, tuple(c.name for c in box_columns(side)), box)
-        _refuse_inverted(file, box, side)
-    if strict:
-        boxes = clip_boxes(left, file, boxes)
-        tell_without_area(left, file, boxes)
-    return boxes
-
-
 def _read_relations(path: Path_, skip_unknown: bool, strict: bool) -> Relations:
     file = CsvFile(path)
     columns = _relation_columns(read_columns(file, RELATION, skip_unknown, strict))
@@ -193,20 +160,12 @@ def _read_relations(path: Path_, skip_unknown: bool, strict: bool) -> Relations:
     if skip_unknown:
         _leave_others(file, left, columns)
     sides = ("subject_box", "object_box")
-    boxes = _checked(file, left, [columns[side] for side in sides], SIDES, strict)
+    boxes = checked_boxes(file, left, [columns[side] for side in sides], SIDES, strict)
     left.warn()
     table = Relations(**{**columns, **dict(zip(sides, boxes, strict=True))}).take(left.kept)
     if not len(table):
         raise FileFault(file.path, "no row with the challenge's classes and predicates")
     return table
-
-
-def _some(file: CsvFile, table: AnyBoxes, left: LeftOut) -> AnyBoxes:
-    """The rows that are kept. Raises FileFault where a file has rows, and none of them is."""
-    kept = table.take(left.kept)
-    if len(table) and not len(kept):
-        raise FileFault(file.path, f"no row with one of {CLASSES} and an area")
-    return kept
 
 
 def _leave_others(file: CsvFile, left: LeftOut, columns: dict[str, Any]) -> None:
@@ -227,18 +186,9 @@ def _at(file: CsvFile, *columns: Column) -> Where:
 
     def where(row: int) -> str:
         line, texts = file.texts(row, columns)
-        return place(line, *map(_named, texts))
+        return place(line, *map(named, texts))
 
     return where
-
-
-def _named(text: str) -> str:
-    vocab = vocabulary()
-    if text in vocab.label:
-        return vocab.names[vocab.label[text]]
-    if text in vocab.names:
-        return f"{text}, whose MID is {vocab.mids[vocab.names.index(text)]}"
-    return text
 
 
 def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
@@ -251,14 +201,6 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
         "subject_box": box_of(columns, "1"),
         "object_box": box_of(columns, "2"),
     }
-
-
-def _refuse_inverted(file: CsvFile, box: Array, side: str) -> None:
-    wrong = inverted(box)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        axis = "X" if box[row, 0] > box[row, 2] else "Y"
-        raise file.fault(row, f"{axis}Min{side}", f"inverted box: {axis}Min{side} is over {axis}Max{side}")
 
 
 def _several(paths: Path_ | Sequence[Path_]) -> Iterable[Path_]:

@@ -97,3 +97,13 @@ def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, col
 def box_of(columns: dict[str, Any], suffix: str = "") -> Array:
     """The boxes (n, 4) of the columns that `read_columns` gave."""
     return np.stack([columns[column.name] for column in box_columns(suffix)], axis=1)
+
+
+def named(text: str) -> str:
+    """A class's name in place of its MID; of a name in a MID's place the MID beside it."""
+    vocab = vocabulary()
+    if text in vocab.label:
+        return vocab.names[vocab.label[text]]
+    if text in vocab.names:
+        return f"{text}, whose MID is {vocab.mids[vocab.names.index(text)]}"
+    return text

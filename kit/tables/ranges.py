@@ -16,21 +16,22 @@ from kit.boxes import OVERSHOOT
 from kit.tables.arrow import as_numpy
 from kit.tables.csvfile import CsvFile
 from kit.tables.image_name import BAD, LONGEST, why_bad
-from kit.tables.left_out import LeftOut, place
+from kit.tables.left_out import LeftOut
+from kit.tables.source import Source
 
 SCORE_ROUNDING = 1e-6
 PIXELS, PERCENT = 2.0, 1.5  # from here on a value looks like one
 Array = NDArray[Any]
 
 
-def refuse_outside(file: CsvFile, names: tuple[str, ...], box: Array) -> None:
+def refuse_outside(source: Source, names: tuple[str, ...], box: Array) -> None:
     """Raise FileFault at the first coordinate that is beyond [0, 1] by more than rounding; box: float (n, 4)."""
     wrong = (box < -OVERSHOOT) | (box > 1 + OVERSHOOT)
     if wrong.any():
         row, side = divmod(int(np.argmax(wrong)), 4)
         value = float(box[row, side])
         pixels = np.abs(box[row]).max() >= PIXELS
-        raise file.fault(
+        raise source.fault(
             row,
             names[side],
             f"{value:g} is outside [0, 1]{': pixels?' if pixels else ''}",
@@ -38,7 +39,7 @@ def refuse_outside(file: CsvFile, names: tuple[str, ...], box: Array) -> None:
         )
 
 
-def clip_boxes(left: LeftOut, file: CsvFile, boxes: list[Array]) -> list[Array]:
+def clip_boxes(left: LeftOut, source: Source, boxes: list[Array]) -> list[Array]:
     """The boxes within [0, 1]; how many rows that keeps from lying outside is told."""
     outside = np.zeros(left.rows, bool)
     for box in boxes:
@@ -47,30 +48,30 @@ def clip_boxes(left: LeftOut, file: CsvFile, boxes: list[Array]) -> list[Array]:
     outside &= left.kept
     if not outside.any():
         return boxes
-    first = place(file.line(int(np.argmax(outside))))
+    first = source.place(int(np.argmax(outside)))
     consequence = f"lie outside [0, 1] by at most {OVERSHOOT} and are clipped"
     left.tell(int(outside.sum()), int(left.kept.sum()), "boxes", consequence, first)
     return [box.clip(0, 1) for box in boxes]
 
 
-def tell_without_area(left: LeftOut, file: CsvFile, boxes: list[Array]) -> None:
+def tell_without_area(left: LeftOut, source: Source, boxes: list[Array]) -> None:
     """Tell how many of the rows that stay have a box without area."""
     flat = np.zeros(left.rows, bool)
     for box in boxes:
         flat |= (box[:, 0] >= box[:, 2]) | (box[:, 1] >= box[:, 3])
     flat &= left.kept
     if flat.any():
-        first = place(file.line(int(np.argmax(flat))))
+        first = source.place(int(np.argmax(flat)))
         left.tell(int(flat.sum()), int(left.kept.sum()), "boxes", "have no area and count for nothing", first)
 
 
-def checked_scores(file: CsvFile, name: str, score: Array) -> Array:
+def checked_scores(source: Source, name: str, score: Array) -> Array:
     """The scores, where all lie in [0, 1]. Raises FileFault at the first that does not."""
     wrong = (score < -SCORE_ROUNDING) | (score > 1 + SCORE_ROUNDING)
     if wrong.any():
         row = int(np.argmax(wrong))
         percent = score.min() >= 0 and PERCENT <= score.max() <= 100
-        raise file.fault(
+        raise source.fault(
             row,
             name,
             f"score {score[row]:g} is outside [0, 1]{': percent?' if percent else ''}",

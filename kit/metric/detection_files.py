@@ -1,4 +1,4 @@
-"""Detection files in for the metric: any Open Images classes, float64 boxes, one numbering for all files."""
+"""Detection files in for the metric: any classes, float64 boxes, one numbering for all files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.base.log import logger
-from kit.boxes import inverted, outside
+from kit.boxes import outside
 from kit.metric.detection import DetectionScores, LabeledBoxes, evaluate
 from kit.metric.hierarchy import Hierarchy, spread
 from kit.tables.arrow import DictionaryEncoder, as_numpy
+from kit.tables.checked_boxes import refuse_inverted
 from kit.tables.csvfile import Column, CsvFile
+from kit.tables.detection_formats import read_rows
+from kit.tables.detection_rows import DetectionRows, refuse_empty
 from kit.tables.image_ids import NEITHER, share, tell_strange_labels, unmatched
-from kit.tables.official_columns import CONFIDENCE, GROUP, IMAGE, LABEL, SCORE, box_columns
+from kit.tables.official_columns import CONFIDENCE, GROUP, IMAGE, LABEL, box_columns
+from kit.tables.side_files import NOTHING, SideFiles
+from kit.tables.source import Source
 from kit.vocabulary import vocabulary
 
 Array = NDArray[Any]
@@ -41,7 +46,7 @@ class DetectionFiles:
             c = self._read(file, [IMAGE, LABEL, *box_columns(), *group])
             is_group = c[GROUP.name] > 0 if group else np.zeros(len(c["image"]), bool)
             parts.append(LabeledBoxes(c["image"], c["label"], _box(c), is_group_of=is_group))
-            _refuse_inverted(file, parts[-1].box)
+            refuse_inverted(file, parts[-1].box)
             self._refuse_outside_hierarchy(file, c["label"])
         truth = _concat(parts)
         rows, label = self._spread(truth.label, self.hierarchy.ancestors if self.hierarchy else {})
@@ -70,26 +75,32 @@ class DetectionFiles:
             parts.append((c["image"][mask][rows], label))
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    def predictions(self, path: Path | str) -> LabeledBoxes:
+    def predictions(self, rows: DetectionRows) -> LabeledBoxes:
         """Detections with their scores; not expanded (the submitter adds the ancestors). Raises FileFault.
 
-        Read after truth and labels: notices tell what has no part in the metric, being unknown to both, or a
+        Taken after truth and labels: notices tell what has no part in the metric, being unknown to both, or a
         box without area, which the published evaluator removes.
         """
-        file = CsvFile(path)
+        refuse_empty(rows)
         images, labels = len(self.images.index), len(self.labels.index)
-        c = self._read(file, [IMAGE, LABEL, SCORE, *box_columns()])
-        found = LabeledBoxes(c["image"], c["label"], _box(c), score=c[SCORE.name])
+        image, label = (
+            np.asarray([known.setdefault(text, len(known)) for text in texts], np.int64)[codes]
+            for known, texts, codes in (
+                (self.images.index, rows.images, rows.image),
+                (self.labels.index, rows.labels, rows.label),
+            )
+        )
+        found, path = LabeledBoxes(image, label, rows.box, score=rows.score), rows.source.path
         names = list(self.images.index)
-        strange = unmatched([names[i] for i in np.unique(found.image)], set(names[:images]))
+        strange = unmatched([names[i] for i in np.unique(image)], set(names[:images]))
         if strange:
             logger.warning(f"{path}: {strange.say('images of the predictions', NEITHER)}")
-        self._tell_labels(file, found.label, labels)
+        self._tell_labels(rows.source, label, labels)
         empty = (found.box[:, 0] >= found.box[:, 2]) | (found.box[:, 1] >= found.box[:, 3])
-        _tell_rows(file, empty, "are left out: box inverted or without area, which the metric removes")
+        _tell_rows(rows.source, empty, "are left out: box inverted or without area, which the metric removes")
         return found
 
-    def _tell_labels(self, file: CsvFile, label: Array, known: int) -> None:
+    def _tell_labels(self, source: Source, label: Array, known: int) -> None:
         """Say which rows have a label of neither truth nor labels; a class's name in a MID's place is told."""
         strange = label >= known
         if not strange.any():
@@ -98,7 +109,7 @@ class DetectionFiles:
         vocab = vocabulary()
         mid = dict(zip(vocab.names, vocab.mids, strict=True)).get(text)
         hint = f"; the MID of {text} is {mid}" if mid else ""
-        _tell_rows(file, strange, f"are left out: label in neither truth nor labels ({text!r}{hint})")
+        _tell_rows(source, strange, f"are left out: label in neither truth nor labels ({text!r}{hint})")
 
     def _read(self, file: CsvFile, columns: list[Column]) -> dict[str, Array]:
         parts: dict[str, list[Array]] = {}
@@ -139,18 +150,20 @@ def score_detection_files(
     predictions: Path | str,
     labels: Sequence[Path | str] = (),
     hierarchy: Hierarchy | None = None,
+    beside: SideFiles = NOTHING,
 ) -> DetectionScores:
-    """Detection mAP of a predictions file against box files; raises FileFault on a faulty one."""
+    """Detection mAP of predictions, in any form, against box files; raises FileFault on a faulty one."""
     files = DetectionFiles(hierarchy)
     boxes = files.truth(truth)
     verified = files.verified(labels)
     names = list(files.images.index)
     of_truth = {names[i] for i in np.unique(boxes.image)}
     tell_strange_labels(labels, [names[i] for i in np.unique(verified[0])], of_truth)
-    objects = files.predictions(predictions)
+    rows = read_rows(predictions, beside)
+    objects = files.predictions(rows)
     beyond, true_beyond = outside(objects.box), outside(boxes.box)
     if not true_beyond.any():
-        _tell_rows(CsvFile(predictions), beyond, "have boxes beyond [0, 1] (pixels?)")
+        _tell_rows(rows.source, beyond, "have boxes beyond [0, 1] (pixels?)")
     elif not beyond.any():
         count = share(int(true_beyond.sum()), len(true_beyond), "boxes of the truth")
         logger.warning(f"{count} reach beyond [0, 1] (pixels?), those of {predictions} do not")
@@ -163,21 +176,11 @@ def score_detection_files(
     )
 
 
-def _refuse_inverted(file: CsvFile, box: Array) -> None:
-    wrong = inverted(box)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        axis = "X" if box[row, 0] > box[row, 2] else "Y"
-        raise file.fault(row, f"{axis}Min", f"inverted box: {axis}Min is over {axis}Max")
-
-
-def _tell_rows(file: CsvFile, rows: Array, why: str) -> None:
+def _tell_rows(source: Source, rows: Array, why: str) -> None:
     """Say how many rows are so, and where the first is."""
     if rows.any():
-        line = file.fault(int(np.argmax(rows)), LABEL.name, why).line
-        logger.warning(
-            f"{file.path}: {share(int(rows.sum()), len(rows), 'rows')} {why}, first at line {line}"
-        )
+        place = source.place(int(np.argmax(rows)))
+        logger.warning(f"{source.path}: {share(int(rows.sum()), len(rows), 'rows')} {why}, first at {place}")
 
 
 def _ascending(names: list[str]) -> Array:

@@ -1,12 +1,13 @@
 """YOLO label files: a folder with a text file an image, a line a box: class, center, sides, confidence.
 
-`class cx cy w h conf` as fractions of the image, as `yolo predict save_txt=True save_conf=True` of ultralytics writes
-it. The image's id is the file's name without its ending; classes are counted from 0.
+`class cx cy w h conf` as fractions of the image, as `yolo predict save_txt=True save_conf=True` of ultralytics
+writes it. The image's id is the file's name without its ending; classes are counted from 0.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from kit.base.errors import FileFault, KitError
 from kit.base.files import read_text, writing
+from kit.tables.class_mids import class_mids
 from kit.tables.csvfile import NUMBER
 from kit.tables.detection_rows import DetectionRows
 from kit.tables.left_out import say, share
@@ -35,6 +37,7 @@ LARGEST = 64 << 20  # bytes of a file
 COLUMNS = {LABEL.name: "class", SCORE.name: "conf", "XMin": "cx, w", "XMax": "cx, w"}
 COLUMNS |= {"YMin": "cy, h", "YMax": "cy, h", IMAGE.name: ""}
 DIGITS = 7  # decimals of a number
+ROUNDING = 2e-5  # what five decimals of a center and a side may add up to
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +92,11 @@ def read_yolo(path: Path | str, beside: SideFiles = NOTHING) -> DetectionRows:
         raise source.fault(row, LABEL.name, problem)
     half = rows[:, 3:5] / 2
     box = np.concatenate([rows[:, 1:3] - half, rows[:, 1:3] + half], axis=1)
+    inside = box.clip(0, 1)
+    box = np.where(np.abs(box - inside) <= ROUNDING, inside, box)
     score = _scores(folder, source, rows[:, 5])
     return DetectionRows(
-        source, tuple(p.stem for p in files), file, _mids(names), label.astype(np.int64), score, box
+        source, tuple(p.stem for p in files), file, class_mids(names), label.astype(np.int64), score, box
     )
 
 
@@ -114,13 +119,6 @@ def _class_names(folder: Path, beside: SideFiles) -> tuple[str, ...]:
         hint = f"give a file of class names (--classes, data.*.detection_classes), or put {CLASSES} into it"
         raise FileFault(folder, "no names of the classes of these YOLO labels", hint=hint)
     return read_names(path)
-
-
-def _mids(names: Sequence[str]) -> tuple[str, ...]:
-    """The MIDs of the challenge's classes; other names as they are."""
-    vocab = vocabulary()
-    known = {name.lower(): mid for name, mid in zip(vocab.names, vocab.mids, strict=True)}
-    return tuple(known.get(name.lower(), name) for name in names)
 
 
 def _values(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -150,17 +148,26 @@ def write_yolo(path: Path | str, table: Detections) -> None:
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise KitError(f"{path}: there already", "give a folder that is not there, or an empty one")
+    if Path(CLASSES).stem in table.images:
+        raise KitError(f"{path}: an image is named {Path(CLASSES).stem}, as the file of the classes is")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path, part):
-        part.mkdir(parents=True)
-        vocab = vocabulary()
-        (part / CLASSES).write_text("".join(f"{name}\n" for name in vocab.names[: vocab.classes]))
-        order = np.argsort(table.image, kind="stable")
-        bounds = np.searchsorted(table.image[order], np.arange(len(table.images) + 1))
-        for i, name in enumerate(table.images):
-            own = table.take(order[bounds[i] : bounds[i + 1]])
-            (part / f"{name}{ENDING}").write_text("".join(_lines(own)))
-        part.replace(path)
+    try:
+        with writing(path, part):
+            _write_folder(part, table)
+            part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_folder(folder: Path, table: Detections) -> None:
+    folder.mkdir(parents=True)
+    vocab = vocabulary()
+    (folder / CLASSES).write_text("".join(f"{name}\n" for name in vocab.names[: vocab.classes]))
+    order = np.argsort(table.image, kind="stable")
+    bounds = np.searchsorted(table.image[order], np.arange(len(table.images) + 1))
+    for i, name in enumerate(table.images):
+        own = table.take(order[bounds[i] : bounds[i + 1]])
+        (folder / f"{name}{ENDING}").write_text("".join(_lines(own)))
 
 
 def _lines(table: Detections) -> list[str]:

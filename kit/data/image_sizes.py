@@ -1,0 +1,66 @@
+"""The sizes of the images below a folder, each looked up in its file when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from kit.base.errors import FileFault
+from kit.config import Decoding
+from kit.data.image_header import UnreadableError, header_size
+
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2"})
+
+
+def image_size(data: bytes, how: Decoding) -> tuple[int, int]:
+    """Width and height of an image as it is read: turned by EXIF's orientation only where that is applied.
+
+    data: of its file. Raises UnreadableError.
+    """
+    if how.exif_orientation == "ignore":
+        return header_size(data)
+    from kit.data.decode import decode
+
+    high, wide = decode(data, how).shape[:2]
+    return wide, high
+
+
+class FolderSizes(Mapping[str, tuple[int, int]]):
+    """Width and height of the images below a folder by their ids: their files' names without the ending.
+
+    A look-up raises KeyError where there is no such image, FileFault where it cannot be read, or two have the name.
+    """
+
+    def __init__(self, folder: Path, how: Decoding | None = None) -> None:
+        self.folder, self.how = folder, how or Decoding()
+
+    @cached_property
+    def paths(self) -> dict[str, list[Path]]:
+        """The files of every id; a folder is listed once."""
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+                found.setdefault(path.stem, []).append(path)
+        return found
+
+    def __getitem__(self, name: str) -> tuple[int, int]:
+        path, *others = self.paths[name]
+        try:
+            size = image_size(path.read_bytes(), self.how)
+        except OSError as error:
+            raise FileFault(path, f"cannot be read ({error.strerror})") from None
+        except UnreadableError as error:
+            raise FileFault(path, str(error)) from None
+        if others:
+            raise FileFault(others[0], f"a second image is named {name}, beside {path}")
+        return size
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)

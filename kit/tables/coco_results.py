@@ -148,7 +148,7 @@ def _of_files(records: Records, sizes: Sizes) -> CocoImages:
 def write_coco(path: Path | str, table: Detections, beside: SideFiles) -> Path | None:
     """Detections as a list of records; where no file describes the images, one is written too, and its path given.
 
-    Without a description an image's id is its name and a class's its label from 1 on. Raises KitError where the
+    Without a description images and classes are numbered from 1 on. Raises KitError where the
     images' sizes are not known, or a class is not among the categories.
     """
     path = Path(path)
@@ -163,7 +163,8 @@ def write_coco(path: Path | str, table: Detections, beside: SideFiles) -> Path |
         categories = [of_mid.get(mid) for mid in vocab.mids[: vocab.classes]]
     elif beside.sizes is not None:
         size = {name: np.asarray(beside.sizes[name], float) for name in table.images if name in beside.sizes}
-        ids, categories = {name: name for name in size}, list(range(1, len(classes) + 1))
+        ids = {name: number for number, name in enumerate(size, 1)}
+        categories = list(range(1, len(classes) + 1))
         described = path.with_name(f"{path.name.partition('.')[0]}-images.json")
     else:
         raise KitError(f"{path}: {RESULTS} are in pixels, and the images' sizes are not known", NEED)
@@ -203,8 +204,8 @@ def _texts(table: Detections, size: dict[str, Any], ids: dict[str, Any], categor
 
 def _description(size: dict[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
     images = [
-        {"id": name, "file_name": f"{name}.jpg", "width": int(wide), "height": int(high)}
-        for name, (wide, high) in size.items()
+        {"id": number, "file_name": f"{name}.jpg", "width": int(wide), "height": int(high)}
+        for number, (name, (wide, high)) in enumerate(size.items(), 1)
     ]
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, 1)]
     return {"images": images, "categories": categories, "annotations": []}

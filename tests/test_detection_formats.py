@@ -11,7 +11,8 @@ from PIL import Image
 
 from kit.base.errors import KitError
 from kit.data.image_sizes import FolderSizes
-from kit.tables.detection_formats import FORMATS, format_of, load_detections, read_rows, save_detections
+from kit.tables.detection_formats import format_of, load_detections, read_rows, save_detections
+from kit.tables.format_names import FORMATS
 from kit.tables.schema import Detections
 from kit.tables.side_files import SideFiles
 from kit.vocabulary import vocabulary

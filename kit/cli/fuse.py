@@ -10,16 +10,18 @@ import typer
 
 from kit.base.errors import KitError, printable
 from kit.base.split_names import SplitName
-from kit.cli.options import ConfigName, Force, Json, Overrides, RunFolder
+from kit.cli.detection_files import check_out, save, side_files, split_side_files
+from kit.cli.options import ClassNames, ConfigName, Described, Force, FormatOf, Json, Overrides, RunFolder
 from kit.session import Session, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kit.tables.format_names import Format
     from kit.tables.schema import Detections
+    from kit.tables.side_files import SideFiles
 
-OF_FILES = ("out", "weight", "iou", "skip_box_threshold", "conf_type")
-WRITTEN = (".csv", ".csv.gz", ".zip")
+OF_FILES = ("weight", "iou", "skip_box_threshold", "conf_type", "images", "classes")
 OF_A_RUN = ("attributes", "config", "set_", "run", "force")
 
 
@@ -35,12 +37,18 @@ class ConfType(StrEnum):
 def fuse(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Detection CSVs, one a source; .csv, .csv.gz or .zip.")
+        list[Path] | None,
+        typer.Argument(
+            help="Detections, one a source: Open Images' CSV, COCO results, YOLO labels, Kaggle's."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the files' boxes go; .csv, .csv.gz or .zip.", metavar="FILE"),
+        typer.Option("--out", help="Where the fused boxes go; YOLO: a folder.", metavar="FILE"),
     ] = None,
+    form: FormatOf = "openimages",
+    images: Described = None,
+    classes: ClassNames = None,
     split: Annotated[
         SplitName | None,
         typer.Option(help="Fuse the run's detections of this split.", metavar="train|stack|val|test"),
@@ -81,24 +89,48 @@ def fuse(
     if (split is None) == (not files):
         raise KitError("give either --split or detection files")
     _refuse_other(context, OF_A_RUN if files else OF_FILES, "detection files" if files else "--split")
-    if split is not None:
-        _fuse_split(open_run(config, set_ or (), run), split, attributes, force, json)
-    elif files and out is None:
+    if out is None and files:
         raise KitError("--out is not given", "say where the fused detections go")
+    if out is None and form != "openimages":
+        raise KitError("--format says how --out is written, which is not given", "give --out FILE")
+    if out is not None:
+        check_out(out, form, "the fused detections")
+    if split is not None:
+        _fuse_split(open_run(config, set_ or (), run), split, attributes, force, json, out, form)
     elif files and out is not None:
-        _fuse_files(files, out, weight, iou, skip_box_threshold, conf_type, json)
+        beside = side_files(images, classes)
+        _fuse_files(files, out, weight, iou, skip_box_threshold, conf_type, json, form, beside)
 
 
-def _fuse_split(session: Session, split: SplitName, attributes: bool, force: bool, json: bool) -> None:
+def _fuse_split(
+    session: Session,
+    split: SplitName,
+    attributes: bool,
+    force: bool,
+    json: bool,
+    out: Path | None,
+    form: Format,
+) -> None:
     from kit.cli.common import report_stage
     from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
+    from kit.pipeline.stages.fused_detections import fused_detections
 
     task = ATTRIBUTES if attributes else OBJECTS
-    if not task.models(session.config):
-        raise KitError("detector.models is empty", "name a detector in the config")
     stage = task.fuse(split)
+    if stage not in session.pipeline.stages:
+        raise KitError("detector.models is empty", "name a detector in the config")
+    if attributes and out is not None:
+        raise KitError("--out does not go with --attributes", "the forms are of the 57 classes")
     record = session.make(stage, force=force)[stage]
     report_stage(session.path, stage, record, json)
+    if out is not None:
+        save(
+            out,
+            fused_detections(session.pipeline.folder(stage)),
+            form,
+            split_side_files(session, split),
+            json,
+        )
 
 
 def _refuse_other(context: typer.Context, names: Sequence[str], given: str) -> None:
@@ -119,11 +151,12 @@ def _fuse_files(
     skip_box_threshold: float,
     conf_type: ConfType,
     json: bool,
+    form: Format,
+    beside: SideFiles,
 ) -> None:
     from kit.base.files import json_text
     from kit.fusion.wbf import check_settings, fuse_detections, weights_of
-    from kit.tables.official import read_detections
-    from kit.tables.official_writer import write_detections
+    from kit.tables.detection_formats import load_detections, save_detections
 
     _check_paths(files, out)
     try:
@@ -131,7 +164,7 @@ def _fuse_files(
         check_settings(iou, skip_box_threshold)
     except ValueError as error:
         raise KitError(str(error)) from None
-    sources = [read_detections(file) for file in files]
+    sources = [load_detections([file], beside) for file in files]
     _compare_images(files, sources)
     try:
         fused = fuse_detections(
@@ -143,23 +176,20 @@ def _fuse_files(
     if not len(fused):
         hint = f"lower --skip-box-threshold {skip_box_threshold:g}" if skip_box_threshold else ""
         raise KitError(f"none of the {total:,} boxes is left", hint)
-    write_detections(out, fused)
+    described = save_detections(out, fused, form, beside)
     if json:
-        typer.echo(
-            json_text(
-                {"files": [str(f) for f in files], "boxes": total, "fused": len(fused), "out": str(out)}
-            )
-        )
+        more = {"images": str(described)} if described else {}
+        result = {"files": [str(f) for f in files], "boxes": total, "fused": len(fused), "out": str(out)}
+        typer.echo(json_text({**result, **more}))
         return
-    typer.echo(printable(f"{total:,} boxes of {len(files)} files -> {len(fused):,} in {out}"))
+    beside_it = f" (--images {described})" if described else ""
+    typer.echo(printable(f"{total:,} boxes of {len(files)} files -> {len(fused):,} in {out}{beside_it}"))
 
 
 def _check_paths(files: list[Path], out: Path) -> None:
-    """The output is a CSV and replaces no input; a file that is given twice is told, for it counts twice."""
+    """The output replaces no input; a file that is given twice is told, for it counts twice."""
     from kit.base.log import logger
 
-    if not out.name.lower().endswith(WRITTEN) and (out.is_file() or not out.exists()):
-        raise KitError(f"--out: {out}: the fused detections are a CSV", f"end it in {', '.join(WRITTEN)}")
     for i, file in enumerate(files):
         if _same(file, out):
             raise KitError(f"--out: {out} is one of the files to fuse", "give another name")

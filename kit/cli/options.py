@@ -13,6 +13,7 @@ import typer
 
 from kit.base.split_names import SplitName
 from kit.session import Session, open_run
+from kit.tables.format_names import Format
 
 ConfigName = Annotated[
     str,
@@ -48,6 +49,21 @@ Split = Annotated[
 Scorer = Annotated[
     str | None,
     typer.Option("--scorer", metavar="NAME", help="What scores the pairs (default: relation.scorer)."),
+]
+Described = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Of COCO's pixels: a COCO file of images and categories, or the images' folder.",
+        metavar="PATH",
+    ),
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option("--classes", help="Names of the classes of YOLO labels, in their order.", metavar="FILE"),
+]
+FormatOf = Annotated[
+    Format, typer.Option("--format", help="Form of what is written.", metavar="openimages|coco|yolo|kaggle")
 ]
 
 

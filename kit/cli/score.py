@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kit.cli.options import Json
+from kit.cli.detection_files import side_files
+from kit.cli.options import ClassNames, Described, Json
 
 app = typer.Typer(no_args_is_help=True, help="Score prediction files with the official metrics.")
 
@@ -21,6 +22,14 @@ LabelFiles = Annotated[
 PredictionFile = Annotated[
     Path,
     typer.Option("--predictions", help="Long CSV or Kaggle form; .csv, .csv.gz or .zip.", metavar="FILE"),
+]
+DetectionFile = Annotated[
+    Path,
+    typer.Option(
+        "--predictions",
+        help="Open Images' CSV, COCO results, a folder of YOLO labels, or Kaggle's form.",
+        metavar="PATH",
+    ),
 ]
 
 
@@ -109,12 +118,14 @@ def _refuse_twice(files: list[Path]) -> None:
 )
 def detections(
     truth: TruthFiles,
-    predictions: PredictionFile,
+    predictions: DetectionFile,
     labels: LabelFiles = None,
     hierarchy: Annotated[
         Path | None,
         typer.Option("--hierarchy", help="Class hierarchy JSON: expands truth and labels.", metavar="FILE"),
     ] = None,
+    images: Described = None,
+    classes: ClassNames = None,
     json: Json = False,
 ) -> None:
     """Open Images detection mAP at IoU 0.5."""
@@ -126,7 +137,7 @@ def detections(
 
     _refuse_twice(truth)
     tree = read_hierarchy(hierarchy) if hierarchy else None
-    result = score_detection_files(truth, predictions, labels or (), tree)
+    result = score_detection_files(truth, predictions, labels or (), tree, side_files(images, classes))
     if json:
         typer.echo(json_text(result.as_dict()))
         return

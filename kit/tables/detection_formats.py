@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 from kit.base.errors import FileFault
 from kit.tables.coco_results import read_coco, write_coco
 from kit.tables.csvfile import CsvFile
 from kit.tables.detection_rows import DetectionRows, to_detections
+from kit.tables.format_names import Format
 from kit.tables.kaggle_detections import PREDICTIONS, read_kaggle, write_kaggle
 from kit.tables.official_columns import LABEL
 from kit.tables.official_writer import write_detections
@@ -19,14 +19,6 @@ from kit.tables.side_files import NOTHING, SideFiles
 from kit.tables.unpack import BROKEN, broken, open_unpacked
 from kit.tables.yolo import read_yolo, write_yolo
 
-Format = Literal["openimages", "coco", "yolo", "kaggle"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-ENDINGS: dict[Format, tuple[str, ...]] = {  # of the files that are written; a folder has none
-    "openimages": (".csv", ".csv.gz", ".zip"),
-    "coco": (".json", ".json.gz"),
-    "yolo": (),
-    "kaggle": (".csv", ".csv.gz", ".zip"),
-}
 START = 1 << 12  # bytes of a file in which JSON has begun
 
 

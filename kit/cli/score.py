@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kit.cli.detection_files import side_files
 from kit.cli.options import ClassNames, Described, Json
 
+if TYPE_CHECKING:
+    from kit.base.errors import FileFault
+    from kit.tables.schema import Predictions, Relations
+
+Others = Literal["refuse", "skip"]
+Metrics = Literal["official", "all"]
 app = typer.Typer(no_args_is_help=True, help="Score prediction files with the official metrics.")
 
 TruthFiles = Annotated[
@@ -47,43 +55,59 @@ def relations(
     ] = False,
     resamples: Annotated[int, typer.Option(min=1, help="Resamples of the analysis.", metavar="N")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the analysis.", metavar="N")] = 0,
+    others: Annotated[
+        Others,
+        typer.Option(
+            help="Rows with classes or predicates that are not the challenge's, as in Open Images V6: an error, or "
+            "left out and counted.",
+            metavar="refuse|skip",
+        ),
+    ] = "refuse",
+    metrics: Annotated[
+        Metrics,
+        typer.Option(
+            help="all: beside the official score what scene-graph papers print: recall and mean recall at 20, 50, "
+            "100, recall per predicate, 0.2 R@50 + 0.4 wmAP_rel + 0.4 wmAP_phr.",
+            metavar="official|all",
+        ),
+    ] = "official",
     json: Json = False,
 ) -> None:
     """Visual relationship score: 0.4 mAP relationships + 0.2 Recall@50 + 0.4 mAP phrases."""
     from kit.base.files import json_text
     from kit.base.log import logger
     from kit.base.progress import track
-    from kit.boxes import outside
     from kit.metric import summary
     from kit.metric.matching import InvertedBox, match_predictions
     from kit.metric.relations import score
-    from kit.tables.image_ids import NEITHER, images_of, share, tell_strange_labels, unmatched
-    from kit.tables.official import prediction_fault, read_image_labels, read_predictions, read_relations
+    from kit.tables.image_ids import NEITHER, images_of, tell_strange_labels, unmatched
+    from kit.tables.official import (
+        prediction_fault,
+        read_image_labels,
+        read_judged_labels,
+        read_predictions,
+        read_relations,
+    )
 
     _refuse_twice(truth)
-    true = read_relations(truth)
-    table = read_predictions(predictions)
-    verified = read_image_labels(labels) if labels else None
+    skip = others == "skip"
+    true = read_relations(truth, skip, strict=False)
+    table = read_predictions(predictions, skip)
+    verified = None
+    if labels:
+        verified = read_judged_labels(labels, judged=False) if skip else read_image_labels(labels)
+    fault = partial(prediction_fault, predictions, skip_unknown=skip)
     try:
         matches = match_predictions(true, table, verified)
     except InvertedBox as error:
-        raise prediction_fault(predictions, error.row, error.side, f"inverted {error.side} box") from None
+        raise fault(error.row, error.side, f"inverted {error.side} box") from None
     result = score(matches)
     strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
     if strange:
         logger.warning(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
     if verified:
         tell_strange_labels(labels or [], images_of(verified), set(true.images))
-    beyond, true_beyond = (outside(t.subject_box) | outside(t.object_box) for t in (table, true))
-    if beyond.any() and not true_beyond.any():
-        row = int(beyond.argmax())
-        side = "subject" if outside(table.subject_box)[row] else "object"
-        count = share(int(beyond.sum()), len(beyond), "rows")
-        line = prediction_fault(predictions, row, side, "").line
-        logger.warning(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
-    elif true_beyond.any() and not beyond.any():
-        count = share(int(true_beyond.sum()), len(true_beyond), "rows of the truth")
-        logger.warning(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
+    _tell_beyond(predictions, true, table, fault)
     tied = matches.tied_rows()
     if tied:
         logger.warning(
@@ -91,6 +115,8 @@ def relations(
             "then depends on its unstable sort, kit's sorts are stable"
         )
     out: dict[str, Any] = result.as_dict()
+    if metrics == "all":
+        out["scene_graph"] = _scene_graph(true, table)
     if analysis:
         from kit.metric.analysis import analyse
 
@@ -99,8 +125,40 @@ def relations(
         typer.echo(json_text(out))
         return
     typer.echo(summary.scores(str(predictions), out), nl=False)
+    if metrics == "all":
+        typer.echo(summary.scene_graph(out["scene_graph"]), nl=False)
     if analysis:
         typer.echo(summary.analysis(out["analysis"], result.final_score), nl=False)
+
+
+def _scene_graph(truth: Relations, predictions: Predictions) -> dict[str, Any]:
+    """What scene-graph papers print: without "is", as they do, and with it."""
+    from kit.metric.scene_graph import evaluate
+
+    return {
+        name: evaluate(truth, predictions, attributes=with_is).as_dict()
+        for name, with_is in (("without_is", False), ("with_is", True))
+    }
+
+
+def _tell_beyond(
+    predictions: Path, true: Relations, table: Predictions, fault: Callable[[int, str, str], FileFault]
+) -> None:
+    """Say where the boxes of the one file look like pixels and those of the other do not."""
+    from kit.base.log import logger
+    from kit.boxes import outside
+    from kit.tables.image_ids import share
+
+    beyond, true_beyond = (outside(t.subject_box) | outside(t.object_box) for t in (table, true))
+    if beyond.any() and not true_beyond.any():
+        row = int(beyond.argmax())
+        side = "subject" if outside(table.subject_box)[row] else "object"
+        count = share(int(beyond.sum()), len(beyond), "rows")
+        line = fault(row, side, "").line
+        logger.warning(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
+    elif true_beyond.any() and not beyond.any():
+        count = share(int(true_beyond.sum()), len(true_beyond), "rows of the truth")
+        logger.warning(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
 
 
 def _refuse_twice(files: list[Path]) -> None:

@@ -152,6 +152,23 @@ def analysis(result: dict[str, Any], final: float) -> str:
     )
 
 
+def scene_graph(result: dict[str, Any]) -> str:
+    """What scene-graph papers print, without "is" as they do and with it, then one row a predicate."""
+    plain, whole = result["without_is"], result["with_is"]
+    parts = table(
+        "As in scene-graph papers: no label is verified, 100 predictions an image",
+        ("", 'without "is"', 'with "is"'),
+        [(name, value, whole[name]) for name, value in plain.items() if name != "predicates"],
+    )
+    columns = ("n", *(f"R@{k}" for k in (20, 50, 100)), "AP_rel", "AP_phr")
+    rows = {name: whole["predicates"][name] for name in whole["predicates"]} | plain["predicates"]
+    return parts + table(
+        'Per predicate, without "is" in the lists but for its own row',
+        ("predicate", *columns),
+        [(name, *(values[column] for column in columns)) for name, values in rows.items()],
+    )
+
+
 SPREAD = ("", "low", "mean", "high", "std")
 
 

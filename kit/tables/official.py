@@ -21,6 +21,7 @@ from kit.tables.official_columns import (
     OTHER,
     PREDICATE,
     SCORE,
+    Array,
     box_columns,
     box_of,
     named,
@@ -41,6 +42,7 @@ from kit.vocabulary import vocabulary
 Path_ = Path | str
 SIDES = ("1", "2")
 TRIPLETS = "the challenge's 329"
+NONE_KNOWN = "no row with the challenge's classes and predicates"
 LABELS, PREDICATES_ = f"{CLASSES} and 5 attributes", "the challenge's 10"
 
 
@@ -133,23 +135,37 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
     return Detections.concat([to_detections(read_openimages(path), strict) for path in _several(paths)])
 
 
-def read_predictions(path: Path_) -> Predictions:
+def read_predictions(path: Path_, skip_unknown: bool = False) -> Predictions:
     """Scored relations, from the long CSV or the Kaggle form, told by the header; rows in file order.
 
-    Inverted boxes pass (the metric decides, quirk Q9); `prediction_fault` names the place of a row.
+    Inverted boxes pass (the metric decides, quirk Q9); `prediction_fault` names the place of a row. skip_unknown:
+    rows with a label or a predicate that is not the challenge's are left out and counted, where they are a fault
+    otherwise.
     """
     file = CsvFile(path)
     if file.has("PredictionString"):
-        return read_submission(file)
-    columns = read_columns(file, [*RELATION, SCORE])
-    return Predictions(**_relation_columns(columns), score=columns["Score"])
+        return read_submission(file, skip_unknown)
+    columns = read_columns(file, [*RELATION, SCORE], skip_unknown)
+    table = Predictions(**_relation_columns(columns), score=columns["Score"])
+    if not skip_unknown:
+        return table
+    left = LeftOut(file.path, len(table))
+    _leave_unknown(file, left, table.subject, table.object, table.predicate)
+    left.warn()
+    if not left.kept.any():
+        raise FileFault(file.path, NONE_KNOWN)
+    return table.take(left.kept)
 
 
-def prediction_fault(path: Path_, row: int, side: str, problem: str) -> FileFault:
+def prediction_fault(path: Path_, row: int, side: str, problem: str, skip_unknown: bool = False) -> FileFault:
     """The fault at a row of `read_predictions`, with its line and column; side: subject or object."""
     file = CsvFile(path)
     if file.has("PredictionString"):
-        return submission_fault(file, row, problem)
+        return submission_fault(file, row, problem, skip_unknown)
+    if skip_unknown:
+        codes = read_columns(file, [IMAGE, *RELATION[1:4]], skip_unknown)
+        known = np.all([codes[column.name] != OTHER for column in RELATION[1:4]], axis=0)
+        row = int(np.flatnonzero(known)[row])
     return file.fault(row, f"XMin{1 if side == 'subject' else 2}", problem)
 
 
@@ -164,21 +180,25 @@ def _read_relations(path: Path_, skip_unknown: bool, strict: bool) -> Relations:
     left.warn()
     table = Relations(**{**columns, **dict(zip(sides, boxes, strict=True))}).take(left.kept)
     if not len(table):
-        raise FileFault(file.path, "no row with the challenge's classes and predicates")
+        raise FileFault(file.path, NONE_KNOWN)
     return table
 
 
 def _leave_others(file: CsvFile, left: LeftOut, columns: dict[str, Any]) -> None:
     subject, object_, predicate = (columns[name] for name in ("subject", "object", "predicate"))
-    for label, column in ((subject, RELATION[1]), (object_, RELATION[2])):
-        left.leave(label == OTHER, f"{column.name} outside {LABELS}", _at(file, column))
-    left.leave(predicate == OTHER, f"predicate outside {PREDICATES_}", _at(file, PREDICATE))
+    _leave_unknown(file, left, subject, object_, predicate)
     known = left.kept
     allowed = known.copy()
     allowed[known] = vocabulary().allowed[predicate[known], subject[known], object_[known]]
     left.leave(
         known & ~allowed, f"triplet not among {TRIPLETS}", _at(file, RELATION[1], PREDICATE, RELATION[2])
     )
+
+
+def _leave_unknown(file: CsvFile, left: LeftOut, subject: Array, object_: Array, predicate: Array) -> None:
+    for label, column in ((subject, RELATION[1]), (object_, RELATION[2])):
+        left.leave(label == OTHER, f"{column.name} outside {LABELS}", _at(file, column))
+    left.leave(predicate == OTHER, f"predicate outside {PREDICATES_}", _at(file, PREDICATE))
 
 
 def _at(file: CsvFile, *columns: Column) -> Where:

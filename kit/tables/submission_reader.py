@@ -7,7 +7,7 @@ RelationshipLabel`, predictions separated by spaces; an empty string is an image
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kit.base.errors import FileFault
 from kit.tables.arrow import DictionaryEncoder, as_indices, as_numpy
 from kit.tables.csvfile import NUMBER, Column, CsvFile
+from kit.tables.left_out import place, say, share
 from kit.tables.schema import Predictions
 from kit.vocabulary import vocabulary
 
@@ -56,6 +57,11 @@ class Chunk:
         start = TOKENS.index(name)
         return self.tokens.take(as_indices(np.arange(start, len(self.tokens), len(TOKENS))))
 
+    def take(self, predictions: NDArray[np.bool_]) -> Chunk:
+        """The chunk with some of its predictions alone."""
+        tokens = self.tokens.filter(pa.array(np.repeat(predictions, len(TOKENS))))
+        return replace(self, tokens=tokens, line=self.line[predictions])
+
 
 def chunks(file: CsvFile) -> Iterator[Chunk]:
     """Yield a submission's tokens in stretches of some 100,000 predictions. Raises FileFault."""
@@ -78,13 +84,14 @@ def chunks(file: CsvFile) -> Iterator[Chunk]:
         first += batch.num_rows
 
 
-def read_submission(file: CsvFile) -> Predictions:
-    """Predictions of a submission, in file order.
+def read_submission(file: CsvFile, skip_unknown: bool = False) -> Predictions:
+    """Predictions of a submission, in file order; with `skip_unknown` those of the challenge's words alone, told.
 
     Raises FileFault with line and column at a wrong token count, an unknown label or predicate, or a token
     that is no finite number.
     """
     images = DictionaryEncoder()
+    left = _Unknown()
     parts: list[dict[str, NDArray[Any]]] = []
     for chunk in chunks(file):
         if chunk.ragged.any():
@@ -92,12 +99,15 @@ def read_submission(file: CsvFile) -> Predictions:
             problem = f"token count is not a multiple of {len(TOKENS)} ({chunk.count[line]})"
             raise file.fault(chunk.first + line, HEADER[1], problem, hint=_form(int(chunk.count[line])))
         codes = images.encode(chunk.ids)
+        if skip_unknown:
+            chunk = left.leave(chunk)
         try:
             part = _parse(chunk)
         except (pa.ArrowInvalid, _UnknownToken):
             raise _first_fault(file, chunk) from None
         parts.append({"image": codes[chunk.line], **part})
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    left.warn(file)
     if not len(columns["image"]):
         raise FileFault(file.path, "no prediction in the whole file", column=HEADER[1])
     return Predictions(images=tuple(images.index), **columns)
@@ -111,9 +121,63 @@ def _form(count: int) -> str:
     )
 
 
-def submission_fault(file: CsvFile, prediction: int, problem: str) -> FileFault:
-    """The fault at the given prediction of a submission (0-based, over the whole file)."""
+@dataclass
+class _Unknown:
+    """Counts the predictions with words that are not the challenge's; first: the row and the word of one."""
+
+    count: int = 0
+    total: int = 0
+    first: tuple[int, str] | None = None
+
+    def leave(self, chunk: Chunk) -> Chunk:
+        """The chunk without them."""
+        known = _is_known(chunk)
+        self.count, self.total = self.count + int((~known).sum()), self.total + len(known)
+        if self.first is None and not known.all():
+            row = int(np.argmin(known))
+            words = [(chunk.column(name)[row].as_py(), known_words) for name, known_words in _words()]
+            word = next(word for word, known_words in words if word not in known_words)
+            self.first = chunk.first + int(chunk.line[row]), word
+        return chunk.take(known)
+
+    def warn(self, file: CsvFile) -> None:
+        """Say how many were left out."""
+        if self.first is not None:
+            number, percent = share(self.count, self.total)
+            row, word = self.first
+            say(
+                f"{file.path}: {number} predictions ({percent}) are left out: a label or predicate that is not "
+                f"the challenge's, first at {place(file.line(row), word)}"
+            )
+
+
+def _words() -> tuple[tuple[str, dict[str, int]], ...]:
+    """The tokens that are words, and which they may be."""
+    vocab = vocabulary()
+    return (
+        ("LabelName1", vocab.label),
+        ("LabelName2", vocab.label),
+        ("RelationshipLabel", vocab.predicate),
+    )
+
+
+def _is_known(chunk: Chunk) -> NDArray[np.bool_]:
+    """Of every prediction whether all its words are the challenge's."""
+    codes = [
+        DictionaryEncoder(known).encode(chunk.column(name).dictionary_encode()) for name, known in _words()
+    ]
+    return np.all([code >= 0 for code in codes], axis=0)
+
+
+def submission_fault(file: CsvFile, prediction: int, problem: str, skip_unknown: bool = False) -> FileFault:
+    """The fault at the given prediction of a submission (0-based, over those that `read_submission` gives)."""
     for chunk in chunks(file):
+        if skip_unknown:
+            known = np.flatnonzero(_is_known(chunk))
+            if prediction >= len(known):
+                prediction -= len(known)
+                continue
+            prediction = int(known[prediction])
         if prediction < len(chunk.line):
             start = int(np.searchsorted(chunk.line, chunk.line[prediction]))
             place = f"prediction {prediction - start + 1} of the line"
@@ -130,13 +194,8 @@ def _parse(chunk: Chunk) -> dict[str, NDArray[Any]]:
     number = {name: as_numpy(pc.cast(chunk.column(name), pa.float64())) for name in NUMBERS}
     if not all(np.isfinite(values).all() for values in number.values()):
         raise _UnknownToken
-    vocab = vocabulary()
     coded = {}
-    for name, known in (
-        ("LabelName1", vocab.label),
-        ("LabelName2", vocab.label),
-        ("RelationshipLabel", vocab.predicate),
-    ):
+    for name, known in _words():
         coded[name] = DictionaryEncoder(known).encode(chunk.column(name).dictionary_encode())
         if (coded[name] < 0).any():
             raise _UnknownToken

@@ -4,7 +4,7 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import load_config
-from kit.pipeline.stages.scored_candidates import read_given
+from kit.pipeline.stages.given_detections import read_given
 
 HEAD = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
 ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"
@@ -18,7 +18,7 @@ def objects(tmp_path, monkeypatch):
 
     def read(*rows):
         (tmp_path / "d.csv").write_text("\n".join([HEAD, *rows]) + "\n")
-        return read_given(load_config("mini", settings))
+        return read_given(load_config("mini", settings), "test")
 
     return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,33 @@ class FileHashes:
                 write_json(self.path, self.known)
             return digest
         return sha256_of(path)
+
+    def of_folder(self, folder: Path, pattern: str) -> str:
+        """A SHA-256 of names and contents of a folder's files. Raises KitError where one cannot be read.
+
+        pattern: of their names. They are read again only where one of them has changed, came or went.
+        """
+        files = sorted(folder.glob(pattern))
+        with suppress(OSError):  # of a file that went meanwhile `sha256_of` speaks
+            stats = [file.stat() for file in files]
+            stamp = [
+                sum(s.st_size for s in stats),
+                max((s.st_mtime_ns for s in stats), default=0),
+                len(files),
+            ]
+            name = f"{folder.resolve()}/{pattern}"
+            known = self.known.get(name)
+            if isinstance(known, list) and known[:3] == stamp and len(known) == 4:
+                return str(known[3])
+            self.known[name] = [*stamp, digest := _sha256_of_all(files)]
+            with suppress(KitError):
+                write_json(self.path, self.known)
+            return digest
+        return _sha256_of_all(files)
+
+
+def _sha256_of_all(files: Sequence[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.name} {sha256_of(file)}\n".encode())
+    return whole.hexdigest()

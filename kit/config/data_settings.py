@@ -19,22 +19,29 @@ MAX_PIXELS = 100_000_000  # of an image; decoded it takes three bytes a pixel
 
 
 class SplitFiles(Model):
-    """Files of one split. Without boxes those of the relations serve, without labels the relations' classes."""
+    """Files of one split. Without boxes those of the relations serve, without labels the relations' classes.
+
+    detections: any detector's, which stand in place of those that kit's detectors make and fuse; files, or folders
+    of YOLO labels; detection_images: a COCO file of images and categories that COCO results refer to, by default
+    the images' files say their sizes; detection_classes: names of the classes of YOLO labels.
+    """
 
     relations: Files = []
     boxes: Files = []
     labels: Files = []
     images: UserPath | None = None
+    detections: Files = []
+    detection_images: UserPath | None = None
+    detection_classes: UserPath | None = None
 
 
 class TestSet(SplitFiles):
-    """Files of the test set: the sample submission (ids and order), and detections of any detector.
+    """Files of the test set: the sample submission (ids and order).
 
     Its truth is known for the mini challenge alone.
     """
 
     ids: UserPath | None = None
-    detections: Files = []
 
 
 class Mini(Model):

@@ -84,7 +84,8 @@ def _weighted(ap: dict[str, float], num_gt: dict[str, int]) -> float:
 def evaluate(truth: Relations, predictions: Predictions, attributes: bool = False) -> SceneGraphScores:
     """The papers' numbers. attributes: with "is" counted among the relations, which the papers leave out."""
     if not attributes:
-        truth, predictions = (t.take(t.predicate != IS) for t in (truth, predictions))
+        truth = truth.take(truth.predicate != IS)
+        predictions = predictions.take(predictions.predicate != IS)
     predictions = _of_true_images(truth, predictions)
     rank = _ranks(predictions)
     best = np.flatnonzero(rank <= MOST)

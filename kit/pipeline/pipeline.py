@@ -18,7 +18,7 @@ from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.order import in_order, next_group
 from kit.pipeline.record import rehearsed_seconds, sibling_record
 from kit.pipeline.run import Run
-from kit.pipeline.stage import FileInput, ImagesInput, Input, Stage, StageContext, require
+from kit.pipeline.stage import FileInput, FolderInput, ImagesInput, Input, Stage, StageContext, require
 from kit.pipeline.stage_registry import declared_stages
 from kit.pipeline.work import at_work
 
@@ -102,6 +102,8 @@ class Pipeline:
         require(given)
         if isinstance(given, FileInput):
             return self.run.hashes.of(_path(given.path))
+        if isinstance(given, FolderInput):
+            return self.run.hashes.of_folder(given.folder, given.pattern)
         assert isinstance(given, ImagesInput)
         named = "\n".join([given.choice, *map(self.run.hashes.of, given.named_by)])
         return images_key(self.run, _path(given.folder), named, given.wanted)

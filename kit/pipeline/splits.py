@@ -10,7 +10,7 @@ from kit.base.errors import KitError
 from kit.base.hashes import HASHES, FileHashes
 from kit.base.split_names import SplitName
 from kit.config import Config, SplitFiles
-from kit.pipeline.stage import FileInput, ImagesInput, Input
+from kit.pipeline.stage import FileInput, FolderInput, ImagesInput, Input
 from kit.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kit.tables.schema import Boxes, ImageLabels
 
 TABLES = ".tables"  # in a run's folder: the splits' tables, kept
+LABEL_FILES = "*.txt"  # of YOLO, in a folder of detections
 CLASSES = vocabulary().names[: vocabulary().classes]
 
 
@@ -37,13 +38,41 @@ def shows_hidden_test(
     """Whether the hidden test's figures stand beside a split's.
 
     Beside the validation split's, as much is chosen by these, where the test set has a truth, what its report reads
-    besides, and no detections from elsewhere. truth: default the relations; reads: default what detection does.
+    besides, and detections from elsewhere where the validation split has them. truth: default the relations; reads:
+    default what detection does.
     """
     test = config.data.test
     truth = test.relations if truth is None else truth
-    reads = detection_inputs(config, "test") if reads is None else reads
+    default = given_inputs if test.detections else detection_inputs
+    reads = default(config, "test") if reads is None else reads
     there = not any(given.missing() for given in reads)
-    return split == "val" and bool(truth) and there and not test.detections
+    alike = bool(test.detections) == bool(config.data.val.detections)
+    return split == "val" and bool(truth) and there and alike
+
+
+def given_detections(config: Config, split: SplitName) -> list[Path]:
+    """Files and folders of another detector's detections, which stand in place of kit's own."""
+    return split_of(config, split).detections
+
+
+def has_detections(config: Config, split: SplitName) -> bool:
+    """Whether a split has detections of objects: given ones, or those of the config's detectors."""
+    return bool(given_detections(config, split) or config.detector.models)
+
+
+def given_inputs(config: Config, split: SplitName) -> tuple[Input, ...]:
+    """The detections that a split was given, what stands beside them, and what says which images it has."""
+    annotations, key = split_of(config, split), f"data.{split}"
+    given = [
+        FolderInput(i.setting, i.path, LABEL_FILES) if i.path and i.path.is_dir() else i
+        for i in file_inputs(f"{key}.detections", annotations.detections)
+    ]
+    beside = {
+        f"{key}.detection_images": annotations.detection_images,
+        f"{key}.detection_classes": annotations.detection_classes,
+    }
+    more = [FileInput(setting, path) for setting, path in beside.items() if path]
+    return (*given, *more, *id_inputs(config, split))
 
 
 def file_inputs(setting: str, files: Sequence[Path], hint: str = "") -> tuple[FileInput, ...]:

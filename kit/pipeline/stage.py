@@ -41,6 +41,24 @@ class FileInput:
 
 
 @dataclass(frozen=True)
+class FolderInput:
+    """Files of a folder that a stage reads; they count by their names and contents, wherever they lie.
+
+    pattern: of the files' names.
+    """
+
+    setting: str
+    folder: Path
+    pattern: str
+
+    def missing(self) -> str | None:
+        """What is missing, and how it is given; None where the folder is there."""
+        if not self.folder.is_dir():
+            return f"{self.folder}: no such folder; set {self.setting}"
+        return None
+
+
+@dataclass(frozen=True)
 class ImagesInput:
     """Images that a stage reads; they count by their names and sizes, wherever they lie.
 
@@ -67,7 +85,7 @@ class ImagesInput:
         return None
 
 
-Input = FileInput | ImagesInput
+Input = FileInput | FolderInput | ImagesInput
 
 
 def require(given: Input) -> None:

@@ -16,6 +16,7 @@ MODULES = (  # below kit.pipeline.stages: the one list of kit's own stages, in t
     "detector",
     "detections",
     "fused_detections",
+    "given_detections",
     "attribute_detector",
     "spatial",
     "visual",

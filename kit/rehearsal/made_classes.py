@@ -10,6 +10,7 @@ from functools import partial
 from kit.base.split_names import SPLITS
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.splits import given_detections
 from kit.pipeline.stage import Metrics, Stage, StageContext
 
 
@@ -24,7 +25,8 @@ class MadeClasses:
     def __init__(self, pipeline: Pipeline, names: Sequence[str]) -> None:
         """Put it behind the fusion of those of some stages that fuse; the pipeline is changed."""
         self.seconds = 0.0
-        for name in {OBJECTS.fuse(split) for split in SPLITS} & set(names):
+        own = [split for split in SPLITS if not given_detections(pipeline.run.config, split)]
+        for name in {OBJECTS.fuse(split) for split in own} & set(names):
             stage = pipeline.stages[name]
             pipeline.stages[name] = replace(stage, work=partial(self._fuse, stage))
 

@@ -109,7 +109,7 @@ def as_fractions(
         text = f"bbox {shown(box[0])}, like all in the file, lies within the image's first pixel: fractions?"
         raise FileFault(path, f"{place(0)}: {text}", hint=FORM)
     over = np.maximum(-low, high - size)
-    beyond = (over > np.maximum(ROUNDING, OVERSHOOT * size)).any(axis=1)
+    beyond: NDArray[np.bool_] = np.asarray((over > np.maximum(ROUNDING, OVERSHOOT * size)).any(axis=1))
     if (clipped := (over > UNSEEN).any(axis=1) & ~beyond).any():
         first = place(int(np.argmax(clipped)))
         consequence = "lie outside their image by no more than rounding and are clipped"

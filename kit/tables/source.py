@@ -11,7 +11,10 @@ from kit.base.errors import FileFault
 class Source(Protocol):
     """A file, or a folder of files, whose rows are numbered from 0."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """The file, or the folder."""
+        ...
 
     def place(self, row: int) -> str:
         """The place of a row in words: "line 7"."""

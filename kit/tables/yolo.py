@@ -75,14 +75,9 @@ def read_yolo(path: Path | str, beside: SideFiles = NOTHING) -> DetectionRows:
     folder = label_folder(Path(path))
     names = _class_names(folder, beside)
     files = sorted(p for p in folder.iterdir() if p.suffix == ENDING and p.name != CLASSES)
-    tables, lines = [], []
-    for file in files:
-        values, numbers = _values(file)
-        tables.append(values)
-        lines.append(numbers)
-    count = [len(values) for values in tables]
+    tables, lines = zip(*map(_values, files), strict=True)
     rows = np.concatenate(tables)
-    file = np.repeat(np.arange(len(files)), count)
+    file = np.repeat(np.arange(len(files)), [len(values) for values in tables])
     source = _Source(folder, files, file, np.concatenate(lines))
     label = rows[:, 0]
     wrong = (label != np.floor(label)) | (label < 0) | (label >= len(names))

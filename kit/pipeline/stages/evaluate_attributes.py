@@ -11,13 +11,11 @@ from kit.base.files import read_json, write_json
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.metric.summary import HIDDEN, HIDDEN_TEST
-from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
-from kit.pipeline.splits import shows_hidden_test, split_inputs, split_of, split_tables
+from kit.pipeline.splits import has_detections, shows_hidden_test, split_inputs, split_of, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
-from kit.pipeline.stages.scored_candidates import given_detections
 from kit.tables.shards import SHARDS, read_shards
 from kit.vocabulary import IS, vocabulary
 
@@ -37,7 +35,7 @@ HEADS = {"attribute": "attribute", "n": "n", "AP": "AP", HIDDEN_TEST: HIDDEN, **
 def evaluate_attributes_stages(config: Config) -> Iterator[Stage]:
     """The attributes of every split whose truth is known, by every scorer."""
     for split in SPLITS:
-        if not (OBJECTS.models(config) or given_detections(config, split)):
+        if not has_detections(config, split):
             continue
         for scorer in usable_scorers(config) if split_of(config, split).relations else ():
             yield Stage(

@@ -14,7 +14,13 @@ from kit.config import Config
 from kit.metric.summary import HIDDEN, NO_HIDDEN_TEST
 from kit.pipeline.detector_task import TASKS, DetectorTask
 from kit.pipeline.feature_signature import feature_signature
-from kit.pipeline.splits import relation_images, shows_hidden_test, split_inputs, split_tables
+from kit.pipeline.splits import (
+    given_detections,
+    relation_images,
+    shows_hidden_test,
+    split_inputs,
+    split_tables,
+)
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.final import (
@@ -116,7 +122,8 @@ def _tells_hidden_test(context: StageContext) -> bool:
 
 
 def _with_fusion(config: Config) -> list[DetectorTask]:
-    return [task for task in TASKS if len(task.models(config)) > 1]
+    """The tasks whose models' weights were chosen, and used: none is fused where detections were given."""
+    return [] if given_detections(config, "val") else [t for t in TASKS if len(t.models(config)) > 1]
 
 
 def _has_average(config: Config) -> bool:

@@ -15,7 +15,7 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.metric.summary import HIDDEN, HIDDEN_TEST
 from kit.pipeline.detector_task import OBJECTS
-from kit.pipeline.splits import shows_hidden_test, split_of
+from kit.pipeline.splits import detection_inputs, shows_hidden_test, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.fused_detections import all_detections, chosen_weights, fuse_views
@@ -32,7 +32,8 @@ def evaluate_detections_stages(config: Config) -> Iterator[Stage]:
         files = split_of(config, split)
         if files.boxes or files.relations:
             truth = [*config.data.test.boxes, *config.data.test.relations]
-            hidden = [detections_stage("test")] if shows_hidden_test(config, split, truth) else []
+            reads = detection_inputs(config, "test")
+            hidden = [detections_stage("test")] if shows_hidden_test(config, split, truth, reads) else []
             yield Stage(
                 detections_stage(split),
                 partial(_evaluate, split=split),

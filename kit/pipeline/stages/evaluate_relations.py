@@ -23,8 +23,8 @@ from kit.pipeline.models import (
 )
 from kit.pipeline.splits import (
     CLASSES,
-    file_inputs,
-    id_inputs,
+    given_detections,
+    has_detections,
     shows_hidden_test,
     split_inputs,
     split_of,
@@ -34,7 +34,7 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.fused_detections import fused_detections
 from kit.pipeline.stages.predictions import predict_stage
-from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections, read_given
+from kit.pipeline.stages.scored_candidates import candidates_stage
 from kit.relation.scorers import in_order, scorer_names, scorer_settings, stages_of
 from kit.tables.shards import SHARDS, read_shards, write_shard
 
@@ -52,13 +52,12 @@ def evaluate_stages(config: Config) -> Iterator[Stage]:
     for split in SPLITS:
         for scorer in usable_scorers(config) if split_of(config, split).relations else ():
             yield _gt_stage(config, split, scorer)
-            if OBJECTS.models(config) or given_detections(config, split):
+            if has_detections(config, split):
                 yield _stage(config, split, scorer)
 
 
 def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
-    given = given_detections(config, split)
-    tasks = () if given else (OBJECTS, *([ATTRIBUTES] if ATTRIBUTES.models(config) else []))
+    attributes = bool(ATTRIBUTES.models(config)) and not given_detections(config, split)
     candidates = candidates_stage(config, split, scorer)
     return Stage(
         evaluate_stage(config, split, scorer),
@@ -67,14 +66,13 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
             predict_stage(config, split, scorer),
             candidates,
             gt_stage(split, scorer),
-            *(task.fuse(split) for task in tasks),
+            OBJECTS.fuse(split),
+            *([ATTRIBUTES.fuse(split)] if attributes else []),
             *([evaluate_stage(config, "test", scorer)] if shows_hidden_test(config, split) else []),
         ),
         inputs=(
             *split_inputs(config, split),
             *hierarchy_inputs(config),
-            *(file_inputs("data.test.detections", given) if given else ()),
-            *(id_inputs(config, split) if given else ()),
         ),
         settings={"resamples": RESAMPLES, "seed": config.seed},
         command=f"evaluate --split {split}{scorer_option(config, scorer)}",
@@ -158,8 +156,7 @@ def _evaluate(context: StageContext, split: SplitName, scorer: str) -> Metrics:
         "without": analysis["without"],
         "errors": analysis["errors"],
     }
-    given = given_detections(config, split)
-    fused = read_given(config) if given else fused_detections(context.result(OBJECTS.fuse(split)))
+    fused = fused_detections(context.result(OBJECTS.fuse(split)))
     candidates = context.result(candidates_stage(config, split, scorer)) / SHARDS
     table = scored_candidates_table(scorer_names(config))
     pairs = table.concat(list(read_shards(candidates, table)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kit.base.files import read_json, reading, write_json
 from kit.config import Config
 from kit.pipeline.models import usable_scorers
-from kit.pipeline.splits import split_inputs, split_tables
+from kit.pipeline.splits import given_detections, split_inputs, split_tables
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.scored_candidates import candidates_stage
@@ -27,7 +27,7 @@ FINAL = "final.json"
 
 @register_stages
 def final_stages(config: Config) -> Iterator[Stage]:
-    """The final confidence of every scorer, where there are detectors and a validation split to choose it on."""
+    """The final confidence of every scorer, where there are detections of a validation split to choose it on."""
     if not has_final(config):
         return
     for scorer in usable_scorers(config):
@@ -45,8 +45,9 @@ def final_stages(config: Config) -> Iterator[Stage]:
 
 
 def has_final(config: Config) -> bool:
-    """Whether the final confidence can be chosen: detectors, and images of the validation split."""
-    return bool(config.detector.models) and config.data.val.images is not None
+    """Whether the final confidence can be chosen: detections of the validation split, own or given."""
+    own = bool(config.detector.models) and config.data.val.images is not None
+    return own or bool(given_detections(config, "val"))
 
 
 def final_stage(config: Config, scorer: str) -> str:

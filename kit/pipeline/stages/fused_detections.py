@@ -15,6 +15,7 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.base.threads import cpu_count
 from kit.config import Config, Fusion
 from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
+from kit.pipeline.splits import given_detections
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.tables.shards import (
@@ -35,7 +36,10 @@ Tables = dict[str, "ViewDetections"]
 
 @register_stages
 def fusion_stages(config: Config) -> Iterator[Stage]:
-    """For both tasks: the weights of its models, by validation mAP, and the fusion of every split."""
+    """For both tasks: the weights of its models, by validation mAP, and the fusion of every split.
+
+    Objects that were detected elsewhere (`kit.pipeline.stages.given_detections`) are fused already.
+    """
     views = [view.model_dump() for view in config.detector.inference.views]
     for task in TASKS:
         names, fusion = task.models(config), task.fusion(config)
@@ -51,6 +55,9 @@ def fusion_stages(config: Config) -> Iterator[Stage]:
             headline="mAP",
         )
         for split in SPLITS:
+            given = given_detections(config, split)
+            if given and task is OBJECTS:
+                continue
             yield Stage(
                 task.fuse(split),
                 partial(_fuse, task=task, split=split),
@@ -62,7 +69,7 @@ def fusion_stages(config: Config) -> Iterator[Stage]:
                 },
                 command=f"fuse --split {split}{task.option}",
                 headline="fused",
-                trains=split == "val",
+                trains=split == "val" and not given,
                 table=_table,
             )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from kit.base.split_names import SPLITS
 from kit.config import Config
-from kit.pipeline.splits import split_inputs
+from kit.pipeline.splits import has_detections, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.training_tables import box_needs, box_settings, training_tables
@@ -20,7 +21,7 @@ NAME = "geometry-prior"
 @register_stages
 def geometry_prior_stages(config: Config) -> Iterator[Stage]:
     """The geometry prior, where candidates of detections, own or given, are ranked by it."""
-    if ranking_needs(config) and (config.detector.models or config.data.test.detections):
+    if ranking_needs(config) and any(has_detections(config, split) for split in SPLITS):
         yield Stage(
             NAME,
             _count,
@@ -29,7 +30,7 @@ def geometry_prior_stages(config: Config) -> Iterator[Stage]:
             settings=box_settings(config, NAME),
             command=f"train all --only {NAME}",
             headline="greatest_lift",
-            trains=bool(config.detector.models),
+            trains=has_detections(config, "val"),
         )
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
-from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
+from kit.pipeline.splits import given_detections, has_detections
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.final import final_stage, has_final, read_confidence
-from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections
+from kit.pipeline.stages.scored_candidates import candidates_stage
 from kit.relation.scorers import scorer_names
 from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths, write_shard
 from kit.vocabulary import IS
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 def predict_stages(config: Config) -> Iterator[Stage]:
     """The predictions of every split by every scorer.
 
-    Exponents are 1 and nothing is calibrated for detections that were given, and where nothing could be chosen.
+    Exponents are 1 and nothing is calibrated where nothing could be chosen, and for detections that were given
+    where the validation split's were not, or the other way round.
     """
     for split in SPLITS:
-        if not OBJECTS.models(config) and not given_detections(config, split):
+        if not has_detections(config, split):
             continue
         for scorer in usable_scorers(config):
             chosen = [final_stage(config, scorer)] if _is_chosen(config, split) else []
@@ -57,7 +58,9 @@ def predict_stage(config: Config, split: SplitName, scorer: str) -> str:
 
 
 def _is_chosen(config: Config, split: SplitName) -> bool:
-    return has_final(config) and not given_detections(config, split)
+    """What was chosen on detections of the one kind, own or given, says nothing of the other."""
+    alike = bool(given_detections(config, split)) == bool(given_detections(config, "val"))
+    return has_final(config) and alike
 
 
 def _predict(context: StageContext, split: SplitName, scorer: str) -> Metrics:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.base.errors import KitError
-from kit.base.log import logger
 from kit.base.parallel import ordered_map
 from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
@@ -25,7 +22,7 @@ from kit.pipeline.models import (
     split_ensemble,
     usable_scorers,
 )
-from kit.pipeline.splits import file_inputs, id_inputs, ids_file, split_ids
+from kit.pipeline.splits import given_detections, has_detections, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.geometry_prior import ranking_needs, read_ranking
@@ -43,7 +40,6 @@ from kit.tables.shards import (
 if TYPE_CHECKING:
     from kit.data.objects import Objects
     from kit.relation.scored import ScoredCandidates
-    from kit.tables.schema import Detections
 
 
 @register_stages
@@ -55,22 +51,15 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
     for split in SPLITS:
         for scorer in _scorers(config):
             name = candidates_stage(config, split, scorer)
-            given = given_detections(config, split)
-            attributes = bool(ATTRIBUTES.models(config)) and not given
-            detected = (
-                () if given else (OBJECTS.fuse(split), *([ATTRIBUTES.fuse(split)] if attributes else []))
-            )
-            if not given and not OBJECTS.models(config):
+            if not has_detections(config, split):
                 continue
+            attributes = bool(ATTRIBUTES.models(config)) and not given_detections(config, split)
+            detected = (OBJECTS.fuse(split), *([ATTRIBUTES.fuse(split)] if attributes else []))
             yield Stage(
                 name,
                 partial(_score, split=split, scorer=scorer),
                 needs=(*stages_of(config, scorer), *ranking_needs(config), *detected),
-                inputs=(
-                    *(file_inputs("data.test.detections", given) if given else ()),
-                    *(id_inputs(config, split) if given else ()),
-                    *scorer_images(config, scorer, split),
-                ),
+                inputs=scorer_images(config, scorer, split),
                 settings={
                     "scorers": list(scored_together(config, scorer)),
                     "columns": list(scorer_names(config)),
@@ -102,11 +91,6 @@ def candidates_stage(config: Config, split: SplitName, scorer: str) -> str:
     return f"scored-candidates-{split}{f'-{scorer}' if apart else ''}"
 
 
-def given_detections(config: Config, split: SplitName) -> Sequence[Path]:
-    """Files of another detector's detections, which the test set may have."""
-    return config.data.test.detections if split == "test" else []
-
-
 def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
     from kit.relation.scored import score_objects
     from kit.tables.schema import Detections
@@ -135,32 +119,7 @@ def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
 
 def _objects(context: StageContext, split: SplitName) -> tuple[int, Iterator[Objects]]:
     """The number of shards of a split's detections, and the shards."""
-    from kit.relation.scoring import shards
     from kit.tables.schema import Detections
 
-    files = given_detections(context.config, split)
-    if files:
-        parts = list(shards(read_given(context.config)))
-        return len(parts), iter(parts)
     folder = context.result(OBJECTS.fuse(split)) / SHARDS
     return len(shard_paths(folder)), read_shards(folder, Detections)
-
-
-def read_given(config: Config) -> Detections:
-    """The files of `data.test.detections`, over the test set's images. Raises KitError where none is of them."""
-    from kit.boxes import area
-    from kit.tables.image_ids import images_of, unmatched
-    from kit.tables.official import read_detections
-
-    files, ids = config.data.test.detections, split_ids(config, "test")
-    detections = read_detections(files)
-    named = ", ".join(map(str, files))
-    strange = unmatched(images_of(detections), set(ids))
-    if strange:
-        where = f"not in {ids_file(config)}"
-        text = f"{named}: {strange.say('images with detections', where)}"
-        if strange.none_match:
-            raise KitError(text, "data.test.detections and data.test.ids must be of the same images")
-        logger.warning(f"{text}; left out")
-    detections = detections.take(area(detections.box) > 0)  # the reader has told of those without
-    return detections.of_images(ids)

@@ -7,20 +7,18 @@ from functools import partial
 
 from kit.base.progress import track
 from kit.config import Config
-from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.models import scorer_option, usable_scorers
-from kit.pipeline.splits import id_inputs, split_ids
+from kit.pipeline.splits import has_detections, id_inputs, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
-from kit.pipeline.stages.scored_candidates import given_detections
 from kit.tables.shards import SHARDS, read_shards, shard_paths
 
 
 @register_stages
 def submission_stages(config: Config) -> Iterator[Stage]:
     """The submission by every scorer."""
-    if not OBJECTS.models(config) and not given_detections(config, "test"):
+    if not has_detections(config, "test"):
         return
     for scorer in usable_scorers(config):
         yield Stage(

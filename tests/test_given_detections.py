@@ -138,7 +138,7 @@ def test_fuse_writes_a_splits_detections_in_any_form(kit, given, tmp_path, found
         code, said, err = kit("fuse", "--split", "val", "--out", out, "--format", form, *words)
         assert code == 0, err
         assert f"{len(found):,} boxes in {out}" in said
-        described = out.with_name("val-images.json")
+        described = out.with_name("images-val.json")
         again = load_detections([out], SideFiles(images=described if form == "coco" else None))
         assert len(again) == len(found)
     code, out, err = kit("fuse", "--split", "val", "--format", "coco", *words)
@@ -153,7 +153,7 @@ def test_fuse_writes_a_splits_detections_in_any_form(kit, given, tmp_path, found
 def test_fusing_and_scoring_files_of_different_forms(kit, given, tmp_path, found, tiny):
     for form in FORMS:
         given(form)
-    photos = ("--images", tmp_path / "coco" / "val-images.json")
+    photos = ("--images", tmp_path / "coco" / "images-val.json")
     files = [tmp_path / form / name for form, name in FORMS.items()]
     code, out, err = kit(
         "fuse", *files, "--out", tmp_path / "fused.json", "--format", "coco", *photos, "--json"

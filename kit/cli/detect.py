@@ -78,4 +78,4 @@ def _write(options: RunOptions, names: Sequence[str], split: SplitName, out: Pat
             several = len(names) * len(views) > 1
             stem, dot, ending = out.name.partition(".")
             path = out.with_name(f"{stem}-{name}-{view}{dot}{ending}") if several else out
-            save(path, table.of_source(name, view), form, beside, options.json)
+            beside = save(path, table.of_source(name, view), form, beside, options.json)

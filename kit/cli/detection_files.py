@@ -52,10 +52,12 @@ def check_out(out: Path, form: Format, what: str) -> None:
         raise KitError(f"--out: {out}: {what} are {kind}", f"end it in {', '.join(endings)}")
 
 
-def save(out: Path, table: Detections, form: Format, beside: SideFiles, json: bool) -> None:
-    """Write detections of a split, and say where they are."""
+def save(out: Path, table: Detections, form: Format, beside: SideFiles, json: bool) -> SideFiles:
+    """Write detections of a split, and say where they are; what more of its detections can be written beside."""
     from kit.tables.detection_formats import save_detections
+    from kit.tables.side_files import SideFiles
 
     described = save_detections(out, table, form, beside)
     text = f"{len(table):,} boxes in {out}{f', the images in {described}' if described else ''}"
     typer.echo(printable(text), err=json)
+    return SideFiles(images=described) if described else beside

@@ -165,7 +165,7 @@ def write_coco(path: Path | str, table: Detections, beside: SideFiles) -> Path |
         size = {name: np.asarray(beside.sizes[name], float) for name in table.images if name in beside.sizes}
         ids = {name: number for number, name in enumerate(size, 1)}
         categories = list(range(1, len(classes) + 1))
-        described = path.with_name(f"{path.name.partition('.')[0]}-images.json")
+        described = path.with_name(f"images-{path.name.partition('.')[0]}.json")
     else:
         raise KitError(f"{path}: {RESULTS} are in pixels, and the images' sizes are not known", NEED)
     lacking = next((classes[k] for k in np.unique(table.label) if categories[k] is None), None)

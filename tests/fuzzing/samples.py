@@ -56,6 +56,26 @@ def scored(row: str) -> str:
     return ",".join([image, label, f"0.{len(image) + sum(map(ord, label)) % 83}", *corners])
 
 
+def kaggle_detections() -> list[str]:
+    """A line an image in Kaggle's form of detections, some without boxes."""
+    mids = vocabulary().mids
+    boxes = [f"{mids[i]} 0.{9 - i} 0.1 0.2 0.6 0.9" for i in range(5)]
+    return [f"{name},{' '.join(boxes[: i % 4])}" for i, name in enumerate(IMAGES)]
+
+
+def yolo_labels() -> list[str]:
+    """Lines of one image's YOLO labels."""
+    return [f"{i} 0.35 0.55 0.5 0.{7 - i} 0.{9 - i}" for i in range(5)]
+
+
+def coco_results() -> list[dict[str, Any]]:
+    """COCO results on `coco()`."""
+    return [
+        {"image_id": i % 6, "category_id": 7 + i, "bbox": [1.5, 2, 20, 30.25], "score": 1 / (1 + i)}
+        for i in range(8)
+    ]
+
+
 def submission_rows() -> list[str]:
     """A line an image, some without predictions."""
     words = vocabulary()

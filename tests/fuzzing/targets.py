@@ -19,6 +19,7 @@ from kit.metric.hierarchy import read_hierarchy
 from kit.metric.matching import InvertedBox, match_predictions
 from kit.metric.relations import score
 from kit.tables.coco import read_instances
+from kit.tables.detection_formats import load_detections
 from kit.tables.image_lists import distinct_images, read_image_ids
 from kit.tables.official import (
     prediction_fault,
@@ -30,6 +31,7 @@ from kit.tables.official import (
 )
 from kit.tables.schema import Detections, Predictions, Table
 from kit.tables.shards import read_shard, write_shard
+from kit.tables.side_files import SideFiles
 from kit.tables.submission_check import check_submission
 from kit.vocabulary import vocabulary
 from tests.fuzzing import images, runs, samples, weights
@@ -70,6 +72,8 @@ LABELS = _csv("ImageID,LabelName,Confidence", *samples.label_rows())
 DETECTIONS = _csv(
     "ImageID,LabelName,Score,XMin,XMax,YMin,YMax", *(samples.scored(row) for row in samples.box_rows())
 )
+KAGGLE = _csv("ImageId,PredictionString", *samples.kaggle_detections())
+YOLO = "".join(f"{line}\n" for line in samples.yolo_labels()).encode()
 SUBMISSION = _csv("ImageId,PredictionString", *samples.submission_rows())
 IDS = _csv("ImageId,PredictionString", *(f"{name}," for name in samples.IMAGES))
 WORDS = tuple(
@@ -129,6 +133,7 @@ CSV_TARGETS = (
     Target("boxes", "t.csv", _packed(BOXES), read_boxes, WORDS),
     Target("labels", "t.csv", _packed(LABELS), read_verified_labels, WORDS),
     Target("detections", "t.csv", _packed(DETECTIONS), read_detections, WORDS),
+    Target("kaggle-detections", "t.csv", _packed(KAGGLE), lambda p: load_detections([p]), WORDS),
     Target("predictions", "t.csv", _packed(PREDICTIONS, SUBMISSION), read_predictions, WORDS),
     Target("ids", "t.csv", _packed(IDS), read_image_ids, WORDS),
     Target("distinct", "t.csv", _packed(BOXES), lambda p: distinct_images([p], [0, 1]), WORDS),
@@ -185,7 +190,28 @@ CONFIG_WORDS = tuple(
 )
 RECORD = json.dumps(samples.record()).encode()
 
+
+def _known_classes(results: bytes) -> Prepare:
+    """COCO results on images with classes that are the challenge's."""
+    names = [{"id": i, "name": name} for i, name in enumerate(vocabulary().names[:57], 1)]
+    return _beside("images.json", json.dumps(samples.coco() | {"categories": names}).encode(), results)
+
+
+def _labels(folder: Path) -> list[bytes]:
+    (folder / "labels").mkdir(exist_ok=True)
+    (folder / "labels" / "classes.txt").write_text("\n".join(vocabulary().names[:57]))
+    return [YOLO]
+
+
+def _read_results(path: Path) -> None:
+    load_detections([path], SideFiles(images=path.with_name("images.json")))
+
+
 OTHER_TARGETS = (
+    Target(
+        "coco-results", "t.json", _known_classes(json.dumps(samples.coco_results()).encode()), _read_results
+    ),
+    Target("yolo", "labels/a.txt", _labels, lambda p: load_detections([p.parent])),
     Target("coco", "t.json", _plain(json.dumps(samples.coco()).encode()), read_instances),
     Target("hierarchy", "t.json", _plain(json.dumps(samples.hierarchy()).encode()), read_hierarchy),
     Target("config", "t.yaml", _plain(*samples.configs()), lambda p: load_config(str(p)), CONFIG_WORDS, 0.03),

@@ -84,9 +84,9 @@ def relations(
     from kit.tables.official import (
         prediction_fault,
         read_image_labels,
-        read_judged_labels,
         read_predictions,
         read_relations,
+        read_verified_labels,
     )
 
     _refuse_twice(truth)
@@ -95,7 +95,7 @@ def relations(
     table = read_predictions(predictions, skip)
     verified = None
     if labels:
-        verified = read_judged_labels(labels, judged=False) if skip else read_image_labels(labels)
+        verified = read_verified_labels(labels, judged=False) if skip else read_image_labels(labels)
     fault = partial(prediction_fault, predictions, skip_unknown=skip)
     try:
         matches = match_predictions(true, table, verified)

@@ -9,7 +9,7 @@ from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.stages.fused_detections import fused_detections
 from kit.pipeline.stages.predictions import predict_stage
-from kit.pipeline.stages.scored_candidates import candidates_stage, given_detections, read_given
+from kit.pipeline.stages.scored_candidates import candidates_stage
 from kit.relation.scored import ScoredCandidates, scored_candidates_table
 from kit.relation.scorers import scorer_names
 from kit.tables.schema import Detections, Predictions, Table
@@ -20,8 +20,6 @@ Rows = TypeVar("Rows", bound=Table)
 
 def split_detections(pipeline: Pipeline, split: SplitName) -> Detections:
     """The fused detections of a split, or those that were given. Raises KitError where they are not made."""
-    if given_detections(pipeline.run.config, split):
-        return read_given(pipeline.run.config)
     return fused_detections(pipeline.folder(OBJECTS.fuse(split)))
 
 

@@ -145,3 +145,35 @@ def test_a_process_that_is_killed_while_it_waits_is_replaced(tmp_path):
             os.kill(process, signal.SIGKILL)
             os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
     assert (tmp_path / "a.txt").read_text() != (tmp_path / "b.txt").read_text()
+
+
+TAKES_STDIN = """
+import subprocess
+import sys
+from kit.base.errors import KitError
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stage import Stage
+
+def work(context):
+    if context.stage.name == "listens":
+        said = subprocess.run(["cat"], capture_output=True, text=True, timeout=20).stdout
+        print("heard", repr(said + sys.stdin.read()), flush=True)
+    else:
+        print("end of a transmission: \\x04", flush=True)
+        raise KitError("it fails after all")
+    return {}
+
+@register_stages
+def stages(config):
+    yield Stage("listens", work)
+    yield Stage("fails", work, needs=("listens",))
+"""
+
+
+def test_what_a_stage_starts_hears_nothing_and_no_character_ends_a_stage(tmp_path, kit):
+    """Independent truth: `cat` ends at once where stdin is empty, and would wait for the next task else."""
+    write_text(tmp_path / "stdin.py", TAKES_STDIN)
+    words = ["--set", f"plugins=[{tmp_path / 'stdin.py'}]", "--run", tmp_path / "run", "--jobs", 2]
+    code, _, err = kit("train", "all", "--only", "listens", "--only", "fails", *words)
+    assert (tmp_path / "run" / "logs" / "listens.txt").read_text() == "heard ''\n"
+    assert (code, "kit: fails failed: it fails after all" in err) == (2, True), err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -22,7 +23,8 @@ from kit.base.stopping import GRACE_PERIOD, PARENT
 from kit.base.threads import SHARE, cpu_share
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
-from kit.pipeline.worker import DONE, VERBOSITY, Mode
+from kit.pipeline.tasks import MARK
+from kit.pipeline.worker import VERBOSITY, Mode
 
 Process = subprocess.Popen[str]
 
@@ -51,8 +53,10 @@ class Crew:
 
     def __init__(self, workers: int, threads: int = 0) -> None:
         """workers: processes side by side; threads: of each, 0 for its share of the processors."""
+        self._mark = secrets.token_hex()
         self.environment = {
             **os.environ,
+            MARK: self._mark,
             SHARE: str(cpu_share(workers)),
             "OMP_NUM_THREADS": str(threads or cpu_share(workers)),
             "PYTHONIOENCODING": "utf-8:backslashreplace",
@@ -123,7 +127,7 @@ class Crew:
                 log_path.parent.mkdir(parents=True, exist_ok=True)
                 with log_path.open("w", encoding="utf-8") as log:
                     for said in process.stdout or ():
-                        line, done, _ = said.partition(DONE)
+                        line, done, _ = said.partition(self._mark)
                         last = line.strip() or last
                         if line and aloud and not self._over:
                             logger.warning(line.rstrip())  # of what the child says at all
@@ -224,8 +228,8 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     """Make stages that are not fresh, in order, or `workers` at a time, by as many processes.
 
     In order, stages that can be made together are; side by side, each is made by itself.
-    A stage begins once all that it needs is made. Raises KitError where one failed; what runs by then is ended
-    first, nothing else is started.
+    A stage begins once all that it needs is made. Raises KitError where one failed, after those that run by then
+    have come to their end; nothing else is started.
     """
     pipeline.check_inputs(names, force)
     pipeline.require(names)

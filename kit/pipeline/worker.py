@@ -5,7 +5,6 @@ Without stages it takes one after another from stdin, a line `MODE STAGE` each: 
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kit.base.process import run_as_process
+from kit.pipeline.tasks import tasks
 
 if TYPE_CHECKING:
     from kit.config import Config
 
 Mode = Literal["make", "do", "redo"]
 VERBOSITY = "KIT_VERBOSITY"  # of the environment: how much the process says
-DONE = "\x04"  # what it prints after a stage that came from stdin
 
 
 def work(words: Sequence[str]) -> int:
@@ -32,11 +31,8 @@ def work(words: Sequence[str]) -> int:
     path, run, *task = words
     config, folder = load_config(path), Path(run)
     use_threads(config.cpu_threads)
-    for mode, *stages in [task] if task else map(str.split, sys.stdin):
+    for mode, *stages in [task] if task else map(str.split, tasks()):
         _make(config, folder, mode, stages)
-        if not task:
-            give_memory_back()
-            print(DONE, flush=True)  # noqa: T201
     return 0
 
 
@@ -50,14 +46,6 @@ def _make(config: Config, folder: Path, mode: str, stages: Sequence[str]) -> Non
         return
     for name in stages:
         pipeline.do(name, force=mode == "redo")
-
-
-def give_memory_back() -> None:
-    """Free what a stage held: processes beside this one may need it, on a GPU also what torch keeps."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

@@ -77,13 +77,12 @@ class Work:
 def work(_: Sequence[str]) -> int:
     """Do one job after another: 0. Raises KitError for a job that cannot be read."""
     from kit.base.log import configure_logging
-    from kit.pipeline.worker import DONE, VERBOSITY, give_memory_back
+    from kit.pipeline.tasks import tasks
+    from kit.pipeline.worker import VERBOSITY
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
-    for path in map(str.rstrip, sys.stdin):
+    for path in tasks():
         _do(Work(**read_json(Path(path), dict)))
-        give_memory_back()
-        print(DONE, flush=True)  # noqa: T201
     return 0
 
 

@@ -1,0 +1,34 @@
+"""What a process that does one task after another hears and says: a line of stdin each, a mark after each."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+
+MARK = "KIT_MARK"  # environment: what the process prints after a task; nobody else knows it
+
+
+def tasks() -> Iterator[str]:
+    """Yield the lines of stdin; once one is done, free what it held and print the mark.
+
+    From here on stdin is empty: what a task starts must neither wait for the next one nor take it.
+    """
+    mark = os.environ.pop(MARK, "")
+    with os.fdopen(os.dup(0), encoding="utf-8") as lines:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        for line in lines:
+            yield line.rstrip("\n")
+            give_memory_back()
+            print(mark, flush=True)  # noqa: T201
+
+
+def give_memory_back() -> None:
+    """Free what a task held: processes beside this one may need it, on a GPU also what torch keeps."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

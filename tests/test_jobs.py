@@ -8,6 +8,7 @@ from kit.base.files import write_text
 from kit.config import load_config
 from kit.pipeline.jobs import Crew, Job, Workers, run_jobs
 from kit.pipeline.run import Run
+from kit.session import open_run
 from tests.conftest import TINY
 
 PLUGIN = """
@@ -177,3 +178,9 @@ def test_what_a_stage_starts_hears_nothing_and_no_character_ends_a_stage(tmp_pat
     code, _, err = kit("train", "all", "--only", "listens", "--only", "fails", *words)
     assert (tmp_path / "run" / "logs" / "listens.txt").read_text() == "heard ''\n"
     assert (code, "kit: fails failed: it fails after all" in err) == (2, True), err
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_no_process_makes_no_stage(jobs, tmp_path):
+    with pytest.raises(KitError, match=f"{jobs} jobs; give at least one"):
+        open_run("mini", folder=tmp_path / "run").make("prior", jobs=jobs)

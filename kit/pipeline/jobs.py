@@ -231,6 +231,8 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     A stage begins once all that it needs is made. Raises KitError where one failed, after those that run by then
     have come to their end; nothing else is started.
     """
+    if workers < 1:
+        raise KitError(f"{workers} jobs", "give at least one")
     pipeline.check_inputs(names, force)
     pipeline.require(names)
     if workers == 1:

@@ -44,7 +44,7 @@ SHARDS = 4  # of a split that was cut short: the first is warm-up
 def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Rehearsal:
     """Measure every stage of a whole run for a short while and estimate the whole; kept in the run's folder.
 
-    jobs: training stages that the run makes side by side, each in a process of its own. Raises KitError where the
+    jobs: training stages that the run makes side by side, by as many processes. Raises KitError where the
     configuration or a file that is there is wrong, and where another process rehearses the run.
     """
     scratch = folder / SCRATCH

@@ -1,4 +1,4 @@
-"""The processes that measure stages: one for all, or one a stage and several side by side."""
+"""The processes that measure stages: one for all, or several side by side, a stage after another each."""
 
 from __future__ import annotations
 

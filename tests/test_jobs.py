@@ -184,3 +184,31 @@ def test_what_a_stage_starts_hears_nothing_and_no_character_ends_a_stage(tmp_pat
 def test_no_process_makes_no_stage(jobs, tmp_path):
     with pytest.raises(KitError, match=f"{jobs} jobs; give at least one"):
         open_run("mini", folder=tmp_path / "run").make("prior", jobs=jobs)
+
+
+DIES = """
+import os
+from kit.pipeline.stage_registry import register_stages
+from kit.pipeline.stage import Stage
+
+def work(context):
+    print("3 rows are left out", flush=True)
+    os.kill(os.getpid(), int(context.run.config.extra["signal"]))
+
+@register_stages
+def stages(config):
+    yield Stage("dies", work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGKILL, "killed (out of memory?)"), (signal.SIGSEGV, "ended by signal 11 (Seg")],
+)
+def test_the_signal_that_ends_a_process_at_work_is_the_reason(number, why, tmp_path, kit):
+    """Not the last line that it happened to say."""
+    write_text(tmp_path / "dies.py", DIES)
+    words = ["--set", f"plugins=[{tmp_path / 'dies.py'}]", "--set", f"extra.signal={int(number)}"]
+    code, _, err = kit("train", "all", "--only", "dies", "--jobs", 2, "--run", tmp_path / "run", *words)
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"kit: dies failed: {why}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -202,9 +203,13 @@ class Workers:
 
 
 def _failure(name: str, log: Path, code: int, last: str) -> str:
-    if code == -9:
-        return f"{name} failed: killed (out of memory?) (see {log})"
-    return f"{name} failed: {last.removeprefix('kit: ') or f'exit code {code}'} (see {log})"
+    if code == -signal.SIGKILL:
+        why = "killed (out of memory?)"
+    elif code < 0:
+        why = f"ended by signal {-code} ({signal.strsignal(-code)})"
+    else:
+        why = last.removeprefix("kit: ") or f"exit code {code}"
+    return f"{name} failed: {why} (see {log})"
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, text: str) -> None:

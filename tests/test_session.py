@@ -1,17 +1,20 @@
 """A run, opened: what a notebook sees of it."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kit.base.errors import KitError
 from kit.metric.relations import evaluate
-from kit.pipeline.stages.evaluate_relations import read_scores
+from kit.pipeline.stages.evaluate_relations import read_evaluation, read_scores
 from kit.session import open_run
 from kit.tables.official import read_image_labels, read_relations
 from kit.tables.schema import Predictions
 from kit.vocabulary import vocabulary
 from tests.conftest import TINY
+from tests.stages import set_words
 
 SETTINGS = (*TINY, "detector.models={}", "attribute.models=[]", "relation.scorer=spatial")
 
@@ -41,6 +44,19 @@ def test_stages_are_made_once_and_again_by_force(session):
     assert again["id"] == first["prior"]["id"]
     with pytest.raises(KitError, match="stage stack is not there; run `kit train stack` first"):
         session.folder("stack")
+
+
+def test_processes_make_what_one_makes(session, kit, tmp_path):
+    beside = open_run("mini", SETTINGS, tmp_path / "beside")
+    made = beside.make("spatial", "predict-test", jobs=2)
+    assert {name: record["id"] for name, record in made.items()} == {
+        name: (session.run.record(name) or {}).get("id") for name in ("spatial", "predict-test")
+    }
+    words = ["--scorer", "prior", "--run", beside.path, *set_words(*SETTINGS)]
+    code, out, err = kit("evaluate", "--split", "val", "--gt-boxes", "--jobs", 2, "--json", *words)
+    assert code == 0, err
+    assert json.loads(out) == read_evaluation(session.folder("evaluate-val-gt-prior"))
+    assert (beside.path / "logs" / "evaluate-val-gt-prior.txt").exists()
 
 
 def test_the_stages_as_a_table(session):

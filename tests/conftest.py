@@ -286,6 +286,7 @@ LONGEST = (  # modules that take minutes, the longest first: with two processes 
     "test_stages_detector",
     "test_reproduce",
     "test_training",
+    "test_docs",
     "test_stages_pipeline",
     "test_stages_training",
     "test_halves",

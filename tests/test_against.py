@@ -10,6 +10,7 @@ from kit.config import load_config
 from kit.config.against import compare, reference, value_text
 from kit.config.paper import PAPER
 
+DOCS = Path(__file__).parents[1] / "docs"
 AS_THE_PAPER = (  # layer6 with these
     "data.train.boxes=train-annotations-bbox.csv",
     "relation.spatial.rate_drop=0.1",
@@ -188,11 +189,11 @@ def test_a_users_own_values_have_no_reason_without_detectors_either():
     assert rows["relation.scorer"].reason == ""
 
 
-def test_the_separate_networks_of_the_mini_challenge_are_told_as_in_the_readme():
+def test_the_separate_networks_of_the_mini_challenge_are_told_as_in_the_documents():
     reason = changes("mini")["relation.visual.backbone"].reason
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    page = (DOCS / "pipeline.md").read_text()
     shared, separate = reason.split("mean AP ")[1].split(" against ")
-    assert f"was {shared}, against {separate} for the paper's separate" in readme
+    assert f"was {shared}, against {separate} for the paper's separate" in page
 
 
 @pytest.mark.parametrize(
@@ -230,9 +231,9 @@ def test_the_command(kit):
     assert f"  {number}  {reason}" in out.splitlines()
 
 
-def test_the_readme_shows_what_the_command_prints(kit):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    assert kit("config", "--config", "layer6", "--against", "paper")[1] in readme
+def test_the_documents_show_what_the_command_prints(kit):
+    page = (DOCS / "full-size.md").read_text()
+    assert kit("config", "--config", "layer6", "--against", "paper")[1] in page
 
 
 def test_the_command_names_a_users_choice_as_the_users(kit):

@@ -174,7 +174,7 @@ def test_the_resolved_config(kit):
 
 @needs_openimages
 def test_real_annotations_reach_the_goal(kit, tmp_path):
-    """README: prior and spatial model on the real files; mean AP over the predicates other than "is"."""
+    """docs/results.md: prior and spatial model on the real files; mean AP over the predicates other than "is"."""
     files = {"train": "train-subset-vrd.csv", "val": "validation-half-vrd.csv"}
     words = ["--config", "relations", "--run", tmp_path / "run"]
     words += [w for s, name in files.items() for w in ("--set", f"data.{s}.relations={OPENIMAGES / name}")]

@@ -65,6 +65,18 @@ def test_labels_of_few_things_do_not_overlap():
             assert (common <= 1e-6).any()
 
 
+def test_a_label_that_stands_away_from_its_box_tells_of_the_nearest_point_of_it():
+    objects = [DrawnObject(name, box(0, 0, 0.03, 0.01)) for name in ("Drum", "Desk") * 6]
+    layout = lay_out((720, 720), objects, [])
+    away = 0
+    for label, (x1, y1, x2, y2) in zip(layout.labels, layout.boxes, strict=True):
+        left, top, right, low = label.rect
+        assert label.target == pytest.approx([min((left + right) / 2, x2), min((top + low) / 2, y2)])
+        assert x1 <= label.target[0] and y1 <= label.target[1]
+        away += top > y2 + 2 * layout.font_size
+    assert away
+
+
 def test_both_directions_of_a_pair_are_two_arrows_apart():
     objects = [DrawnObject("Man", box(0, 0, 0.3, 0.3)), DrawnObject("Woman", box(0.6, 0.6, 1, 1))]
     layout = lay_out((800, 800), objects, [DrawnRelation(0, 1, "hits"), DrawnRelation(1, 0, "hits")])

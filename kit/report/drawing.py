@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.report.layout import Rect, arrow_between, beads, beside_arrow, box_corners, place_label
+from kit.report.layout import (
+    Point,
+    Rect,
+    arrow_between,
+    beads,
+    beside_arrow,
+    box_corners,
+    nearest_point,
+    place_label,
+)
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -60,11 +69,11 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """Lines of text and their rectangle in pixels. target: the point that it tells of."""
+    """Lines of text and their rectangle in pixels. target: the point that it tells of, of a box the nearest."""
 
     lines: tuple[Line, ...]
     rect: Rect
-    target: tuple[float, float] | None = None
+    target: Point
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +141,8 @@ def lay_out(
     rects: list[Rect] = []
     for each, wanted in zip(sizes, corners, strict=True):
         rects.append(place_label((wide, high), each, wanted, rects, avoided))
-    targets = [None] * len(boxes) + [tuple((a[:2] + a[2:]) / 2) for a in arrows]
+    targets = [nearest_point(*pair) for pair in zip(boxes, rects, strict=False)]
+    targets += [(a[:2] + a[2:]) / 2 for a in arrows]
     labels = tuple(Label(*each) for each in zip(texts, rects, targets, strict=True))
     shafts = np.array(arrows).reshape(-1, 4)
     return Layout((wide, high), image, boxes, tuple(by_pair), shafts, labels, font_size)
@@ -251,8 +261,6 @@ def _draw_arrow(pen: ImageDraw.ImageDraw, arrow: Rect, colour: Colour, width: in
 
 def _draw_leader(pen: ImageDraw.ImageDraw, label: Label, width: int) -> None:
     """A thin line from a label to what it tells of, where it stands away from that."""
-    if label.target is None:
-        return
     x1, y1, x2, y2 = label.rect
     x, y = label.target
     near = max((y2 - y1) / len(label.lines), width)

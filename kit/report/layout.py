@@ -28,6 +28,12 @@ def box_corners(box: Rect, size: tuple[float, float]) -> Point:
     return np.array([*places, (x1, y2 - high), (x2 - wide, y2), (x2 - wide, y2 - high)])
 
 
+def nearest_point(box: Rect, label: Rect) -> Point:
+    """The point of a box that is nearest to the middle of its label: x, y."""
+    nearest: Point = np.clip((label[:2] + label[2:]) / 2, box[:2], box[2:])
+    return nearest
+
+
 def beside_arrow(arrow: Rect, size: tuple[float, float], gap: float) -> Point:
     """Where the upper left corner of an arrow's label may stand, the best first: beside it, `gap` away, (n, 2)."""
     start, end = arrow[:2], arrow[2:]

@@ -27,6 +27,7 @@ from kit.report.sections.importance import gain_shares
         ("", "text", "–"),
         ("Dog", "text", "Dog"),
         (0.12345, "number", "0.123"),
+        (-0.0001, "number", "0.000"),
         (1234.5, "number", "1234"),
         (12345, "count", "12,345"),
         (0.5, "share", "50.0%"),

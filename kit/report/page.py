@@ -65,7 +65,7 @@ def shown(cell: Cell | Interval, kind: Kind) -> str:
         return _seconds(value)
     if kind == "bytes":
         return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
-    return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3f}"
+    return f"{value:.4g}" if abs(value) >= 100 else f"{value:z.3f}"
 
 
 def _seconds(value: float) -> str:

@@ -105,6 +105,15 @@ def test_what_is_there_is_kept_unless_it_is_forced(exported, tmp_path):
     assert not list(tmp_path.glob(".fo*"))
 
 
+@pytest.mark.parametrize("name", ["thesis.txt", "metadata.json"])
+def test_a_folder_of_something_else_is_kept_even_where_it_is_forced(exported, tmp_path, name):
+    (tmp_path / "fo").mkdir()
+    (tmp_path / "fo" / name).write_text("mine")
+    code, _, err = exported("--force")
+    assert (code, "no FiftyOne dataset" in err) == (2, True)
+    assert (tmp_path / "fo" / name).read_text() == "mine"
+
+
 def test_a_stage_that_is_not_finished_is_left_out_and_told(exported, tmp_path, predicted):
     shutil.rmtree(tmp_path / "run/predict-test")
     code, out, err = exported("--json")

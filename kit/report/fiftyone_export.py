@@ -19,7 +19,7 @@ from kit.data.photos import list_photos
 from kit.pipeline.splits import image_folder, split_ids, split_of
 from kit.report.error_examples import KINDS, errors_of
 from kit.report.results import RunResults
-from kit.tables.fiftyone import Layer, write_fiftyone
+from kit.tables.fiftyone import METADATA, SAMPLES, Layer, write_fiftyone
 from kit.tables.image_ids import share
 from kit.tables.join import best_in_group
 from kit.tables.schema import Boxes, Detections, Predictions
@@ -34,10 +34,14 @@ def export_fiftyone(
     """Write the dataset; how many images and rows of each kind it has.
 
     top: the best detections and relations of an image; link: photos are links to those of the split, not copies;
-    force: what is there is written over. Raises KitError where `out` is there, or no photo is.
+    force: a dataset that is there is written over. Raises KitError where `out` is there, or no photo is.
     """
-    if out.exists() and not force and (not out.is_dir() or any(out.iterdir())):
-        raise KitError(f"{out}: is there already", "give another --out, or --force")
+    out = out.absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not all((out / name).is_file() for name in (METADATA, SAMPLES)):  # it is somebody's folder
+            raise KitError(f"{out}: is there already and no FiftyOne dataset", "give another --out")
+        if not force:
+            raise KitError(f"{out}: is there already", "give another --out, or --force")
     config, split = results.config, results.split
     ids = split_ids(config, split)
     layers = [
@@ -52,7 +56,7 @@ def export_fiftyone(
         name = f"{results.pipeline.run.path.absolute().name}-{split}"
         write_fiftyone(part, name, files, layers, [split])
         if out.exists():
-            shutil.rmtree(out) if out.is_dir() else out.unlink()
+            shutil.rmtree(out)
         part.rename(out)
     return {"images": len(files), **{layer.name: len(layer.table) for layer in layers}}
 

@@ -20,6 +20,7 @@ from kit.boxes import enclosing
 from kit.tables.schema import Boxes, Detections, Floats, Predictions, Relations
 from kit.vocabulary import vocabulary
 
+METADATA, SAMPLES = "metadata.json", "samples.json"
 VERSION = "1.0.0"  # of FiftyOne, whose documents these are; later ones migrate them
 FIELDS, DOCUMENTS = "fiftyone.core.fields", "fiftyone.core.labels"
 DIGITS = 6
@@ -64,8 +65,8 @@ def write_fiftyone(
     folder: Path, name: str, files: Mapping[str, str], layers: Sequence[Layer], tags: Sequence[str] = ()
 ) -> None:
     """Write metadata.json and samples.json. files: of every image, the path of its file below the folder."""
-    write_json(folder / "metadata.json", _metadata(name, layers))
-    with atomic_write(folder / "samples.json") as part, part.open("w", encoding="utf-8") as out:
+    write_json(folder / METADATA, _metadata(name, layers))
+    with atomic_write(folder / SAMPLES) as part, part.open("w", encoding="utf-8") as out:
         out.write('{"samples": [')
         for i, sample in enumerate(_samples(name, files, layers, tags)):
             out.write(",\n" if i else "\n")

@@ -72,7 +72,7 @@ def test_a_label_that_stands_away_from_its_box_tells_of_the_nearest_point_of_it(
     for label, (x1, y1, x2, y2) in zip(layout.labels, layout.boxes, strict=True):
         left, top, right, low = label.rect
         assert label.target == pytest.approx([min((left + right) / 2, x2), min((top + low) / 2, y2)])
-        assert x1 <= label.target[0] and y1 <= label.target[1]
+        assert (label.target >= [x1, y1]).all()
         away += top > y2 + 2 * layout.font_size
     assert away
 

@@ -194,3 +194,10 @@ def test_without_a_finished_stage_it_is_one_line(tiny, tmp_path, kit):
     with pytest.raises(KitError, match="no finished stage"):
         write_report(Pipeline(run), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "stack"])
+def test_a_split_that_the_models_have_learnt_from_is_not_reported(kit, tmp_path, split):
+    code, _, err = kit("report", "--split", split, "--out", tmp_path / "page.html")
+    assert (code, "give val or test" in err) == (2, True)
+    assert not (tmp_path / "page.html").exists()

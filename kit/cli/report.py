@@ -51,6 +51,7 @@ def report(
 
     It needs no network and no file beside it. A RUN folder has its own configuration.
     """
+    from kit.base.errors import KitError
     from kit.base.log import logger
     from kit.config import load_config
     from kit.session import open_folder, open_run
@@ -58,6 +59,8 @@ def report(
     if run == Path(FORMER) and not run.exists():
         sampling = out or Path("sampling.png")
         logger.warning(f"note: `kit report {FORMER} --out FILE` is now `kit report --sampling FILE`")
+    if split in ("train", "stack"):
+        raise KitError(f"--split {split}: the models have learnt from it", "give val or test")
     if sampling is not None:
         return _sampling(sampling, limit or (), load_config(config, set_ or ()), json)
     session = open_run(config, set_ or ()) if run is None else open_folder(run, set_ or ())

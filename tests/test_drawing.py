@@ -77,6 +77,18 @@ def test_a_label_that_stands_away_from_its_box_tells_of_the_nearest_point_of_it(
     assert away
 
 
+def test_a_label_goes_beside_its_box_rather_than_far_below_it():
+    corners = [(60, 420, 540, 655), (35, 0, 304, 173), (61, 264, 591, 592), (591, 28, 922, 339)]
+    corners += [(83, 169, 639, 544), (12, 0, 295, 100)]
+    objects = [
+        DrawnObject("Table", box(*c) / (1024, 768, 1024, 768), None, ("Wooden 0.08",)) for c in corners
+    ]
+    layout = lay_out((1024, 768), objects, [])
+    for label, (x1, y1, x2, y2) in zip(layout.labels, layout.boxes, strict=True):
+        left, top, right, low = label.rect
+        assert max(left - x2, x1 - right, top - y2, y1 - low) < low - top
+
+
 def test_both_directions_of_a_pair_are_two_arrows_apart():
     objects = [DrawnObject("Man", box(0, 0, 0.3, 0.3)), DrawnObject("Woman", box(0.6, 0.6, 1, 1))]
     layout = lay_out((800, 800), objects, [DrawnRelation(0, 1, "hits"), DrawnRelation(1, 0, "hits")])

@@ -64,7 +64,7 @@ def place_label(
     what may be hidden where it must, (m, 4).
     """
     wide, high = size
-    steps = np.array([(x * wide / 2, y * high) for y in range(-RINGS, RINGS + 1) for x in (-2, -1, 0, 1, 2)])
+    steps = np.array([(x * wide / 2, y * high) for y in range(-RINGS, RINGS + 1) for x in range(-4, 5)])
     near = wanted[:1] + steps[np.argsort(np.abs(steps / (wide / 2, high)).sum(1), kind="stable")]
     corners = np.concatenate([wanted, near])
     corners = np.clip(corners, 0, np.maximum(np.array(canvas) - size, 0))

@@ -157,11 +157,28 @@ def test_show_takes_the_file_of_an_image_too(words, predicted, tmp_path, kit):
     assert (np.asarray(Image.open(tmp_path / f"{name}.png")) == by_file).all()
 
 
+def test_show_turns_images_with_their_boxes_by_open_images_rotation(words, predicted, tmp_path, kit):
+    """A quarter more a time, so that four drawings are four, and only a file that says so turns one."""
+    name = split_ids(predicted.config, "val")[0]
+
+    def shown(*rotated):
+        (tmp_path / "images.csv").write_text("ImageID,Rotation\n" + "".join(f"{i},{d}\n" for i, d in rotated))
+        more = ("--rotations", tmp_path / "images.csv", "--out", tmp_path, "--truth")
+        assert kit("show", name, *words, *more)[0] == 0
+        return (tmp_path / f"{name}.png").read_bytes()
+
+    drawings = [shown((name, degrees)) for degrees in (0, 90, 180, 270)]
+    assert len(set(drawings)) == 4
+    assert drawings[0] == shown(("another", 90))
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
         (["nope"], "nope: neither an image of split val nor a file"),
         (["own.jpg"], "`kit predict own.jpg` finds relations in any photo"),
+        (["--rotations", "x.csv", "--disagree"], "--rotations turns images of a split"),
+        (["--rotations", "x.csv"], "x.csv"),
         (["--errors", "odd"], "no kind of error 'odd'"),
         (["--disagree"], "the spatial model has not scored these candidates"),
         (["a", "--errors", "all"], "--errors and --disagree choose the images themselves"),

@@ -41,6 +41,14 @@ def show(
     most: Annotated[
         int, typer.Option("--images", min=1, metavar="N", help="So many images where none is named.")
     ] = 12,
+    rotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--rotations",
+            metavar="FILE",
+            help="Turn images by the Rotation column of Open Images' image file.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the PNGs are written.")] = Path(
         "shown"
     ),
@@ -52,6 +60,7 @@ def show(
     run: RunFolder = None,
 ) -> None:
     """Draw what a run knows and finds on images of a split, side by side, into PNG files."""
+    from kit.data.orientation import read_rotations
     from kit.pipeline.models import check_scorer
     from kit.report.show import disagreement_drawings, error_drawings, split_drawings, write_drawings
     from kit.report.split_images import SplitImages
@@ -59,9 +68,12 @@ def show(
 
     if images and (errors or disagree):
         raise KitError("--errors and --disagree choose the images themselves", "leave out the images' names")
+    if rotations and (errors or disagree):
+        raise KitError("--rotations turns images of a split", "leave out --errors and --disagree")
     session = open_run(config, set_ or (), run)
     scorer = check_scorer(session.config, scorer or session.config.relation.scorer)
-    shown = SplitImages(session.pipeline, split, scorer, top)
+    turned = read_rotations(rotations) if rotations else {}
+    shown = SplitImages(session.pipeline, split, scorer, top, turned)
     layers = [name for name, on in zip(LAYERS, (truth, detections, predictions), strict=True) if on]
     drawings = [
         *(error_drawings(shown, errors, most) if errors else ()),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from kit.base.split_names import SplitName
 from kit.data.decode import read_image
+from kit.data.orientation import upright
 from kit.data.photos import PhotoFolder, list_photos
 from kit.data.split_tables import SplitTables
 from kit.metric.matching import match_predictions
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import image_folder, split_ids, split_of, split_tables
 from kit.pipeline.stages.predictions import predict_stage
-from kit.report.drawing import Pixels, draw
+from kit.report.drawing import DrawnObject, DrawnRelation, Pixels, draw
 from kit.report.image_rows import drawn_objects, drawn_relations, rows_of_image, top_rows
 from kit.report.panels import captioned, side_by_side
 from kit.report.split_results import split_detections, split_predictions
@@ -26,12 +27,16 @@ from kit.tables.schema import Detections, Predictions, Relations
 
 @dataclass(frozen=True)
 class SplitImages:
-    """A split of a run. scorer: whose predictions are shown; top: detections and relations of an image at most."""
+    """A split of a run. scorer: whose predictions are shown; top: detections and relations of an image at most.
+
+    orientations: EXIF's, of images that are drawn turned, with their boxes, by Open Images' Rotation.
+    """
 
     pipeline: Pipeline
     split: SplitName
     scorer: str
     top: int
+    orientations: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -101,12 +106,20 @@ class SplitImages:
         )
 
     def _layer(self, image: Pixels, name: str, layer: str) -> Pixels:
+        objects, relations = self._rows(name, layer)
+        boxes = np.array([one.box for one in objects], np.float32).reshape(-1, 4)
+        image, boxes = upright(image, boxes, self.orientations.get(name, 1))
+        return draw(
+            image, [replace(one, box=box) for one, box in zip(objects, boxes, strict=True)], relations
+        )
+
+    def _rows(self, name: str, layer: str) -> tuple[Sequence[DrawnObject], Sequence[DrawnRelation]]:
         if layer == "truth":
-            return draw(image, *drawn_relations(self.truth.take(rows_of_image(self.truth, name))))
+            return drawn_relations(self.truth.take(rows_of_image(self.truth, name)))
         table = self.detections if layer == "detections" else self.predictions
         rows = rows_of_image(table, name)
         rows = rows[top_rows(table.score[rows], self.top)]
         if isinstance(table, Detections):
-            return draw(image, drawn_objects(table.take(rows)), [])
+            return drawn_objects(table.take(rows)), []
         correct = [self.verdicts.get(int(row)) for row in rows]
-        return draw(image, *drawn_relations(table.take(rows), correct))
+        return drawn_relations(table.take(rows), correct)

@@ -23,8 +23,8 @@ from kit.report.browse.server import Server
 from kit.report.error_examples import KINDS
 from kit.report.split_images import SplitImages
 from kit.vocabulary import PREDICATES, vocabulary
+from tests.browser import chromium
 
-CHROMIUM = shutil.which("chromium")
 NAMES = vocabulary().names
 
 
@@ -187,14 +187,8 @@ def test_a_folder_that_is_no_run(kit, tmp_path):
 
 @pytest.fixture
 def browser():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1440, "light")])

@@ -23,7 +23,8 @@ def tasks() -> Iterator[str]:
         for line in lines:
             yield line.rstrip("\n")
             give_memory_back()
-            print(mark, flush=True)  # noqa: T201
+            sys.stdout.write(f"{mark}\n")
+            sys.stdout.flush()
 
 
 def give_memory_back() -> None:

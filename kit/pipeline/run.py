@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.base import stopping
+from kit.base.clock import Clock
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
 from kit.base.hashes import HASHES, FileHashes
@@ -108,12 +108,13 @@ class Run:
             self.write_config()
             attempt = Attempt(part)
             use_threads(self.config.cpu_threads)
-            start, clock = datetime.now(UTC), time.monotonic()
+            start, clock = datetime.now(UTC), Clock()
             yield attempt
             record = {
                 "id": content_id(part, timing_files),
                 "started": start.isoformat(timespec="seconds"),
-                "seconds": round(attempt.share * (time.monotonic() - clock), 2),
+                "seconds": round(attempt.share * clock.seconds, 2),
+                "processor_seconds": round(attempt.share * clock.processor_seconds, 2),
                 "machine": machine(),
                 "metrics": attempt.metrics,
                 "fingerprint": fingerprint,

@@ -21,9 +21,10 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
 from kit.rehearsal.challenge import CUT, Challenge
-from kit.rehearsal.estimate import Estimate, Rehearsal, estimates
+from kit.rehearsal.estimate import Estimate, Rehearsal, estimates, in_time
 from kit.rehearsal.measuring import Measuring, logs_of
 from kit.rehearsal.plan import (
+    commands,
     detections_to_learn_from,
     on_truth,
     split_of_stage,
@@ -44,7 +45,7 @@ SHARDS = 4  # of a split that was cut short: the first is warm-up
 def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Rehearsal:
     """Measure every stage of a whole run for a short while and estimate the whole; kept in the run's folder.
 
-    jobs: training stages that the run makes side by side, by as many processes. Raises KitError where the
+    jobs: stages that training and evaluation make side by side, by as many processes. Raises KitError where the
     configuration or a file that is there is wrong, and where another process rehearses the run.
     """
     scratch = folder / SCRATCH
@@ -65,70 +66,86 @@ def rehearse(config: Config, folder: Path, minutes: float, jobs: int = 1) -> Reh
 
 
 class _Conductor:
-    """A rehearsal at work."""
+    """A rehearsal at work. scales: how many times more the whole has, of stages whose data were cut short."""
 
     def __init__(self, config: Config, folder: Path, scratch: Path, minutes: float, jobs: int) -> None:
         self.asked, self.scratch, self.minutes, self.jobs = config, scratch, minutes, jobs
+        self.started = time.monotonic()
         self.weights: dict[str, tuple[str, str]] = {}  # of detectors: architecture and path
-        self.missing: list[str] = []
-        self.measuring = Measuring(scratch, folder, minutes, jobs)
+        self.missing = [fault] if (fault := shared_memory_fault(config)) else []
+        self.measuring = Measuring(scratch, folder, minutes)
+        self.scales: dict[str, float] = {}
+        run = scratch / "run"
+        run.mkdir(parents=True, exist_ok=True)  # there tables that were read once are kept
+        self.challenge = Challenge.of(self._with_weights(config).model_copy(update={"run": run}), scratch)
+        self.pipeline = Pipeline(Run(with_test_photos(self.challenge.config, scratch)))
+        self.names = whole_run(self.pipeline)
+        self.splits = {name: split_of_stage(self.pipeline, name) for name in self.names}
+        self.commands = commands(self.pipeline, self.names, jobs)
 
     def result(self) -> Rehearsal:
         """The estimates of all stages."""
-        started = time.monotonic()
-        if fault := shared_memory_fault(self.asked):
-            self.missing.append(fault)
-        run = self.scratch / "run"
-        run.mkdir(parents=True, exist_ok=True)  # there tables that were read once are kept
-        own = self._with_weights(self.asked).model_copy(update={"run": run})
-        challenge = Challenge.of(own, self.scratch)
-        pipeline = Pipeline(Run(with_test_photos(challenge.config, self.scratch)))
-        names = whole_run(pipeline)
-        splits = {name: split_of_stage(pipeline, name) for name in names}
-        extra = detections_to_learn_from(pipeline, names)
-        usual = [name for name in names if name not in extra]
-        first = [name for name in usual if splits[name] == "train"]
-        few = {split: self._first_images(split) for split in CUT}
-        wanted = sorted(needed_images(on_truth(challenge.config), "train"))
-        if self.weights and (fault := self.measuring.make_weights(list(self.weights.values()))):
+        extra = detections_to_learn_from(self.pipeline, self.names)
+        if fault := self.measuring.prepare(list(self.weights.values())):
             self.measuring.failed.update(dict.fromkeys(map(OBJECTS.detector, self.weights), fault))
-        self.measuring.measure(pipeline, on_truth(challenge.shortened(few, wanted)), first, "training")
-        images = self._images()
-        rest = [name for name in usual if name not in first]
-        cut: dict[SplitName, int] = {"val": images, "test": images, "stack": STACK_TIMES * images}
-        scales = self._cut_phase(pipeline, challenge, cut, rest, splits, on_truth, "use")
         if extra:
             self.missing.append("relation models learn from true boxes here: no detector is trained yet")
-            cut = dict.fromkeys(SPLITS, images)
-            scales |= self._cut_phase(pipeline, challenge, cut, extra, splits, unchanged, "detections")
-        for line in (*challenge.made, *self.missing):
+        train, *others = self.commands
+        with self.measuring.command(train.jobs, self.asked.cpu_threads):
+            first = [n for n in train.stages if n not in extra and self.splits[n] == "train"]
+            self._train(first)
+            images = self._images()
+            self._use([n for n in train.stages if n not in {*first, *extra}], images, "use")
+            if extra:
+                cut = dict.fromkeys(SPLITS, images)
+                self._cut_phase(cut, extra, unchanged, "detections")
+        for number, command in enumerate(others, 2):
+            with self.measuring.command(command.jobs, self.asked.cpu_threads):
+                self._use(command.stages, images, f"use-{number}")
+        for line in (*self.challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
-        cores = {name: cpu_share(self.jobs if name in pipeline.training else 1) for name in names}
-        measured = list(self.measuring.measured.values())
-        found = {e.stage: e for e in estimates(measured, scales, cores, self._workers())}
-        stages = [found.get(name) or self._unmeasured(pipeline, name) for name in names]
-        spent = (time.monotonic() - started) / 60
-        needs = {name: pipeline.stages[name].needs for name in pipeline.training}
-        made = [*challenge.made, *self.missing]
-        return Rehearsal(stages, self._machine(), made, round(spent, 2), self.jobs, needs)
+        return self._estimated()
+
+    def _train(self, names: Sequence[str]) -> None:
+        """Measure the stages that learn from the training split, which stays whole."""
+        few = {split: self._first_images(split) for split in CUT}
+        wanted = sorted(needed_images(on_truth(self.challenge.config), "train"))
+        config = on_truth(self.challenge.shortened(few, wanted))
+        self.measuring.measure(self.pipeline, config, names, "training")
+
+    def _use(self, names: Sequence[str], images: int, text: str) -> None:
+        """Measure stages that work on the other splits, of which there are so many images."""
+        cut: dict[SplitName, int] = {"val": images, "test": images, "stack": STACK_TIMES * images}
+        self._cut_phase(cut, names, on_truth, text)
 
     def _cut_phase(
         self,
-        pipeline: Pipeline,
-        challenge: Challenge,
         images: dict[SplitName, int],
         names: Sequence[str],
-        splits: dict[str, SplitName],
         changed: Callable[[Config], Config],
         text: str,
-    ) -> dict[str, float]:
-        """Measure stages on so many images of every split; how many times more the whole has, where it was cut."""
-        config = changed(self._sharded(challenge.shortened(images), challenge))
-        cut = challenge.scales()
-        scales = {name: cut[split] for name in names if (split := splits[name]) in cut}
-        whole = [n for n in names if splits[n] in EVALUATED or not pipeline.stages[n].trains]
-        self.measuring.measure(pipeline, config, names, text, whole, list(scales))
-        return scales
+    ) -> None:
+        """Measure stages on so many images of every split."""
+        config = changed(self._sharded(self.challenge.shortened(images), self.challenge))
+        cut = self.challenge.scales()
+        scales = {name: cut[split] for name in names if (split := self.splits[name]) in cut}
+        stages = self.pipeline.stages
+        whole = [n for n in names if self.splits[n] in EVALUATED or not stages[n].trains]
+        self.measuring.measure(self.pipeline, config, names, text, whole, list(scales))
+        self.scales |= scales
+
+    def _estimated(self) -> Rehearsal:
+        """What all that was measured says of the whole."""
+        measured = self.measuring.measured
+        cores = {name: cpu_share(c.jobs) for c in self.commands for name in c.stages}
+        workers = self.asked.detector.training.workers
+        found = {e.stage: e for e in estimates(list(measured.values()), self.scales, cores, workers)}
+        stages = [found.get(name) or self._unmeasured(name) for name in self.names]
+        needs = {name: self.pipeline.stages[name].needs for name in self.names}
+        stages = in_time(stages, measured, self.commands, needs)
+        spent = (time.monotonic() - self.started) / 60
+        made = [*self.challenge.made, *self.missing]
+        return Rehearsal(stages, self._machine(), made, round(spent, 2), self.jobs)
 
     def _with_weights(self, config: Config) -> Config:
         """The config with made weights in place of those that are missing."""
@@ -176,14 +193,11 @@ class _Conductor:
         )
         return config.model_copy(update={"detector": detector})
 
-    def _unmeasured(self, pipeline: Pipeline, name: str) -> Estimate:
+    def _unmeasured(self, name: str) -> Estimate:
         failed = self.measuring.failed.get(name)
-        broken = [n for n in pipeline.closure([name]) if n != name and self.measuring.has_failed(n)]
+        broken = [n for n in self.pipeline.closure([name]) if n != name and self.measuring.has_failed(n)]
         after = f"after {broken[0]}" if broken else "no time was left"
         return Estimate(name, None, failed=failed or f"not measured: {after}")
-
-    def _workers(self) -> int:
-        return self.asked.detector.training.workers
 
     def _machine(self) -> str:
         cards = {m.card for m in self.measuring.measured.values() if m.card}

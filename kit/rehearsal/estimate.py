@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kit.rehearsal.meter import Loop
+from kit.rehearsal.schedule import Command, Span, Work, timetable
 from kit.rehearsal.worker import Measured
 
 WAITS = 0.2  # share of a loop's time waiting for data from which the data bound it
@@ -17,13 +19,15 @@ BUSY = 0.8  # share of the cores from which all are at work
 
 @dataclass(frozen=True)
 class Estimate:
-    """A stage of the whole run. seconds: None where it could not be measured, why: the reason.
+    """A stage of the whole run. seconds: None where it could not be measured; failed: the reason.
 
-    rate, unit: of its longest loop; waits: share of that loop's time waiting for data; bound: what bounds it.
+    begins: seconds after the start of the run; rate, unit: of its longest loop; waits: share of that loop's time
+    waiting for data; bound: what bounds it.
     """
 
     stage: str
     seconds: float | None
+    begins: float = 0.0
     rate: float = 0.0
     unit: str = ""
     ram: int = 0
@@ -42,7 +46,7 @@ class Estimate:
 def estimate(
     measured: Measured, scale: float, cores: int, workers: int, over_rows: Sequence[Loop] = ()
 ) -> Estimate:
-    """What a stage takes in the whole run.
+    """What a stage takes in the whole run, in a process that has all libraries.
 
     scale: how many times the data of the whole are those of the rehearsal; cores: that kit may use; workers:
     processes that the configuration gives the loading of images; over_rows: as of `whole_seconds`.
@@ -95,12 +99,12 @@ def _step_of(rows: float, seen: Sequence[Loop]) -> float:
 
 
 def _bound(measured: Measured, waits: float, cores: int) -> str:
-    share = measured.cpu / max(measured.seconds, 1e-9)
+    busy = measured.cores
     if waits >= WAITS:
-        return "decode" if share >= BUSY * cores else "loading"
+        return "decode" if busy >= BUSY * cores else "loading"
     if measured.gpu:
         return "GPU"
-    return "all cores" if share >= BUSY * cores and cores > 1 else "one core" if share < 1.5 else "cores"
+    return "all cores" if busy >= BUSY * cores and cores > 1 else "one core" if busy < 1.5 else "cores"
 
 
 def _cure(bound: str, loop: Loop | None, cores: int, workers: int) -> str:
@@ -124,7 +128,7 @@ def _cure(bound: str, loop: Loop | None, cores: int, workers: int) -> str:
 class Rehearsal:
     """All stages of a whole run, estimated. machine: in words; made: what stood in for missing files.
 
-    jobs: training stages side by side; needs: of each of these, the stages that it waits for.
+    jobs: stages side by side, of the commands that have --jobs.
     """
 
     stages: Sequence[Estimate]
@@ -132,12 +136,11 @@ class Rehearsal:
     made: Sequence[str]
     minutes: float
     jobs: int = 1
-    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
-        """Of all stages that were measured: those that train `jobs` at a time, the others one after the other."""
-        return max((end for _, end in self._times().values()), default=0.0)
+        """Up to the end of the last stage that was measured."""
+        return max((end for _, end in self._spans().values()), default=0.0)
 
     @property
     def unmeasured(self) -> int:
@@ -159,14 +162,14 @@ class Rehearsal:
         """Bytes of all results."""
         return sum(stage.disk for stage in self.stages)
 
-    def _times(self) -> dict[str, tuple[float, float]]:
-        return timetable({s.stage: s.seconds or 0.0 for s in self.stages}, self.needs, self.jobs)
+    def _spans(self) -> dict[str, Span]:
+        return {s.stage: (s.begins, s.begins + (s.seconds or 0.0)) for s in self.stages}
 
     def _at_once(self, sizes: Mapping[str, int]) -> int:
-        times = self._times()
+        spans = self._spans()
         sums = (
-            sum(sizes[n] for n, (start, end) in times.items() if start <= begin < end or n == name)
-            for name, (begin, _) in times.items()
+            sum(sizes[n] for n, (start, end) in spans.items() if start <= begin < end or n == name)
+            for name, (begin, _) in spans.items()
         )
         return max(sums, default=0)
 
@@ -190,38 +193,43 @@ class Rehearsal:
         }
 
 
-def schedule(
-    seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], workers: int
-) -> dict[str, tuple[float, float]]:
-    """When each stage begins and ends, `workers` at a time, each once those of them that it needs are done."""
-    left, times, now = list(seconds), dict[str, tuple[float, float]](), 0.0
-    while left:
-        at_work = [name for name, (_, end) in times.items() if end > now]
-        waiting = {*left, *at_work}
-        ready = [name for name in left if not waiting & set(needs.get(name, ()))][: workers - len(at_work)]
-        for name in ready:
-            left.remove(name)
-            times[name] = (now, now + seconds[name])
-        if not ready:
-            now = min(times[name][1] for name in at_work)
-    return times
-
-
-def timetable(
-    seconds: Mapping[str, float], needs: Mapping[str, Sequence[str]], jobs: int
-) -> dict[str, tuple[float, float]]:
-    """When each stage of a run begins and ends: training ones, then the others; needs, jobs: of a `Rehearsal`."""
-    times = schedule({name: took for name, took in seconds.items() if name in needs}, needs, jobs)
-    now = max((end for _, end in times.values()), default=0.0)
-    for name, took in seconds.items():
-        if name not in needs:
-            times[name], now = (now, now + took), now + took
-    return times
-
-
 def estimates(
     measured: Sequence[Measured], scales: Mapping[str, float], cores: Mapping[str, int], workers: int
 ) -> list[Estimate]:
     """Every stage's estimate. scales: of the stages whose data were cut short; cores: that a stage may use."""
     over_rows = [loop for m in measured for loop in m.loops if loop.rows and loop.step > 0]
     return [estimate(m, scales.get(m.stage, 1.0), cores[m.stage], workers, over_rows) for m in measured]
+
+
+def in_time(
+    stages: Sequence[Estimate],
+    measured: Mapping[str, Measured],
+    commands: Sequence[Command],
+    needs: Mapping[str, Sequence[str]],
+) -> list[Estimate]:
+    """The estimates, with when each stage begins and what it takes as the run's processes make it.
+
+    needs: of every stage, those that it waits for.
+    """
+    works = {}
+    for stage in stages:
+        seen = measured.get(stage.stage)
+        if seen is None or stage.seconds is None:
+            works[stage.stage] = Work(0.0)
+        else:
+            works[stage.stage] = Work(stage.seconds, seen.before, seen.modules, seen.group)
+    spans = timetable(commands, needs, works, module_seconds(measured.values()))
+    return [
+        replace(stage, begins=begin, seconds=None if stage.seconds is None else end - begin)
+        for stage in stages
+        for begin, end in [spans[stage.stage]]
+    ]
+
+
+def module_seconds(measured: Iterable[Measured]) -> dict[str, float]:
+    """What each module takes to load, on average over the processes that measured it."""
+    seen = defaultdict[str, set[float]](set)
+    for stage in measured:
+        for module, seconds in [*stage.before.items(), *stage.modules.items()]:
+            seen[module].add(seconds)  # equal ones are of the same process
+    return {module: sum(times) / len(times) for module, times in seen.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 
@@ -18,22 +18,23 @@ class MadeClasses:
     """Draws the classes of fused detections of objects as those of the training split's boxes are spread.
 
     What follows then has about as many pairs to score as after detectors that were trained to their end.
-    seconds: spent on it so far, which is no part of a stage. All that it needs is imported and read after a
-    stage's own work, which else would find the libraries there whose loading is a part of its time.
+    It is no part of a stage: the clock stands still meanwhile.
     """
 
-    def __init__(self, pipeline: Pipeline, names: Sequence[str]) -> None:
-        """Put it behind the fusion of those of some stages that fuse; the pipeline is changed."""
-        self.seconds = 0.0
+    def __init__(
+        self, pipeline: Pipeline, names: Sequence[str], pause: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """Put it behind the fusion of those of some stages that fuse; the pipeline is changed. pause: the clock."""
+        self._pause = pause
         own = [split for split in SPLITS if not given_detections(pipeline.run.config, split)]
         for name in {OBJECTS.fuse(split) for split in own} & set(names):
             stage = pipeline.stages[name]
             pipeline.stages[name] = replace(stage, work=partial(self._fuse, stage))
 
     def _fuse(self, stage: Stage, context: StageContext) -> Metrics:
-        metrics, begun = stage.work(context), time.monotonic()
-        _draw_classes(context)
-        self.seconds += time.monotonic() - begun
+        metrics = stage.work(context)
+        with self._pause():
+            _draw_classes(context)
         return metrics
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -32,13 +33,12 @@ def logs_of(folder: Path) -> list[Path]:
 class Measuring:
     """What was measured of a run's stages, and why some failed; stages that need a failed one are left out.
 
-    scratch: where the stages write; logs: what the processes say; jobs: training stages side by side.
+    scratch: where the stages write; logs: what the processes say.
     """
 
     scratch: Path
     logs: Path
     minutes: float
-    jobs: int
     measured: dict[str, Measured] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -47,10 +47,20 @@ class Measuring:
         self.files = self.scratch / "measuring"
         self.files.mkdir(parents=True, exist_ok=True)
 
-    def make_weights(self, weights: Sequence[tuple[str, str]]) -> str | None:
-        """Write fresh weights, by architecture and path; what went wrong, if something did."""
+    def prepare(self, weights: Sequence[tuple[str, str]]) -> str | None:
+        """Compile what is compiled once a machine, and write fresh weights, by architecture and path.
+
+        Gives what went wrong, if something did.
+        """
         with Crew(1) as crew, Workers(crew, MODULE) as workers:
-            return self._run(Work(weights=list(weights)), "weights", "making weights", workers)
+            return self._run(Work(prepare=True, weights=list(weights)), "preparing", "preparing", workers)
+
+    @contextmanager
+    def command(self, jobs: int, threads: int) -> Iterator[None]:
+        """Within it, stages are measured by the processes of one command, `jobs` side by side."""
+        self._crew, self._jobs = Crew(jobs, threads), jobs
+        with self._crew, Workers(self._crew, MODULE) as self._workers:
+            yield
 
     def measure(
         self,
@@ -61,44 +71,48 @@ class Measuring:
         whole: Sequence[str] = (),
         twice: Sequence[str] = (),
     ) -> None:
-        """Measure stages with a config. text: what they are, for the log; whole, twice: as of `Work`."""
+        """Measure stages with a config, by the processes of the command that makes them.
+
+        text: what they are, for the log; whole, twice: as of `Work`.
+        """
         file = self.files / f"{text}-config.yaml"
         write_text(file, config.as_yaml())
         seconds = self.minutes * 60 * LOOP_SHARE
         job = Work(str(file), str(self.scratch / "run"), seconds, whole=list(whole), twice=list(twice))
-        if self.jobs > 1:
-            self._side_by_side(
-                pipeline, [n for n in names if n in pipeline.training], job, config.cpu_threads
-            )
-        tries = 0
-        while self._is_time() and (left := [name for name in names if self._can_be_measured(pipeline, name)]):
-            known, tries = len(self.measured) + len(self.failed), tries + 1
-            log = f"{text}-{tries}" if tries > 1 else text
-            with Crew(1) as crew, Workers(crew, MODULE) as workers:
-                fault = self._run(replace(job, stages=left), log, "the rehearsal", workers)
-            if fault is None:
-                return
-            if len(self.measured) + len(self.failed) == known:  # it would fail so again, before any stage
-                self.failed.update(dict.fromkeys(left, fault))
+        if self._jobs > 1:
+            self._side_by_side(pipeline, names, job)
+        else:
+            self._in_order(pipeline, names, job, text)
 
     def has_failed(self, name: str) -> bool:
         """Whether a stage was tried and failed."""
         return name in self.failed or bool(name in self.measured and self.measured[name].failed)
 
-    def _side_by_side(self, pipeline: Pipeline, names: Sequence[str], job: Work, threads: int) -> None:
-        """Measure stages as `kit train all --jobs` makes them: some at a time, by as many processes."""
-        crew = Crew(self.jobs, threads)
-        workers = Workers(crew, MODULE)
+    def _in_order(self, pipeline: Pipeline, names: Sequence[str], job: Work, text: str) -> None:
+        """Measure stages by one process, and by another those that one leaves which dies."""
+        tries = 0
+        while self._is_time() and (left := [name for name in names if self._can_be_measured(pipeline, name)]):
+            known, tries = len(self.measured) + len(self.failed), tries + 1
+            log = f"{text}-{tries}" if tries > 1 else text
+            fault = self._run(replace(job, stages=left), log, "the rehearsal", self._workers)
+            if fault is None:
+                return
+            if len(self.measured) + len(self.failed) == known:  # it would fail so again, before any stage
+                self.failed.update(dict.fromkeys(left, fault))
+
+    def _side_by_side(self, pipeline: Pipeline, names: Sequence[str], job: Work) -> None:
+        """Measure stages as `--jobs` makes them: some at a time, by as many processes."""
 
         def do(name: str) -> None:
-            self._run(replace(job, stages=[name]), name, name, workers)
+            fault = self._run(replace(job, stages=[name]), name, name, self._workers)
+            if fault and name not in self.measured:
+                self.failed.setdefault(name, fault)
 
         def is_passed_over(name: str) -> bool:
             return not self._is_time() or not self._can_be_measured(pipeline, name)
 
         needs = {name: pipeline.stages[name].needs for name in names}
-        with workers:
-            side_by_side(names, needs, self.jobs, crew, do, is_passed_over)
+        side_by_side(names, needs, self._jobs, self._crew, do, is_passed_over)
 
     def _is_time(self) -> bool:
         return time.monotonic() < self.deadline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from kit.base.progress import ProgressLine
@@ -82,9 +82,10 @@ class _Open:
 
 
 class LoopMeter:
-    """Measures the loops of the main thread and ends each after some seconds at a steady pace."""
+    """Measures the loops of the main thread and ends each after some seconds at a steady pace. now: a clock."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, now: Callable[[], float]) -> None:
+        self._now = now
         self.budget, self.loops = seconds, list[Loop]()
         self.outside = 0.0  # seconds inside of any loop, to be taken off the stage's own
         self._open: list[_Open] = []
@@ -92,20 +93,20 @@ class LoopMeter:
     def begin(self, line: ProgressLine) -> None:
         """A loop begins."""
         if _main():
-            self._open.append(_Open(line, time.monotonic()))
+            self._open.append(_Open(line, self._now()))
 
     def fed(self, line: ProgressLine) -> None:
         """The data of its next step is there."""
         loop = self._of(line)
         if loop is not None:
-            loop.waited = max(time.monotonic() - loop.mark - loop.inner, 0.0)
+            loop.waited = max(self._now() - loop.mark - loop.inner, 0.0)
 
     def step(self, line: ProgressLine) -> bool:
         """A step is done; whether the loop shall end here."""
         loop = self._of(line)
         if loop is None:
             return False
-        measured, spent, done = loop.loop, loop.spent(time.monotonic()), line.done - loop.first
+        measured, spent, done = loop.loop, loop.spent(self._now()), line.done - loop.first
         if done <= SETTLED and done < measured.total:
             measured.warm_up, measured.warm, measured.last = measured.warm_up + spent, done, spent
         else:
@@ -119,7 +120,7 @@ class LoopMeter:
         loop = self._of(line)
         if loop is None:
             return
-        now = time.monotonic()
+        now = self._now()
         loop.loop.rest = loop.spent(now)
         self._open.remove(loop)
         self.loops.append(loop.loop)

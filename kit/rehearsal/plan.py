@@ -11,12 +11,26 @@ from kit.config import Config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stage import Stage
+from kit.rehearsal.schedule import Command
 
 
 def whole_run(pipeline: Pipeline) -> list[str]:
     """The stages of `kit train all`, of the validation score and of the submission, and all that these need."""
     wanted = ("evaluate-val", "submission")
     return pipeline.closure([*pipeline.training, *(name for name in wanted if name in pipeline.stages)])
+
+
+def commands(pipeline: Pipeline, names: Sequence[str], jobs: int) -> list[Command]:
+    """The commands that make the stages of a whole run: `kit train all` and `kit evaluate` with --jobs, `kit submit`.
+
+    Each has those that none before it has made.
+    """
+    found, left = list[Command](), list(names)
+    for wanted, side_by_side in ((pipeline.training, jobs), (["evaluate-val"], jobs), (["submission"], 1)):
+        own = set(pipeline.closure([name for name in wanted if name in pipeline.stages]))
+        found.append(Command([name for name in left if name in own], side_by_side))
+        left = [name for name in left if name not in own]
+    return found
 
 
 def unchanged(config: Config) -> Config:

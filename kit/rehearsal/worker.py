@@ -7,22 +7,26 @@ import json
 import math
 import os
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kit.base.clock import Clock
 from kit.base.errors import KitError, first_line
 from kit.base.files import read_json
 from kit.base.process import run_as_process
 from kit.base.progress import set_meter
+from kit.pipeline.run import Attempt, Run
+from kit.rehearsal.loading import Loading, Modules
 from kit.rehearsal.memory import PeakMemory
 from kit.rehearsal.meter import Loop, LoopMeter
+from kit.rehearsal.work_clock import WorkClock
 
 if TYPE_CHECKING:
+    from kit.config import Config
     from kit.pipeline.pipeline import Pipeline
-    from kit.rehearsal.made_classes import MadeClasses
 
 OUTSIDE = 0.2  # share of a stage outside its loops from which that is measured a second time
 
@@ -31,16 +35,20 @@ OUTSIDE = 0.2  # share of a stage outside its loops from which that is measured 
 class Measured:
     """A stage as it went in the rehearsal; bytes are the largest numbers, of the GPU those that torch held.
 
-    seconds: all of it; outside: outside its loops; again: the same of a second time, where its data were cut short
-    and much of it is outside; cpu: processor seconds; card: the GPU that it used; failed: why it did not come to
-    its end.
+    seconds: all of its work, without the loading of libraries; outside: outside its loops; again: the same of a
+    second time, where its data were cut short and much of it is outside; before, modules: what it needs loaded
+    before its time is taken, and within, with the seconds of each; group: the stages that were made with it;
+    cores: that were at work, on average; card: the GPU that it used; failed: why it did not come to its end.
     """
 
     stage: str
     seconds: float = 0.0
     outside: float = 0.0
     again: float | None = None
-    cpu: float = 0.0
+    before: Modules = field(default_factory=dict)
+    modules: Modules = field(default_factory=dict)
+    group: tuple[str, ...] = ()
+    cores: float = 0.0
     loops: tuple[Loop, ...] = ()
     ram: int = 0
     gpu: int = 0
@@ -52,7 +60,7 @@ class Measured:
     def of_dict(cls, values: dict[str, Any]) -> Measured:
         """Read a line."""
         loops = tuple(Loop(**loop) for loop in values["loops"])
-        return cls(**{**values, "loops": loops})
+        return cls(**{**values, "loops": loops, "group": tuple(values["group"])})
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,8 @@ class Work:
     """What a worker is told.
 
     seconds: of a loop at its steady pace; out: the file that it writes; whole: stages whose loops go to their end,
-    and those of the stages that are made together with them; twice: stages whose data were cut short; weights: to
-    be made, by architecture.
+    and those of the stages that are made together with them; twice: stages whose data were cut short; prepare:
+    compile what is compiled once a machine; weights: to be made, by architecture.
     """
 
     config: str = ""
@@ -71,6 +79,7 @@ class Work:
     stages: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    prepare: bool = False
     weights: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -81,23 +90,28 @@ def work(_: Sequence[str]) -> int:
     from kit.pipeline.worker import VERBOSITY
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
+    clock = WorkClock()
+    loading = Loading(clock)
+    loading.start()
     for path in tasks():
-        _do(Work(**read_json(Path(path), dict)))
+        _do(Work(**read_json(Path(path), dict)), clock, loading)
     return 0
 
 
-def _do(job: Work) -> None:
-    """Make weights and measure stages: a line of JSON is what was measured of one, or which are begun."""
+def _do(job: Work, clock: WorkClock, loading: Loading) -> None:
+    """Prepare, and measure stages: a line of JSON is what was measured of one, or which are begun."""
+    if job.prepare:
+        compile_fusion()
     for architecture, path in job.weights:
         make_weights(architecture, Path(path))
     if job.stages:
         with open(job.out, "a", encoding="utf-8") as out:
-            for line in _lines(job):
+            for line in _lines(job, clock, loading):
                 out.write(json.dumps(line) + "\n")
                 out.flush()
 
 
-def _lines(job: Work) -> Iterator[dict[str, Any]]:
+def _lines(job: Work, clock: WorkClock, loading: Loading) -> Iterator[dict[str, Any]]:
     """Yield, as it goes, which stages are begun, and what was measured of each."""
     from kit.base.log import logger
     from kit.base.threads import use_threads
@@ -105,14 +119,14 @@ def _lines(job: Work) -> Iterator[dict[str, Any]]:
     from kit.pipeline.images import listed_once
     from kit.pipeline.order import next_group
     from kit.pipeline.pipeline import Pipeline
-    from kit.pipeline.run import Run
     from kit.rehearsal.made_classes import MadeClasses
 
-    run = Run(load_config(job.config), Path(job.run))
+    run = WatchedRun(load_config(job.config), Path(job.run))
     use_threads(run.config.cpu_threads)
     pipeline, failed, left = Pipeline(run), set[str](), list(job.stages)
+    MadeClasses(pipeline, job.stages, clock.pause)
     with listed_once():
-        stopwatch = Stopwatch(pipeline, MadeClasses(pipeline, job.stages))
+        stopwatch = Stopwatch(pipeline, run, clock, loading)
         while left:
             group = next_group(pipeline.stages, left)
             left = [name for name in left if name not in group]
@@ -127,11 +141,50 @@ def _lines(job: Work) -> Iterator[dict[str, Any]]:
                     yield {"begun": measured}
 
 
-class Stopwatch:
-    """Measures stages of a pipeline; made: what is done beside their work."""
+class WatchedRun(Run):
+    """A run that says when its stages begin to work, and when they have ended."""
 
-    def __init__(self, pipeline: Pipeline, made: MadeClasses) -> None:
-        self.pipeline, self.made = pipeline, made
+    def __init__(self, config: Config, path: Path) -> None:
+        super().__init__(config, path)
+        self.begins: Callable[[], None] = lambda: None
+        self.ends: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def working(
+        self, name: str, fingerprint: dict[str, Any], *, force: bool = False, timing_files: Sequence[str] = ()
+    ) -> Iterator[Attempt]:
+        """As of any run."""
+        with super().working(name, fingerprint, force=force, timing_files=timing_files) as attempt:
+            self.begins()
+            yield attempt
+            self.ends()
+
+
+@dataclass
+class _Lap:
+    """One time that stages were made."""
+
+    meter: LoopMeter
+    clock: Clock = field(default_factory=Clock)
+    begun: float = 0.0
+    ended: bool = False
+    took: float = 0.0
+    cores: float = 0.0
+    before: Modules = field(default_factory=dict)
+    modules: Modules = field(default_factory=dict)
+    failed: str = ""
+
+    @property
+    def outside(self) -> float:
+        """Seconds outside of loops."""
+        return self.took - self.meter.outside
+
+
+class Stopwatch:
+    """Measures stages of a pipeline. run: its run; clock, loading: of this process."""
+
+    def __init__(self, pipeline: Pipeline, run: WatchedRun, clock: WorkClock, loading: Loading) -> None:
+        self.pipeline, self.run, self.clock, self.loading = pipeline, run, clock, loading
 
     def measure(self, names: Sequence[str], seconds: float, twice: bool) -> Iterator[Measured | list[str]]:
         """Do stages, together where they are several; yields which are begun, then what was measured of each.
@@ -142,13 +195,13 @@ class Stopwatch:
         if not names:
             return
         yield list(names)
-        held, cpu = _free_gpu(), _cpu()
+        held = _free_gpu()
         with PeakMemory() as memory:
-            took, meter, failed = self._timed(names, seconds)
-        cpu, outside, again = _cpu() - cpu, took - meter.outside, None
-        if twice and not failed and outside >= OUTSIDE * took:
-            took_again, meter_again, failed = self._timed(names, seconds)
-            again = took_again - meter_again.outside
+            lap = self._timed(names, seconds)
+        failed, again = lap.failed, None
+        if twice and not failed and lap.outside >= OUTSIDE * lap.took:
+            second = self._timed(names, seconds)
+            failed, again = second.failed, second.outside
         if failed and len(names) > 1:
             for name in names:
                 yield from self.measure([name], seconds, twice)
@@ -158,11 +211,14 @@ class Stopwatch:
         for name in names:
             yield Measured(
                 stage=name,
-                seconds=took * share,
-                outside=outside * share,
+                seconds=lap.took * share,
+                outside=lap.outside * share,
                 again=None if again is None else again * share,
-                cpu=cpu * share,
-                loops=tuple(loop.part(share) for loop in meter.loops),
+                before=lap.before,
+                modules=lap.modules,
+                group=tuple(names),
+                cores=lap.cores,
+                loops=tuple(loop.part(share) for loop in lap.meter.loops),
                 ram=memory.bytes,
                 gpu=gpu,
                 disk=sum((self.pipeline.run.record(name) or {}).get("files", {}).values()),
@@ -170,17 +226,37 @@ class Stopwatch:
                 failed=failed,
             )
 
-    def _timed(self, names: Sequence[str], seconds: float) -> tuple[float, LoopMeter, str]:
-        """Do stages from their start: how long it took, their loops, and why they failed, if they did."""
-        meter, made, start, failed = LoopMeter(seconds), self.made.seconds, time.monotonic(), ""
-        set_meter(meter)
+    def _timed(self, names: Sequence[str], seconds: float) -> _Lap:
+        """Do stages from their start, with the time that their run would take down."""
+        lap = _Lap(LoopMeter(seconds, self.clock.now))
+
+        def begins() -> None:
+            lap.before |= self.loading.needed()
+            lap.begun, lap.clock = self.clock.now(), Clock()
+
+        def ends() -> None:
+            if not lap.ended:
+                lap.ended, lap.took = True, self.clock.now() - lap.begun
+                lap.cores = lap.clock.processor_seconds / max(lap.clock.seconds, 1e-9)
+                lap.modules = self.loading.needed()
+
+        self.run.begins, self.run.ends = begins, ends
+        set_meter(lap.meter)
         try:
             self.pipeline.do_all(names, force=names)
         except (KitError, RuntimeError, MemoryError) as error:
-            failed = first_line(error)
+            lap.failed = first_line(error)
         finally:
             set_meter(None)
-        return time.monotonic() - start - (self.made.seconds - made), meter, failed
+        return lap
+
+
+def compile_fusion() -> None:
+    """Let the fusion of boxes be compiled where it was not on this machine: the run then loads what was kept."""
+    from kit.fusion.wbf import fuse_detections
+    from kit.tables.schema import Detections
+
+    fuse_detections([Detections.empty()])
 
 
 def make_weights(architecture: str, path: Path) -> None:
@@ -215,11 +291,6 @@ def _gpu_peak(held: int) -> tuple[int, str]:
     torch = _torch_on_gpu()
     peak = 0 if torch is None else int(torch.cuda.max_memory_reserved())
     return (peak, str(torch.cuda.get_device_name())) if peak > held else (0, "")
-
-
-def _cpu() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""Seconds that went by, and seconds that the processors worked."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def processor_seconds() -> float:
+    """Of all threads of this process so far, and of the processes that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+class Clock:
+    """Runs from the moment that it is made."""
+
+    def __init__(self) -> None:
+        self._begun, self._worked = time.monotonic(), processor_seconds()
+
+    @property
+    def seconds(self) -> float:
+        """That went by."""
+        return time.monotonic() - self._begun
+
+    @property
+    def processor_seconds(self) -> float:
+        """That the processors worked for this process: hardly more on a busy machine than on an idle one."""
+        return processor_seconds() - self._worked

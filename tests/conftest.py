@@ -198,7 +198,7 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    for module in ("worker", "meter", "made_classes"):
+    for module in ("work_clock", "loading"):
         monkeypatch.setattr(f"kit.rehearsal.{module}.time", clock)
     return clock
 

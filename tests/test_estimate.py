@@ -1,5 +1,7 @@
 """From measured stages to the whole: hand-computed cases."""
 
+from dataclasses import replace
+
 import pytest
 
 from kit.cli.rehearse import shown
@@ -7,11 +9,11 @@ from kit.rehearsal.estimate import (
     Estimate,
     Rehearsal,
     estimate,
-    schedule,
-    timetable,
+    in_time,
     whole_seconds,
 )
 from kit.rehearsal.meter import Loop
+from kit.rehearsal.schedule import Command
 from kit.rehearsal.worker import Measured
 
 
@@ -50,7 +52,7 @@ def test_a_stage_without_a_loop_by_its_second_time():
     ],
 )
 def test_what_bounds_a_stage(waited, cpu, gpu, bound):
-    measured = Measured("detector", 60.0, 20.0, cpu=cpu, loops=(loop(waited=waited),), gpu=gpu)
+    measured = Measured("detector", 60.0, 20.0, cores=cpu / 60, loops=(loop(waited=waited),), gpu=gpu)
     found = estimate(measured, 1.0, cores=16, workers=8)
     assert found.bound == bound
     assert found.cure
@@ -64,10 +66,11 @@ def test_a_failed_stage_has_no_time():
 
 
 def test_the_whole_is_the_sum_and_names_its_longest_stage():
-    stages = [
-        estimate(Measured(n, s, s, disk=10), 1.0, 2, 0) for n, s in (("a", 3.0), ("b", 9.0), ("c", 1.0))
-    ]
-    whole = Rehearsal([*stages, estimate(Measured("d", failed="no"), 1.0, 2, 0)], "2 cores", [], 1.0)
+    seen = {n: Measured(n, s, s, disk=10) for n, s in (("a", 3.0), ("b", 9.0), ("c", 1.0))}
+    seen["d"] = Measured("d", failed="no")
+    plain = [estimate(measured, 1.0, 2, 0) for measured in seen.values()]
+    stages = in_time(plain, seen, [Command("abcd")], {})
+    whole = Rehearsal(stages, "2 cores", [], 1.0)
     assert whole.seconds == pytest.approx(13.0)
     assert whole.longest() == stages[1]
     assert whole.as_dict()["disk"] == 30
@@ -110,42 +113,32 @@ def test_what_is_outside_of_loops_grows_with_the_data_too():
     assert whole_seconds(seen, 10.0) == pytest.approx(2 + 60 + 30 + 0.5 * 599_998)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "needs", "workers", "whole"),
-    [
-        ({}, {}, 2, 0.0),
-        ({"a": 3.0, "b": 4.0}, {}, 1, 7.0),
-        ({"a": 3.0, "b": 4.0}, {}, 2, 4.0),
-        ({"a": 3.0, "b": 4.0}, {"b": ["a"]}, 2, 7.0),
-        ({"a": 3.0, "b": 4.0, "c": 2.0, "d": 1.0}, {"d": ["b", "gone"]}, 2, 5.0),
-        ({"a": 0.0, "b": 1.0, "c": 0.0}, {"b": ["a"], "c": ["b"]}, 8, 1.0),
-    ],
-)
-def test_the_time_of_stages_side_by_side(seconds, needs, workers, whole):
-    times = schedule(seconds, needs, workers)
-    assert max((end for _, end in times.values()), default=0.0) == whole
-    assert {name: end - begin for name, (begin, end) in times.items()} == seconds
-    assert all(times[n][0] >= times[m][1] for n, ms in needs.items() for m in ms if m in times)
-
-
-def test_stages_that_do_not_train_come_after_the_others():
-    seconds = {"c": 2.0, "a": 3.0, "b": 4.0, "d": 1.0}
-    two = timetable(seconds, {"a": [], "b": []}, 2)
-    assert two == {"a": (0, 3), "b": (0, 4), "c": (4, 6), "d": (6, 7)}
-    assert timetable(seconds, {"a": [], "b": []}, 1)["d"] == (9, 10)
-    assert timetable(seconds, {}, 2)["d"] == (9, 10)
-    assert timetable({}, {}, 2) == {}
-
-
 def test_the_memory_of_a_run_is_that_of_all_stages_at_work_at_once():
     stages = [
-        Estimate(name, 5.0, ram=ram, gpu=ram // 10) for name, ram in zip("abc", (40, 30, 50), strict=True)
+        Estimate(name, 5.0, begins, ram=ram, gpu=ram // 10)
+        for name, begins, ram in (("a", 0.0, 40), ("b", 0.0, 30), ("c", 5.0, 50))
     ]
-    needs = {"a": [], "b": []}
-    two = Rehearsal(stages, "", [], 1.0, 2, needs)
+    two = Rehearsal(stages, "", [], 1.0, 2)
     assert (two.ram, two.gpu, two.seconds) == (70, 7, 10.0)
-    one = Rehearsal(stages, "", [], 1.0, 1, needs)
+    one = Rehearsal([replace(stages[0], begins=10.0), *stages[1:]], "", [], 1.0)
     assert (one.ram, one.gpu, one.seconds) == (50, 5, 15.0)
-    unmeasured = Rehearsal([Estimate("a", None), *stages[1:]], "", [], 1.0, 2, needs)
+    unmeasured = Rehearsal([Estimate("a", None), *stages[1:]], "", [], 1.0, 2)
     assert (unmeasured.ram, unmeasured.seconds) == (50, 10.0)
     assert Rehearsal([], "", [], 1.0).ram == 0
+
+
+def test_libraries_are_loaded_once_a_process_by_the_stage_that_needs_them_first():
+    """Both processes load what both need; a third stage finds it there, wherever it was measured."""
+    seen = {
+        "a": Measured("a", 1.0, 1.0, modules={"torch": 8.0, "numpy": 1.0}),
+        "b": Measured("b", 2.0, 2.0, modules={"numpy": 3.0}),
+        "c": Measured("c", 4.0, 4.0, before={"torch": 10.0}, modules={"torch": 10.0, "numpy": 1.0}),
+    }
+    plain = [estimate(measured, 1.0, 1, 0) for measured in seen.values()]
+    needs = {"c": ["a", "b"]}
+    two = in_time(plain, seen, [Command("ab", 2), Command("c")], needs)  # a new process for c
+    assert [(e.begins, e.seconds) for e in two] == [(0, 12), (0, 4), (21, 6)]
+    one = in_time(plain, seen, [Command("abc")], needs)
+    assert [(e.begins, e.seconds) for e in one] == [(0, 12), (12, 2), (14, 4)]
+    failed = [*plain[:2], Estimate("c", None, failed="no time was left")]
+    assert in_time(failed, seen, [Command("abc")], needs)[2].seconds is None

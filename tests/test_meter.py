@@ -9,7 +9,7 @@ from kit.rehearsal.meter import Loop, LoopMeter
 @pytest.fixture
 def meter(clock):
     """A meter that ends loops after five steady seconds."""
-    meter = LoopMeter(5.0)
+    meter = LoopMeter(5.0, clock.monotonic)
     set_meter(meter)
     yield meter
     set_meter(None)

@@ -1,16 +1,26 @@
 """A worker's stages: made together where a run makes them together, each with its share of the time."""
 
+import pytest
+
 from kit.base.errors import KitError
 from kit.base.progress import track
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.stage import Stage, Together
-from kit.rehearsal.made_classes import MadeClasses
-from kit.rehearsal.worker import Measured, Stopwatch
+from kit.rehearsal.loading import Loading
+from kit.rehearsal.work_clock import WorkClock
+from kit.rehearsal.worker import Measured, Stopwatch, WatchedRun
+
+
+@pytest.fixture
+def run(run):
+    """A run that says when its stages work."""
+    return WatchedRun(run.config, run.path)
 
 
 def lines(pipeline, names, *, twice=False):
     """What a stopwatch says of stages."""
-    return list(Stopwatch(pipeline, MadeClasses(pipeline, names)).measure(names, 1e9, twice))
+    clock = WorkClock()
+    return list(Stopwatch(pipeline, pipeline.run, clock, Loading(clock)).measure(names, 1e9, twice))
 
 
 def pair(run, alone, together):
@@ -86,4 +96,4 @@ def test_no_stage_and_one(run, clock):
     assert lines(Pipeline(run, []), []) == []
     begun, measured = lines(Pipeline(run, [Stage("a", lambda _: {})]), ["a"])
     assert begun == ["a"]
-    assert measured == Measured("a", cpu=measured.cpu, ram=measured.ram)
+    assert measured == Measured("a", group=("a",), cores=measured.cores, ram=measured.ram)

@@ -21,7 +21,7 @@ def whole_run(pipeline: Pipeline) -> list[str]:
 
 
 def commands(pipeline: Pipeline, names: Sequence[str], jobs: int) -> list[Command]:
-    """The commands that make the stages of a whole run: `kit train all` and `kit evaluate` with --jobs, `kit submit`.
+    """The commands of a whole run: `kit train all` and `kit evaluate`, both with --jobs, then `kit submit`.
 
     Each has those that none before it has made.
     """

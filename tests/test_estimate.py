@@ -127,6 +127,15 @@ def test_the_memory_of_a_run_is_that_of_all_stages_at_work_at_once():
     assert Rehearsal([], "", [], 1.0).ram == 0
 
 
+def test_the_disk_of_a_run_is_its_results_and_what_stages_at_work_need_beside_them():
+    store = Measured("visual", 9.0, 9.0, disk=10, loops=(loop("regions", kept=500), loop(kept=0)))
+    whole, part = estimate(store, 1.0, 2, 0), estimate(store, 4.0, 2, 0)
+    assert (whole.disk, whole.scratch, part.disk, part.scratch) == (10, 500, 40, 2000)
+    other = Estimate("a", 5.0, whole.seconds, disk=1, scratch=70)
+    assert Rehearsal([whole, other], "", [], 1.0).disk == 10 + 1 + 500
+    assert Rehearsal([whole, replace(other, begins=0.0)], "", [], 1.0).disk == 10 + 1 + 570
+
+
 def test_libraries_are_loaded_once_a_process_by_the_stage_that_needs_them_first():
     """Both processes load what both need; a third stage finds it there, wherever it was measured."""
     seen = {

@@ -120,6 +120,16 @@ seed: 1
             "--set: detector.models.two.architecture: field required",
         ),
         ("detector: {models: {one: null}}", ["detector.start=up"], "--set: detector.initial_weights: input"),
+        (
+            "detector: {models: {two: null}}",
+            [],
+            "own.yaml: detector.models.two: null drops a model, and there is no two; there are: one",
+        ),
+        (
+            "detector: {models: {one: null}}",
+            ["detector.models.on=null"],
+            "--set: detector.models.on: null drops a model, and there is no on; there are: one",
+        ),
         ("extend: base.yaml", [], "own.yaml: extend: unknown key; did you mean extends? allowed: run"),
     ],
 )
@@ -129,6 +139,20 @@ def test_a_fault_names_the_file_that_it_stands_in(tmp_path, own, overrides, mess
     with pytest.raises(KitError) as error:
         load_config(str(tmp_path / "own.yaml"), overrides)
     assert message in str(error.value)
+
+
+def test_a_model_can_be_dropped_twice_and_must_be_there_to_be_dropped(tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text("detector: {models: {one: {architecture: resnext-mini}}}")
+    own = tmp_path / "own.yaml"
+    own.write_text("extends: base.yaml\ndetector: {models: {one: null}}")
+    for overrides in ([], ["detector.models.one=null"], ["detector.models={one: null}"]):
+        assert load_config(str(own), overrides).detector.models == {}
+    base.write_text("detector: {models: {two: null}}")
+    with pytest.raises(
+        KitError, match=r"base.yaml: detector.models.two: null drops a model.* there are: none"
+    ):
+        load_config(str(base))
 
 
 def test_a_name_too_long_for_a_file_is_no_file(tmp_path):

@@ -1,5 +1,6 @@
 """Cells of regions, against plain loops and torchvision; what is stored, beside what is seen anew."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from PIL import Image
 from torchvision.ops import roi_align
 
 from kit.base.errors import KitError
+from kit.base.progress import set_meter
 from kit.config import Decoding, Visual
 from kit.data.decode import UnreadableError, read_image
 from kit.detector.annotated_images import read_skipped
 from kit.detector.architecture import build, model_config, prepare
+from kit.rehearsal.meter import LoopMeter
 from kit.relation.region_store import read_cells, write_regions
 from kit.relation.regions import SIDE, RegionTrunk, cell_channels, enclosing, join, look_at, masks
 
@@ -212,8 +215,12 @@ def test_nothing_to_store(files, trunk, tmp_path):
 
 
 def test_a_writing_goes_on_where_it_was(files, trunk, tmp_path):
+    meter = LoopMeter(1e9, time.monotonic)
+    set_meter(meter)
     places = stored(tmp_path, trunk, files, [0, 5])
+    set_meter(None)
     (shard,) = (tmp_path / "store").glob("*.bin")
+    assert [loop.kept for loop in meter.loops] == [shard.stat().st_size]
     written, whole = shard.stat().st_mtime_ns, shard.read_bytes()
     assert np.array_equal(stored(tmp_path, trunk, files, [0, 5]), places)
     assert shard.stat().st_mtime_ns == written

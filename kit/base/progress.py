@@ -51,14 +51,22 @@ class ProgressLine:
     """One line for work of `total` steps; it keeps the stderr it was made with.
 
     unit, size: what a step works on, and how many of it; times: how often such a loop runs in the whole work;
-    rows: of a table that every step goes through; enough: a meter has seen enough, the loop shall end here.
+    rows: of a table that every step goes through; kept: bytes on disk that the whole of it needs for a while;
+    enough: a meter has seen enough, the loop shall end here.
     """
 
     def __init__(
-        self, total: int, text: str, unit: str = "steps", size: float = 1, times: int = 1, rows: int = 0
+        self,
+        total: int,
+        text: str,
+        unit: str = "steps",
+        size: float = 1,
+        times: int = 1,
+        rows: int = 0,
+        kept: int = 0,
     ) -> None:
         self.total, self.text = total, printable(text)
-        self.unit, self.size, self.times, self.rows = unit, size, times, rows
+        self.unit, self.size, self.times, self.rows, self.kept = unit, size, times, rows, kept
         self.enough = self.begun = False
         self.out = sys.stderr
         self.done = self.first = 0
@@ -122,15 +130,16 @@ def track(
     unit: str = "steps",
     size: float = 1,
     times: int = 1,
+    kept: int = 0,
     optional: bool = False,
     data: bool = False,
 ) -> Iterator[T]:
     """Pass the steps through and show how many of `total` are done.
 
-    unit, size, times: as of a ProgressLine; optional: a meter may end the loop early; data: the
+    unit, size, times, kept: as of a ProgressLine; optional: a meter may end the loop early; data: the
     steps are what is loaded for the work, not the work itself.
     """
-    line = ProgressLine(total, text, unit, size, times)
+    line = ProgressLine(total, text, unit, size, times, kept=kept)
     line.begin()
     try:
         for done, step in enumerate(steps, 1):

@@ -75,7 +75,7 @@ def _row(stage: Estimate) -> tuple[str, ...]:
     if stage.seconds is None:
         return (stage.stage, "?", "", "", "", "", "", "", "not measured")
     rate = f"{stage.rate:,.1f}" if stage.rate else ""
-    sizes = (_gib(stage.gpu), _gib(stage.ram), _gib(stage.disk))
+    sizes = (_gib(stage.gpu), _gib(stage.ram), _gib(stage.disk + stage.scratch))
     return (
         stage.stage,
         time_text(stage.seconds),

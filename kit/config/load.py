@@ -85,12 +85,37 @@ def load_config(name: str = DEFAULT, overrides: Sequence[str] = ()) -> Config:
     """
     files = read_extended(_find(name), _read_yaml, _find)
     values = merged([own for _, own in files])
-    given = [_override(values, override) for override in overrides]
+    for i, (path, own) in enumerate(files):
+        _check_dropped(str(path), own, set().union(*(_models(base) for _, base in files[i + 1 :])))
+    given = []
+    for override in overrides:
+        known = set(_models(values))
+        given.append(_override(values, override))
+        _check_dropped("--set", values, known)
     load_plugins(values.get("plugins"))
     try:
         return Config.model_validate(values)
     except ValidationError as error:
         raise _first_error(error, files, given) from None
+
+
+def _models(values: dict[str, Any]) -> dict[str, Any]:
+    """`detector.models`, if it is a table."""
+    detector = values.get("detector")
+    models = detector.get("models") if isinstance(detector, dict) else None
+    return models if isinstance(models, dict) else {}
+
+
+def _check_dropped(place: str, values: dict[str, Any], known: set[str]) -> None:
+    """Raise KitError where settings drop a model (null) that is not among those known before them."""
+    for name, model in _models(values).items():
+        if model is None and name not in known:
+            shown = printable(str(name), SHOWN)
+            there = ", ".join(map(str, sorted(known, key=str))) or "none"
+            raise KitError(
+                f"{place}: detector.models.{shown}: null drops a model, and there is no {shown}",
+                f"there are: {there}",
+            )
 
 
 def _override(values: dict[str, Any], override: str) -> list[str]:

@@ -21,8 +21,9 @@ BUSY = 0.8  # share of the cores from which all are at work
 class Estimate:
     """A stage of the whole run. seconds: None where it could not be measured; failed: the reason.
 
-    begins: seconds after the start of the run; rate, unit: of its longest loop; waits: share of that loop's time
-    waiting for data; bound: what bounds it.
+    begins: seconds after the start of the run; disk: bytes of its results; scratch: of what it needs beside them
+    while it is at work; rate, unit: of its longest loop; waits: share of that loop's time waiting for data; bound:
+    what bounds it.
     """
 
     stage: str
@@ -33,6 +34,7 @@ class Estimate:
     ram: int = 0
     gpu: int = 0
     disk: int = 0
+    scratch: int = 0
     waits: float = 0.0
     bound: str = ""
     cure: str = ""
@@ -65,6 +67,7 @@ def estimate(
         ram=measured.ram,
         gpu=measured.gpu,
         disk=round(measured.disk * (scale if scale > 1 else 1)),
+        scratch=round(max((loop.kept for loop in measured.loops), default=0) * scale),
         waits=waits,
         bound=bound,
         cure=_cure(bound, longest, cores, workers),
@@ -159,8 +162,9 @@ class Rehearsal:
 
     @property
     def disk(self) -> int:
-        """Bytes of all results."""
-        return sum(stage.disk for stage in self.stages)
+        """Bytes of all results, and the most that stages at work need beside them."""
+        scratch = self._at_once({stage.stage: stage.scratch for stage in self.stages})
+        return sum(stage.disk for stage in self.stages) + scratch
 
     def _spans(self) -> dict[str, Span]:
         return {s.stage: (s.begins, s.begins + (s.seconds or 0.0)) for s in self.stages}

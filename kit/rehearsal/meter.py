@@ -16,7 +16,8 @@ PATIENCE = 6  # times the seconds for the steady pace that one step may take
 class Loop:
     """A loop that was measured: seconds of its own, without the loops inside it.
 
-    rows: of the table that every step goes through, 0 where steps work on parts of the data;
+    rows: of the table that every step goes through, 0 where steps work on parts of the data; kept: bytes on disk
+    that the whole of it needs for a while;
     total: steps of the whole; times: how often it runs in the whole work; done: steps seen; warm_up: seconds up to
     the end of the first steps, `warm` of them, the last of these in `last`; steady: seconds of the others;
     waited: seconds of those that it waited for data; rest: after the last one.
@@ -35,6 +36,7 @@ class Loop:
     waited: float = 0.0
     rest: float = 0.0
     rows: int = 0
+    kept: int = 0
 
     @property
     def seconds(self) -> float:
@@ -71,7 +73,15 @@ class _Open:
 
     def __init__(self, line: ProgressLine, now: float) -> None:
         self.line, self.begun, self.inner = line, now, 0.0
-        self.loop = Loop(line.text, line.unit, line.size, line.total - line.done, line.times, rows=line.rows)
+        self.loop = Loop(
+            line.text,
+            line.unit,
+            line.size,
+            line.total - line.done,
+            line.times,
+            rows=line.rows,
+            kept=line.kept,
+        )
         self.mark, self.first = now, line.done
         self.waited = 0.0
 

@@ -59,7 +59,8 @@ def write_store(
             np.save(out, np.asarray(index, np.int64).reshape(-1, ROW))
 
     written, size_a_shard = ordered_map(write_shard, todo, max(1, threads)), len(order) / max(len(shards), 1)
-    for _ in track(written, len(todo), what, unit=what, size=size_a_shard, optional=True):
+    size = round(len(order) * bytes_each)
+    for _ in track(written, len(todo), what, unit=what, size=size_a_shard, kept=size, optional=True):
         pass
     places = np.zeros((len(files), ROW - 1), np.int64)
     there = [shard for shard in range(len(shards)) if _index(folder, what, shard).exists()]

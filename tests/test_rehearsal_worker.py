@@ -1,12 +1,19 @@
 """A worker's stages: made together where a run makes them together, each with its share of the time."""
 
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.util import spec_from_loader
+
+import numpy as np
 import pytest
 
 from kit.base.errors import KitError
 from kit.base.progress import track
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.stage import Stage, Together
+from kit.rehearsal.estimate import estimate, in_time
 from kit.rehearsal.loading import Loading
+from kit.rehearsal.schedule import Command
 from kit.rehearsal.work_clock import WorkClock
 from kit.rehearsal.worker import Measured, Stopwatch, WatchedRun
 
@@ -90,6 +97,51 @@ def test_what_fails_together_is_measured_one_by_one_from_the_start(run, clock):
     assert (begun, begun_a, begun_b) == (["a", "b"], ["a"], ["b"])
     assert (a.failed, a.disk, a.loops) == ("no weights", 0, ())
     assert (b.failed, b.seconds) == ("", 5.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_known_costs_give_the_known_time_of_the_whole(run, clock, monkeypatch, seed):
+    """A stage with costs of its own, of its start, of every image outside of a loop and of every step inside it."""
+    rng = np.random.default_rng(seed)
+    start, an_image, first, step, rest, library = rng.random(6) * 10
+    few, scale = int(rng.integers(40, 200)), int(rng.integers(1, 50))
+    begun = []
+
+    def work(context):
+        exec("import costly_library", {"__name__": "kit.pipeline.stages.some"})
+        clock.turn(0.0 if begun else start)
+        begun.append(True)
+        clock.turn(an_image * few)
+        for i in track(range(few), few, "images", optional=True):
+            clock.turn(step if i else first)
+        clock.turn(rest * few)
+        return {}
+
+    class Finder(MetaPathFinder, Loader):
+        def find_spec(self, name, path, target=None):
+            return spec_from_loader(name, self) if name == "costly_library" else None
+
+        def create_module(self, spec):
+            clock.turn(library)
+
+        def exec_module(self, module):
+            pass
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    own = WorkClock()
+    loading = Loading(own)
+    loading.start()
+    try:
+        stopwatch = Stopwatch(Pipeline(run, [Stage("a", work)]), run, own, loading)
+        (_, measured) = stopwatch.measure(["a"], 30 * step, scale > 1)
+    finally:
+        loading.stop()
+        sys.modules.pop("costly_library")
+    known = first + step * (few * scale - 1) + (an_image + rest) * few * scale + start
+    plain = estimate(measured, scale, 1, 0)
+    assert plain.seconds == pytest.approx(known)
+    (found,) = in_time([plain], {"a": measured}, [Command("a")], {})
+    assert found.seconds == pytest.approx(known + library)
 
 
 def test_no_stage_and_one(run, clock):

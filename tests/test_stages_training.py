@@ -90,6 +90,8 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     assert done.stderr.count("detector-resnext: 2 processes learn at 0.006, one alone at 0.003") == 1
     record = Run(trained.config, path).record("detector-resnext")
     assert record["metrics"]["images"] == len(needed_images(config(*ALONE), "train", processes=2))
+    told = [json.loads((tmp_path / f"told{rank}.json").read_text()) for rank in range(2)]
+    assert told == [[True, False]] * 2  # what the first decided
     ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
     alone = read_state(trained.folder("detector-resnext") / "weights.pth")
     learned = [name for name in alone if name.endswith("weight") and "bn" not in name]

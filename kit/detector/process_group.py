@@ -25,6 +25,19 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0 if is_distributed() else True
 
 
+def first_decides(decision: bool) -> bool:
+    """The first process's decision, told to all others; each of them has to ask at the same point."""
+    if not is_distributed():
+        return decision
+    import torch
+    from torch import distributed
+
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    told = torch.tensor(int(decision), device=device)
+    distributed.broadcast(told, src=0)
+    return bool(told)
+
+
 def init_process_group(settings: Detector) -> None:
     """Meet the other processes, if there are any."""
     if not is_distributed():

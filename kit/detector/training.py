@@ -25,7 +25,7 @@ from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.device import device_of
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
 from kit.detector.finite import broken_weight
-from kit.detector.process_group import is_distributed, is_main_process, process_count
+from kit.detector.process_group import first_decides, is_distributed, is_main_process, process_count
 from kit.detector.training_spec import TrainingSpec, learning_rate, runner_config
 
 WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
@@ -176,7 +176,7 @@ class TrainingReport:
 
             def after_train_iter(self, runner: Any, batch_idx: int, **results: Any) -> None:
                 report.step(runner, batch_idx + 1)
-                runner.train_loop.stop_training |= report.line.enough
+                runner.train_loop.stop_training |= first_decides(report.line.enough)
 
         return Reporting()
 

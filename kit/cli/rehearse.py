@@ -27,7 +27,8 @@ def rehearse(
         str | None, typer.Option("--budget", metavar="TIME", help="Time for the whole run: 48h, 2d, 90m.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=1, metavar="N", help="Stages at a time in training, as of train all.")
+        int,
+        typer.Option("--jobs", min=1, metavar="N", help="Stages at a time, as of train all and evaluate."),
     ] = 1,
 ) -> None:
     """Run every stage for a short while and estimate the whole: hours, memory, disk, what bounds it.

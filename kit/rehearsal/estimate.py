@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -231,9 +232,12 @@ def in_time(
 
 
 def module_seconds(measured: Iterable[Measured]) -> dict[str, float]:
-    """What each module takes to load, on average over the processes that measured it."""
+    """What each module takes to load: the median over the processes that measured it.
+
+    The first may have compiled it, or read it from a cold disk.
+    """
     seen = defaultdict[str, set[float]](set)
     for stage in measured:
         for module, seconds in [*stage.before.items(), *stage.modules.items()]:
             seen[module].add(seconds)  # equal ones are of the same process
-    return {module: sum(times) / len(times) for module, times in seen.items()}
+    return {module: median(times) for module, times in seen.items()}

@@ -302,10 +302,23 @@ print(memory.bytes, before, used_memory())
 """
 
 
-def test_memory_is_measured():
-    """In a process group of its own: other tests of this one take memory at the same time."""
-    command = [sys.executable, "-c", BLOCK]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True).stdout
+CHILD = """
+import subprocess, sys
+from kit.rehearsal.memory import used_memory
+words = "block = b'x' * 80_000_000; print('there', flush=True); input()"
+before = used_memory()
+child = subprocess.Popen(
+    [sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+)
+child.stdout.readline()
+print(used_memory(), used_memory(), before)
+child.communicate(b"over")
+"""
+
+
+@pytest.mark.parametrize("code", [BLOCK, CHILD])
+def test_memory_is_measured_with_that_of_processes_that_were_started(code):
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     most, before, after = map(int, out.split())
     assert most > 80_000_000
     assert before > 80_000_000

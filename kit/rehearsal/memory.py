@@ -6,15 +6,17 @@ import os
 import resource
 import sys
 import threading
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+PROC = Path("/proc")
 EVERY = 0.2  # seconds between two looks
 
 
 class PeakMemory:
-    """Within its context: looks at the memory of all processes of this process's group; `bytes` is the largest.
+    """Within its context: looks at the memory of this process and of all that it started; `bytes` is the largest.
 
     A page that several share counts once (Linux: proportional set size); elsewhere it is this process's alone.
     """
@@ -41,16 +43,31 @@ class PeakMemory:
 
 
 def used_memory() -> int:
-    """Bytes that the processes of this process's group hold now."""
+    """Bytes that this process and all that it started, directly or not, hold now."""
     total = 0
-    for status in Path("/proc").glob("[0-9]*/smaps_rollup"):
-        with suppress(OSError, ValueError):  # ended since, or another user's
-            if os.getpgid(int(status.parent.name)) == os.getpgrp():
-                total += _proportional(status.read_text(encoding="ascii"))
+    for process in _family():
+        with suppress(OSError, ValueError):  # ended since
+            total += _proportional((PROC / str(process) / "smaps_rollup").read_text(encoding="ascii"))
     if total:
         return total
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _family() -> set[int]:
+    """This process and its descendants, of whatever process group: a stage may start such as have their own."""
+    children = defaultdict[int, list[int]](list)
+    for status in PROC.glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            parent = status.read_text(errors="replace").rpartition(")")[2].split()[1]
+            children[int(parent)].append(int(status.parent.name))
+    found, todo = set[int](), [os.getpid()]
+    while todo:
+        process = todo.pop()
+        if process not in found:
+            found.add(process)
+            todo += children[process]
+    return found
 
 
 def _proportional(text: str) -> int:

@@ -55,7 +55,7 @@ def used_memory() -> int:
 
 
 def _family() -> set[int]:
-    """This process and its descendants, of whatever process group: a stage may start such as have their own."""
+    """Find the descendants of this process, and itself: a stage may start some in process groups of their own."""
     children = defaultdict[int, list[int]](list)
     for status in PROC.glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):

@@ -15,7 +15,7 @@ from kit.base.split_names import SPLITS, SplitName
 from kit.base.stopping import keeping
 from kit.base.threads import cpu_count, cpu_share, machine
 from kit.config import Config, DetectorModel
-from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.detector_task import OBJECTS, TASKS
 from kit.pipeline.needed_images import needed_images
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
@@ -33,6 +33,7 @@ from kit.rehearsal.plan import (
     with_test_photos,
 )
 from kit.rehearsal.shared_memory import shared_memory_fault
+from kit.rehearsal.worker import Work
 
 SCRATCH = ".rehearsal"  # in the run's folder, as long as it lasts
 SPLIT_SHARE = 1 / 8  # for the detection of a split
@@ -86,8 +87,7 @@ class _Conductor:
     def result(self) -> Rehearsal:
         """The estimates of all stages."""
         extra = detections_to_learn_from(self.pipeline, self.names)
-        if fault := self.measuring.prepare(list(self.weights.values())):
-            self.measuring.failed.update(dict.fromkeys(map(OBJECTS.detector, self.weights), fault))
+        self._prepare()
         if extra:
             self.missing.append("relation models learn from true boxes here: no detector is trained yet")
         train, *others = self.commands
@@ -105,6 +105,14 @@ class _Conductor:
         for line in (*self.challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
         return self._estimated()
+
+    def _prepare(self) -> None:
+        """Make weights that are missing; compile the fusion of boxes, which a run after this then finds."""
+        weights = Work(weights=list(self.weights.values()))
+        if self.weights and (fault := self.measuring.prepare(weights, "weights")):
+            self.measuring.failed.update(dict.fromkeys(map(OBJECTS.detector, self.weights), fault))
+        if any(task.models(self.asked) and task.fusion(self.asked).method == "wbf" for task in TASKS):
+            self.measuring.prepare(Work(fusion=True), "fusion")
 
     def _train(self, names: Sequence[str]) -> None:
         """Measure the stages that learn from the training split, which stays whole."""

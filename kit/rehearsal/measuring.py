@@ -47,13 +47,10 @@ class Measuring:
         self.files = self.scratch / "measuring"
         self.files.mkdir(parents=True, exist_ok=True)
 
-    def prepare(self, weights: Sequence[tuple[str, str]]) -> str | None:
-        """Compile what is compiled once a machine, and write fresh weights, by architecture and path.
-
-        Gives what went wrong, if something did.
-        """
+    def prepare(self, job: Work, text: str) -> str | None:
+        """Do a job that measures nothing; what went wrong, if something did. text: what it is, for the log."""
         with Crew(1) as crew, Workers(crew, MODULE) as workers:
-            return self._run(Work(prepare=True, weights=list(weights)), "preparing", "preparing", workers)
+            return self._run(job, text, text, workers)
 
     @contextmanager
     def command(self, jobs: int, threads: int) -> Iterator[None]:

@@ -68,8 +68,8 @@ class Work:
     """What a worker is told.
 
     seconds: of a loop at its steady pace; out: the file that it writes; whole: stages whose loops go to their end,
-    and those of the stages that are made together with them; twice: stages whose data were cut short; prepare:
-    compile what is compiled once a machine; weights: to be made, by architecture.
+    and those of the stages that are made together with them; twice: stages whose data were cut short; fusion:
+    compile the fusion of boxes; weights: to be made, by architecture.
     """
 
     config: str = ""
@@ -79,7 +79,7 @@ class Work:
     stages: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
-    prepare: bool = False
+    fusion: bool = False
     weights: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -100,7 +100,7 @@ def work(_: Sequence[str]) -> int:
 
 def _do(job: Work, clock: WorkClock, loading: Loading) -> None:
     """Prepare, and measure stages: a line of JSON is what was measured of one, or which are begun."""
-    if job.prepare:
+    if job.fusion:
         compile_fusion()
     for architecture, path in job.weights:
         make_weights(architecture, Path(path))

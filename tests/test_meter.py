@@ -55,6 +55,16 @@ def test_a_loop_that_is_needed_whole_is_not_ended(clock, meter):
     assert len(list(track(work(clock, 50, [1.0]), 50, "long"))) == 50
 
 
+def test_a_loop_that_ends_by_itself_before_its_last_step_was_whole(clock, meter):
+    for seconds, expected in ((0.2, 2.2), (3.0, 3000.0)):
+        steps = track(work(clock, 1000, [seconds]), 1000, "rounds", optional=True)
+        for done, _ in enumerate(steps, 1):
+            if done == 11:  # before the eleventh is told
+                break
+        steps.close()
+        assert meter.loops[-1].whole() == pytest.approx(expected)
+
+
 def test_waiting_for_data_is_told_from_working_on_it(clock, meter):
     for _ in track(work(clock, 6, [3.0]), 6, "fed", data=True):
         clock.turn(1.0)

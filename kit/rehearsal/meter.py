@@ -17,10 +17,9 @@ class Loop:
     """A loop that was measured: seconds of its own, without the loops inside it.
 
     rows: of the table that every step goes through, 0 where steps work on parts of the data; kept: bytes on disk
-    that the whole of it needs for a while;
-    total: steps of the whole; times: how often it runs in the whole work; done: steps seen; warm_up: seconds up to
-    the end of the first steps, `warm` of them, the last of these in `last`; steady: seconds of the others;
-    waited: seconds of those that it waited for data; rest: after the last one.
+    that the whole of it needs for a while; total: steps of the whole; times: how often it runs in the whole work;
+    done: steps seen; warm_up: seconds up to the end of the first steps, `warm` of them, the last of these in `last`;
+    steady: seconds of the others; waited: seconds of those that it waited for data; rest: after the last one.
     """
 
     text: str
@@ -69,7 +68,7 @@ class Loop:
 
 
 class _Open:
-    """A loop at work. inner: seconds of ended loops inside it."""
+    """A loop at work. inner: seconds of ended loops inside it; told: to end before its last step."""
 
     def __init__(self, line: ProgressLine, now: float) -> None:
         self.line, self.begun, self.inner = line, now, 0.0
@@ -83,7 +82,7 @@ class _Open:
             kept=line.kept,
         )
         self.mark, self.first = now, line.done
-        self.waited = 0.0
+        self.waited, self.told = 0.0, False
 
     def spent(self, now: float) -> float:
         """Own seconds since the last mark; sets the mark."""
@@ -123,7 +122,8 @@ class LoopMeter:
             measured.steady, measured.waited = measured.steady + spent, measured.waited + loop.waited
         loop.waited, measured.done = 0.0, done
         slow = done >= SETTLED and measured.last >= PATIENCE * self.budget
-        return measured.steady >= self.budget or slow
+        loop.told |= measured.steady >= self.budget or slow
+        return loop.told
 
     def end(self, line: ProgressLine) -> None:
         """A loop has ended."""
@@ -132,6 +132,8 @@ class LoopMeter:
             return
         now = self._now()
         loop.loop.rest = loop.spent(now)
+        if not loop.told:
+            loop.loop.total = loop.loop.done  # an early stopping of its own
         self._open.remove(loop)
         self.loops.append(loop.loop)
         if self._open:

@@ -18,8 +18,8 @@ class Loop:
 
     rows: of the table that every step goes through, 0 where steps work on parts of the data; kept: bytes on disk
     that the whole of it needs for a while; total: steps of the whole; times: how often it runs in the whole work;
-    done: steps seen; warm_up: seconds up to the end of the first steps, `warm` of them, the last of these in `last`;
-    steady: seconds of the others; waited: seconds of those that it waited for data; rest: after the last one.
+    done: steps seen; warm_up: seconds up to the end of the first steps, `warm` of them, the last of these in
+    `last`; steady: seconds of the others; waited: of those that it waited for data; rest: after the last one.
     """
 
     text: str

@@ -73,8 +73,7 @@ def use_threads(count: int) -> None:
     _used = count or (cpu_count() if cgroup_quota() else 0)
     if _used:
         os.environ.update(dict.fromkeys(VARIABLES, str(_used)))
-    if "torch" in sys.modules:
-        limit_torch()
+    limit_torch()
 
 
 def threads_used() -> int:
@@ -83,10 +82,9 @@ def threads_used() -> int:
 
 
 def limit_torch() -> None:
-    """Let torch use so many threads."""
-    if _used:
-        import torch
-
+    """Let torch use so many threads, where it is loaded: a rehearsal would take an import here for a need of it."""
+    torch: Any = sys.modules.get("torch")
+    if _used and torch is not None:
         torch.set_num_threads(_used)
 
 

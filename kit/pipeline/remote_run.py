@@ -21,7 +21,7 @@ from kit.base.errors import KitError
 from kit.base.files import read_json, sync, write_json, write_text, writing
 from kit.base.lease import EXPIRY, Lease
 from kit.base.log import logger
-from kit.base.remote_place import address_of
+from kit.base.remote_place import address_of, local_name
 from kit.base.store import PATIENT, Store
 from kit.pipeline.record import KINDS, RECORD, sizes_below
 
@@ -30,6 +30,10 @@ VERSION = "version"  # in a record: the hash of all files
 OWNER = ".owner"  # in the working copy: a name that no other has
 Record = dict[str, Any]
 TRIES = 3  # of a fetch, where what is fetched is published anew meanwhile
+
+
+class RunMissingError(KitError):
+    """There is no run at an address."""
 
 
 class RemoteRun:
@@ -60,13 +64,6 @@ class RemoteRun:
             record = self._record(stage, data) if data is not None else None
             if data is not None and record is not None:
                 self._published[stage], self.records[stage] = (entry.tag, data), record
-
-    def fetch_config(self) -> None:
-        """Bring the run's configuration into the working copy. Raises KitError where there is no run."""
-        data = self.store.read(CONFIG)
-        if data is None:
-            raise KitError(f"{self.store.address}: no run there (it has no {CONFIG})", "give a run's address")
-        write_text(self.path / CONFIG, data.decode("utf-8", "replace"))
 
     def is_alone(self, name: str) -> bool:
         """Whether the working copy has a stage that was published, and is no more."""
@@ -164,8 +161,9 @@ class RemoteRun:
         self.refresh()
         now = self.records.get(name, {}).get(VERSION)
         if now not in (self._replaced(name), record[VERSION]):
-            logger.warning(f"{name} was published by another kit meanwhile; the one made here is left out")
+            logger.warning(f"{name} was published by another kit meanwhile; the one made here is thrown away")
             self.forget_mark(name)
+            shutil.rmtree(self.path / name, ignore_errors=True)
             return
         below = f"{FILES}/{name}/{record[VERSION]}"
         there = store.entries(below)
@@ -204,6 +202,31 @@ class RemoteRun:
 def _is_whole(record: Mapping[str, Any]) -> bool:
     kinds = {**KINDS, VERSION: str}
     return all(isinstance(record.get(key), kind) for key, kind in kinds.items())
+
+
+def fetch_config(path: Path) -> None:
+    """Bring the configuration of a run elsewhere into its working copy; nothing for a folder of this machine.
+
+    Raises KitError where there is no run.
+    """
+    address = address_of(path)
+    if address is not None:
+        data = Store(address).read(CONFIG)
+        if data is None:
+            raise RunMissingError(
+                f"{address}: no run there (it has no {CONFIG})", "give the address of a run"
+            )
+        write_text(path / CONFIG, data.decode("utf-8", "replace"))
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The working copies of the runs of a folder elsewhere, each with its configuration."""
+    found = []
+    for name in Store(address_of(folder) or "").folders():
+        with suppress(RunMissingError):
+            fetch_config(folder / local_name(name))
+            found.append(folder / local_name(name))
+    return found
 
 
 def version_of(folder: Path) -> str:

@@ -12,6 +12,7 @@ from kit.base.errors import KitError
 from kit.base.locks import LockedError
 from kit.base.remote_place import local_place
 from kit.base.store import Store
+from kit.pipeline import run_cache
 from kit.pipeline.pipeline import Pipeline
 from tests.conftest import TINY
 from tests.s3 import do, found, write_two
@@ -206,6 +207,47 @@ def test_what_is_published_no_more_is_published_again(machines, caplog):
     assert found(machines.run("one")) == "text"
     assert "is published no more" in caplog.text
     assert found(machines.run("two")) == "text"
+
+
+def test_a_working_copy_that_is_damaged_is_fetched_again(machines):
+    do(machines.run("one"), "text")
+    one = machines.run("one")
+    (one.path / "s" / "shards" / "0.txt").unlink()
+    assert found(machines.run("one")) == "text"
+
+
+def test_working_copies_stay_within_their_limit(machines, bucket, monkeypatch, caplog):
+    """Stages of runs that are used go never; others the longest unused first, and come back when they are read."""
+    monkeypatch.setattr(run_cache, "_held", {})
+    monkeypatch.setenv("KIT_RUN_CACHE", str(40 / (1 << 30)))
+    addresses = [f"{bucket}/runs/{i}" for i in range(3)]
+    for address in addresses:
+        do(machines.run("one", address), "text")  # 22 bytes
+    copies = [local_place(address, "runs") / "s" for address in addresses]
+
+    def end_of_processes():
+        for i, (run, file) in enumerate(sorted(run_cache._held.items())):
+            os.close(file)
+            os.utime(run / run_cache.USED, (i, i))
+        run_cache._held.clear()
+
+    assert all(copy.exists() for copy in copies)
+    do(machines.run("two", addresses[0]), "other")
+    assert found(machines.run("one", addresses[0])) == "other"  # fetched, and all three are in use
+    assert all(copy.exists() for copy in copies)
+    assert "take 0.0 GiB, KIT_RUN_CACHE is" in caplog.text
+    end_of_processes()
+    do(machines.run("two", addresses[1]), "more")
+    assert found(machines.run("one", addresses[1])) == "more"
+    assert [copy.exists() for copy in copies] == [False, True, False]
+    assert found(machines.run("one", addresses[0])) == "other"
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "nan"])
+def test_a_limit_that_is_none_is_one_line(monkeypatch, text):
+    monkeypatch.setenv("KIT_RUN_CACHE", text)
+    with pytest.raises(KitError, match=f"KIT_RUN_CACHE={text}: not a number of GiB"):
+        run_cache.make_room(1)
 
 
 def test_no_secret_and_no_folder_of_the_machine_is_published(machines, tmp_path):

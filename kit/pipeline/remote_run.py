@@ -23,7 +23,8 @@ from kit.base.lease import EXPIRY, Lease
 from kit.base.log import logger
 from kit.base.remote_place import address_of, local_name
 from kit.base.store import PATIENT, Store
-from kit.pipeline.record import KINDS, RECORD, sizes_below
+from kit.pipeline.record import KINDS, RECORD, read_record, sizes_below
+from kit.pipeline.run_cache import drop, make_room, mark, use
 
 STAGES, FILES, CONFIG, MANIFEST = "stages", "files", "config.yaml", "manifest.json"
 VERSION = "version"  # in a record: the hash of all files
@@ -56,6 +57,7 @@ class RemoteRun:
 
     def refresh(self) -> None:
         """Read what is published. Raises RemoteError."""
+        use(self.path)
         before, self._published, self.records = self._published, {}, {}
         for name, entry in self.store.entries(STAGES).items():
             stage = name.removeprefix(f"{STAGES}/").removesuffix(".json")
@@ -72,10 +74,11 @@ class RemoteRun:
         return False
 
     def is_old(self, name: str) -> bool:
-        """Whether the working copy has a stage that is published otherwise, and nothing of its own to publish."""
+        """Whether a published stage of the working copy is damaged, or not what is published now."""
         if name not in self._published or self.unpublished(name) or not (self.path / name).exists():
             return False
-        with suppress(OSError):
+        with suppress(OSError, KitError):
+            read_record(self.path / name)
             return (self.path / name / RECORD).read_bytes() != self._published[name][1]
         return True
 
@@ -107,6 +110,7 @@ class RemoteRun:
             below = f"{FILES}/{name}/{version}"
             lacking = [file for file, size in record["files"].items() if there.get(file) != size]
             size = sum(record["files"][file] for file in lacking)
+            make_room(size)
             logger.info(f"{self.store.address}: {name} is fetched ({size / 1e6:,.1f} MB) into {self.path}")
             gone = self.store.download({f"{below}/{file}": part / file for file in lacking})
             if gone:
@@ -136,7 +140,7 @@ class RemoteRun:
 
     def all_unpublished(self) -> list[str]:
         """The names of the stages that are not published yet."""
-        return sorted(p.name[1 : -len(".unpublished")] for p in self.path.glob(".*.unpublished"))
+        return sorted(path.name[1:].rpartition(".")[0] for path in self.path.glob(mark(Path(), "*").name))
 
     def will_publish(self, name: str) -> None:
         """Note, before a stage takes its place, that it is to be published, and what that replaces."""
@@ -163,7 +167,7 @@ class RemoteRun:
         if now not in (self._replaced(name), record[VERSION]):
             logger.warning(f"{name} was published by another kit meanwhile; the one made here is thrown away")
             self.forget_mark(name)
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            drop(self.path / name)
             return
         below = f"{FILES}/{name}/{record[VERSION]}"
         there = store.entries(below)
@@ -180,7 +184,7 @@ class RemoteRun:
             store.remove([old for old in store.entries(f"{FILES}/{name}") if not old.startswith(f"{below}/")])
 
     def _mark(self, name: str) -> Path:
-        return self.path / f".{name}.unpublished"
+        return mark(self.path, name)
 
     def _replaced(self, name: str) -> str | None:
         """The version that a stage of the working copy stands for, once it is published."""

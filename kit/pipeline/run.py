@@ -31,6 +31,7 @@ from kit.config import Config
 from kit.pipeline.changes import differences
 from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
 from kit.pipeline.remote_run import VERSION, RemoteRun, version_of
+from kit.pipeline.run_cache import drop
 
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
@@ -145,7 +146,7 @@ class Run:
         names = [path.parent.name for path in self.path.glob(f"*/{RECORD}")]
         for name in filter(remote.is_old, names):
             with suppress(LockedError), self._locked(name):
-                shutil.rmtree(self.path / name, ignore_errors=True)
+                drop(self.path / name)
         for name in filter(remote.is_alone, names):
             logger.warning(f"{remote.store.address}: {name}, which {self.path} has, is published no more")
             remote.will_publish(name)

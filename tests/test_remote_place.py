@@ -10,7 +10,7 @@ from kit.config import load_config
 from kit.config.model import ImagesPath
 
 PARTS = st.text(st.characters(exclude_characters="/\0?#@:", exclude_categories=["Cs"]), min_size=1).filter(
-    lambda part: part not in (".", "..") and part == part.strip()
+    lambda part: not part.startswith(".") and part == part.strip()
 )
 
 
@@ -33,6 +33,7 @@ def test_folders_of_this_machine(tmp_path):
     assert str(local_place("file:///data/a", "runs")) == "/data/a"
     for path in (tmp_path, tmp_path / "runs", tmp_path / "runs" / "s3", tmp_path / "other" / "s3" / "a"):
         assert address_of(path) is None
+    assert address_of(local_place("s3://b/run", "runs") / ".rehearsal" / "run") is None
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,9 @@ def test_in_a_configuration(tmp_path):
     with pytest.raises(KitError, match=r"--set: run: s3://\*\*\*@b/run: name, password or query"):
         load_config("mini", ["run=s3://a:b@b/run"])
     assert ImagesPath
+
+
+def test_experiments_are_made_in_folders(kit):
+    code, _, err = kit("reproduce", "table1", "--set", "run=s3://b/run")
+    assert code == 2
+    assert err == "kit: s3://b/run: experiments are made in a folder of this machine; give it with --out\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
@@ -24,8 +25,12 @@ _PLAIN = "=+,@"  # besides letters, digits and _.-~: characters of an address th
 
 def cache_folder() -> Path:
     """Where local copies lie."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    return Path(os.path.abspath(os.path.expanduser(os.environ.get(CACHE) or os.path.join(home, "kit"))))
+    return Path(_root(os.environ.get(CACHE), os.environ.get("XDG_CACHE_HOME")))
+
+
+@lru_cache
+def _root(given: str | None, caches: str | None) -> str:
+    return os.path.abspath(os.path.expanduser(given or os.path.join(caches or "~/.cache", "kit")))
 
 
 def local_place(text: str, kept: Kept) -> Path:
@@ -42,7 +47,7 @@ def local_place(text: str, kept: Kept) -> Path:
     if protocol in _LOCAL:
         return Path(rest)
     parts = rest.rstrip("/").split("/")
-    if not _PROTOCOL.fullmatch(protocol) or any(part in ("", ".", "..") or "\0" in part for part in parts):
+    if not _PROTOCOL.fullmatch(protocol) or any(part[:1] in ("", ".") or "\0" in part for part in parts):
         raise KitError(f"{text}: not the address of a folder", "write it as s3://bucket/folder")
     return cache_folder() / kept / protocol / local_name("/".join(parts))
 
@@ -53,14 +58,15 @@ def local_name(name: str) -> str:
 
 
 def address_of(path: Path) -> str | None:
-    """The address whose local copy a path is; None for a folder of this machine."""
-    try:
-        kept, protocol, *parts = Path(os.path.abspath(path)).relative_to(cache_folder()).parts
-    except ValueError:  # elsewhere, or above any copy
+    """The address whose local copy a path is; None for a folder of this machine, such as a hidden one in a copy."""
+    root = _root(os.environ.get(CACHE), os.environ.get("XDG_CACHE_HOME"))
+    text = os.path.abspath(path)  # asked for every photo that is read
+    if not text.startswith(f"{root}{os.sep}"):
         return None
-    if kept not in ("runs", "photos") or not parts:
+    kept, *parts = text[len(root) + 1 :].split(os.sep)
+    if kept not in ("runs", "photos") or len(parts) < 2 or any(part.startswith(".") for part in parts):
         return None
-    return f"{protocol}://{'/'.join(map(unquote, parts))}"
+    return f"{parts[0]}://{'/'.join(map(unquote, parts[1:]))}"
 
 
 def shown_place(path: Path) -> str:

@@ -37,18 +37,23 @@ def open_run(
 ) -> Session:
     """Open the run of a configuration.
 
-    config: a YAML file or the name of one that comes with kit; overrides: texts `a.b=value`; folder: of the run,
-    default that of the config. Raises KitError, one line, where the configuration is wrong.
+    config: a YAML file or the name of one that comes with kit; overrides: texts `a.b=value`; folder: of the run, or
+    its address; default that of the config. Raises KitError, one line, where the configuration is wrong.
     """
+    from kit.base.remote_place import local_place
     from kit.config import load_config
 
-    return Session(load_config(config, overrides), None if folder is None else Path(folder))
+    return Session(
+        load_config(config, overrides), None if folder is None else local_place(str(folder), "runs")
+    )
 
 
 def open_folder(folder: Path, overrides: Sequence[str] = ()) -> Session:
     """Open a run by its folder, with the configuration in it. Raises KitError where there is none."""
     from kit.base.errors import KitError
+    from kit.pipeline.remote_run import fetch_config
 
+    fetch_config(folder)
     path = folder / CONFIG
     if not path.is_file():
         raise KitError(f"{folder}: no run folder (it has no {CONFIG})", "give the folder of a run")

@@ -27,6 +27,7 @@ from tests.badserver import Answers, serving
 from tests.fakekaggle import HASTY, SLUG, Kaggle, environment, kaggle_at_home
 from tests.golden import unpack
 from tests.imperfect import imperfect
+from tests.s3 import Machines, serving_s3
 
 settings.register_profile("kit", deadline=None)  # a slow machine is no fault
 settings.load_profile("kit")
@@ -220,6 +221,38 @@ def _local(monkeypatch: pytest.MonkeyPatch) -> None:
     """The servers of the tests are asked without the proxy that the machine may have."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[str]:
+    with serving_s3() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(
+    _s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
+) -> str:
+    """The address of an empty bucket, which this process and those it starts may use."""
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "someone"),
+        ("AWS_SECRET_ACCESS_KEY", "hidden-words"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", _s3_server),
+        ("KIT_CACHE", str(tmp_path / "cache")),
+    ):
+        monkeypatch.setenv(name, value)
+    import s3fs
+
+    name = f"b{abs(hash(request.node.nodeid)):x}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture
+def machines(bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machines:
+    """Several machines with a run in one bucket."""
+    return Machines(f"{bucket}/runs/first", tmp_path, monkeypatch)
 
 
 @pytest.fixture

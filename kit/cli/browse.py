@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from kit.base.split_names import SplitName
-from kit.cli.options import Scorer
+from kit.cli.options import Scorer, run_place
 
 
 def browse(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")] = Path("runs/mini"),
+    run: Annotated[
+        Path, typer.Argument(parser=run_place, metavar="RUN", help="Folder or address of the run.")
+    ] = Path("runs/mini"),
     split: Annotated[
         SplitName | None,
         typer.Option(

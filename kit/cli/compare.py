@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.options import Json, Split
+from kit.cli.options import Json, Split, run_place
 
 
 def compare(
     compared: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders; with --truth prediction files.")
+        list[Path],
+        typer.Argument(
+            parser=run_place,
+            metavar="RUN RUN...",
+            help="Folders or addresses of runs; with --truth prediction files.",
+        ),
     ],
     split: Split = "val",
     gt_boxes: Annotated[

@@ -33,11 +33,12 @@ def side_files(images: Path | None, classes: Path | None) -> SideFiles:
 def split_side_files(session: Session, split: SplitName) -> SideFiles:
     """The sizes of a split's images, for what is written of it."""
     from kit.data.image_sizes import FolderSizes
+    from kit.data.photos import is_photo_folder
     from kit.pipeline.splits import split_of
     from kit.tables.side_files import NOTHING, SideFiles
 
     folder = split_of(session.config, split).images
-    if folder is None or not folder.is_dir():
+    if folder is None or not is_photo_folder(folder):
         return NOTHING
     return SideFiles(sizes=FolderSizes(folder, session.config.data.decoding()))
 

@@ -11,9 +11,16 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from kit.base.remote_place import local_place
 from kit.base.split_names import SplitName
 from kit.session import Session, open_run
 from kit.tables.format_names import Format
+
+
+def run_place(text: str | Path) -> Path:
+    """A run's folder, or that of the working copy where an address is given."""
+    return local_place(str(text), "runs")
+
 
 ConfigName = Annotated[
     str,
@@ -36,7 +43,13 @@ Overrides = Annotated[
     typer.Option("--set", metavar="A.B=VALUE", help="Change a setting. May be repeated."),
 ]
 RunFolder = Annotated[
-    Path | None, typer.Option("--run", metavar="FOLDER", help="Folder of the run (default: from the config).")
+    Path | None,
+    typer.Option(
+        "--run",
+        parser=run_place,
+        metavar="FOLDER",
+        help="Folder or address (s3://...) of the run (default: from the config).",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing has changed.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

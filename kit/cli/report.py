@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.base.split_names import SplitName
-from kit.cli.options import ConfigName, Json, Overrides
+from kit.cli.options import ConfigName, Json, Overrides, run_place
 
 if TYPE_CHECKING:
     from kit.config import Config
@@ -21,7 +21,10 @@ def report(
     run: Annotated[
         Path | None,
         typer.Argument(
-            metavar="RUN", help="Folder of the run (default: from the config).", show_default=False
+            parser=run_place,
+            metavar="RUN",
+            help="Folder or address of the run (default: from the config).",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[

@@ -48,12 +48,18 @@ def _command(name: str, folder: str) -> Callable[..., None]:
     ) -> None:
         from importlib import import_module
 
+        from kit.base.errors import KitError
         from kit.base.files import json_text, write_json
         from kit.base.log import logger
+        from kit.base.remote_place import address_of
         from kit.config import load_config
         from kit.reproduce.experiment import Experiment
 
         loaded = load_config(config, set_ or ())
+        if out is None and (address := address_of(loaded.run)) is not None:
+            raise KitError(
+                f"{address}: experiments are made in a folder of this machine", "give it with --out"
+            )
         place = out or loaded.run.with_name(f"{loaded.run.name}-{folder}")
         module = name.replace("-", "_")
         experiment = getattr(import_module(f"kit.reproduce.{module}"), f"run_{module}")

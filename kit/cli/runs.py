@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from kit.cli.options import Json
+from kit.cli.options import Json, run_place
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What holds the runs.")] = Path("runs"),
+    folder: Annotated[
+        Path,
+        typer.Argument(parser=run_place, metavar="FOLDER", help="What holds the runs, also an address."),
+    ] = Path("runs"),
     json: Json = False,
 ) -> None:
     """List all runs: final scores, date, time taken, state, and what differs in their configurations."""

@@ -12,7 +12,7 @@ from pydantic import Field, field_serializer, field_validator
 from kit.base.address import MARK, is_address, shown
 from kit.base.errors import KitError
 from kit.base.retry import RetryPolicy
-from kit.config.model import Files, Model, Seed, UserPath
+from kit.config.model import Files, ImagesPath, Model, Seed, UserPath
 
 MIRROR = "KIT_MIRROR"  # of the environment
 MAX_PIXELS = 100_000_000  # of an image; decoded it takes three bytes a pixel
@@ -29,7 +29,7 @@ class SplitFiles(Model):
     relations: Files = []
     boxes: Files = []
     labels: Files = []
-    images: UserPath | None = None
+    images: ImagesPath | None = None
     detections: Files = []
     detection_images: UserPath | None = None
     detection_classes: UserPath | None = None

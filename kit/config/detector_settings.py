@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kit.base.registry import Registry
-from kit.config.model import LATER, MOST_THREADS, Model, Name, UserPath
+from kit.config.model import LATER, MOST_THREADS, ImagesPath, Model, Name, UserPath
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
@@ -76,9 +76,9 @@ class Source(Model):
     """The set that weights come from where none are given: COCO instances files and their images."""
 
     annotations: UserPath | None = None
-    images: UserPath | None = None
+    images: ImagesPath | None = None
     val_annotations: UserPath | None = None
-    val_images: UserPath | None = None
+    val_images: ImagesPath | None = None
     training: Training = Training()
 
 

@@ -15,7 +15,7 @@ from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_ya
 from kit.config.data_settings import Data
 from kit.config.detector_settings import Attribute, Detector
 from kit.config.extends import DEFAULT_RUN, EXTENDS, Chain, merged, place_of, read_extended
-from kit.config.model import MOST_THREADS, Files, Model, Seed, UserPath
+from kit.config.model import MOST_THREADS, Files, Model, RunPath, Seed, UserPath
 from kit.config.plugins import load_plugins
 from kit.config.relation_settings import Relation
 from kit.config.renamed import rename_keys
@@ -48,7 +48,7 @@ class Config(Model):
     tracking: tools that are told the curves of detector trainings, below `tracking` in the run's folder.
     """
 
-    run: UserPath = DEFAULT_RUN
+    run: RunPath = DEFAULT_RUN
     seed: Seed = 0
     plugins: Files = []
     threads: int = Field(0, ge=0, le=MOST_THREADS)

@@ -7,7 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from kit.base.address import is_address
+from kit.base.errors import KitError
+from kit.base.remote_place import Kept, local_place, shown_place
 
 
 def _as_list(value: Any) -> Any:
@@ -20,6 +24,24 @@ def _at_home(path: Path) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def _local(value: Any) -> Any:
+    if isinstance(value, str) and is_address(value):
+        raise ValueError("an address, and only run and folders of images may be one: give a local file")
+    return value
+
+
+def _place(kept: Kept) -> BeforeValidator:
+    """Of a text: the folder, or that of its local copy where it is an address."""
+
+    def place(value: Any) -> Any:
+        try:
+            return local_place(value, kept) if isinstance(value, str) else value
+        except KitError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(place)
+
+
 def _each_once(files: list[Path]) -> list[Path]:
     twice = next((path for i, path in enumerate(files) if path in files[:i]), None)
     if twice is not None:
@@ -27,7 +49,11 @@ def _each_once(files: list[Path]) -> list[Path]:
     return files
 
 
-UserPath = Annotated[Path, AfterValidator(_at_home)]  # ~ is written out
+UserPath = Annotated[Path, BeforeValidator(_local), AfterValidator(_at_home)]  # ~ is written out
+_SHOWN = PlainSerializer(shown_place, return_type=str, when_used="json")
+# a folder, or an address that fsspec knows (s3://bucket/folder): in Python the path of its local copy
+RunPath = Annotated[Path, _place("runs"), AfterValidator(_at_home), _SHOWN]
+ImagesPath = Annotated[Path, _place("photos"), AfterValidator(_at_home), _SHOWN]
 Files = Annotated[list[UserPath], BeforeValidator(_as_list), AfterValidator(_each_once)]
 MOST_THREADS = 1024
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.remote_place import address_of
 from kit.config import Decoding
 from kit.data.image_header import NOT_AN_IMAGE as NOT_AN_IMAGE
 from kit.data.image_header import UnreadableError as UnreadableError
 from kit.data.image_header import header_size as header_size
+from kit.data.photo_cache import photo_bytes
 from kit.data.photos import GONE
 
 Pixels = NDArray[np.uint8]
@@ -23,20 +25,37 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken im
 def read_image(path: Path | None, how: Decoding) -> Pixels:
     """The image as (height, width, 3) in BGR order.
 
-    path: None for one that is not there. Raises UnreadableError where it is missing, broken or too large.
+    path: None for one that is not there; one of a folder elsewhere is fetched. Raises UnreadableError where it is
+    missing, broken or too large, RemoteError where its store cannot be asked.
     """
+    if path is None:
+        raise UnreadableError(GONE)
+    most = BYTES * how.max_pixels + (1 << 26)
+    data = _local_bytes(path, most) if address_of(path) is None else _remote_bytes(path, most)
+    return decode(data, how)
+
+
+def _local_bytes(path: Path, most: int) -> bytes:
     try:
-        if path is None or not path.exists():
+        if not path.exists():
             raise UnreadableError(GONE)
         if not path.is_file():
             raise UnreadableError("not a file")
         size = path.stat().st_size
-        if size > BYTES * how.max_pixels + (1 << 26):
+        if size > most:
             raise UnreadableError(f"a file of {size:,} bytes")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"cannot be read ({error.strerror})") from None
-    return decode(data, how)
+
+
+def _remote_bytes(path: Path, most: int) -> bytes:
+    data = photo_bytes(path)
+    if data is None:
+        raise UnreadableError(GONE)
+    if len(data) > most:
+        raise UnreadableError(f"a file of {len(data):,} bytes")
+    return data
 
 
 def decode(data: bytes, how: Decoding) -> Pixels:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from kit.base.errors import FileFault
+from kit.base.remote_place import address_of, local_name
 from kit.config import Decoding
 from kit.data.image_header import UnreadableError, header_size
+from kit.data.photo_cache import photo_bytes
+from kit.data.remote_photos import remote_files
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2"})
 
@@ -39,15 +42,23 @@ class FolderSizes(Mapping[str, tuple[int, int]]):
     def paths(self) -> dict[str, list[Path]]:
         """The files of every id; a folder is listed once."""
         found: dict[str, list[Path]] = {}
-        for path in sorted(self.folder.rglob("*")):
+        for path in sorted(self._files()):
             if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
                 found.setdefault(path.stem, []).append(path)
         return found
 
+    def _files(self) -> Iterable[Path]:
+        if address_of(self.folder) is None:
+            return self.folder.rglob("*")
+        return (self.folder / local_name(name) for name in remote_files(self.folder))
+
     def __getitem__(self, name: str) -> tuple[int, int]:
         path, *others = self.paths[name]
         try:
-            size = image_size(path.read_bytes(), self.how)
+            data = path.read_bytes() if address_of(path) is None else photo_bytes(path)
+            if data is None:
+                raise UnreadableError("gone since the folder was listed")
+            size = image_size(data, self.how)
         except OSError as error:
             raise FileFault(path, f"cannot be read ({error.strerror})") from None
         except UnreadableError as error:

@@ -1,14 +1,21 @@
-"""Where photos lie below a folder: all in one, by the start of their ids, or as the training archives unpack."""
+"""Where photos lie below a folder: all in one, by the start of their ids, or as the training archives unpack.
+
+A folder may be the local copy of one elsewhere (kit.base.remote_place): what is there is listed by its store, and a
+photo comes into the copy when it is read.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from kit.base.errors import KitError
+from kit.base.remote_place import address_of, local_name
+from kit.data.remote_photos import remote_files
 from kit.tables.image_name import is_image_name
 
 GONE = "not there"  # why a photo is left out
@@ -22,10 +29,11 @@ Place = tuple[str, str]  # folder below the photos' folder ("" for itself), endi
 
 @dataclass(frozen=True, eq=False)
 class PhotoFolder:
-    """The photos below a folder, listed once. places: of every id."""
+    """The photos below a folder, listed once. places: of every id; listed: bytes of each, of a folder elsewhere."""
 
     folder: Path
     places: dict[str, Place]
+    listed: Mapping[str, int] | None = None
 
     def __contains__(self, name: object) -> bool:
         return name in self.places
@@ -34,12 +42,19 @@ class PhotoFolder:
         return len(self.places)
 
     def path(self, name: str) -> Path | None:
-        """The file of an id; None where it was not there when the folder was listed."""
+        """The file of an id; None where it was not there when the folder was listed.
+
+        Of a folder elsewhere: where its local copy is, once it is read.
+        """
         place = self.places.get(name)
+        if place is not None and self.listed is not None:
+            return self.folder / local_name(f"{place[0]}/{name}{place[1]}".lstrip("/"))
         return None if place is None else self.folder / place[0] / f"{name}{place[1]}"
 
     def sizes(self, names: Iterable[str] | None = None) -> dict[str, int]:
         """Bytes of the photos (default: all) that are there."""
+        if self.listed is not None:
+            return {n: self.listed[n] for n in (self.places if names is None else names) if n in self.listed}
         found = {}
         base = f"{self.folder}{os.sep}"
         for name in self.places if names is None else names:
@@ -53,8 +68,18 @@ class PhotoFolder:
         return found
 
 
+def is_photo_folder(folder: Path) -> bool:
+    """Whether photos can be looked for there: a folder, or one elsewhere, of which its listing tells."""
+    return address_of(folder) is not None or folder.is_dir()
+
+
 def list_photos(folder: Path) -> PhotoFolder:
-    """All photos below a folder, however they lie. Of one that lies there twice `photo_path` tells which counts."""
+    """All photos below a folder, however they lie. Of one that lies there twice `photo_path` tells which counts.
+
+    Raises RemoteError for a folder elsewhere that cannot be listed.
+    """
+    if address_of(folder) is not None:
+        return _remote_photos(folder)
     places: dict[str, Place] = {}
     inner: list[str] = []
     with os.scandir(folder) as entries:
@@ -65,6 +90,31 @@ def list_photos(folder: Path) -> PhotoFolder:
             for name, place in _photos(entries, directory):
                 _add(places, name, place)
     return PhotoFolder(folder, places)
+
+
+def _remote_photos(folder: Path, *, of_any_age: bool = False) -> PhotoFolder:
+    files = remote_files(folder, of_any_age=of_any_age)
+    places: dict[str, Place] = {}
+    for path in sorted(files, key=_by_folder):
+        directory, _, file = path.rpartition("/")
+        name, dot, ending = file.rpartition(".")
+        held = not directory or _may_hold(directory)
+        if (
+            dot + ending in ENDINGS
+            and name
+            and not name.startswith(".")
+            and held
+            and _belongs(name, directory)
+        ):
+            _add(places, name, (directory, f".{ending}"))
+    sizes = {n: files[f"{p[0]}/{n}{p[1]}".lstrip("/")][0] for n, p in places.items()}
+    return PhotoFolder(folder, places, sizes)
+
+
+def _by_folder(path: str) -> tuple[bool, bool, str]:
+    """The order in which folders count: the one itself, those by the start of ids, those of archives."""
+    directory = path.rpartition("/")[0]
+    return directory != "", len(directory) != SPREAD, path
 
 
 def _add(places: dict[str, Place], name: str, place: Place) -> None:
@@ -118,12 +168,20 @@ def photo_path(folder: Path, name: str) -> Path:
     Raises KitError for an id that no file can have. For many photos of one folder list it once.
     """
     place = photo_place(folder, name)
+    if address_of(folder) is not None:
+        return _known_photos(folder).path(name) or place
     for directory in ("", name[:SPREAD], f"train_{name[0]}"):
         for ending in ENDINGS:
             path = folder / directory / f"{name}{ending}"
             if path.is_file():
                 return path
     return place
+
+
+@lru_cache(maxsize=4)
+def _known_photos(folder: Path) -> PhotoFolder:
+    """The photos elsewhere as they were when the work on them began."""
+    return _remote_photos(folder, of_any_age=True)
 
 
 def photo_names(folder: Path) -> set[str]:

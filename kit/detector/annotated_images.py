@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kit.base.errors import KitError
 from kit.base.files import atomic_write, reading
 from kit.base.log import logger
-from kit.data.photos import GONE, list_photos
+from kit.data.photos import GONE, is_photo_folder, list_photos
 from kit.detector.class_balanced_sampling import DrawnImages
 from kit.detector.process_group import is_main_process
 from kit.tables.image_ids import share
@@ -62,7 +62,7 @@ def training_images(folder: Path, drawn: DrawnImages, classes: Sequence[str]) ->
 
 
 def _there(folder: Path, names: Sequence[str]) -> list[str]:
-    if not folder.is_dir():
+    if not is_photo_folder(folder):
         raise KitError(f"{folder}: no such folder of images", "run `kit download`, or set data.*.images")
     photos = list_photos(folder)
     found = [name for name in names if name in photos]

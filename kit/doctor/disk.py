@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kit.base.remote_place import address_of
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config, Mini
 from kit.data.mini import is_built
@@ -60,7 +61,7 @@ def _photo_bytes(config: Config) -> Iterator[float]:
     """Of the photos that each split lacks, by Open Images' number of images with boxes."""
     for split in SPLITS:
         folder = getattr(config.data, split).images
-        if folder is not None and _is_used(config, split):
+        if folder is not None and address_of(folder) is None and _is_used(config, split):
             there = len(photo_names(folder)) if folder.is_dir() else 0
             yield max(0, SIZES[split].images - there) * PHOTO_BYTES
 

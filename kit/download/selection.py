@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from kit.base.errors import KitError
 from kit.base.log import logger
+from kit.base.remote_place import address_of
 from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.download.photo_download import PhotoSource
@@ -25,6 +26,7 @@ from kit.vocabulary import PREDICATES, vocabulary
 WantedPhotos = tuple[PhotoSource, pa.StringArray]  # where they come from, and their ids
 NeededImages = Callable[[SplitName], Collection[str]]  # ids of a split's images that something looks at
 Target = Literal["annotations", "photos", "weights", "test", "all"]
+ELSEWHERE = "those of a store are read where they lie; set it to a folder to download into"
 IN_ADDRESS = (
     r"^[\w-]{1,200}$"  # an id that stands in an address as it is (stricter than `kit.tables.image_name`)
 )
@@ -97,6 +99,8 @@ def wanted_splits(config: Config, target: Target, photo_filter: PhotoFilter) -> 
     for split in splits:
         if getattr(config.data, split).images is None:
             raise KitError(f"data.{split}.images is not set", "say where the photos go")
+        if (address := address_of(getattr(config.data, split).images)) is not None:
+            raise KitError(f"data.{split}.images is {address}: photos are downloaded into folders", ELSEWHERE)
         missing = [path for path in _named_by(config, split) if not path.exists()]
         if missing and target == "photos":
             hint = "it names the photos: `kit download annotations` first"

@@ -18,6 +18,7 @@ from kit.pipeline.detector_task import TASKS
 from kit.pipeline.models import check_scorer
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import RECORD
+from kit.pipeline.remote_run import fetch_config
 from kit.pipeline.run import Run
 from kit.pipeline.stages.predictions import predict_stage
 from kit.pipeline.stages.scored_candidates import candidates_stage
@@ -58,6 +59,7 @@ def newest_run(runs: Path = RUNS, overrides: Sequence[str] = ()) -> Run:
 
 def run_of(folder: Path, overrides: Sequence[str] = ()) -> Run:
     """The run in a folder, by the configuration kept there, with overrides. Raises KitError for no run."""
+    fetch_config(folder)
     if not (folder / "config.yaml").is_file():
         raise KitError(f"{folder}: not the folder of a run", "give one that has a config.yaml")
     return Run(load_config(str(folder / "config.yaml"), overrides), folder)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from kit.base.errors import KitError
 from kit.base.log import logger, warn_once
+from kit.data.photos import is_photo_folder
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
@@ -268,7 +269,7 @@ class Pipeline:
 
 def _folder_gone(given: Input) -> Path | None:
     """A folder of images that is set, and is there no more."""
-    if isinstance(given, ImagesInput) and given.folder is not None and not given.folder.is_dir():
+    if isinstance(given, ImagesInput) and given.folder is not None and not is_photo_folder(given.folder):
         return given.folder
     return None
 

@@ -1,7 +1,8 @@
 """A run lives in one folder: the resolved config, a manifest, one folder a stage.
 
 A stage's folder appears by one rename when the stage is finished, with a `stage.json` that holds its
-fingerprint: what it was made from.
+fingerprint: what it was made from. The folder of a run elsewhere is its working copy: what is published there
+is fetched when it is asked for, and a finished stage is published (kit.pipeline.remote_run).
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from kit.base.clock import Clock
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
 from kit.base.hashes import HASHES, FileHashes
-from kit.base.locks import exclusive_lock
+from kit.base.locks import LockedError, exclusive_lock
 from kit.base.log import logger
 from kit.base.threads import machine, use_threads
 from kit.base.version import __version__
 from kit.config import Config
 from kit.pipeline.changes import differences
 from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
+from kit.pipeline.remote_run import VERSION, RemoteRun, version_of
+from kit.pipeline.run_cache import drop
 
 PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
@@ -55,10 +58,15 @@ class Run:
         if self.path.exists() and not self.path.is_dir():
             raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
         self.hashes = FileHashes(self.path / HASHES)
+        self.remote = RemoteRun.of(self.path)
         self._end_swaps()
+        if self.remote:
+            self._join(self.remote)
 
     def record(self, name: str) -> dict[str, Any] | None:
         """What `stage.json` of a finished stage says; None where it is not finished or damaged."""
+        if self.remote and not (self.path / name).exists():
+            return self.remote.records.get(name)
         try:
             return read_record(self.path / name)
         except KitError:
@@ -83,6 +91,10 @@ class Run:
 
         command: the words after `kit` that make it.
         """
+        if self.remote and not (self.path / name).exists() and name in self.remote.records:
+            with self._locked(f"{name}.fetched", wait=True):
+                if not (self.path / name).exists():
+                    self.remote.fetch(name)
         fault = self.fault(name)
         if fault is not None:
             raise KitError(fault, f"run `kit {command}` to do stage {name} again")
@@ -100,7 +112,8 @@ class Run:
         timing_files: Sequence[str] = (),
     ) -> Iterator[Attempt]:
         """Give a folder to make a stage's results in; they take the stage's place only after a clean end."""
-        with self._locked(name), stopping.keeping(f"stage {name} goes on from what it has in {self.path}"):
+        keeping = stopping.keeping(f"stage {name} goes on from what it has in {self.path}")
+        with self._locked(name), self._leased(name), keeping:
             fault = self.fault(name)
             if fault is not None:
                 logger.warning(f"{fault}; stage {name} is done again")
@@ -122,8 +135,45 @@ class Run:
             }
             with writing(part):
                 sync_below(part)
+            if self.remote:
+                record[VERSION] = version_of(part)
+                self.remote.will_publish(name)
             write_json(part / RECORD, record)
             self._end_swap(name)
+
+    def _join(self, remote: RemoteRun) -> None:
+        """See what is published: what the working copy has otherwise goes, what it alone has is published."""
+        remote.refresh()
+        names = [path.parent.name for path in self.path.glob(f"*/{RECORD}")]
+        for name in filter(remote.is_old, names):
+            with suppress(LockedError), self._locked(name):
+                drop(self.path / name)
+        for name in filter(remote.is_alone, names):
+            logger.warning(f"{remote.store.address}: {name}, which {self.path} has, is published no more")
+            remote.will_publish(name)
+        for name in remote.all_unpublished():
+            try:
+                with self._locked(name), self._leased(name):
+                    logger.info(f"{remote.store.address}: {name} was not published before; that is done now")
+            except LockedError:  # at work elsewhere
+                continue
+            except KitError as error:
+                logger.warning(f"{error}; {name} is kept in {self.path} and published by a later kit")
+
+    @contextmanager
+    def _leased(self, name: str) -> Iterator[None]:
+        """Keep kits of other machines out of a stage of a run elsewhere; what is finished then is published."""
+        if self.remote is None:
+            yield
+            return
+        with self.remote.lease(name) as lease:
+            self.remote.refresh()
+            yield
+            if self.remote.unpublished(name):
+                if (self.path / name).exists():
+                    self.remote.publish(name, lease)
+                else:  # cut off before it was finished
+                    self.remote.forget_mark(name)
 
     def _part(self, name: str, fingerprint: dict[str, Any], force: bool) -> Path:
         """The folder to work in: what an interrupted try of the same stage left there whole is kept."""
@@ -215,10 +265,11 @@ class Run:
 
     def _write_manifest(self) -> None:
         stages = {}
-        for folder in sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith(".")):
-            record = self.record(folder.name)
+        names = {p.name for p in self.path.iterdir() if p.is_dir() and not p.name.startswith(".")}
+        for name in sorted(names | set(self.remote.records if self.remote else ())):
+            record = self.record(name)
             if record:
-                stages[folder.name] = record
+                stages[name] = record
         write_json(
             self.path / "manifest.json",
             {

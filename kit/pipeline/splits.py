@@ -10,6 +10,7 @@ from kit.base.errors import KitError
 from kit.base.hashes import HASHES, FileHashes
 from kit.base.split_names import SplitName
 from kit.config import Config, SplitFiles
+from kit.data.photos import is_photo_folder
 from kit.pipeline.stage import FileInput, FolderInput, ImagesInput, Input
 from kit.vocabulary import vocabulary
 
@@ -191,7 +192,7 @@ def image_folder(config: Config, split: SplitName) -> Path:
     folder: Path | None = split_of(config, split).images
     if folder is None:
         raise KitError(f"data.{split}.images is not set", f"give it with --set data.{split}.images=FOLDER")
-    if not folder.is_dir():
+    if not is_photo_folder(folder):
         raise KitError(
             f"{folder}: no such folder of images", f"run `kit download`, or set data.{split}.images"
         )

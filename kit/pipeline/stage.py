@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
+from kit.base.remote_place import address_of, shown_place
+from kit.data.photos import list_photos
 
 if TYPE_CHECKING:
     from kit.config import Config
@@ -78,11 +80,20 @@ class ImagesInput:
         """What is missing, and how it is given; None where the folder is there."""
         if self.folder is None:
             return f"{self.setting} is not set; give it with --set {self.setting}=FOLDER"
+        if address_of(self.folder) is not None:
+            return self._missing_elsewhere(self.folder)
         if not self.folder.is_dir():
             return f"{self.folder}: no such folder of images; run `kit download`, or set {self.setting}"
         if next(self.folder.iterdir(), None) is None:
             return f"{self.folder}: an empty folder; run `kit download`, or set {self.setting}"
         return None
+
+    def _missing_elsewhere(self, folder: Path) -> str | None:
+        try:
+            there = len(list_photos(folder))
+        except KitError as error:
+            return str(error)
+        return None if there else f"{shown_place(folder)}: no photos there; set {self.setting}"
 
 
 Input = FileInput | FolderInput | ImagesInput

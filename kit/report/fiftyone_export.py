@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import KitError
-from kit.base.files import writing
+from kit.base.files import atomic_write, writing
 from kit.base.log import logger
 from kit.base.progress import track
+from kit.data.photo_cache import photo_bytes
 from kit.data.photos import list_photos
 from kit.pipeline.splits import image_folder, split_ids, split_of
 from kit.report.error_examples import KINDS, errors_of
@@ -111,12 +112,25 @@ def _best_rows(table: Detections | Predictions, top: int) -> NDArray[np.intp]:
 LAYERS = (_objects, _detections, _true_relations, _relations)
 
 
+def _fetch(source: Path, target: Path, files: dict[str, str]) -> None:
+    """Write a photo of a folder elsewhere; links to it cannot be."""
+    pixels = photo_bytes(source)
+    if pixels is not None:
+        files[target.stem] = f"data/{target.name}"
+        with atomic_write(target, durable=False) as part:
+            part.write_bytes(pixels)
+
+
 def _photos(folder: Path, ids: Sequence[str], data: Path, link: bool) -> dict[str, str]:
     """Put the photos below `data`; of every one that is there, its path in the dataset."""
-    photos, files = list_photos(folder), {}
+    photos = list_photos(folder)
+    files: dict[str, str] = {}
     for name in track(ids, len(ids), "export photos"):
         source = photos.path(name)
         if source is None:
+            continue
+        if photos.listed is not None:
+            _fetch(source, data / f"{name}{source.suffix}", files)
             continue
         target = data / f"{name}{source.suffix}"
         files[name] = f"data/{target.name}"

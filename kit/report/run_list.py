@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kit.base.errors import KitError
+from kit.base.remote_place import address_of, shown_place
 from kit.base.text_table import table
 from kit.config import load_config
 from kit.pipeline.changes import differences
 from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.remote_run import runs_below
 from kit.pipeline.run import Run
 from kit.pipeline.stages.evaluate_relations import evaluate_stage, gt_stage
 
@@ -43,9 +45,10 @@ class RunRow:
 
 def list_runs(folder: Path) -> list[RunRow]:
     """The runs whose folders lie in one, the oldest first. Raises KitError where there is none."""
-    paths = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+    elsewhere = address_of(folder) is not None
+    paths = runs_below(folder) if elsewhere else sorted(p.parent for p in folder.glob(f"*/{CONFIG}"))
     if not paths:
-        raise KitError(f"{folder}: no run in it", "give the folder that holds the runs' folders")
+        raise KitError(f"{shown_place(folder)}: no run in it", "give the folder that holds the runs' folders")
     found = [_described(path) for path in paths]
     found.sort(key=lambda pair: pair[0].date or "~")
     first = next((settings for _, settings in found if settings), {})

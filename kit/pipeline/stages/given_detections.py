@@ -10,6 +10,7 @@ from kit.base.errors import KitError
 from kit.base.log import logger
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
+from kit.data.photos import is_photo_folder
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.splits import given_detections, given_inputs, ids_file, split_ids, split_of
 from kit.pipeline.stage import Metrics, Stage, StageContext
@@ -83,6 +84,6 @@ def _beside(config: Config, split: SplitName) -> SideFiles:
     from kit.tables.side_files import SideFiles
 
     files = split_of(config, split)
-    there = files.images is not None and files.images.is_dir()
+    there = files.images is not None and is_photo_folder(files.images)
     sizes = FolderSizes(files.images, config.data.decoding()) if there and files.images else None
     return SideFiles(files.detection_images, sizes, files.detection_classes)

@@ -6,7 +6,8 @@ import pytest
 from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.config import load_config
-from kit.pipeline.jobs import Crew, Job, Workers, run_jobs
+from kit.pipeline.crew import Crew, Workers
+from kit.pipeline.jobs import Job, run_jobs
 from kit.pipeline.run import Run
 from kit.session import open_run
 from tests.conftest import TINY

@@ -137,8 +137,12 @@ def member_number(config: Config, name: str) -> int:
 
 def seed_settings(config: Config, name: str) -> dict[str, int]:
     """What the random part of a detector's training hangs on, in its fingerprint."""
-    member = member_number(config, name)
-    return {"seed": config.seed, **({"member": member} if member else {})}
+    member, processes = member_number(config, name), config.detector.processes
+    return {
+        "seed": config.seed,
+        **({"member": member} if member else {}),
+        **({"processes": processes} if processes > 1 else {}),
+    }
 
 
 def validation_inputs(config: Config, task: DetectorTask) -> tuple[Input, ...]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from kit.base.files import write_json, write_text
 from kit.config import Config
-from kit.pipeline.jobs import Crew, Workers, side_by_side
+from kit.pipeline.crew import Crew, Workers
+from kit.pipeline.jobs import side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.rehearsal.worker import Measured, Work
@@ -96,9 +97,8 @@ class Measuring:
         def is_passed_over(name: str) -> bool:
             return not self._is_time() or not self._can_be_measured(pipeline, name)
 
-        needs = {name: pipeline.stages[name].needs for name in names}
         with workers:
-            side_by_side(names, needs, self.jobs, crew, do, is_passed_over)
+            side_by_side(names, pipeline.stages, self.jobs, crew, do, is_passed_over)
 
     def _is_time(self) -> bool:
         return time.monotonic() < self.deadline

@@ -77,12 +77,13 @@ class Work:
 def work(_: Sequence[str]) -> int:
     """Do one job after another: 0. Raises KitError for a job that cannot be read."""
     from kit.base.log import configure_logging
-    from kit.pipeline.tasks import tasks
-    from kit.pipeline.worker import VERBOSITY
+    from kit.pipeline.ranks import ranks_kept
+    from kit.pipeline.tasks import VERBOSITY, tasks
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
-    for path in tasks():
-        _do(Work(**read_json(Path(path), dict)))
+    with ranks_kept():
+        for path in tasks():
+            _do(Work(**read_json(Path(path), dict)))
     return 0
 
 

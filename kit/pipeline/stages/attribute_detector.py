@@ -47,6 +47,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
                 "sampling_limit": settings.sampling_limit,
                 **seed_settings(config, name),
             },
+            processes=config.detector.processes,
             command=f"train attribute {name}",
             trains=True,
             implicit=False,

@@ -60,6 +60,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
                 **seed_settings(config, name),
                 **({"classes": "coco"} if model.classes == "coco" else {}),
             },
+            processes=config.detector.processes,
             command=f"train detector {name}",
             trains=True,
             implicit=False,
@@ -80,6 +81,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
         source.training,
         None,
         config.seed,
+        config.detector.processes,
     )
     return training_stage(
         f"source-{name}",
@@ -91,6 +93,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
             "training": source.training.weights_key(),
             **seed_settings(config, name),
         },
+        processes=config.detector.processes,
         command=f"train detector {name} --only-source",
     )
 

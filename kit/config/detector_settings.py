@@ -173,10 +173,11 @@ class Attribute(Model):
 
     models: names of `detector.models`; each starts from that detector's weights, by partial weight transfer.
     fusion: null for that of the detectors; else whole: what it does not name is as by default. Views and what is
-    kept are theirs.
+    kept are theirs. processes: as of the detectors, null for as many.
     """
 
     models: list[Name] = []
     training: Training = Training()
     sampling_limit: int | None = Field(10_000, ge=1)
     fusion: Fusion | None = None
+    processes: int | None = Field(None, ge=1, le=MOST_PROCESSES)

@@ -45,12 +45,15 @@ def train_split_input(
     named_by: Sequence[FileInput],
     draws: Callable[[Config, int, int], DrawnImages],
     settings: Detector | Attribute,
+    processes: int,
     what: str = "",
 ) -> ImagesInput:
-    """The images of the training split that a detector's training draws. draws: by config, seed and processes."""
+    """The images of the training split that a detector's training draws. draws: by config, seed and processes.
+
+    processes: how many train it together.
+    """
     folder, of_processes = config.data.train.images, partial(draws, config, config.seed)
     training, limit, seed = settings.training, settings.sampling_limit, config.seed
-    processes = config.detector.processes
     return drawn_input(
         "data.train.images", folder, named_by, of_processes, training, limit, seed, processes, what
     )

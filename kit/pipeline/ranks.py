@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 from kit.base import stopping
 from kit.base.errors import KitError
-from kit.base.threads import SHARE, cpu_share, torch_threads
+from kit.base.threads import cpu_share, torch_threads
 from kit.config import Config
 from kit.detector.process_group import init_process_group, one_of
 from kit.pipeline.crew import Crew, Workers
@@ -54,13 +53,16 @@ class Part:
 
 
 @contextmanager
-def ranks_kept() -> Iterator[None]:
-    """Inside, processes that did a stage together with this one wait for the next: libraries are loaded once."""
+def ranks_kept(as_many_cores: bool = False) -> Iterator[None]:
+    """Inside, processes that did a stage together with this one wait for the next: libraries are loaded once.
+
+    as_many_cores: each of them may use as many processors as this one; else they share those of this one.
+    """
     global _kept
     if _kept is not None:
         yield
         return
-    _kept = _Ranks()
+    _kept = _Ranks(as_many_cores)
     try:
         yield
         _kept.close()
@@ -89,7 +91,8 @@ def beside(run: Run, stage: Stage) -> Iterator[None]:
 class _Ranks:
     """The other processes, once a stage has needed them."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_many_cores: bool) -> None:
+        self.as_many_cores = as_many_cores
         self._crew: Crew | None = None
         self._workers: Workers | None = None
 
@@ -107,10 +110,15 @@ class _Ranks:
 
     def _standing(self, run: Run, count: int) -> Workers:
         if self._workers is None:
-            alone = SHARE in os.environ  # what this process was given is its alone
-            self._crew = Crew(1 if alone else count, run.config.cpu_threads)
+            self._crew = Crew(1 if self.as_many_cores else count, run.config.cpu_threads)
             self._workers = Workers(self._crew, MODULE, aloud=False)
         return self._workers
+
+    def _threads(self, config: Config, count: int) -> AbstractContextManager[None]:
+        """Inside, this process computes with its share of the processors, where the config says nothing."""
+        if config.cpu_threads or self.as_many_cores:
+            return nullcontext()
+        return torch_threads(cpu_share(count))
 
     @contextmanager
     def at(self, run: Run, stage: Stage) -> Iterator[None]:
@@ -121,7 +129,7 @@ class _Ranks:
         others = _Others(self._standing(run, count), run, parts)
         with ThreadPoolExecutor(count - 1) as pool:
             try:
-                with one_of(count, 0, first.meeting), _threads(run.config, count):
+                with one_of(count, 0, first.meeting), self._threads(run.config, count):
                     for part in parts:
                         pool.submit(others.do, part)
                     with others.blamed():
@@ -183,12 +191,3 @@ class _Others:
         """Raise KitError where one has failed."""
         if self.faults:
             raise KitError(self.faults[0])
-
-
-@contextmanager
-def _threads(config: Config, count: int) -> Iterator[None]:
-    """Inside, this process has its share of the processors, where neither config nor a parent says how many."""
-    with ExitStack() as stack:
-        if not config.cpu_threads and SHARE not in os.environ:
-            stack.enter_context(torch_threads(cpu_share(count)))
-        yield

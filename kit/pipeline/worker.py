@@ -31,7 +31,7 @@ def work(words: Sequence[str]) -> int:
     path, run, *task = words
     config, folder = load_config(path), Path(run)
     use_threads(config.cpu_threads)
-    with ranks_kept():
+    with ranks_kept(as_many_cores=not task):  # a stage of several processes counts as so many jobs
         for mode, *stages in [task] if task else map(str.split, tasks()):
             _make(config, folder, mode, stages)
     return 0

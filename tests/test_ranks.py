@@ -157,7 +157,7 @@ def halves(x, cut):
 )
 def test_where_one_fails_all_end_with_one_line(stage, said, words, tmp_path, kit):
     code, out, err = kit("train", "all", "--only", stage, *words, "--set", "detector.device=cpu")
-    log = tmp_path / "run" / "logs" / f"{stage}-2.txt"
+    log = tmp_path / "run" / "logs" / f"{stage}.2.txt"
     assert (code, out) == (2, "")
     assert [line for line in err.splitlines() if line.startswith("kit: ")] == [f"kit: {said.format(log=log)}"]
     assert not is_distributed()

@@ -152,7 +152,8 @@ class TrainingReport:
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = math.nan
         training = task.training
-        self.line = ProgressLine(training.iterations, f"train {task.name}", "images", training.batch_size)
+        images = training.batch_size * process_count()
+        self.line = ProgressLine(training.iterations, f"train {task.name}", "images", images)
         self.speaks = is_main_process()
 
     def hook(self) -> Any:

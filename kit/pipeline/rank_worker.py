@@ -33,6 +33,7 @@ def _take(part: Part) -> None:
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
     from kit.pipeline.stage import StageContext
+    from kit.pipeline.work import at_work
 
     folder = Path(part.run)
     run = Run(load_config(str(folder / "config.yaml")), folder)
@@ -41,7 +42,7 @@ def _take(part: Part) -> None:
     with one_of(part.count, part.rank, part.meeting):
         part.ready.touch()
         join_all(run)
-        stage.work(StageContext(stage, run, run.part_of(stage.name)))
+        at_work([StageContext(stage, run, run.part_of(stage.name))])
 
 
 if __name__ == "__main__":

@@ -157,9 +157,13 @@ class _Others:
 
     def do(self, part: Part) -> None:
         """Let a process do its part; should it fail and this one not notice, end this one too."""
-        name, log = f"process {part.rank + 1} of {part.count}", f"{part.stage}-{part.rank + 1}.txt"
-        fault = self.workers.do(json.dumps(asdict(part)), name, self.run.path / LOGS / log)
-        if fault is None or self.over.is_set():
+        number = part.rank + 1
+        name, log = f"process {number} of {part.count}", self.run.path / LOGS / f"{part.stage}.{number}.txt"
+        try:
+            fault = self.workers.do(json.dumps(asdict(part)), name, log)
+        except KitError as error:
+            fault = error.message
+        if fault is None:
             return
         self.faults.append(f"{part.stage}: {fault}")
         self.failed.set()

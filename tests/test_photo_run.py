@@ -182,6 +182,7 @@ def test_show_turns_images_with_their_boxes_by_open_images_rotation(words, predi
         (["--errors", "odd"], "no kind of error 'odd'"),
         (["--disagree"], "the spatial model has not scored these candidates"),
         (["a", "--errors", "all"], "--errors and --disagree choose the images themselves"),
+        (["--errors", "all", "--truth"], "leave out --truth"),
         (["--split", "stack", "--detections"], "stage fuse-stack is not there"),
     ],
 )

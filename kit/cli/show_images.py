@@ -68,13 +68,15 @@ def show(
 
     if images and (errors or disagree):
         raise KitError("--errors and --disagree choose the images themselves", "leave out the images' names")
+    layers = [name for name, on in zip(LAYERS, (truth, detections, predictions), strict=True) if on]
+    if layers and (errors or disagree):
+        raise KitError("--errors and --disagree choose what is drawn", f"leave out --{' --'.join(layers)}")
     if rotations and (errors or disagree):
         raise KitError("--rotations turns images of a split", "leave out --errors and --disagree")
     session = open_run(config, set_ or (), run)
     scorer = check_scorer(session.config, scorer or session.config.relation.scorer)
     turned = read_rotations(rotations) if rotations else {}
     shown = SplitImages(session.pipeline, split, scorer, top, turned)
-    layers = [name for name, on in zip(LAYERS, (truth, detections, predictions), strict=True) if on]
     drawings = [
         *(error_drawings(shown, errors, most) if errors else ()),
         *(disagreement_drawings(shown, most) if disagree else ()),

@@ -69,6 +69,7 @@ def init_process_group(settings: Detector) -> None:
             world_size=int(os.environ.get(WORLD_SIZE, "-1")),
             timeout=timedelta(seconds=TIMEOUT),
         )
+        distributed.barrier()  # from here on nobody needs what they met by
 
 
 def _take_gpu(number: int) -> None:

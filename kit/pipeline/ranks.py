@@ -135,6 +135,9 @@ class _Ranks:
                     with others.blamed():
                         others.wait_for_all()
                         init_process_group(run.config.detector)
+                        shutil.rmtree(
+                            folder, ignore_errors=True
+                        )  # should this process be killed, nothing is left
                         yield
                 others.over.set()
                 pool.shutdown()

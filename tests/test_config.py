@@ -210,3 +210,12 @@ def test_what_would_count_twice_or_never_end_is_refused(setting, problem):
         load_config("mini", [setting])
     assert problem in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_several_processes_need_a_gpu_each():
+    """One GPU that is named by its number is none for each of them."""
+    assert load_config("mini", ["detector.device=cuda"]).detector.processes == 2
+    assert load_config("mini", ["detector.device=cuda:1", "detector.processes=1"]).attribute_processes == 1
+    for wrong in (["detector.device=cuda:1"], ["detector.processes=0"], ["attribute.processes=0"]):
+        with pytest.raises(KitError, match=r"processes: |greater than or equal to 1|processes need"):
+            load_config("mini", wrong)

@@ -69,7 +69,7 @@ def test_the_whole_is_the_sum_and_names_its_longest_stage():
     seen = {n: Measured(n, s, s, disk=10) for n, s in (("a", 3.0), ("b", 9.0), ("c", 1.0))}
     seen["d"] = Measured("d", failed="no")
     plain = [estimate(measured, 1.0, 2, 0) for measured in seen.values()]
-    stages = in_time(plain, seen, [Command("abcd")], {})
+    stages = in_time(plain, seen, [Command("abcd")], {}, {})
     whole = Rehearsal(stages, "2 cores", [], 1.0)
     assert whole.seconds == pytest.approx(13.0)
     assert whole.longest() == stages[1]
@@ -145,9 +145,9 @@ def test_libraries_are_loaded_once_a_process_by_the_stage_that_needs_them_first(
     }
     plain = [estimate(measured, 1.0, 1, 0) for measured in seen.values()]
     needs = {"c": ["a", "b"]}
-    two = in_time(plain, seen, [Command("ab", 2), Command("c")], needs)  # a new process for c
+    two = in_time(plain, seen, [Command("ab", 2), Command("c")], needs, {})  # a new process for c
     assert [(e.begins, e.seconds) for e in two] == [(0, 12), (0, 4), (21, 6)]
-    one = in_time(plain, seen, [Command("abc")], needs)
+    one = in_time(plain, seen, [Command("abc")], needs, {})
     assert [(e.begins, e.seconds) for e in one] == [(0, 12), (12, 2), (14, 4)]
     failed = [*plain[:2], Estimate("c", None, failed="no time was left")]
-    assert in_time(failed, seen, [Command("abc")], needs)[2].seconds is None
+    assert in_time(failed, seen, [Command("abc")], needs, {})[2].seconds is None

@@ -1,15 +1,19 @@
 import os
 import signal
+import threading
+import time
 
 import pytest
 
 from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.config import load_config
-from kit.pipeline.jobs import Crew, Job, Workers, run_jobs
+from kit.pipeline.crew import Crew, Workers
+from kit.pipeline.jobs import Job, run_jobs, side_by_side
 from kit.pipeline.run import Run
 from kit.session import open_run
 from tests.conftest import TINY
+from tests.stages import small_stage
 
 PLUGIN = """
 from kit.pipeline.stage_registry import register_stages
@@ -212,3 +216,31 @@ def test_the_signal_that_ends_a_process_at_work_is_the_reason(number, why, tmp_p
     code, _, err = kit("train", "all", "--only", "dies", "--jobs", 2, "--run", tmp_path / "run", *words)
     assert code == 2
     assert err.splitlines()[-1].startswith(f"kit: dies failed: {why}")
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_stage_of_several_processes_counts_as_so_many(workers):
+    """What was at work beside each, seen from within; `wider` takes all the workers, and has more processes."""
+    stages = {name: small_stage(name) for name in ("a", "b")}
+    stages["wide"] = small_stage("wide", processes=2)
+    stages["wider"] = small_stage("wider", processes=3)
+    stages["after"] = small_stage("after", "wide")
+    order, beside, lock = [], {}, threading.Lock()
+    at_work = set()
+
+    def do(name):
+        with lock:
+            order.append(name)
+            at_work.add(name)
+            for other in at_work:
+                beside[other] = beside.get(other, set()) | at_work
+        time.sleep(0.02)
+        with lock:
+            at_work.discard(name)
+
+    assert side_by_side(list(stages), stages, workers, Crew(workers), do, lambda _: False) is None
+    assert sorted(order) == sorted(stages)
+    assert beside["wider"] == {"wider"}
+    assert beside["wide"] <= ({"wide"} if workers == 2 else {"wide", "a", "b"})
+    assert set(order[:2]) == {"wide", "wider"}
+    assert order.index("after") > order.index("wide")

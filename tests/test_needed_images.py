@@ -85,3 +85,31 @@ def test_a_training_is_the_same_with_and_without_the_images_that_it_does_not_dra
     assert (one / "skipped.csv").read_text().count("not there") == 2
     a, b = (read_state(folder / "weights.pth") for folder in (one, other))
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_processes_of_the_config_draw_as_many_more(tiny):
+    alone = config(*ALONE)
+    two = needed_images(alone, "train", processes=2)
+    assert needed_images(alone, "train") < two
+    assert needed_images(config(*ALONE, "detector.processes=2"), "train") == two
+    assert needed_images(config(*ALONE, "detector.processes=2"), "train", processes=1) < two
+
+
+def test_the_number_of_processes_is_in_a_fingerprint_where_they_are_several(tiny, tmp_path):
+    def made_from(*changes):
+        pipeline = Pipeline(Run(config("relation.visual=null", *changes), tmp_path / "run"))
+        names = ("source-resnext", "detector-resnext", "attribute-detector-resnext")
+        return {name: pipeline.fingerprint(pipeline.stages[name]) for name in names}
+
+    def processes(found):
+        return [settings["settings"].get("processes") for settings in found.values()]
+
+    before, both = made_from(), made_from("detector.processes=2", "attribute.processes=null")
+    assert processes(before) == [None] * 3
+    assert processes(both) == [2] * 3
+    inputs = [("source-resnext", "detector.source.images"), ("detector-resnext", "data.train.images")]
+    for name, images in inputs:  # they draw more of them
+        assert before[name]["inputs"][images]["wanted"] < both[name]["inputs"][images]["wanted"]
+    apart = made_from("detector.processes=2")  # mini.yaml has one for "is"
+    assert processes(apart) == [2, 2, None]
+    assert apart["attribute-detector-resnext"] == before["attribute-detector-resnext"]

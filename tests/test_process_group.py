@@ -1,5 +1,17 @@
+import os
+
+import pytest
+import torch
+
+from kit.base.errors import KitError
 from kit.config import Detector, load_config
-from kit.detector.process_group import init_process_group, is_distributed, is_main_process
+from kit.detector.process_group import (
+    init_process_group,
+    is_distributed,
+    is_main_process,
+    one_of,
+    process_count,
+)
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
@@ -31,3 +43,24 @@ def test_a_stage_of_one_process_is_the_runs_own(monkeypatch, tmp_path):
     for _ in range(2):
         Pipeline(run, [stage]).make(["prior"])
         assert done == ["prior"]
+
+
+def test_inside_this_process_is_one_of_several_and_then_what_it_was(monkeypatch, tmp_path):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("RANK", "5")
+    before = dict(os.environ)
+    for rank in range(2):
+        with one_of(2, rank, tmp_path / "meeting"):
+            assert (process_count(), is_main_process(), is_distributed()) == (2, rank == 0, True)
+        assert (process_count(), is_main_process(), is_distributed()) == (1, True, False)
+    assert dict(os.environ) == before
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("kit.detector.device.device_of", lambda _: torch.device("cuda"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    text = (
+        "process 2 of 2 at a training: this machine has 1 GPU, and each needs one; lower detector.processes"
+    )
+    with one_of(2, 1, tmp_path / "meeting"), pytest.raises(KitError, match=text):
+        init_process_group(Detector())

@@ -140,7 +140,7 @@ def test_known_costs_give_the_known_time_of_the_whole(run, clock, monkeypatch, s
     known = first + step * (few * scale - 1) + (an_image + rest) * few * scale + start
     plain = estimate(measured, scale, 1, 0)
     assert plain.seconds == pytest.approx(known)
-    (found,) = in_time([plain], {"a": measured}, [Command("a")], {})
+    (found,) = in_time([plain], {"a": measured}, [Command("a")], {}, {})
     assert found.seconds == pytest.approx(known + library)
 
 

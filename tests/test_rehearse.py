@@ -205,7 +205,7 @@ def test_a_second_rehearsal_of_a_run_is_one_line_and_leaves_the_first_alone(tiny
 def test_what_is_ended_after_its_time_says_so_and_what_it_said_itself(run, tmp_path):
     measuring = Measuring(tmp_path / "scratch", tmp_path, 0.5)
     measuring.deadline = time.monotonic() + 1.0
-    with measuring.command(1, 1):
+    with measuring.command(1, 1, 1):
         measuring.measure(Pipeline(run), run.config, ["prior"], "training")
     text = r"not at its end after 5 minutes in all; give more --minutes \(the rehearsal failed: .+"
     assert re.match(text, measuring.failed["prior"])

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,25 @@ def interrupted(trained, tiny, tmp_path):
     """A run whose detector was stopped in its fifth iteration of six; checkpoints come every two."""
     shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
     run = Run(trained.config, tmp_path / "run")
+    with stopped_at(5):
+        alone(run, "detector-resnext")
+    return run
+
+
+@contextmanager
+def stopped_at(iteration):
+    """Inside, a training is stopped by Ctrl-C after so many iterations."""
     whole = training.TrainingReport.step
 
     def stopped(report, runner, done):
-        if done == 5:
+        if done == iteration:
             raise KeyboardInterrupt
         whole(report, runner, done)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.TrainingReport, "step", stopped)
         with pytest.raises(KeyboardInterrupt):
-            alone(run, "detector-resnext")
-    return run
+            yield
 
 
 def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, capsys):
@@ -93,15 +101,25 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     told = [json.loads((tmp_path / f"told{rank}.json").read_text()) for rank in range(2)]
     assert told == [[True, False]] * 2  # what the first decided
     ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
-    alone = read_state(trained.folder("detector-resnext") / "weights.pth")
-    learned = [name for name in alone if name.endswith("weight") and "bn" not in name]
+    single = read_state(trained.folder("detector-resnext") / "weights.pth")
+    learned = [name for name in single if name.endswith("weight") and "bn" not in name]
     for name in learned:  # the processes saw different images and learned the same: gradients were averaged
         assert torch.equal(ranks[0][name], ranks[1][name]), name
-    assert not all(torch.equal(ranks[0][name], alone[name]) for name in learned)
+    assert not all(torch.equal(ranks[0][name], single[name]) for name in learned)
     kept = read_state(path / "detector-resnext" / "weights.pth")
     assert all(torch.equal(kept[name], ranks[0][name]) for name in learned)
     statistics = "backbone.bn1.running_mean"
-    assert not torch.equal(ranks[0][statistics], ranks[1][statistics])
+    assert torch.equal(ranks[0][statistics], ranks[1][statistics])  # of all images of a step
+    again = Run(config(*ALONE, "detector.processes=2"), tmp_path / "again")
+    shutil.copytree(trained.path / "source-resnext", again.path / "source-resnext")
+    with stopped_at(5):
+        alone(again, "detector-resnext")
+    went_on = alone(again, "detector-resnext")
+    assert went_on["metrics"]["resumed_at"] == [4]
+    assert went_on["fingerprint"]["settings"]["processes"] == 2
+    assert went_on["metrics"]["images"] == record["metrics"]["images"]
+    own = read_state(again.folder("detector-resnext") / "weights.pth")
+    assert all(torch.equal(own[name], kept[name]) for name in kept)  # torchrun's, which nothing has stopped
 
 
 def test_two_processes_do_not_go_on_where_one_was_interrupted(interrupted, tmp_path):
@@ -116,13 +134,14 @@ def test_two_processes_do_not_go_on_where_one_was_interrupted(interrupted, tmp_p
     assert {name: (part / name).read_bytes() for name in kept} == kept
 
 
-def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path):
+def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path, kit):
     path = tmp_path / "run"
     shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
     more = ("detector.training.lr=1e30", "detector.training.warmup=0", "detector.training.iterations=20")
-    done = two_processes(path, tmp_path, *more)
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("kit: ")]
+    settings = set_words(*TINY, *FEW, "data.test.detections=[]", "detector.processes=2", *more)
+    code, out, err = kit("train", "detector", "resnext", "--run", path, *settings)
+    assert (code, out) == (2, "")
+    lines = [line for line in err.splitlines() if line.startswith("kit: ")]
     assert len(lines) == 1
     assert lines[0].startswith("kit: detector-resnext: ")
     assert " of 20 (images " in lines[0]

@@ -146,3 +146,12 @@ def test_threads_wait_passively_unless_the_user_says_otherwise(given, expected):
     ).stdout
     seen = json.loads(out)
     assert {name: seen[name] for name in threads.WAITING if name in seen} == expected
+
+
+def test_torch_has_its_threads_back_afterwards():
+    import torch
+
+    before = torch.get_num_threads()
+    with threads.torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before

@@ -57,8 +57,13 @@ def download(
         bool, typer.Option("--all", help="Also files and photos that the config's trainings do not look at.")
     ] = False,
     processes: Annotated[
-        int, typer.Option(min=1, help="Photos for trainings of so many processes (torchrun).", metavar="N")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Photos for trainings of so many processes (default: detector.processes).",
+            metavar="N",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would come, how large, how long; get nothing.")
     ] = False,

@@ -140,7 +140,7 @@ def detector(
 ) -> None:
     """Train Cascade R-CNN detectors by partial weight transfer; their source weights first if there are none.
 
-    Several processes: torchrun --nproc-per-node N --no-python -- kit train detector NAME.
+    N GPUs: --set detector.processes=N. Several machines: torchrun ... --no-python -- kit train detector NAME.
     """
     from kit.base.errors import KitError
     from kit.pipeline.detector_task import OBJECTS, detector_model

@@ -18,13 +18,14 @@ ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
 )
 Architecture = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 InitialWeights = Literal["pwt", "new-heads", "scratch"]
+MOST_PROCESSES = 64
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # longer and shorter side, pixels
 
 
 class Training(Model):
     """How a detector is trained: iterations of `batch_size` images a process.
 
-    scale_lr: processes that train together (torchrun) learn with lr times their number (linear) or with lr (none).
+    scale_lr: processes that train together learn with lr times their number (linear) or with lr (none).
     milestones: shares of the iterations after which the learning rate falls to a tenth; grad_clip_norm: the
     largest norm of the gradient; warmup, validate_every, checkpoint_every: iterations; validate_images: how
     many of the validation split, 0 for all.
@@ -142,6 +143,8 @@ class Detector(Model):
     layers (new-heads); none (scratch).
     class_map: a YAML file of `kit classmap`; null matches by name, synonym and kind.
     sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
+    processes: of this machine that train a detector together, a GPU each where it has some; each takes
+    `batch_size` images. Under torchrun its number counts.
     """
 
     models: Annotated[dict[Name, DetectorModel], BeforeValidator(_without_null)] = {}
@@ -154,6 +157,15 @@ class Detector(Model):
     fusion: Fusion = Fusion()
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=MOST_THREADS)
+    processes: int = Field(1, ge=1, le=MOST_PROCESSES)
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Detector:
+        if self.processes > 1 and self.device.startswith("cuda:"):
+            raise ValueError(
+                f"{self.processes} processes need a GPU each, but device is {self.device}; set it to cuda"
+            )
+        return self
 
 
 class Attribute(Model):
@@ -161,10 +173,11 @@ class Attribute(Model):
 
     models: names of `detector.models`; each starts from that detector's weights, by partial weight transfer.
     fusion: null for that of the detectors; else whole: what it does not name is as by default. Views and what is
-    kept are theirs.
+    kept are theirs. processes: as of the detectors, null for as many.
     """
 
     models: list[Name] = []
     training: Training = Training()
     sampling_limit: int | None = Field(10_000, ge=1)
     fusion: Fusion | None = None
+    processes: int | None = Field(None, ge=1, le=MOST_PROCESSES)

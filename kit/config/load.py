@@ -66,6 +66,11 @@ class Config(Model):
         """Threads of a process: `detector.threads`, an older key, where it is set, else `threads`."""
         return self.detector.threads or self.threads
 
+    @property
+    def attribute_processes(self) -> int:
+        """Processes that train an "is" detector together: its own number, else that of the detectors."""
+        return self.attribute.processes or self.detector.processes
+
     def as_yaml(self) -> str:
         """A text that `load_config` reads as this configuration."""
         import yaml

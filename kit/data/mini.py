@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from kit.tables.official_writer import (
 from kit.tables.schema import VerifiedLabels
 from kit.vocabulary import vocabulary
 
+P = ParamSpec("P")
+T = TypeVar("T")
 STEMS = {
     "train": ("challenge-2019-train-vrd", "challenge-2019-train-vrd-bbox", "challenge-2019-train-vrd-labels"),
     "stack": ("test-annotations-vrd", "test-annotations-bbox", "test-annotations-human-imagelabels-boxable"),
@@ -49,9 +52,21 @@ def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path
     """Write the challenge below `root` and give its files; the settings it was made of lie in `mini.done`."""
     with writing(root / DONE):
         (root / DONE).unlink(missing_ok=True)
+    with _Cores(progress) as cores:
+        files = _build_challenge(root, mini, cores)
+        for name, share in SOURCE.items():
+            files += _build_source(root / "source", name, round(mini.source * share), mini, cores)
+    write_text(root / DONE, _settings(mini))
+    return files
+
+
+def _build_challenge(root: Path, mini: Mini, cores: _Cores) -> list[Path]:
+    """The tables and images of all splits."""
     files = write_vocabulary(root)
+    sizes = {split: getattr(mini, split) for split in STEMS}
+    draws = {split: cores.begin(draw_world, sizes[split], split, sizes[split], mini.seed) for split in STEMS}
     for split, stems in STEMS.items():
-        world = draw_world(split, getattr(mini, split), mini.seed)
+        world = draws[split]()
         relations, boxes, labels = (root / f"{stem}.csv" for stem in stems)
         write_relations(relations, world.relations)
         write_boxes(boxes, world.boxes)
@@ -61,10 +76,7 @@ def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path
             files.append(root / "VRD_sample_submission.csv")
             write_sample_submission(files[-1], world.boxes.images)
         task = partial(_paint_scenes, root / FOLDERS[split], mini)
-        _over_cores(task, world.scenes, progress, f"paint {split}")
-    for name, share in SOURCE.items():
-        files += _build_source(root / "source", name, round(mini.source * share), mini, progress)
-    write_text(root / DONE, _settings(mini))
+        cores.over(task, world.scenes, f"paint {split}")
     return files
 
 
@@ -106,12 +118,12 @@ def _put(path: Path, jpeg: bytes) -> None:
         path.write_bytes(jpeg)
 
 
-def _build_source(root: Path, name: str, images: int, mini: Mini, progress: Progress) -> list[Path]:
+def _build_source(root: Path, name: str, images: int, mini: Mini, cores: _Cores) -> list[Path]:
     """Images and a COCO instances file of one part of the source set."""
     from kit.vocabulary.class_map import coco_names
 
     task = partial(paint_source, root / name, mini, name)
-    parts = _over_cores(task, list(range(1, images + 1)), progress, f"paint source {name}")
+    parts = cores.over(task, list(range(1, images + 1)), f"paint source {name}")
     pairs = [pair for part in parts for pair in part]
     boxes = [box for _, image_boxes in pairs for box in image_boxes]
     file = root / "annotations" / f"instances_{name}.json"
@@ -156,19 +168,48 @@ def paint_source(
     return records
 
 
-def _over_cores(
-    task: Callable[[list[Any]], Any], items: list[Any], progress: Progress, text: str
-) -> list[Any]:
-    """The task's results over chunks of the items, in order; several processes where there is much to do."""
-    folder: Path = task.args[0]  # type: ignore[attr-defined]
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    workers = min(len(chunks), cpu_count())
-    if workers < 2:
-        return [task(chunk) for chunk in chunks]
-    pool = ProcessPoolExecutor(workers, get_context("forkserver"), pool_worker)
-    try:
-        return list(progress(pool.map(task, chunks), len(chunks), text))
-    finally:  # a signal does not wait for the chunks at work; their processes end with this one
-        pool.shutdown(wait=stopped_by() is None, cancel_futures=True)
+class _Cores:
+    """Work over the processors by processes that start with the first large one and end with the context."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Cores:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if (
+            self.pool is not None
+        ):  # a signal does not wait for the chunks at work; their processes end with this one
+            self.pool.shutdown(wait=stopped_by() is None, cancel_futures=True)
+
+    def over(self, task: Callable[[list[Any]], Any], items: list[Any], text: str) -> list[Any]:
+        """The task's results over chunks of the items, in order."""
+        folder: Path = task.args[0]  # type: ignore[attr-defined]
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+        pool = self._pool(len(items))
+        if pool is None:
+            return [task(chunk) for chunk in chunks]
+        return list(self.progress(pool.map(task, chunks), len(chunks), text))
+
+    def begin(
+        self, function: Callable[P, T], items: int, *args: P.args, **named: P.kwargs
+    ) -> Callable[[], T]:
+        """Begin work on so many items; what is given waits for its result."""
+        pool = self._pool(items)
+        if pool is None:
+            return partial(function, *args, **named)
+        return pool.submit(function, *args, **named).result
+
+    def _pool(self, items: int) -> ProcessPoolExecutor | None:
+        """The processes; None where there is too little to do, or one processor."""
+        if items <= CHUNK or cpu_count() < 2:
+            return None
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(cpu_count(), get_context("forkserver"), pool_worker)
+        return self.pool

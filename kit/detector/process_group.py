@@ -1,28 +1,51 @@
-"""Several processes at one training (torchrun): who writes, and how they meet."""
+"""Several processes at one training (torchrun's, or kit's own): who writes, and how they meet."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
+from kit.base.errors import KitError
 from kit.config import Detector
 
 TIMEOUT = 7200  # seconds that processes wait for the first one's validation
+MEETING = "KIT_MEETING"  # environment: the file by which processes that kit has started meet
+RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"  # environment: as torchrun sets them
 
 
 def is_distributed() -> bool:
-    """Whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
+    """Whether this process is one of several at a training."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or MEETING in os.environ
 
 
 def process_count() -> int:
     """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if is_distributed() else 1
+    return int(os.environ.get(WORLD_SIZE, "1")) if is_distributed() else 1
 
 
 def is_main_process() -> bool:
     """Whether this process writes files and speaks to the user."""
-    return int(os.environ.get("RANK", "0")) == 0 if is_distributed() else True
+    return int(os.environ.get(RANK, "0")) == 0 if is_distributed() else True
+
+
+@contextmanager
+def one_of(count: int, rank: int, meeting: Path) -> Iterator[None]:
+    """Inside, this process is one of several of this machine at a training. meeting: a file of their own."""
+    own = {MEETING: str(meeting), RANK: str(rank), LOCAL_RANK: str(rank), WORLD_SIZE: str(count)}
+    before = {name: os.environ.pop(name, None) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        _leave_process_group()
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def first_decides(decision: bool) -> bool:
@@ -39,17 +62,40 @@ def first_decides(decision: bool) -> bool:
 
 
 def init_process_group(settings: Detector) -> None:
-    """Meet the other processes, if there are any."""
+    """Meet the other processes, if there are any. Raises KitError where a GPU each is wanted and not there."""
     if not is_distributed():
         return
     from kit.detector.device import device_of
 
     device = device_of(settings.device).type
-    import torch
     from torch import distributed
 
     if not distributed.is_initialized():
         if device == "cuda":
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            _take_gpu(int(os.environ[LOCAL_RANK]))
         backend = "nccl" if device == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=timedelta(seconds=TIMEOUT))
+        meeting = os.environ.get(MEETING)
+        distributed.init_process_group(
+            backend,
+            init_method=f"file://{meeting}" if meeting else None,
+            rank=int(os.environ.get(RANK, "-1")),
+            world_size=int(os.environ.get(WORLD_SIZE, "-1")),
+            timeout=timedelta(seconds=TIMEOUT),
+        )
+        distributed.barrier()  # from here on nobody needs what they met by
+
+
+def _take_gpu(number: int) -> None:
+    import torch
+
+    count = torch.cuda.device_count()
+    if number >= count:
+        text = f"process {number + 1} of {process_count()} at a training: this machine has {count} GPU"
+        raise KitError(f"{text}{'s' * (count != 1)}, and each needs one", "lower detector.processes")
+    torch.cuda.set_device(number)
+
+
+def _leave_process_group() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -26,6 +26,7 @@ from kit.detector.device import device_of
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
 from kit.detector.finite import broken_weight
 from kit.detector.process_group import first_decides, is_distributed, is_main_process, process_count
+from kit.detector.sync_batch_norm import synchronise_batch_norms
 from kit.detector.training_spec import TrainingSpec, learning_rate, runner_config
 
 WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
@@ -59,9 +60,8 @@ def train_detector(
     if first and process_count() > 1:
         rate, own = learning_rate(task.training), task.training.lr
         rule = f"{task.settings}.scale_lr={task.training.scale_lr}"
-        logger.warning(
-            f"{task.name}: {process_count()} processes learn at {rate:g}, one alone at {own:g} ({rule})"
-        )
+        say = logger.info if rate == own else logger.warning
+        say(f"{task.name}: {process_count()} processes learn at {rate:g}, one alone at {own:g} ({rule})")
     resumed = _resumed(folder / RESUMED, checkpoint, first)
     report = TrainingReport(task, folder, validate if first else None)
     with _quiet(folder / LOG):
@@ -73,6 +73,8 @@ def train_detector(
             runner.model.to(device_of(task.device))
         if task.training.channels_last:
             runner.model.to(memory_format=torch.channels_last)
+        if is_distributed():
+            synchronise_batch_norms(runner.model)
         runner.register_hook(_watch(task).hook(), priority="NORMAL")
         runner.register_hook(report.hook(), priority="VERY_LOW")
         try:
@@ -150,7 +152,8 @@ class TrainingReport:
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = math.nan
         training = task.training
-        self.line = ProgressLine(training.iterations, f"train {task.name}", "images", training.batch_size)
+        images = training.batch_size * process_count()
+        self.line = ProgressLine(training.iterations, f"train {task.name}", "images", images)
         self.speaks = is_main_process()
 
     def hook(self) -> Any:

@@ -119,12 +119,15 @@ def _loader(task: TrainingSpec, folder: Path) -> dict[str, Any]:
 
 
 def _optimiser(task: TrainingSpec) -> dict[str, Any]:
-    """Mmengine's optimiser; torch's fused one on a GPU. Raises KitError for float16 without a GPU."""
+    """Mmengine's optimiser; torch's fused one on a GPU. Raises KitError for float16 without a GPU.
+
+    Of several processes each does the whole step: there it is fused on a CPU, too.
+    """
     training, gpu = task.training, _on_gpu(task)
     if training.precision == "float16" and not gpu:
         raise KitError("training.precision float16 needs a GPU", "set it to bfloat16 or float32")
     optimizer: dict[str, Any] = {"lr": learning_rate(training), "weight_decay": training.weight_decay}
-    if gpu:
+    if gpu or is_distributed():
         optimizer["fused"] = True
     if training.optimizer == "sgd":
         optimizer |= {"type": "SGD", "momentum": 0.9}

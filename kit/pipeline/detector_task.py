@@ -135,10 +135,14 @@ def member_number(config: Config, name: str) -> int:
     return list(config.detector.models).index(name)
 
 
-def seed_settings(config: Config, name: str) -> dict[str, int]:
+def seed_settings(config: Config, name: str, processes: int) -> dict[str, int]:
     """What the random part of a detector's training hangs on, in its fingerprint."""
     member = member_number(config, name)
-    return {"seed": config.seed, **({"member": member} if member else {})}
+    return {
+        "seed": config.seed,
+        **({"member": member} if member else {}),
+        **({"processes": processes} if processes > 1 else {}),
+    }
 
 
 def validation_inputs(config: Config, task: DetectorTask) -> tuple[Input, ...]:

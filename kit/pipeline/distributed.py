@@ -1,4 +1,4 @@
-"""Stages that all processes of a training (torchrun) do together."""
+"""Stages that all processes of a training do together: those of a torchrun, or those that kit starts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kit.detector.process_group import is_distributed, is_main_process
+from kit.pipeline.ranks import beside
 from kit.pipeline.run import Attempt, Run
 from kit.pipeline.stage import Stage
 
@@ -15,10 +16,14 @@ from kit.pipeline.stage import Stage
 def shared_attempt(
     run: Run, stage: Stage, fingerprint: dict[str, Any], *, force: bool
 ) -> Iterator[Attempt | None]:
-    """`Run.working` for all processes: the first one opens and ends it, all get the folder, or None where done."""
+    """`Run.working` for all processes: the first one opens and ends it, all get the folder, or None where done.
+
+    Without a torchrun this process is the first one, and starts the others of its machine.
+    """
     timing = stage.timing_files
     if not is_distributed():
-        with run.working(stage.name, fingerprint, force=force, timing_files=timing) as attempt:
+        working = run.working(stage.name, fingerprint, force=force, timing_files=timing)
+        with working as attempt, beside(run, stage):
             yield attempt
         return
     from mmengine.dist import barrier
@@ -38,7 +43,7 @@ def shared_attempt(
 
 
 def join_all(run: Run) -> None:
-    """Meet the other processes of a torchrun."""
+    """Meet the other processes."""
     from kit.detector.process_group import init_process_group
 
     init_process_group(run.config.detector)

@@ -11,15 +11,15 @@ from kit.pipeline.run import Run
 from kit.pipeline.stage import ImagesInput
 
 
-def needed_images(config: Config, split: SplitName, processes: int = 1) -> set[str]:
+def needed_images(config: Config, split: SplitName, processes: int | None = None) -> set[str]:
     """The ids that `kit train all` reads of a split: drawn by a detector, validated on, shown as pairs.
 
-    processes: how many train a detector together; more of them draw more. Reads annotations alone. Raises
-    KitError where these are not there.
+    processes: how many train a detector together, default those of the config; more of them draw more. Reads
+    annotations alone. Raises KitError where these are not there.
     """
     needed: set[str] = set()
     for given in _inputs(config, split):
-        needed.update(given.of_processes(processes) if given.of_processes else given.wanted())
+        needed.update(given.of_processes(processes) if processes and given.of_processes else given.wanted())
     return needed
 
 

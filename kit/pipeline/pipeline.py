@@ -17,6 +17,7 @@ from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.order import in_order, next_group
+from kit.pipeline.ranks import ranks_kept
 from kit.pipeline.record import rehearsed_seconds, sibling_record
 from kit.pipeline.run import Run
 from kit.pipeline.stage import FileInput, FolderInput, ImagesInput, Input, Stage, StageContext, require
@@ -215,10 +216,11 @@ class Pipeline:
         Raises KitError where a need is not finished.
         """
         left = list(names)
-        while left:
-            group = next_group(self.stages, left)
-            self._do_together(group, force)
-            left = [name for name in left if name not in group]
+        with ranks_kept():
+            while left:
+                group = next_group(self.stages, left)
+                self._do_together(group, force)
+                left = [name for name in left if name not in group]
 
     def _do_together(self, names: Sequence[str], force: Collection[str]) -> None:
         """Do those of some stages that are not fresh, in one work where they are several."""

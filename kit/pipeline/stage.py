@@ -129,7 +129,8 @@ class Stage:
     `kit` that make it; headline: the metric that tables show; trains: `kit train all` makes it; implicit: it is
     made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: outputs that
     hold times or how it was resumed, and do not count as results; distributed: all processes of a torchrun do it
-    together; table: the kind of rows in its shards, if any; together: how it is made with others, if it can be.
+    together; processes: so many of this machine do it together, where no torchrun started this one; table: the
+    kind of rows in its shards, if any; together: how it is made with others, if it can be.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Stage:
     implicit: bool = True
     timing_files: tuple[str, ...] = ()
     distributed: bool = False
+    processes: int = 1
     table: Callable[[], type[Table]] | None = None
     together: Together | None = None
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+VERBOSITY = "KIT_VERBOSITY"  # environment: how much the process says
 MARK = "KIT_MARK"  # environment: what the process prints after a task; nobody else knows it
 
 

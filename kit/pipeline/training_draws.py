@@ -45,13 +45,17 @@ def train_split_input(
     named_by: Sequence[FileInput],
     draws: Callable[[Config, int, int], DrawnImages],
     settings: Detector | Attribute,
+    processes: int,
     what: str = "",
 ) -> ImagesInput:
-    """The images of the training split that a detector's training draws. draws: by config, seed and processes."""
+    """The images of the training split that a detector's training draws. draws: by config, seed and processes.
+
+    processes: how many train it together.
+    """
     folder, of_processes = config.data.train.images, partial(draws, config, config.seed)
-    training, limit = settings.training, settings.sampling_limit
+    training, limit, seed = settings.training, settings.sampling_limit, config.seed
     return drawn_input(
-        "data.train.images", folder, named_by, of_processes, training, limit, config.seed, what
+        "data.train.images", folder, named_by, of_processes, training, limit, seed, processes, what
     )
 
 
@@ -63,16 +67,18 @@ def drawn_input(
     training: Training,
     limit: int | None,
     seed: int,
+    processes: int,
     what: str = "",
 ) -> ImagesInput:
     """The images of a folder that a training draws.
 
-    draws: of so many processes; what: which of the annotations, where it takes not all.
+    draws: of so many processes; processes: of the config; what: which of the annotations, where it takes not all.
     """
 
-    def wanted(processes: int = 1) -> tuple[str, ...]:
+    def wanted(processes: int = processes) -> tuple[str, ...]:
         return draws(processes).boxes.images
 
     files = tuple(given.path for given in named_by if given.path)
-    choice = f"{what} {training.iterations} x {training.batch_size} draws, limit {limit}, seed {seed}".strip()
+    size = training.batch_size * processes
+    choice = f"{what} {training.iterations} x {size} draws, limit {limit}, seed {seed}".strip()
     return ImagesInput(setting, folder, files, wanted, choice, wanted)

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kit.base.process import run_as_process
-from kit.pipeline.tasks import tasks
+from kit.pipeline.tasks import VERBOSITY, tasks
 
 if TYPE_CHECKING:
     from kit.config import Config
 
 Mode = Literal["make", "do", "redo"]
-VERBOSITY = "KIT_VERBOSITY"  # of the environment: how much the process says
 
 
 def work(words: Sequence[str]) -> int:
@@ -26,13 +25,15 @@ def work(words: Sequence[str]) -> int:
     from kit.base.log import configure_logging
     from kit.base.threads import use_threads
     from kit.config import load_config
+    from kit.pipeline.ranks import ranks_kept
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
     path, run, *task = words
     config, folder = load_config(path), Path(run)
     use_threads(config.cpu_threads)
-    for mode, *stages in [task] if task else map(str.split, tasks()):
-        _make(config, folder, mode, stages)
+    with ranks_kept(as_many_cores=not task):  # a stage of several processes counts as so many jobs
+        for mode, *stages in [task] if task else map(str.split, tasks()):
+            _make(config, folder, mode, stages)
     return 0
 
 

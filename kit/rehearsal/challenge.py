@@ -10,7 +10,7 @@ from kit.base.errors import KitError
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config, SplitFiles
 from kit.data.mini import is_built
-from kit.data.photos import is_photo_folder, list_photos
+from kit.data.photos import list_photos
 from kit.data.split_tables import load_split
 from kit.pipeline.splits import split_ids, split_of
 from kit.rehearsal.made_photos import link_photos, make_photos
@@ -129,15 +129,13 @@ class Challenge:
         """The split's own folder where most of the photos are in it, else one of a few photos of many names."""
         if files.images is None:
             return files
-        there = list_photos(files.images) if is_photo_folder(files.images) else None
+        there = list_photos(files.images) if files.images.is_dir() else None
         missing = [name for name in ids if there is None or name not in there]
         if len(missing) <= (1 - ENOUGH) * len(ids):
             return files
         folder = self.folder / f"{split}-photos"
         photos = (
-            [path for name in list(there.places)[:DIFFERENT] if (path := there.path(name))]
-            if there and there.listed is None  # links to photos elsewhere cannot be
-            else []
+            [path for name in list(there.places)[:DIFFERENT] if (path := there.path(name))] if there else []
         )
         which = f"{len(photos)} real ones" if photos else "made ones"
         text = (

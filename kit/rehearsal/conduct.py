@@ -32,6 +32,7 @@ from kit.rehearsal.plan import (
     whole_run,
     with_test_photos,
 )
+from kit.rehearsal.schedule import Command
 from kit.rehearsal.shared_memory import shared_memory_fault
 from kit.rehearsal.worker import Work
 
@@ -91,7 +92,7 @@ class _Conductor:
         if extra:
             self.missing.append("relation models learn from true boxes here: no detector is trained yet")
         train, *others = self.commands
-        with self.measuring.command(train.jobs, self.asked.cpu_threads):
+        with self.measuring.command(train.jobs, self._processes(train), self.asked.cpu_threads):
             first = [n for n in train.stages if n not in extra and self.splits[n] == "train"]
             self._train(first)
             images = self._images()
@@ -100,11 +101,15 @@ class _Conductor:
                 cut = dict.fromkeys(SPLITS, images)
                 self._cut_phase(cut, extra, unchanged, "detections")
         for number, command in enumerate(others, 2):
-            with self.measuring.command(command.jobs, self.asked.cpu_threads):
+            with self.measuring.command(command.jobs, self._processes(command), self.asked.cpu_threads):
                 self._use(command.stages, images, f"use-{number}")
         for line in (*self.challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")
         return self._estimated()
+
+    def _processes(self, command: Command) -> int:
+        """How many are at work at once."""
+        return max([command.jobs, *(self.pipeline.stages[name].processes for name in command.stages)])
 
     def _prepare(self) -> None:
         """Make weights that are missing; compile the fusion of boxes, which a run after this then finds."""
@@ -150,7 +155,8 @@ class _Conductor:
         found = {e.stage: e for e in estimates(list(measured.values()), self.scales, cores, workers)}
         stages = [found.get(name) or self._unmeasured(name) for name in self.names]
         needs = {name: self.pipeline.stages[name].needs for name in self.names}
-        stages = in_time(stages, measured, self.commands, needs)
+        processes = {name: self.pipeline.stages[name].processes for name in self.names}
+        stages = in_time(stages, measured, self.commands, needs, processes)
         spent = (time.monotonic() - self.started) / 60
         made = [*self.challenge.made, *self.missing]
         return Rehearsal(stages, self._machine(), made, round(spent, 2), self.jobs)

@@ -211,10 +211,12 @@ def in_time(
     measured: Mapping[str, Measured],
     commands: Sequence[Command],
     needs: Mapping[str, Sequence[str]],
+    processes: Mapping[str, int],
 ) -> list[Estimate]:
     """The estimates, with when each stage begins and what it takes as the run's processes make it.
 
-    needs: of every stage, those that it waits for.
+    needs: of every stage, those that it waits for; processes: that make
+    it, where these are several.
     """
     works = {}
     for stage in stages:
@@ -222,7 +224,8 @@ def in_time(
         if seen is None or stage.seconds is None:
             works[stage.stage] = Work(0.0)
         else:
-            works[stage.stage] = Work(stage.seconds, seen.before, seen.modules, seen.group)
+            made_by = processes.get(stage.stage, 1)
+            works[stage.stage] = Work(stage.seconds, seen.before, seen.modules, seen.group, made_by)
     spans = timetable(commands, needs, works, module_seconds(measured.values()))
     return [
         replace(stage, begins=begin, seconds=None if stage.seconds is None else end - begin)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from kit.base.files import write_json, write_text
 from kit.config import Config
-from kit.pipeline.jobs import Crew, Workers, side_by_side
+from kit.pipeline.crew import Crew, Workers
+from kit.pipeline.jobs import side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.rehearsal.worker import Measured, Work
@@ -53,9 +54,12 @@ class Measuring:
             return self._run(job, text, text, workers)
 
     @contextmanager
-    def command(self, jobs: int, threads: int) -> Iterator[None]:
-        """Within it, stages are measured by the processes of one command, `jobs` side by side."""
-        self._crew, self._jobs = Crew(jobs, threads), jobs
+    def command(self, jobs: int, processes: int, threads: int) -> Iterator[None]:
+        """Within it, stages are measured by the processes of one command, `jobs` side by side.
+
+        processes: at work at once, with those that a stage has beside its own.
+        """
+        self._crew, self._jobs = Crew(processes if jobs > 1 else 1, threads), jobs
         with self._crew, Workers(self._crew, MODULE) as self._workers:
             yield
 
@@ -108,8 +112,7 @@ class Measuring:
         def is_passed_over(name: str) -> bool:
             return not self._is_time() or not self._can_be_measured(pipeline, name)
 
-        needs = {name: pipeline.stages[name].needs for name in names}
-        side_by_side(names, needs, self._jobs, self._crew, do, is_passed_over)
+        side_by_side(names, pipeline.stages, self._jobs, self._crew, do, is_passed_over)
 
     def _is_time(self) -> bool:
         return time.monotonic() < self.deadline

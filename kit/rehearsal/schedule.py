@@ -23,13 +23,15 @@ class Command:
 class Work:
     """The work of a stage, by itself in a process that has all libraries.
 
-    before, modules: that it needs loaded before its time is taken, and within; group: stages that one work makes.
+    before, modules: that it needs loaded before its time is taken, and within; group: stages that one work makes;
+    processes: that make it together.
     """
 
     seconds: float
     before: Collection[str] = ()
     modules: Collection[str] = ()
     group: Sequence[str] = ()
+    processes: int = 1
 
 
 @dataclass
@@ -53,7 +55,8 @@ def timetable(
 ) -> dict[str, Span]:
     """When each stage begins and ends, in seconds. loading: seconds of every module.
 
-    A command's stages begin in their order, each once those of them that it needs are done. What its stages need
+    A command's stages begin in their order, those of many processes first, each once those of them that it needs
+    are done: one of several processes counts as so many jobs, or all that there are. What its stages need
     of another command's is there by then.
     """
     spans: dict[str, Span] = {}
@@ -75,11 +78,16 @@ def _side_by_side(
     left = [name for name in command.stages if name in works]
     idle: list[_Process] = []
     running: list[tuple[float, list[str], _Process]] = []
+
+    def slots(group: Sequence[str]) -> int:
+        return min(command.jobs, max(works[name].processes for name in group))
+
     while left or running:
         waiting = {*left, *(name for _, names, _ in running for name in names)}
         groups = ([n for n in left if n == name or n in works[name].group] for name in left)
-        group = next((g for g in groups if _needed(g, needs).isdisjoint(waiting)), None)
-        if group and len(running) < command.jobs:
+        ready = [g for g in groups if _needed(g, needs).isdisjoint(waiting)]
+        group = max(ready, key=lambda g: works[g[0]].processes, default=None)
+        if group and slots(group) <= command.jobs - sum(slots(names) for _, names, _ in running):
             left = [name for name in left if name not in group]
             process = idle.pop() if idle else _Process()
             made = _made(group, works, loading, process, now)

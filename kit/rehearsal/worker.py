@@ -86,15 +86,16 @@ class Work:
 def work(_: Sequence[str]) -> int:
     """Do one job after another: 0. Raises KitError for a job that cannot be read."""
     from kit.base.log import configure_logging
-    from kit.pipeline.tasks import tasks
-    from kit.pipeline.worker import VERBOSITY
+    from kit.pipeline.ranks import ranks_kept
+    from kit.pipeline.tasks import VERBOSITY, tasks
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
     clock = WorkClock()
     loading = Loading(clock)
     loading.start()
-    for path in tasks():
-        _do(Work(**read_json(Path(path), dict)), clock, loading)
+    with ranks_kept():
+        for path in tasks():
+            _do(Work(**read_json(Path(path), dict)), clock, loading)
     return 0
 
 

@@ -15,7 +15,7 @@ from kit.base.errors import KitError
 from kit.base.files import read_json, write_json, write_text
 from kit.base.hashes import sha256_of
 from kit.base.split_names import SplitName
-from kit.base.threads import cpu_count
+from kit.base.threads import cpu_share
 from kit.config import Config
 from kit.pipeline.detector_task import detection_metric, hierarchy_inputs
 from kit.pipeline.jobs import Job, run_jobs
@@ -53,7 +53,7 @@ class Experiment:
     @property
     def workers(self) -> int:
         """Jobs at a time."""
-        return self.jobs or cpu_count()
+        return self.jobs or cpu_share(self.config.detector.processes)
 
     def path(self, variant: str, seed: int) -> Path:
         """The folder of the run of a variant and a seed."""

@@ -35,7 +35,8 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
     for name in settings.models:
         detector_model(config, name)
         files = split_inputs(config, "train")
-        images = train_split_input(config, files, _attribute_draws, settings, "is")
+        processes = config.attribute_processes
+        images = train_split_input(config, files, _attribute_draws, settings, processes, "is")
         yield training_stage(
             ATTRIBUTES.detector(name),
             partial(_train, name=name),
@@ -45,8 +46,9 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
             settings={
                 "training": settings.training.weights_key(),
                 "sampling_limit": settings.sampling_limit,
-                **seed_settings(config, name),
+                **seed_settings(config, name, processes),
             },
+            processes=processes,
             command=f"train attribute {name}",
             trains=True,
             implicit=False,

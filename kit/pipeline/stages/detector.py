@@ -37,7 +37,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             yield _source(config, name, model)
         truth = box_inputs(config, "train")
         settings = config.detector
-        images = train_split_input(config, truth, _object_draws, settings)
+        images = train_split_input(config, truth, _object_draws, settings, settings.processes)
         files = {
             f"detector.models.{name}.weights": model.weights,
             "detector.class_map": settings.class_map,
@@ -57,9 +57,10 @@ def detector_stages(config: Config) -> Iterator[Stage]:
                 "training": settings.training.weights_key(),
                 "initial_weights": settings.initial_weights,
                 "sampling_limit": settings.sampling_limit,
-                **seed_settings(config, name),
+                **seed_settings(config, name, config.detector.processes),
                 **({"classes": "coco"} if model.classes == "coco" else {}),
             },
+            processes=config.detector.processes,
             command=f"train detector {name}",
             trains=True,
             implicit=False,
@@ -80,6 +81,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
         source.training,
         None,
         config.seed,
+        config.detector.processes,
     )
     return training_stage(
         f"source-{name}",
@@ -89,8 +91,9 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
         settings={
             **architecture_settings(model),
             "training": source.training.weights_key(),
-            **seed_settings(config, name),
+            **seed_settings(config, name, config.detector.processes),
         },
+        processes=config.detector.processes,
         command=f"train detector {name} --only-source",
     )
 

@@ -1,0 +1,214 @@
+"""Stages that several processes of this machine do together: stages of a plugin, of real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from kit.base.stopping import descendants, is_alive
+from kit.detector.process_group import is_distributed
+from kit.pipeline.ranks import ranks_kept
+from kit.session import open_run
+
+PLUGIN = """
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import distributed, nn
+
+from kit.base.errors import KitError
+from kit.detector.process_group import is_main_process, process_count
+from kit.detector.sync_batch_norm import synchronise_batch_norms
+from kit.pipeline.stage import Stage
+from kit.pipeline.stage_registry import register_stages
+
+
+def batch(rank):
+    torch.manual_seed(rank)
+    return torch.randn(2 + rank, 3, 4, 5 + rank) * (1 + rank) + rank
+
+
+def normalise(context):
+    rank = distributed.get_rank()
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    weight = model[0].weight
+    synchronise_batch_norms(model)
+    assert model[0].weight is weight
+    x = batch(rank).requires_grad_()
+    y = model(x)
+    (y**2).sum().backward()
+    state = {"y": y.detach(), "x": x.grad, "weight": weight.grad, **model.state_dict(prefix="bn.")}
+    torch.save({**state, "process": os.getpid()}, context.config.run / f"{context.stage.name}-{rank}.pth")
+    model.eval()
+    model(x)  # alone, as the first one does when it validates
+    distributed.barrier()
+    return {"processes": process_count()}
+
+
+def fails(context):
+    distributed.barrier()
+    if is_main_process():
+        distributed.barrier()  # which the other does not reach
+    else:
+        raise KitError("one of the images: cannot be read", "look at it")
+
+
+def killed(context):
+    if is_main_process():
+        time.sleep(100)  # it does not look at the other
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def first_fails(context):
+    if is_main_process():
+        raise KitError("the first one: cannot go on")
+    distributed.barrier()
+
+
+def hangs(context):
+    Path(context.config.run, f"at-work-{distributed.get_rank()}").write_text(str(os.getpid()))
+    if is_main_process():
+        time.sleep(100)
+    distributed.barrier()
+
+
+@register_stages
+def stages(config):
+    for name, work in {
+        "one": normalise,
+        "two": normalise,
+        "fails": fails,
+        "killed": killed,
+        "first-fails": first_fails,
+        "hangs": hangs,
+    }.items():
+        yield Stage(name, work, distributed=True, processes=2)
+"""
+
+
+@pytest.fixture
+def words(tmp_path):
+    """Of a command, for a run that has the plugin's stages."""
+    (tmp_path / "together.py").write_text(PLUGIN)
+    return ["--set", f"plugins=[{tmp_path / 'together.py'}]", "--run", tmp_path / "run"]
+
+
+def test_two_processes_normalise_as_one_of_both_batches_and_do_the_next_stage_too(words, tmp_path):
+    """Independent truth: torch's own BatchNorm2d on the two batches as one."""
+    run = open_run("mini", overrides=[words[1], "detector.device=cpu", "threads=1"], folder=tmp_path / "run")
+    with ranks_kept():
+        assert run.make("one", "two")["two"]["metrics"] == {"processes": 2}
+    assert not is_distributed()
+    assert not torch.distributed.is_initialized()
+    saved = [
+        [torch.load(tmp_path / "run" / f"{name}-{rank}.pth", weights_only=True) for rank in range(2)]
+        for name in ("one", "two")
+    ]
+    assert saved[0][0]["process"] == saved[1][0]["process"] == os.getpid()
+    assert saved[0][1]["process"] == saved[1][1]["process"] != os.getpid()
+    assert not is_alive(saved[0][1]["process"])
+    model, parts = nn.BatchNorm2d(3), []
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    for rank in range(2):
+        torch.manual_seed(rank)
+        parts.append(torch.randn(2 + rank, 3, 4, 5 + rank) * (1 + rank) + rank)
+    inputs = [part.transpose(0, 1).reshape(3, -1) for part in parts]
+    x = torch.cat(inputs, 1)[None, :, :, None].requires_grad_()
+    y = model(x).relu()
+    (y**2).sum().backward()
+    cut = inputs[0].shape[1]
+    for rank, (whole_y, whole_x) in enumerate(zip(halves(y, cut), halves(x.grad, cut), strict=True)):
+        own = saved[0][rank]
+        torch.testing.assert_close(flat(own["y"]), whole_y)
+        torch.testing.assert_close(flat(own["x"]), whole_x)
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            torch.testing.assert_close(own[f"bn.0.{name}"], model.state_dict()[name])
+    total = sum(own["weight"] for own in saved[0])
+    torch.testing.assert_close(total, model.weight.grad)
+
+
+def flat(x):
+    return x.transpose(0, 1).reshape(3, -1)
+
+
+def halves(x, cut):
+    whole = x.detach()[0, :, :, 0]
+    return whole[:, :cut], whole[:, cut:]
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("fails", "fails: process 2 of 2 failed: one of the images: cannot be read; look at it (see {log})"),
+        ("first-fails", "the first one: cannot go on"),
+    ],
+)
+def test_where_one_fails_all_end_with_one_line(stage, said, words, tmp_path, kit):
+    code, out, err = kit("train", "all", "--only", stage, *words, "--set", "detector.device=cpu")
+    log = tmp_path / "run" / "logs" / f"{stage}.2.txt"
+    assert (code, out) == (2, "")
+    assert [line for line in err.splitlines() if line.startswith("kit: ")] == [f"kit: {said.format(log=log)}"]
+    assert not is_distributed()
+    assert not [pid for pid in descendants(os.getpid()) if "rank_worker" in command(pid)]
+
+
+def command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def started(words, *stages):
+    return subprocess.Popen(
+        [sys.executable, "-m", "kit", "train", "all", "--set", "detector.device=cpu", *map(str, words)]
+        + [word for stage in stages for word in ("--only", stage)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_process_that_is_killed_ends_the_others_wherever_they_are(words, tmp_path):
+    """The first one sleeps on, as one that waits in a library's code would."""
+    process = started([*words, "--jobs", "2"], "killed")
+    err = process.communicate(timeout=100)[1]
+    assert process.returncode == 2
+    lines = [line for line in err.splitlines() if line.startswith("kit: killed failed")]
+    assert len(lines) == 1, err
+    assert "killed: process 2 of 2 failed: killed (out of memory?) (see " in lines[0]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_of_what_is_stopped(signum, words, tmp_path):
+    process = started(words, "hangs")
+    files = [tmp_path / "run" / f"at-work-{rank}" for rank in range(2)]
+    wait_until(lambda: all(file.exists() and file.read_text() for file in files), 100)
+    pids = [int(file.read_text()) for file in files]
+    assert pids[0] == process.pid
+    process.send_signal(signum)
+    err = process.communicate(timeout=30)[1]
+    assert process.returncode == (130 if signum == signal.SIGINT else -signum)
+    if signum == signal.SIGINT:
+        assert [line for line in err.splitlines() if line.startswith("kit: ")] == [
+            f"kit: stopped by Ctrl-C; stage hangs goes on from what it has in {tmp_path / 'run'}"
+        ]
+    wait_until(lambda: not is_alive(pids[1]), 20)
+
+
+def wait_until(happened, seconds):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterator
 
 MARK = "KIT_MARK"  # environment: what the process prints after a task; nobody else knows it
+CLUSTER = (
+    "KIT_CLUSTER"  # environment: address of the cluster of the process that started this one, or NO_CLUSTER
+)
+NO_CLUSTER = "none"  # what a process on a node is told, which does all by itself
 
 
 def tasks() -> Iterator[str]:

@@ -48,6 +48,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
                 **seed_settings(config, name),
             },
             command=f"train attribute {name}",
+            device=config.detector.device,
             trains=True,
             implicit=False,
         )

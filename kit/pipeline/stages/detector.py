@@ -61,6 +61,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
                 **({"classes": "coco"} if model.classes == "coco" else {}),
             },
             command=f"train detector {name}",
+            device=settings.device,
             trains=True,
             implicit=False,
         )
@@ -92,6 +93,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
             **seed_settings(config, name),
         },
         command=f"train detector {name} --only-source",
+        device=config.detector.device,
     )
 
 

@@ -15,12 +15,13 @@ class Engine(Model):
     """What makes stages: local, processes of this machine; ray, the nodes of a Ray cluster.
 
     address: HOST:PORT of a cluster's head, auto for the one that this machine belongs to; null starts one of this
-    machine alone, for as long as the command. cpus, gpus: what a worker takes of its node where its stage computes
-    on a GPU, several workers sharing one where gpus is a fraction; on the CPU one processor makes shards, and all
-    of a node one stage that has none. cpus of 0: these, and beside a GPU its share of the processors. workers: at
-    most so many make the shards of a stage, 0 for as many as the nodes hold: a cluster that grows on demand needs
-    a number. retries: how often a shard or a stage whose worker died is done again; object_store: megabytes of
-    memory that a cluster of this machine keeps results in on their way; dashboard: whether it has Ray's.
+    machine alone, for as long as the command. gpus: what a worker that makes shards takes of a GPU, several sharing
+    one where it is a fraction; a stage without shards takes a whole one, or one a process. cpus: processors of a
+    worker; 0 shares those of a node among its GPUs, in two parts at least, and gives one to what makes shards
+    without a GPU. workers: at most so many make the shards of a stage, 0 for as many as the nodes hold (a cluster
+    that grows on demand needs a number). retries: how often a shard or a stage whose worker died is done again;
+    object_store: megabytes in which a cluster of this machine keeps results on their way; dashboard: whether it has
+    Ray's.
     """
 
     kind: Literal["local", "ray"] = "local"

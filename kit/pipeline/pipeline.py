@@ -14,7 +14,7 @@ from kit.base.errors import KitError
 from kit.base.log import logger, warn_once
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
-from kit.pipeline.engine.choice import engine_of
+from kit.pipeline.engine.choice import engine_of, node_here
 from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.order import in_order, next_group
 from kit.pipeline.record import rehearsed_seconds, sibling_record
@@ -237,7 +237,7 @@ class Pipeline:
             for (context, attempt), metrics in zip(
                 contexts, at_work([c for c, _ in contexts], engine), strict=True
             ):
-                attempt.metrics, attempt.nodes = metrics, context.nodes
+                attempt.metrics, attempt.nodes = metrics, context.nodes or node_here()
 
     def _is_kept(self, stage: Stage, force: bool) -> bool:
         """Whether a stage is finished and fresh, and not forced. Raises KitError where a need is not finished."""

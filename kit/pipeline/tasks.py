@@ -11,6 +11,7 @@ MARK = "KIT_MARK"  # environment: what the process prints after a task; nobody e
 CLUSTER = (
     "KIT_CLUSTER"  # environment: address of the cluster of the process that started this one, or NO_CLUSTER
 )
+NODE = "KIT_NODE"  # environment: the node of a cluster that a process does a stage on
 NO_CLUSTER = "none"  # what a process on a node is told, which does all by itself
 
 

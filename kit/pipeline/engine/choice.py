@@ -7,7 +7,7 @@ import os
 from kit.config import Config
 from kit.pipeline.engine.local import LocalEngine
 from kit.pipeline.engine.sharded import Engine
-from kit.pipeline.tasks import CLUSTER, NO_CLUSTER
+from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE
 
 
 def is_on_cluster(config: Config) -> bool:
@@ -22,3 +22,9 @@ def engine_of(config: Config) -> Engine:
     from kit.pipeline.engine.ray import RayEngine
 
     return RayEngine(config.engine)
+
+
+def node_here() -> dict[str, int]:
+    """The node of a cluster that this process does a stage on, as the maker of its one part; nothing elsewhere."""
+    node = os.environ.get(NODE)
+    return {node: 1} if node else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
@@ -10,7 +11,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -27,6 +28,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
     "RAY_DEDUP_LOGS": "0",
 }
+LEAST = 2  # parts of a node's processors: one for each GPU, two where it has fewer
 TIMEOUT = 5.0  # seconds for a first word of a cluster's head
 
 
@@ -66,6 +68,7 @@ def connect(settings: Engine) -> str:
                 _start(settings)
             else:
                 _join(address)
+            _quiet()
     return str(ray.get_runtime_context().gcs_address)
 
 
@@ -75,6 +78,7 @@ def _start(settings: Engine) -> None:
 
     folder = tempfile.mkdtemp(prefix="kit-ray-")
     stopping.at_end(partial(shutil.rmtree, folder, ignore_errors=True))
+    atexit.register(ray.shutdown)  # before that
     ray.init(
         address="local",
         num_cpus=cpu_count(),
@@ -98,6 +102,14 @@ def _join(address: str) -> None:
     except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         why = getattr(error, "strerror", None) or first_line(error)
         raise KitError(f"engine.address {address}: no cluster answers ({why})", hint) from None
+
+
+def _quiet() -> None:
+    """Ray prints what it thinks of a worker that died; kit has its own line for that."""
+    with suppress(ImportError, AttributeError):
+        from ray._private.ray_logging import global_worker_stdstream_dispatcher
+
+        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
 
 
 @contextmanager
@@ -138,7 +150,7 @@ def share_of(settings: Engine, device: str, *, processes: int = 0) -> Share:
     with_gpus = [node for node in there if node.gpus]
     if device == "cuda" or (device == "auto" and with_gpus):
         gpus = float(processes) or settings.gpus
-        beside = min((int(node.cpus * gpus / node.gpus) for node in with_gpus), default=1)
+        beside = min((int(gpus * node.cpus / max(node.gpus, LEAST)) for node in with_gpus), default=1)
         return Share(settings.cpus or max(1, beside), gpus)
-    whole = min((node.cpus for node in there if node.cpus), default=1)
-    return Share(settings.cpus or (whole if processes else 1))
+    part = min((node.cpus // max(node.gpus, LEAST) for node in there if node.cpus), default=1)
+    return Share(settings.cpus or (max(1, part) if processes else 1))

@@ -109,7 +109,7 @@ def _on_a_node(
     place, avoided = Place(Path.cwd(), run, share.cpus), set[str]()
     work: Any = ray.remote(do_stage)
     why = ""
-    for tries in range(settings.retries + 1):
+    for _ in range(settings.retries + 1):
         if why:
             logger.warning(f"{stage.name}: {why}; it goes on elsewhere")
         log.unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def _on_a_node(
             return end.fault
         why = f"its process on node {end.node[:8]} was killed: out of memory?"
         avoided.add(end.node)
-    return f"{stage.name}: {why}, {tries + 1} times"
+    return f"{stage.name}: {why}, {settings.retries + 1} times"
 
 
 def _said(task: Any, log: Path, over: threading.Event) -> Iterator[str]:

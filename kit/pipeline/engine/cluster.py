@@ -79,15 +79,18 @@ def _start(settings: Engine) -> None:
     folder = tempfile.mkdtemp(prefix="kit-ray-")
     stopping.at_end(partial(shutil.rmtree, folder, ignore_errors=True))
     atexit.register(ray.shutdown)  # before that
-    ray.init(
-        address="local",
-        num_cpus=cpu_count(),
-        object_store_memory=settings.object_store << 20,
-        include_dashboard=settings.dashboard,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=folder,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpu_count(),
+            object_store_memory=settings.object_store << 20,
+            include_dashboard=settings.dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+    except Exception as error:  # it raises nothing more special
+        raise KitError(f"Ray does not start on this machine ({first_line(error)})", "try again") from error
 
 
 def _join(address: str) -> None:

@@ -29,6 +29,7 @@ QUIET = {
     "RAY_DEDUP_LOGS": "0",
 }
 LEAST = 2  # parts of a node's processors: one for each GPU, two where it has fewer
+LONGEST = 24  # characters of a temporary folder in which Ray's sockets have names that are short enough
 TIMEOUT = 5.0  # seconds for a first word of a cluster's head
 
 
@@ -76,7 +77,8 @@ def _start(settings: Engine) -> None:
     """Start a cluster of this machine alone, which ends with the process."""
     import ray
 
-    folder = tempfile.mkdtemp(prefix="kit-ray-")
+    near = len(tempfile.gettempdir()) < LONGEST
+    folder = tempfile.mkdtemp(prefix="kit-ray-", dir=None if near else "/tmp")
     stopping.at_end(partial(shutil.rmtree, folder, ignore_errors=True))
     atexit.register(ray.shutdown)  # before that
     try:

@@ -347,6 +347,18 @@ def test_without_ray_the_line_says_what_to_install(kit, toy, tmp_path, monkeypat
     assert (code, err) == (2, "kit: ray is not installed; install kit with it: pip install 'kit[ray]'\n")
 
 
+def test_the_line_of_an_error_names_the_shard(kit, toy, tmp_path):
+    toy("run", orders={6: "fault"})
+    words = [
+        "--set",
+        f"plugins=[{tmp_path / 'plugin.py'}]",
+        "--set",
+        f"extra={{orders: {tmp_path / 'orders'}}}",
+    ]
+    code, _, err = kit("train", "all", "--only", "toy", *words, "--run", tmp_path / "run")
+    assert (code, err.splitlines()[-1]) == (2, "kit: a bad input; mend it (in toy, shard 6)")
+
+
 def test_the_cluster_file_is_one_of_rays():
     from ray.autoscaler._private.util import fillout_defaults, validate_config
 

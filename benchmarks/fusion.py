@@ -15,9 +15,10 @@ from ensemble_boxes import weighted_boxes_fusion
 from benchmarks.measure import run, table
 from benchmarks.synthetic import image_ids, random_boxes
 from kit.base.parallel import ordered_map
+from kit.base.threads import cpu_count
 from kit.config import Fusion
 from kit.fusion.wbf import fuse_detections
-from kit.pipeline.stages.fused_detections import fuse_shards, fuse_views
+from kit.pipeline.stages.fused_detections import fuse_shard, fuse_views
 from kit.tables.schema import Detections, ViewDetections
 from kit.tables.shards import count_rows, shard_path, write_shard
 
@@ -73,7 +74,13 @@ def stream(folder: str) -> None:
     """Fuse the shards below a folder."""
     views = [f"view{v}" for v in range(SOURCES // len(MODELS))]
     fuse = partial(fuse_views, views=views, weights=dict.fromkeys(MODELS, 1.0), settings=Fusion())
-    fuse_shards({m: Path(folder) / m for m in MODELS}, Path(folder) / "fused", fuse)
+
+    def one(i: int) -> int:
+        paths = {model: shard_path(Path(folder) / model, i) for model in MODELS}
+        return write_shard(Path(folder) / "fused", i, fuse_shard(paths, fuse))
+
+    for _ in ordered_map(one, range(IMAGES // SHARD), cpu_count()):
+        pass
     sys.stdout.write(f"{count_rows(Path(folder) / 'fused')} boxes\n")
 
 

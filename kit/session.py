@@ -114,9 +114,9 @@ class Session:
         force: make the named ones again though they are fresh; jobs: stages at a time, by as many processes where
         they are several. Raises KitError.
         """
-        from kit.pipeline.jobs import run_stages
+        from kit.pipeline.executor import make_stages
 
-        run_stages(self.pipeline, self.pipeline.with_implicit(names), jobs, names if force else ())
+        make_stages(self.pipeline, self.pipeline.with_implicit(names), jobs, names if force else ())
         return {name: self.run.record(name) or {} for name in names}
 
     def folder(self, name: str) -> Path:

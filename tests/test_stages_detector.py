@@ -202,9 +202,9 @@ def test_table_1_uses_the_hierarchy_of_the_config(with_detections, tmp_path, kit
 
 
 def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, capsys):
-    from kit.pipeline.stages import detections
+    from kit.pipeline.engine import sharded
 
-    real, calls = detections.write_shard, []
+    real, calls = sharded.write_shard_bytes, []
 
     def stopping(*arguments):
         calls.append(1)
@@ -212,7 +212,7 @@ def test_detection_goes_on_after_the_shards_that_are_there(copied, monkeypatch, 
             raise KeyboardInterrupt
         real(*arguments)
 
-    monkeypatch.setattr(detections, "write_shard", stopping)
+    monkeypatch.setattr(sharded, "write_shard_bytes", stopping)
     with pytest.raises(KeyboardInterrupt):
         made(copied, "detect-val-resnext")
     made(copied, "detect-val-resnext")

@@ -6,10 +6,11 @@ import pytest
 from kit.base.errors import KitError
 from kit.config import load_config
 from kit.metric.relations import evaluate
+from kit.pipeline.engine import sharded
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.stages import scored_candidates
 from kit.pipeline.stages.evaluate_relations import gt_stage, read_scores
+from kit.pipeline.stages.scored_candidates import scored_candidates_stages
 from kit.pipeline.stages.submission import file_name
 from kit.relation import boosting, scoring
 from kit.tables.image_lists import read_image_ids
@@ -149,14 +150,14 @@ def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypat
     run = Run(load_config("mini", [*TINY, "relation.scorer=prior"]), run.path)
     made(run, "prior")
     monkeypatch.setattr(scoring, "PAIRS_PER_SHARD", 300)
-    real, done = scored_candidates.write_shard, []
+    real, done = sharded.write_shard_bytes, []
 
-    def breaks_at_the_third(folder, i, table):
+    def breaks_at_the_third(folder, i, content):
         if i == 2:
             raise KeyboardInterrupt
-        return real(folder, i, table)
+        return real(folder, i, content)
 
-    monkeypatch.setattr(scored_candidates, "write_shard", breaks_at_the_third)
+    monkeypatch.setattr(sharded, "write_shard_bytes", breaks_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         made(run, "predict-test")
     written = {
@@ -164,10 +165,12 @@ def test_an_interrupted_prediction_goes_on_with_the_shards_it_has(run, monkeypat
     }
     assert {0, 1} <= written
     assert 2 not in written
-    monkeypatch.setattr(scored_candidates, "write_shard", lambda f, i, t: done.append(i) or real(f, i, t))
+    monkeypatch.setattr(sharded, "write_shard_bytes", lambda f, i, c: done.append((f, i)) or real(f, i, c))
+    part = run.part_of("scored-candidates-test") / SHARDS
     record = made(run, "predict-test")
     shards = run.path / "scored-candidates-test" / SHARDS
-    assert sorted(done) == sorted({int(path.stem) for path in shards.glob("*.parquet")} - written)
+    left = {int(path.stem) for path in shards.glob("*.parquet")} - written
+    assert sorted(i for folder, i in done if folder == part) == sorted(left)
     tables = list(read_shards(run.path / "predict-test" / SHARDS, Predictions))
     assert sum(len(t) for t in tables) == record["metrics"]["predictions"]
     assert sum((t.images for t in tables), ()) == read_image_ids("data/mini/VRD_sample_submission.csv")
@@ -204,7 +207,7 @@ def test_candidates_are_ranked_by_geometry_where_the_config_says_so(run, tmp_pat
         words = [*TINY, "relation.scorer=prior", limits(f"ranking: {ranking}")]
         by_it = Run(load_config("mini", words), run.path)
         made(by_it, "scored-candidates-test")
-        table = scored_candidates.scored_candidates_stages(by_it.config)
+        table = scored_candidates_stages(by_it.config)
         kind = next(stage.table() for stage in table if stage.name == "scored-candidates-test")
         (found,) = read_shards(run.path / "scored-candidates-test" / SHARDS, kind)
         rows[ranking] = found.take(found.predicate != PREDICATES.index("is"))

@@ -32,6 +32,7 @@ EXTRAS = {
     "six": "kaggle",
     "aiohttp": "download",
     "jinja2": "report",
+    "ray": "ray",
 }
 
 
@@ -65,7 +66,7 @@ def guarded(work: Work, words: Sequence[str]) -> int:
     try:
         return work(words)
     except KitError as error:
-        return _fail(str(error))
+        return _fail(f"{error}{_notes(error)}")
     except BrokenPipeError:
         _discard(sys.stdout)
         return 1
@@ -75,7 +76,13 @@ def guarded(work: Work, words: Sequence[str]) -> int:
             if os.environ.get(TRACEBACK):
                 raise
             text = f"internal error: {type(error).__name__}: {error} (set {TRACEBACK}=1 for details)"
-        return _fail(text)
+        return _fail(f"{text}{_notes(error)}")
+
+
+def _notes(error: BaseException) -> str:
+    """Where an error comes from, as far as it was noted."""
+    notes = getattr(error, "__notes__", ())
+    return f" (in {'; '.join(notes)})" if notes else ""
 
 
 def _told(error: Exception) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import select
 import signal
@@ -37,6 +38,7 @@ class State:
     signum: int | None = None
     told = False
     kept: tuple[str, ...] = ()
+    endings: tuple[Callable[[], object], ...] = ()
     lock = threading.Lock()
 
 
@@ -98,12 +100,26 @@ def tell() -> None:
         err.flush()
 
 
+def at_end(ending: Callable[[], object]) -> None:
+    """Have something done as the last thing of this process, however it ends but by SIGKILL."""
+    if not state.endings:
+        atexit.register(_end_all)
+    state.endings = (*state.endings, ending)
+
+
+def _end_all() -> None:
+    for ending in state.endings:
+        with suppress(OSError):
+            ending()
+
+
 def leave(code: int) -> NoReturn:
     """End the process and its children now: no thread, no C++ destructor of a library runs any more."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
     end(descendants(os.getpid()))
+    _end_all()
     os._exit(code)
 
 

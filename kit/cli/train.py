@@ -41,9 +41,9 @@ def all_(
     again = names if options.force else again
     if dry_run:
         raise typer.Exit(_show(pipeline, names, again, options.json, alone=bool(only)))
-    from kit.pipeline.jobs import run_stages
+    from kit.pipeline.executor import make_stages
 
-    run_stages(pipeline, names, jobs, again)
+    make_stages(pipeline, names, jobs, again)
     _show(pipeline, pipeline.training, (), options.json)
 
 

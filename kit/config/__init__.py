@@ -23,6 +23,7 @@ from kit.config.detector_settings import (
     Training,
     View,
 )
+from kit.config.engine_settings import Engine
 from kit.config.load import CONFIGS, DEFAULT, Config, Submission, Tracker, load_config
 from kit.config.relation_settings import (
     SCORERS,
@@ -51,6 +52,7 @@ __all__ = [
     "Detector",
     "DetectorModel",
     "Download",
+    "Engine",
     "Final",
     "Fusion",
     "Inference",

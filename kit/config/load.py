@@ -14,6 +14,7 @@ from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
 from kit.config.data_settings import Data
 from kit.config.detector_settings import Attribute, Detector
+from kit.config.engine_settings import Engine
 from kit.config.extends import DEFAULT_RUN, EXTENDS, Chain, merged, place_of, read_extended
 from kit.config.model import MOST_THREADS, Files, Model, RunPath, Seed, UserPath
 from kit.config.plugins import load_plugins
@@ -58,6 +59,7 @@ class Config(Model):
     attribute: Attribute = Attribute()
     relation: Relation = Relation()
     submission: Submission = Submission()
+    engine: Engine = Engine()
     kaggle: Kaggle = Kaggle()
     extra: dict[str, JsonValue] = {}
 

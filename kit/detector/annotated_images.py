@@ -111,6 +111,14 @@ def read_skipped(path: Path) -> dict[str, str]:
     return {name: why for name, why in rows if (name, why) != HEADER}
 
 
+def sort_skipped(path: Path) -> None:
+    """Put the images that were left out into the order of their ids, whoever noted them first."""
+    rows = read_skipped(path)
+    if rows:
+        with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(sorted(rows.items()))
+
+
 def tidy_skipped(path: Path, missing: Iterable[str] = ()) -> dict[str, str]:
     """Write the file of skipped images anew, each once, with a header; them and the reasons."""
     rows = dict.fromkeys(missing, GONE) | read_skipped(path)

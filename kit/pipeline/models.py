@@ -99,6 +99,12 @@ def scorer_images(config: Config, name: str, split: SplitName) -> tuple[ImagesIn
     return (relation_images(config, split),) if "visual" in in_order(config, name) else ()
 
 
+def unseen(scorer: VisualScorer | None, images: Sequence[str]) -> dict[str, str]:
+    """Those of some images that the visual model could not see, with the reason, each told once."""
+    skipped = scorer.skipped if scorer else {}
+    return {name: skipped.pop(name) for name in images if name in skipped}
+
+
 def note_unseen(scorer: VisualScorer | None, folder: Path) -> None:
     """Write down the images that the visual model could not see so far."""
     from kit.detector.annotated_images import SKIPPED, record_skipped

@@ -15,6 +15,7 @@ from kit.base.log import logger, warn_once
 from kit.data.photos import is_photo_folder
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
+from kit.pipeline.engine.choice import engine_of, node_here
 from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.order import in_order, next_group
 from kit.pipeline.ranks import ranks_kept
@@ -235,8 +236,11 @@ class Pipeline:
                 if attempt:
                     attempt.share = 1 / len(stages)
                     contexts.append((StageContext(stage, self.run, attempt.path), attempt))
-            for (_, attempt), metrics in zip(contexts, at_work([c for c, _ in contexts]), strict=True):
-                attempt.metrics = metrics
+            engine = engine_of(self.run.config)
+            for (context, attempt), metrics in zip(
+                contexts, at_work([c for c, _ in contexts], engine), strict=True
+            ):
+                attempt.metrics, attempt.nodes = metrics, context.nodes or node_here()
 
     def _is_kept(self, stage: Stage, force: bool) -> bool:
         """Whether a stage is finished and fresh, and not forced. Raises KitError where a need is not finished."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,26 +40,29 @@ PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 class Attempt:
     """A stage at work: results go below `path`, `metrics` into its record.
 
-    share: of the time that is this stage's, where others are made at the same time.
+    share: of the time that is this stage's, where others are made at the same time; nodes: of a cluster, with how
+    many shards each has made.
     """
 
     path: Path
     share: float = 1.0
     metrics: dict[str, Any] = field(default_factory=dict)
+    nodes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Run:
     """A run's folder."""
 
-    def __init__(self, config: Config, path: Path | None = None) -> None:
-        """Open or make the folder and write the resolved config into it."""
+    def __init__(self, config: Config, path: Path | None = None, *, tend: bool = True) -> None:
+        """Open the folder. tend: end what a kill has cut off there; a process that only reads leaves it alone."""
         self.path = path or config.run
         self.config = config if path in (None, config.run) else config.model_copy(update={"run": path})
         if self.path.exists() and not self.path.is_dir():
             raise KitError(f"{self.path} is a file, not a run folder", "give another --run")
         self.hashes = FileHashes(self.path / HASHES)
         self.remote = RemoteRun.of(self.path)
-        self._end_swaps()
+        if tend:
+            self._end_swaps()
         if self.remote:
             self._join(self.remote)
 
@@ -129,6 +132,7 @@ class Run:
                 "seconds": round(attempt.share * clock.seconds, 2),
                 "processor_seconds": round(attempt.share * clock.processor_seconds, 2),
                 "machine": machine(),
+                **({"nodes": dict(sorted(attempt.nodes.items()))} if attempt.nodes else {}),
                 "metrics": attempt.metrics,
                 "fingerprint": fingerprint,
                 "files": sizes_below(part),

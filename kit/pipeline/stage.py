@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from kit.data.photos import list_photos
 
 if TYPE_CHECKING:
     from kit.config import Config
+    from kit.pipeline.engine.sharded import ShardedWork
     from kit.pipeline.run import Run
     from kit.tables.schema import Table
 
@@ -110,31 +112,33 @@ def require(given: Input) -> None:
 class Together:
     """How several stages are made by one piece of work, with the results that each would have alone.
 
-    key: that of stages that can be made together; work: gives the metrics of each, in their order.
+    key: that of stages that can be made together; work: gives the metrics of each, in their order; None where
+    they are made shard by shard, by the work of any of them.
     """
 
     key: str
-    work: Callable[[Sequence[StageContext]], Sequence[Metrics]]
+    work: Callable[[Sequence[StageContext]], Sequence[Metrics]] | None = None
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stage of a run, declared.
 
-    work: writes results below `context.path` and returns the stage's metrics; needs: names of the stages whose
-    results it reads; inputs: what its result is made from; watched: what it reads beside these to report on its
-    work (validation while it trains), which must be there and makes nothing stale; settings: those of the config
-    that its result depends on; computed: more of them, which are found by the run's code only where they are
-    compared; version: raised by hand when its code changes the result; command: the words after
-    `kit` that make it; headline: the metric that tables show; trains: `kit train all` makes it; implicit: it is
-    made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: outputs that
-    hold times or how it was resumed, and do not count as results; distributed: all processes of a torchrun do it
-    together; processes: so many of this machine do it together, where no torchrun started this one; table: the
-    kind of rows in its shards, if any; together: how it is made with others, if it can be.
+    work: writes results below `context.path` and returns the stage's metrics, or says how its shards are made;
+    needs: names of the stages whose results it reads; inputs: what its result is made from; watched: what it
+    reads beside these to report on its work (validation while it trains), which must be there and makes nothing
+    stale; settings: those of the config that its result depends on; computed: more of them, which are found by
+    the run's code only where they are compared; version: raised by hand when its code changes the result;
+    command: the words after `kit` that make it; headline: the metric that tables show; trains: `kit train all`
+    makes it; implicit: it is made whenever a later stage needs it (otherwise the user is asked for it first);
+    timing_files: outputs that hold times or how it was resumed, and do not count as results; distributed: all
+    processes of a torchrun do it together; processes: so many of this machine do it together, where no torchrun
+    started this one; table: the kind of rows in its shards, if any; together: how it is made with others, if it
+    can be; device: what its work computes on, as a setting says it.
     """
 
     name: str
-    work: Callable[[StageContext], Metrics]
+    work: Callable[[StageContext], Metrics] | ShardedWork
     needs: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
     watched: tuple[Input, ...] = ()
@@ -150,18 +154,21 @@ class Stage:
     processes: int = 1
     table: Callable[[], type[Table]] | None = None
     together: Together | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class StageContext:
     """A stage at work: where it writes, and the results of the stages that it declared.
 
-    After an interruption `path` still holds the files that were whole; the work may go on from them.
+    After an interruption `path` still holds the files that were whole; the work may go on from them. nodes: of a
+    cluster, with how many shards each has made.
     """
 
     stage: Stage
     run: Run
     path: Path
+    nodes: Counter[str] = field(default_factory=Counter)
 
     @property
     def config(self) -> Config:

@@ -9,6 +9,11 @@ from collections.abc import Iterator
 
 VERBOSITY = "KIT_VERBOSITY"  # environment: how much the process says
 MARK = "KIT_MARK"  # environment: what the process prints after a task; nobody else knows it
+CLUSTER = (
+    "KIT_CLUSTER"  # environment: address of the cluster of the process that started this one, or NO_CLUSTER
+)
+NODE = "KIT_NODE"  # environment: the node of a cluster that a process does a stage on
+NO_CLUSTER = "none"  # what a process on a node is told, which does all by itself
 
 
 def tasks() -> Iterator[str]:

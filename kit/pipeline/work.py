@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from kit.base.errors import KitError, first_line
 from kit.base.log import logger
+from kit.pipeline.engine.local import LocalEngine
+from kit.pipeline.engine.sharded import Engine, ShardedWork, make_shards
 from kit.pipeline.stage import Metrics, StageContext
 
 LOWER = (
@@ -14,29 +16,32 @@ LOWER = (
 )
 
 
-def at_work(contexts: Sequence[StageContext]) -> Sequence[Metrics]:
+def at_work(contexts: Sequence[StageContext], engine: Engine | None = None) -> Sequence[Metrics]:
     """Do the work of stages, together where they are several and fit into a GPU's memory; the metrics of each.
 
-    Raises KitError, with what to lower, where a GPU has too little memory.
+    engine: makes shards; default this process. Raises KitError, with what to lower, where a GPU has too little
+    memory.
     """
     if not contexts:
         return []
+    engine = engine or LocalEngine()
     together = contexts[0].stage.together
     if len(contexts) > 1 and together is not None:
         try:
-            return together.work(contexts)
+            return together.work(contexts) if together.work else make_shards(contexts, engine)
         except RuntimeError as error:
             if not _is_memory(error):
                 raise
         names = ", ".join(context.stage.name for context in contexts)
         logger.warning(f"{names}: the GPU has too little memory for all at once: one after another")
         _free_memory()
-    return [_alone(context) for context in contexts]
+    return [_alone(context, engine) for context in contexts]
 
 
-def _alone(context: StageContext) -> Metrics:
+def _alone(context: StageContext, engine: Engine) -> Metrics:
+    work = context.stage.work
     try:
-        return context.stage.work(context)
+        return make_shards([context], engine)[0] if isinstance(work, ShardedWork) else work(context)
     except RuntimeError as error:
         if not _is_memory(error):
             raise

@@ -12,6 +12,7 @@ from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import given_detections
 from kit.pipeline.stage import Metrics, Stage, StageContext
+from kit.pipeline.work import at_work
 
 
 class MadeClasses:
@@ -32,7 +33,7 @@ class MadeClasses:
             pipeline.stages[name] = replace(stage, work=partial(self._fuse, stage))
 
     def _fuse(self, stage: Stage, context: StageContext) -> Metrics:
-        metrics = stage.work(context)
+        (metrics,) = at_work([replace(context, stage=stage)])
         with self._pause():
             _draw_classes(context)
         return metrics

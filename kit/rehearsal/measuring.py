@@ -16,6 +16,7 @@ from kit.pipeline.crew import Crew, Workers
 from kit.pipeline.jobs import side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.tasks import CLUSTER, NO_CLUSTER
 from kit.rehearsal.worker import Measured, Work
 
 MODULE = "kit.rehearsal.worker"
@@ -60,6 +61,7 @@ class Measuring:
         processes: at work at once, with those that a stage has beside its own.
         """
         self._crew, self._jobs = Crew(processes if jobs > 1 else 1, threads), jobs
+        self._crew.environment[CLUSTER] = NO_CLUSTER  # what is measured is this machine
         with self._crew, Workers(self._crew, MODULE) as self._workers:
             yield
 

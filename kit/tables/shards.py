@@ -32,11 +32,24 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def write_shard(folder: Path, i: int, table: Table) -> int:
     """Write shard i; the number of its rows."""
+    write_shard_bytes(folder, i, shard_bytes(table))
+    return len(table)
+
+
+def shard_bytes(table: Table) -> bytes:
+    """The content of a shard's file."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.to_arrow(), sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def write_shard_bytes(folder: Path, i: int, content: bytes) -> None:
+    """Write shard i, whose content is there."""
     with atomic_write(shard_path(folder, i)) as part:
-        pq.write_table(table.to_arrow(), part, compression="zstd", write_page_checksum=True)
-    return len(table)
+        part.write_bytes(content)
 
 
 def count_rows(folder: Path) -> int:
@@ -48,6 +61,18 @@ def count_rows(folder: Path) -> int:
         with reading(path, "a shard of rows", AGAIN):
             rows += int(pq.read_metadata(path).num_rows)
     return rows
+
+
+def count_images(folder: Path) -> int:
+    """Images of all shards of a folder, with rows or without. Raises KitError as `count_rows`."""
+    import pyarrow.parquet as pq
+
+    images = 0
+    for path in folder.glob("*.parquet"):
+        with reading(path, "a shard of rows", AGAIN):
+            column = pq.read_table(path, columns=["image_id"]).column(0)
+            images += len(column.unify_dictionaries().chunk(0).dictionary) if column.num_chunks else 0
+    return images
 
 
 def read_shard(path: Path, kind: type[T]) -> T:

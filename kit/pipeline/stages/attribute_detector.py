@@ -50,6 +50,7 @@ def attribute_detector_stages(config: Config) -> Iterator[Stage]:
             },
             processes=processes,
             command=f"train attribute {name}",
+            device=config.detector.device,
             trains=True,
             implicit=False,
         )

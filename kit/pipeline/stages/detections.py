@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.base.log import logger
 from kit.base.progress import one_line
 from kit.base.split_names import SPLITS, SplitName
 from kit.config import Config
 from kit.data.photos import GONE, list_photos
 from kit.pipeline.detector_task import TASKS, DetectorTask
+from kit.pipeline.engine.sharded import DoShards, Part, ShardedWork, ShardResult, Todo, named
 from kit.pipeline.splits import detection_inputs, image_folder, split_ids
 from kit.pipeline.stage import Metrics, Stage, StageContext, Together
 from kit.pipeline.stage_registry import register_stages
-from kit.tables.shards import SHARDS, count_rows, shard_path, write_shard
+from kit.tables.shards import SHARDS, count_rows
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from kit.detector.inference import Found, Timing
+    from kit.data.photos import PhotoFolder
+    from kit.detector.inference import Found
     from kit.tables.schema import ViewDetections
 
 
@@ -43,10 +43,13 @@ SETTINGS = {  # that the detections depend on; images of a batch are padded to o
 
 def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> Stage:
     settings = config.detector.inference
-    together = partial(_detect, split=split)
     return Stage(
         task.detect(split, name),
-        lambda context: together([context])[0],
+        ShardedWork(
+            partial(_count, split=split),
+            partial(_open, split=split),
+            partial(_metrics, split=split),
+        ),
         needs=(task.detector(name),),
         inputs=detection_inputs(config, split),
         settings={
@@ -56,7 +59,8 @@ def _stage(config: Config, task: DetectorTask, split: SplitName, name: str) -> S
         command=f"detect {name} --split {split}{task.option}",
         headline="images_per_second",
         table=_table,
-        together=Together(f"detect-{split}", together),
+        together=Together(f"detect-{split}"),
+        device=config.detector.device,
     )
 
 
@@ -66,109 +70,90 @@ def _table() -> type[ViewDetections]:
     return ViewDetections
 
 
-def _detect(contexts: Sequence[StageContext], split: SplitName) -> list[Metrics]:
-    """Detections of several stages of one split, in one pass over its photos."""
+def _parts(config: Config, split: SplitName) -> list[Sequence[str]]:
+    """The images of every shard."""
+    ids, size = split_ids(config, split), config.detector.inference.shard
+    return [ids[i : i + size] for i in range(0, len(ids), size)]
+
+
+def _count(context: StageContext, split: SplitName) -> int:
+    return len(_parts(context.config, split))
+
+
+def _open(contexts: Sequence[StageContext], split: SplitName) -> DoShards:
+    """Load the detectors of several stages of one split, for one pass over its photos."""
+    config = contexts[0].config
+    return partial(
+        _detect,
+        config,
+        {context.stage.name: _detector(context) for context in contexts},
+        _parts(config, split),
+        list_photos(image_folder(config, split)),
+    )
+
+
+def _detector(context: StageContext) -> tuple[str, nn.Module]:
+    """The trained detector of a stage, by its one need; its name in the config first."""
+    from kit.detector.inference import load_detector
+
+    (need,) = context.stage.needs
+    task, name = next((t, n) for t in TASKS for n in t.models(context.config) if t.detector(n) == need)
+    weights = context.result(need) / "weights.pth"
+    return name, load_detector(context.config.detector, name, weights, len(task.classes))
+
+
+def _detect(
+    config: Config,
+    detectors: Mapping[str, tuple[str, nn.Module]],
+    parts: Sequence[Sequence[str]],
+    photos: PhotoFolder,
+    todo: Todo,
+) -> Iterator[ShardResult]:
+    """Yield what the detectors see in shards. detectors: by their stages; parts: the images of all shards."""
     from kit.detector.inference import Shard, detect_shards
 
-    config, settings = contexts[0].config, contexts[0].config.detector.inference
-    ids, photos = split_ids(config, split), list_photos(image_folder(config, split))
-    parts = [ids[i : i + settings.shard] for i in range(0, len(ids), settings.shard)]
-    works = [_Work.of(context) for context in contexts]
-    todo = {work.name: work.left(parts) for work in works}
-    models = {work.name: work.model() for work in works if todo[work.name]}
-    numbers = sorted(set().union(*todo.values()))
-    at_work = [[work for work in works if i in todo[work.name]] for i in numbers]
-    there = [[image for image in parts[i] if image in photos] for i in numbers]
+    settings = config.detector.inference
     shards = [
-        Shard(images, {work.name: models[work.name] for work in own})
-        for images, own in zip(there, at_work, strict=True)
+        Shard([i for i in parts[number] if i in photos], {name: detectors[name][1] for name in names})
+        for number, names in todo
     ]
-    batches = sum(-(-len(images) // settings.batch_size) for images in there)
+    batches = sum(-(-len(shard.images) // settings.batch_size) for shard in shards)
     how = (photos, settings.views, settings, config.data.decoding())
     with (
-        one_line(batches, ", ".join(models), "images", settings.batch_size) as progress,
+        one_line(batches, ", ".join(detectors), "images", settings.batch_size) as progress,
         closing(detect_shards(shards, *how, progress)) as found,
     ):
-        for i, own in zip(numbers, at_work, strict=True):
-            gone = {image: GONE for image in parts[i] if image not in photos}
-            for work, one in zip(own, next(found), strict=True):
-                work.write(i, parts[i], one, gone)
-    return [work.metrics(len(ids)) for work in works]
+        for number, names in todo:
+            with named(", ".join(names), number):
+                several = next(found)
+            gone = {image: GONE for image in parts[number] if image not in photos}
+            for name, one in zip(names, several, strict=True):
+                part = _part(config, detectors[name][0], parts[number], one, gone)
+                yield ShardResult.of(name, number, part)
 
 
-@dataclass
-class _Work:
-    """A stage's detector over the images of a split."""
+def _part(config: Config, model: str, ids: Sequence[str], found: Found, gone: Mapping[str, str]) -> Part:
+    """What a model found in a shard. ids: its images; gone: those that are not there, and why."""
+    import numpy as np
 
-    context: StageContext
-    task: DetectorTask
-    model_name: str
-    timing: Timing
+    from kit.tables.schema import Detections, ViewDetections
 
-    @classmethod
-    def of(cls, context: StageContext) -> _Work:
-        """The work of a stage, by its one need."""
-        from kit.detector.inference import Timing
+    tables = []
+    for view, table in zip(config.detector.inference.views, found.views, strict=True):
+        table = table.of_images(ids)
+        columns = {c: getattr(table, c) for c in ("image", *Detections.COLUMNS)}
+        source = {"model": np.full(len(table), model), "view": np.full(len(table), view.name)}
+        tables.append(ViewDetections(images=table.images, **columns, **source))
+    return Part(ViewDetections.concat(tables), {**gone, **found.skipped}, asdict(found.timing))
 
-        detector = context.stage.needs[0]
-        task, name = next(
-            (task, name)
-            for task in TASKS
-            for name in task.models(context.config)
-            if task.detector(name) == detector
-        )
-        return cls(context, task, name, Timing())
 
-    @property
-    def name(self) -> str:
-        """The stage's name."""
-        return self.context.stage.name
+def _metrics(context: StageContext, sums: Mapping[str, float], split: SplitName) -> Metrics:
+    from kit.detector.annotated_images import SKIPPED, tidy_skipped
+    from kit.detector.inference import Timing
 
-    @property
-    def shards(self) -> Path:
-        """The folder of the stage's shards."""
-        return self.context.path / SHARDS
-
-    def left(self, parts: Sequence[Sequence[str]]) -> list[int]:
-        """The numbers of the shards that are not there."""
-        left = [i for i in range(len(parts)) if not shard_path(self.shards, i).exists()]
-        if len(left) < len(parts):
-            logger.info(f"{self.name}: going on after {len(parts) - len(left)} of {len(parts)} shards")
-        return left
-
-    def model(self) -> nn.Module:
-        """The trained detector."""
-        from kit.detector.inference import load_detector
-
-        weights = self.context.result(self.task.detector(self.model_name)) / "weights.pth"
-        return load_detector(self.context.config.detector, self.model_name, weights, len(self.task.classes))
-
-    def write(self, number: int, ids: Sequence[str], found: Found, gone: dict[str, str]) -> None:
-        """Write what was found in a shard. ids: its images; gone: those that are not there, and why."""
-        import numpy as np
-
-        from kit.detector.annotated_images import SKIPPED, record_skipped
-        from kit.tables.schema import Detections, ViewDetections
-
-        self.timing += found.timing
-        for image, why in (gone | found.skipped).items():
-            record_skipped(self.context.path / SKIPPED, image, why)
-        tables = []
-        views = self.context.config.detector.inference.views
-        for view, table in zip(views, found.views, strict=True):
-            table = table.of_images(ids)
-            columns = {c: getattr(table, c) for c in ("image", *Detections.COLUMNS)}
-            source = {"model": np.full(len(table), self.model_name), "view": np.full(len(table), view.name)}
-            tables.append(ViewDetections(images=table.images, **columns, **source))
-        write_shard(self.shards, number, ViewDetections.concat(tables))
-
-    def metrics(self, images: int) -> Metrics:
-        """The stage's metrics."""
-        from kit.detector.annotated_images import SKIPPED, tidy_skipped
-
-        return {
-            "images": images,
-            "detections": count_rows(self.shards),
-            "left_out": len(tidy_skipped(self.context.path / SKIPPED)),
-            **self.timing.as_dict(),
-        }
+    return {
+        "images": len(split_ids(context.config, split)),
+        "detections": count_rows(context.path / SHARDS),
+        "left_out": len(tidy_skipped(context.path / SKIPPED)),
+        **Timing(sums.get("waited", 0.0), sums.get("worked", 0.0), int(sums.get("images", 0))).as_dict(),
+    }

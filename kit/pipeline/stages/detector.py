@@ -62,6 +62,7 @@ def detector_stages(config: Config) -> Iterator[Stage]:
             },
             processes=config.detector.processes,
             command=f"train detector {name}",
+            device=settings.device,
             trains=True,
             implicit=False,
         )
@@ -95,6 +96,7 @@ def _source(config: Config, name: str, model: DetectorModel) -> Stage:
         },
         processes=config.detector.processes,
         command=f"train detector {name} --only-source",
+        device=config.detector.device,
     )
 
 

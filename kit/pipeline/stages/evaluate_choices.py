@@ -90,6 +90,7 @@ def choices_stages(config: Config) -> Iterator[Stage]:
     yield Stage(
         STAGE,
         _evaluate,
+        device=config.detector.device if models else "cpu",
         needs=(
             final_stage(config, scorer),
             *(task.weights for task in tasks),

@@ -94,6 +94,7 @@ def _gt_stage(config: Config, split: SplitName, scorer: str) -> Stage:
         settings={"scorer": scorer, **scorer_settings(config, in_order(config, scorer))},
         computed=feature_signature,
         command=f"evaluate --split {split} --gt-boxes --scorer {scorer}",
+        device=config.detector.device if scorer_images(config, scorer, split) else "cpu",
         headline="final_score",
         version=3,
     )

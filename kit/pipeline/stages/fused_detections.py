@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
 from kit.base.files import read_json, reading, write_json
-from kit.base.parallel import ordered_map
-from kit.base.progress import Progress, silent, track
 from kit.base.split_names import SPLITS, SplitName
-from kit.base.threads import cpu_count
 from kit.config import Config, Fusion
 from kit.pipeline.detector_task import OBJECTS, TASKS, DetectorTask
+from kit.pipeline.engine.sharded import Part, ShardedWork, by_shard
 from kit.pipeline.splits import given_detections
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
-from kit.tables.shards import (
-    SHARDS,
-    count_rows,
-    read_shard,
-    read_shards,
-    shard_path,
-    shard_paths,
-    write_shard,
-)
+from kit.tables.shards import SHARDS, count_rows, read_shard, read_shards, shard_paths
 
 if TYPE_CHECKING:
     from kit.tables.schema import Detections, ViewDetections
@@ -60,7 +50,12 @@ def fusion_stages(config: Config) -> Iterator[Stage]:
                 continue
             yield Stage(
                 task.fuse(split),
-                partial(_fuse, task=task, split=split),
+                ShardedWork(
+                    partial(_count, task=task, split=split),
+                    by_shard(partial(_fusing, task=task, split=split)),
+                    partial(_metrics, task=task, split=split),
+                    "fuse",
+                ),
                 needs=(*(task.detect(split, name) for name in names), task.weights),
                 settings={
                     **fusion.model_dump(exclude={"weights", "rounds"}),
@@ -175,41 +170,42 @@ def fuse_views(
     )
 
 
-def fuse_shards(
-    folders: dict[str, Path], out: Path, fuse: Callable[[Tables], Detections], progress: Progress = silent
-) -> None:
-    """Fuse shard i of every model into shard i of `out`; what is there already is left as it is.
-
-    folders: of every model; two shards at a time are in memory. Raises KitError where the models have
-    different shards.
-    """
+def fuse_shard(paths: Mapping[str, Path], fuse: Callable[[Tables], Detections]) -> Detections:
+    """Fuse one shard of every model. paths: of the shard, by model."""
     from kit.tables.schema import ViewDetections
 
-    paths = {name: shard_paths(folder) for name, folder in folders.items()}
-    counts = {name: len(shards) for name, shards in paths.items()}
-    total = max(counts.values())
-    if min(counts.values()) != total:
-        raise KitError(f"the models have different numbers of shards: {counts}", "detect again with --force")
-
-    def one(i: int) -> None:
-        tables = {name: read_shard(shards[i], ViewDetections) for name, shards in paths.items()}
-        write_shard(out, i, fuse(tables))
-
-    todo = [i for i in range(total) if not shard_path(out, i).exists()]
-    for _ in progress(ordered_map(one, todo, cpu_count()), len(todo), "fuse"):
-        pass
+    return fuse({name: read_shard(path, ViewDetections) for name, path in paths.items()})
 
 
-def _fuse(context: StageContext, task: DetectorTask, split: SplitName) -> Metrics:
-    config, weights = context.config, chosen_weights(context, task)
-    folders = {name: context.result(task.detect(split, name)) / SHARDS for name in task.models(config)}
+def _fusing(context: StageContext, task: DetectorTask, split: SplitName) -> Callable[[int], Part]:
+    """What fuses shard i of all models."""
+    config, shards = context.config, _sources(context, task, split)
     views = [view.name for view in config.detector.inference.views]
+    weights = chosen_weights(context, task)
     fuse = partial(fuse_views, views=views, weights=weights, settings=task.fusion(config))
-    fuse_shards(folders, context.path / SHARDS, fuse, track)
+    return lambda i: Part(fuse_shard({name: paths[i] for name, paths in shards.items()}, fuse))
+
+
+def _count(context: StageContext, task: DetectorTask, split: SplitName) -> int:
+    """The shards of every model. Raises KitError where they have different numbers of them."""
+    counts = {name: len(paths) for name, paths in _sources(context, task, split).items()}
+    if len(set(counts.values())) > 1:
+        raise KitError(f"the models have different numbers of shards: {counts}", "detect again with --force")
+    return max(counts.values())
+
+
+def _sources(context: StageContext, task: DetectorTask, split: SplitName) -> dict[str, list[Path]]:
+    """The shards of every model."""
+    names = task.models(context.config)
+    return {name: shard_paths(context.result(task.detect(split, name)) / SHARDS) for name in names}
+
+
+def _metrics(context: StageContext, _: Mapping[str, float], task: DetectorTask, split: SplitName) -> Metrics:
+    folders = [context.result(task.detect(split, name)) / SHARDS for name in task.models(context.config)]
     return {
-        "boxes": sum(map(count_rows, folders.values())),
+        "boxes": sum(map(count_rows, folders)),
         "fused": count_rows(context.path / SHARDS),
-        "weights": weights,
+        "weights": chosen_weights(context, task),
     }
 
 

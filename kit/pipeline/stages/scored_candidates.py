@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.base.parallel import ordered_map
-from kit.base.progress import track
 from kit.base.split_names import SPLITS, SplitName
-from kit.base.threads import cpu_count
 from kit.config import Config
 from kit.pipeline.detector_task import ATTRIBUTES, OBJECTS
+from kit.pipeline.engine.sharded import Part, ShardedWork, by_shard
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import (
-    note_unseen,
     say_unseen,
     scored_together,
     scorer_images,
     scorer_option,
     split_ensemble,
+    unseen,
     usable_scorers,
 )
 from kit.pipeline.splits import given_detections, has_detections, split_ids
@@ -27,18 +26,9 @@ from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.geometry_prior import ranking_needs, read_ranking
 from kit.relation.scorers import scorer_names, scorer_settings, stages_of
-from kit.tables.shards import (
-    SHARDS,
-    count_rows,
-    read_shard,
-    read_shards,
-    shard_path,
-    shard_paths,
-    write_shard,
-)
+from kit.tables.shards import SHARDS, count_rows, read_shard, shard_paths
 
 if TYPE_CHECKING:
-    from kit.data.objects import Objects
     from kit.relation.scored import ScoredCandidates
 
 
@@ -57,7 +47,12 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
             detected = (OBJECTS.fuse(split), *([ATTRIBUTES.fuse(split)] if attributes else []))
             yield Stage(
                 name,
-                partial(_score, split=split, scorer=scorer),
+                ShardedWork(
+                    partial(_count, split=split),
+                    by_shard(partial(_scoring, split=split, scorer=scorer)),
+                    partial(_metrics, split=split, scorer=scorer),
+                    f"score candidates {split}",
+                ),
                 needs=(*stages_of(config, scorer), *ranking_needs(config), *detected),
                 inputs=scorer_images(config, scorer, split),
                 settings={
@@ -70,6 +65,7 @@ def scored_candidates_stages(config: Config) -> Iterator[Stage]:
                 command=f"predict --split {split}{scorer_option(config, scorer)}",
                 headline="pairs",
                 table=partial(_table, config),
+                device=config.detector.device if scorer_images(config, scorer, split) else "cpu",
             )
 
 
@@ -91,35 +87,36 @@ def candidates_stage(config: Config, split: SplitName, scorer: str) -> str:
     return f"scored-candidates-{split}{f'-{scorer}' if apart else ''}"
 
 
-def _score(context: StageContext, split: SplitName, scorer: str) -> Metrics:
+def _scoring(context: StageContext, split: SplitName, scorer: str) -> Callable[[int], Part]:
+    """What scores the candidates of a shard of detections."""
     from kit.relation.scored import score_objects
     from kit.tables.schema import Detections
 
-    config, out = context.config, context.path / SHARDS
+    config = context.config
     ensemble = split_ensemble(context, split, scorer, scored_together(config, scorer))
-    total, objects = _objects(context, split)
-    attributes, ranking = None, read_ranking(context)
+    objects, ranking = _object_shards(context, split), read_ranking(context)
+    attributes = None
     if ATTRIBUTES.fuse(split) in context.stage.needs:
         attributes = shard_paths(context.result(ATTRIBUTES.fuse(split)) / SHARDS)
 
-    def work(numbered: tuple[int, Objects]) -> int:
-        i, rows = numbered
+    def part(i: int) -> Part:
+        rows = read_shard(objects[i], Detections)
         found = read_shard(attributes[i], Detections) if attributes else None
         scored = score_objects(ensemble, rows, config.relation.candidate_limits, found, ranking)
-        note_unseen(ensemble.visual, context.path)
-        return write_shard(out, i, scored)
+        return Part(scored, unseen(ensemble.visual, rows.images))
 
-    todo = ((i, rows) for i, rows in enumerate(objects) if not shard_path(out, i).exists())
-    for _ in track(ordered_map(work, todo, cpu_count()), total, f"score candidates {split}"):
-        pass
-    if ensemble.visual:
-        say_unseen(context.stage.name, context.path, len(split_ids(config, split)))
-    return {"pairs": count_rows(out), "scorer": scorer}
+    return part
 
 
-def _objects(context: StageContext, split: SplitName) -> tuple[int, Iterator[Objects]]:
-    """The number of shards of a split's detections, and the shards."""
-    from kit.tables.schema import Detections
+def _object_shards(context: StageContext, split: SplitName) -> list[Path]:
+    """The shards of a split's detections."""
+    return shard_paths(context.result(OBJECTS.fuse(split)) / SHARDS)
 
-    folder = context.result(OBJECTS.fuse(split)) / SHARDS
-    return len(shard_paths(folder)), read_shards(folder, Detections)
+
+def _count(context: StageContext, split: SplitName) -> int:
+    return len(_object_shards(context, split))
+
+
+def _metrics(context: StageContext, _: Mapping[str, float], split: SplitName, scorer: str) -> Metrics:
+    say_unseen(context.stage.name, context.path, len(split_ids(context.config, split)))
+    return {"pairs": count_rows(context.path / SHARDS), "scorer": scorer}

@@ -32,6 +32,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
         version=2,
         command="train spatial",
         headline="trees",
+        device=config.relation.spatial.device,
         trains=True,
         implicit=False,
     )

@@ -44,6 +44,7 @@ def stack_stages(config: Config) -> Iterator[Stage]:
         version=2,
         command="train stack",
         headline="fallbacks",
+        device=config.detector.device if visual else config.relation.stack.device,
         trains=True,
         implicit=False,
     )

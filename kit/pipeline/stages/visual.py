@@ -42,6 +42,7 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         version=2,
         command="train visual",
         headline="loss",
+        device=config.detector.device,
         timing_files=tuple(f"{name}.json" for name in (SHARED, *vocabulary().predicates)),
         trains=True,
         implicit=False,

@@ -1,0 +1,30 @@
+"""Which engine makes the shards of this process's stages."""
+
+from __future__ import annotations
+
+import os
+
+from kit.config import Config
+from kit.pipeline.engine.local import LocalEngine
+from kit.pipeline.engine.sharded import Engine
+from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE
+
+
+def is_on_cluster(config: Config) -> bool:
+    """Whether this process gives its work to a cluster; one that works for a cluster does it by itself."""
+    return config.engine.kind == "ray" and os.environ.get(CLUSTER) != NO_CLUSTER
+
+
+def engine_of(config: Config) -> Engine:
+    """The engine of the config."""
+    if not is_on_cluster(config):
+        return LocalEngine()
+    from kit.pipeline.engine.ray import RayEngine
+
+    return RayEngine(config.engine)
+
+
+def node_here() -> dict[str, int]:
+    """The node of a cluster that this process does a stage on, as the maker of its one part; nothing elsewhere."""
+    node = os.environ.get(NODE)
+    return {node: 1} if node else {}

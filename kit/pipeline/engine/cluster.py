@@ -1,0 +1,161 @@
+"""The Ray cluster of this process: found or started once, when it is first needed, and quiet."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from kit.base import stopping
+from kit.base.errors import KitError, first_line
+from kit.base.threads import cpu_count
+from kit.config import Engine
+from kit.pipeline.tasks import CLUSTER
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
+    "RAY_DEDUP_LOGS": "0",
+}
+LEAST = 2  # parts of a node's processors: one for each GPU, two where it has fewer
+LONGEST = 24  # characters of a temporary folder in which Ray's sockets have names that are short enough
+TIMEOUT = 5.0  # seconds for a first word of a cluster's head
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster. name: of the host, with the start of the id; two may be one machine."""
+
+    id: str
+    name: str
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a worker takes of its node."""
+
+    cpus: int
+    gpus: float = 0.0
+
+    def room(self, node: Node) -> int:
+        """How many such workers a node holds."""
+        room = node.cpus // self.cpus
+        return min(room, int(node.gpus / self.gpus + 1e-9)) if self.gpus else room
+
+
+@cache
+def connect(settings: Engine) -> str:
+    """Connect this process with the cluster; the address for others. Raises KitError where there is none."""
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    import ray
+
+    address = os.environ.get(CLUSTER) or settings.address
+    if not ray.is_initialized():
+        with _signals_kept():
+            if address is None:
+                _start(settings)
+            else:
+                _join(address)
+            _quiet()
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _start(settings: Engine) -> None:
+    """Start a cluster of this machine alone, which ends with the process."""
+    import ray
+
+    near = len(tempfile.gettempdir()) < LONGEST
+    folder = tempfile.mkdtemp(prefix="kit-ray-", dir=None if near else "/tmp")
+    stopping.at_end(partial(shutil.rmtree, folder, ignore_errors=True))
+    atexit.register(ray.shutdown)  # before that
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpu_count(),
+            object_store_memory=settings.object_store << 20,
+            include_dashboard=settings.dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+    except Exception as error:  # it raises nothing more special
+        raise KitError(f"Ray does not start on this machine ({first_line(error)})", "try again") from error
+
+
+def _join(address: str) -> None:
+    import ray
+
+    hint = "start one with `ray start --head`, or set engine.address=null for one of this machine"
+    try:
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), TIMEOUT).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise KitError(f"engine.address {address}: no cluster answers ({why})", hint) from None
+
+
+def _quiet() -> None:
+    """Ray prints what it thinks of a worker that died; kit has its own line for that."""
+    with suppress(ImportError, AttributeError):
+        from ray._private.ray_logging import global_worker_stdstream_dispatcher
+
+        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray puts a handler of its own in the place of that of SIGTERM: put ours back."""
+    main = threading.current_thread() is threading.main_thread()
+    before: dict[signal.Signals, Any] = {s: signal.getsignal(s) for s in stopping.NAMES} if main else {}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def nodes() -> list[Node]:
+    """The machines that are there now."""
+    import ray
+
+    found = []
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            name = f"{node['NodeManagerHostname']} {node['NodeID'][:8]}"
+            has = node["Resources"]
+            found.append(Node(node["NodeID"], name, int(has.get("CPU", 0)), int(has.get("GPU", 0))))
+    return found
+
+
+def share_of(settings: Engine, device: str, *, processes: int = 0) -> Share:
+    """What a worker takes of a node. device: what it computes on; processes: of a whole stage, 0 for shards.
+
+    Raises KitError for one GPU by its number: every worker is given its own.
+    """
+    if ":" in device:
+        raise KitError(
+            f"engine.kind is ray, but a device is {device}", "set it to cuda: every worker has its own"
+        )
+    there = nodes()
+    with_gpus = [node for node in there if node.gpus]
+    if device == "cuda" or (device == "auto" and with_gpus):
+        gpus = float(processes) or settings.gpus
+        beside = min((int(gpus * node.cpus / max(node.gpus, LEAST)) for node in with_gpus), default=1)
+        return Share(settings.cpus or max(1, beside), gpus)
+    part = min((node.cpus // max(node.gpus, LEAST) for node in there if node.cpus), default=1)
+    return Share(settings.cpus or (max(1, part) if processes else 1))

@@ -1,0 +1,104 @@
+"""What runs on a node of a cluster: a process that makes shards of one work, its models loaded once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.base.errors import KitError
+from kit.base.log import logger
+from kit.base.threads import SHARE, use_threads
+from kit.base.version import __version__
+from kit.config import load_config
+from kit.pipeline.engine.sharded import DoShards, ShardResult, sharded_work
+from kit.pipeline.run import Run
+from kit.pipeline.stage import StageContext
+from kit.pipeline.stage_registry import declared_stages
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is, as every node must see it. folder: in which paths of the config begin; cpus: of a worker."""
+
+    folder: Path
+    run: Path
+    cpus: int
+    version: str = __version__
+
+    def enter(self) -> Run:
+        """Open the run here, to read it. Raises KitError where this node sees another world."""
+        if self.version != __version__:
+            raise KitError(
+                f"kit {__version__} is installed here, {self.version} where the run is", "install that"
+            )
+        for path in (self.folder, self.run):
+            if not path.is_dir():
+                raise KitError(f"{path} is not there", "data and runs must be where all nodes see them")
+        os.chdir(self.folder)
+        os.environ[SHARE] = os.environ["OMP_NUM_THREADS"] = str(self.cpus)
+        config = load_config(str(self.run / "config.yaml"))
+        use_threads(config.cpu_threads)
+        return Run(config, self.run, tend=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker gives: shards, or why there are none; and what it said to the user."""
+
+    results: tuple[ShardResult, ...] = ()
+    error: Exception | None = None
+    notices: tuple[str, ...] = ()
+
+
+class ShardWorker(logging.Handler):
+    """Makes shards of one work, which several stages of a run can share."""
+
+    def __init__(self, place: Place, stages: Sequence[str], level: int) -> None:
+        super().__init__(level)
+        self._place, self._stages = place, stages
+        self._do: DoShards | None = None
+        self._notices: list[str] = []
+        logger.setLevel(level)
+        logger.propagate = False
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line for the user."""
+        self._notices.append(record.getMessage())
+
+    def node(self) -> str:
+        """The id of the node that this process is on."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+    def make(self, number: int, names: Sequence[str]) -> Outcome:
+        """Make a shard of some of the stages."""
+        try:
+            do = self._do = self._do or self._opened()
+            outcome = Outcome(tuple(do([(number, names)])), notices=tuple(self._notices))
+        except Exception as error:
+            outcome = Outcome(error=_portable(error), notices=tuple(self._notices))
+        self._notices.clear()
+        return outcome
+
+    def _opened(self) -> DoShards:
+        run = self._place.enter()
+        stages = {stage.name: stage for stage in declared_stages(run.config)}
+        contexts = [StageContext(stages[name], run, run.part_of(name)) for name in self._stages]
+        return sharded_work(contexts[0]).open(contexts)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, as another process can read it."""
+    logger.debug("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")

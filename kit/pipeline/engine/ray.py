@@ -1,0 +1,195 @@
+"""Shards made by a Ray cluster: processes on its nodes, each with one shard at a time; what dies is done again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.base.errors import KitError
+from kit.base.log import logger, warn_once
+from kit.base.progress import track
+from kit.config import Engine
+from kit.pipeline.engine.cluster import Node, Share, connect, nodes, share_of
+from kit.pipeline.engine.lost import Lost, lost
+from kit.pipeline.engine.node import Outcome, Place, ShardWorker
+from kit.pipeline.engine.sharded import Results, ShardResult, Todo, sharded_work
+
+if TYPE_CHECKING:
+    from kit.pipeline.stage import StageContext
+
+LOOK = 1.0  # seconds between two looks at the nodes
+
+
+class RayEngine:
+    """A Ray cluster, which this process is connected with for as long as it lives."""
+
+    def __init__(self, settings: Engine) -> None:
+        self.settings = settings
+
+    def results(self, contexts: Sequence[StageContext], todo: Todo) -> Results:
+        """Yield every shard as it comes; the workers end with the last one, or when the caller has enough.
+
+        Raises KitError, with its stages and number, for a shard whose workers die again and again.
+        """
+        connect(self.settings)
+        stages = [context.stage.name for context in contexts]
+        share = share_of(self.settings, contexts[0].stage.device)
+        place = Place(Path.cwd(), contexts[0].run.path.absolute(), share.cpus)
+        pool = _Pool(self.settings, share, place, stages, [_Shard(*each) for each in todo])
+        text = sharded_work(contexts[0]).text or ", ".join(stages)
+        yield from track(pool.results(), sum(len(names) for _, names in todo), text)
+
+
+@dataclass(eq=False)
+class _Shard:
+    """A shard to make. tries: how often its worker died; avoided: ids of the nodes where it did."""
+
+    number: int
+    names: Sequence[str]
+    tries: int = 0
+    avoided: set[str] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.names)}, shard {self.number}"
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process on a node. node: None until it has said where it is; shard: what it makes now."""
+
+    actor: Any
+    node: Node | None = None
+    shard: _Shard | None = None
+
+
+class _Pool:
+    """The workers of one work, and the shards that wait for them."""
+
+    def __init__(
+        self, settings: Engine, share: Share, place: Place, stages: Sequence[str], shards: Sequence[_Shard]
+    ) -> None:
+        self.settings, self.share, self.place, self.stages = settings, share, place, stages
+        self.waiting = deque(shards)
+        self.idle: list[_Worker] = []
+        self.busy: dict[Any, _Worker] = {}  # by what it is to give: its node, or a shard
+        self.false_starts = 0
+
+    def results(self) -> Iterator[ShardResult]:
+        """Yield every shard."""
+        import ray
+
+        try:
+            while self.waiting or any(worker.shard for worker in self.busy.values()):
+                self._hire()
+                self._assign()
+                ready, _ = ray.wait(list(self.busy), timeout=LOOK)
+                for result in ready:
+                    yield from self._take(result)
+        finally:
+            for worker in (*self.idle, *self.busy.values()):
+                ray.kill(worker.actor)
+
+    def _hire(self) -> None:
+        """Start workers, as many as the nodes hold and the shards keep at work."""
+        import ray
+
+        there = nodes()
+        room = self.settings.workers or max(1, sum(map(self.share.room, there)))
+        if not any(map(self.share.room, there)):
+            self._say_no_room()
+        kind: Any = ray.remote(ShardWorker)
+        hired = len(self.idle) + len(self.busy)
+        for shard in list(self.waiting)[: max(0, room - hired)]:
+            if len(self.idle) + sum(worker.shard is None for worker in self.busy.values()) >= len(
+                self.waiting
+            ):
+                break
+            actor = kind.options(
+                num_cpus=self.share.cpus,
+                num_gpus=self.share.gpus,
+                scheduling_strategy=elsewhere(there, shard.avoided),
+            ).remote(self.place, self.stages, logger.getEffectiveLevel())
+            self.busy[actor.node.remote()] = _Worker(actor)
+
+    def _say_no_room(self) -> None:
+        share = self.share
+        what = f"{share.cpus} processors" + (f" and {share.gpus:g} of a GPU" if share.gpus else "")
+        if self.settings.address is None:
+            raise KitError(
+                f"{', '.join(self.stages)}: this machine has no {what}", "set engine.cpus, engine.gpus"
+            )
+        warn_once(f"{', '.join(self.stages)}: no node of the cluster has {what}: waiting for one")
+
+    def _assign(self) -> None:
+        """Give shards to idle workers, where they can to those on a node where it has not died."""
+        for worker in list(self.idle):
+            assert worker.node is not None
+            alone = not self.busy
+            chosen = next((s for s in self.waiting if alone or worker.node.id not in s.avoided), None)
+            if chosen is not None:
+                self.waiting.remove(chosen)
+                self.idle.remove(worker)
+                worker.shard = chosen
+                self.busy[worker.actor.make.remote(chosen.number, chosen.names)] = worker
+
+    def _take(self, reference: Any) -> Iterator[ShardResult]:
+        """Yield what a worker gives, once it has its next shard; or put its shard back."""
+        import ray
+
+        worker = self.busy.pop(reference)
+        shard, worker.shard = worker.shard, None
+        try:
+            given = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            self._lose(worker, shard, lost(error, worker.node, nodes()))
+            return
+        if shard is None:
+            worker.node = next((node for node in nodes() if node.id == given), Node(given, given[:8], 0, 0))
+            self.idle.append(worker)
+            self.false_starts = 0
+            return
+        outcome: Outcome = given
+        for notice in outcome.notices:
+            warn_once(notice)
+        if isinstance(outcome.error, MemoryError):
+            ray.kill(worker.actor)
+            self._lose(worker, shard, Lost("it ran out of memory"))
+            return
+        if outcome.error is not None:
+            raise outcome.error
+        self.idle.append(worker)
+        self._assign()
+        assert worker.node is not None
+        for result in outcome.results:
+            yield replace(result, node=worker.node.name)
+
+    def _lose(self, worker: _Worker, shard: _Shard | None, why: Lost) -> None:
+        """Have the shard of a worker that died done again. Raises KitError where that was tried often enough."""
+        if why.code:  # nothing that another try could mend
+            raise KitError(f"{', '.join(self.stages)}: no worker can start ({why.text})", why.hint)
+        if shard is None:
+            self.false_starts += 1
+            if self.false_starts > self.settings.retries:
+                raise KitError(f"{', '.join(self.stages)}: workers die as they start ({why.text})", why.hint)
+            return
+        shard.tries += 1
+        where = worker.node.name if worker.node else "a node"
+        if shard.tries > self.settings.retries:
+            times = f"{shard.tries} time{'s' * (shard.tries > 1)}"
+            raise KitError(f"{shard}: its worker died {times}, at last on {where} ({why.text})", why.hint)
+        logger.warning(f"{shard}: its worker on {where} died ({why.text}); it is made again elsewhere")
+        shard.avoided |= {worker.node.id} if worker.node else set()
+        self.waiting.appendleft(shard)
+
+
+def elsewhere(there: Sequence[Node], avoided: set[str]) -> Any:
+    """How Ray chooses a node: away from some, where there are others."""
+    others = [node.id for node in there if node.id not in avoided]
+    if not avoided or not others:
+        return "SPREAD"
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(others[0], soft=True)

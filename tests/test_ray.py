@@ -1,0 +1,374 @@
+"""Stages over a real Ray cluster of several nodes on this machine: the same bytes, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kit.base.errors import KitError
+from kit.base.files import write_text
+from kit.base.stopping import is_alive
+from kit.config import load_config
+from kit.pipeline.executor import make_stages
+from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import Run
+from tests.conftest import FAST
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SHARDS = 10
+PLUGIN = '''
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from kit.base.errors import KitError
+from kit.base.log import logger
+from kit.pipeline.engine.sharded import Part, ShardedWork, by_shard
+from kit.pipeline.stage import Stage
+from kit.pipeline.stage_registry import register_stages
+
+
+def act(config, name):
+    """Do what the test has ordered for a shard or a stage: once, or always."""
+    order = Path(config.extra["orders"]) / str(name)
+    if not order.exists():
+        return
+    what = order.read_text()
+    if what != "always":
+        order.unlink()
+    if what == "fault":
+        raise KitError("a bad input", "mend it")
+    if what == "bug":
+        raise ValueError("nobody foresaw this")
+    if what == "memory":
+        raise MemoryError
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def part(context, number):
+    import numpy as np
+
+    from kit.tables.schema import Boxes
+
+    act(context.config, number)
+    time.sleep(context.config.extra.get("pause", 0))
+    logger.warning("note: every shard says this")
+    rng, rows = np.random.default_rng(number), 20
+    columns = {"label": rng.integers(0, 57, rows).astype(np.int16), "is_group_of": np.zeros(rows, bool)}
+    box = rng.random((rows, 4), np.float32)
+    table = Boxes(images=(f"image{number}",), image=np.zeros(rows, np.int32), box=box, **columns)
+    return Part(table, {f"image{number}": "not seen"} if number % 3 == 0 else {}, {"seen": 1})
+
+
+def whole(context):
+    logger.warning(f"note: {context.stage.name} is at work")
+    act(context.config, context.stage.name)
+    (context.path / "made.txt").write_text("made")
+    return {}
+
+
+@register_stages
+def stages(config):
+    shards = ShardedWork(lambda _: 10, by_shard(lambda c: partial(part, c)), lambda _, sums: dict(sums), "toy")
+    yield Stage("toy", shards)
+    yield Stage("one", whole)
+    yield Stage("after", whole, needs=("toy", "one"))
+'''
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head and two other nodes, a processor each."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    soon = {
+        "health_check_initial_delay_ms": 0,
+        "health_check_period_ms": 500,
+        "health_check_failure_threshold": 4,
+    }
+    small = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+    cluster = None
+    for left in reversed(range(3)):
+        try:
+            cluster = cluster or Cluster(
+                initialize_head=True, head_node_args={**small, "_system_config": soon}
+            )
+            cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+            break
+        except Exception:  # a node that was not up in Ray's half a minute: the machine is busy
+            if not left:
+                raise
+    yield cluster
+    import ray
+
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """The run of the plugin's stages by some settings; orders: what shards or stages are to do but once."""
+    write_text(tmp_path / "plugin.py", PLUGIN)
+    (tmp_path / "orders").mkdir()
+
+    def run(name, *settings, pause=0.0, orders=()):
+        for key, what in dict(orders).items():
+            write_text(tmp_path / "orders" / str(key), what)
+        extra = f"extra={{orders: {tmp_path / 'orders'}, pause: {pause}}}"
+        config = load_config("mini", [f"plugins=[{tmp_path / 'plugin.py'}]", extra, *settings])
+        return Run(config, tmp_path / name)
+
+    return run
+
+
+def files(folder):
+    """Every file below a folder of a stage but its record, with its bytes."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "stage.json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def by_ray(cluster):
+    return "engine.kind=ray", f"engine.address={cluster.address}"
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def shards_there(run, stage="toy"):
+    return sorted((run.part_of(stage) / "shards").glob("0*.parquet"))
+
+
+def test_the_bytes_of_a_cluster_are_those_of_this_process_and_all_nodes_work(cluster, toy, capsys):
+    here = toy("here")
+    Pipeline(here).do("toy")
+    capsys.readouterr()
+    there = toy("there", *by_ray(cluster), pause=0.5)
+    record = Pipeline(there).do("toy")
+    assert files(there.path / "toy") == files(here.path / "toy")
+    assert record["id"] == here.record("toy")["id"]
+    assert record["metrics"] == {"seen": SHARDS}
+    assert "nodes" not in here.record("toy")
+    assert len(record["nodes"]) == 2
+    assert sum(record["nodes"].values()) == SHARDS
+    assert json.loads((there.path / "manifest.json").read_text())["stages"]["toy"]["nodes"] == record["nodes"]
+    assert capsys.readouterr().err.count("note: every shard says this") == 1
+    assert Pipeline(there).is_fresh("toy")
+    assert Pipeline(Run(here.config, there.path)).is_fresh("toy")  # whoever made it
+
+
+def test_a_worker_killed_or_out_of_memory_is_replaced_with_a_notice(cluster, toy, capsys):
+    here, there = toy("here"), toy("there", *by_ray(cluster))
+    Pipeline(here).do("toy")
+    toy("there", orders={3: "kill", 5: "memory"})
+    Pipeline(there).do("toy")
+    assert files(there.path / "toy") == files(here.path / "toy")
+    told = [line for line in capsys.readouterr().err.splitlines() if "made again" in line]
+    assert len(told) == 2
+    assert any(line.startswith("toy, shard 3: its worker on ") and "it was killed" in line for line in told)
+    assert any(line.startswith("toy, shard 5: its worker on ") and "out of memory" in line for line in told)
+
+
+def test_a_shard_that_always_kills_its_worker_ends_with_its_name(cluster, toy):
+    run = toy("run", *by_ray(cluster), "engine.retries=1", orders={4: "always"})
+    with pytest.raises(
+        KitError, match=r"toy, shard 4: its worker died 2 times, at last on .*\(it was killed"
+    ):
+        Pipeline(run).do("toy")
+    assert shards_there(run)
+
+
+@pytest.mark.parametrize(
+    ("order", "kind", "text"),
+    [("fault", KitError, "a bad input"), ("bug", ValueError, "nobody foresaw this")],
+)
+def test_an_error_on_a_node_is_the_error_here_with_the_shard(cluster, toy, order, kind, text):
+    for settings in ((), by_ray(cluster)):
+        with pytest.raises(kind, match=text) as caught:
+            Pipeline(toy(f"run{len(settings)}", *settings, orders={6: order})).do("toy")
+        assert caught.value.__notes__ == ["toy, shard 6"]
+
+
+def test_a_node_killed_in_the_middle_loses_nothing(cluster, toy):
+    here, there = toy("here"), toy("there", *by_ray(cluster), pause=0.5)
+    Pipeline(here).do("toy")
+    third = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    killer = threading.Thread(
+        target=lambda: (
+            wait_for(lambda: shards_there(there)),
+            cluster.remove_node(third, allow_graceful=False),
+        )
+    )
+    killer.start()
+    Pipeline(there).do("toy")
+    killer.join()
+    assert files(there.path / "toy") == files(here.path / "toy")
+
+
+def test_a_driver_killed_in_the_middle_goes_on_where_it_was(cluster, toy):
+    here, there = toy("here"), toy("there", *by_ray(cluster), pause=0.5)
+    Pipeline(here).do("toy")
+    there.write_config()
+    words = [str(there.path / "config.yaml"), str(there.path), "do", "toy"]
+    driver = subprocess.Popen([sys.executable, "-m", "kit.pipeline.worker", *words])
+    wait_for(lambda: len(shards_there(there)) > 1)
+    driver.kill()
+    driver.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in shards_there(there)}
+    assert 1 < len(kept) < SHARDS
+    record = Pipeline(there).do("toy")
+    assert files(there.path / "toy") == files(here.path / "toy")
+    assert sum(record["nodes"].values()) == SHARDS - len(kept)
+    now = {path.name: path.stat().st_mtime_ns for path in (there.path / "toy/shards").iterdir()}
+    assert kept.items() <= now.items()
+
+
+def test_whole_stages_are_done_on_nodes_and_one_that_is_killed_is_done_again(cluster, toy, capsys):
+    run = toy("run", *by_ray(cluster), orders={"one": "kill"})
+    make_stages(Pipeline(run), ["toy", "one", "after"], 1)
+    said = capsys.readouterr().err
+    assert "was killed: out of memory?; it goes on elsewhere" in said
+    assert "note: after is at work" in said
+    assert [run.record(name)["metrics"] for name in ("toy", "one", "after")] == [{"seen": SHARDS}, {}, {}]
+    for name, parts in (("toy", SHARDS), ("one", 1), ("after", 1)):
+        assert sum(run.record(name)["nodes"].values()) == parts
+    toy("run", orders={"one": "always"})
+    again = toy("run", *by_ray(cluster), "engine.retries=1")
+    with pytest.raises(KitError, match=r"one: its process on node \w+ was killed: out of memory\?, 2 times"):
+        make_stages(Pipeline(again), ["one"], 1, ["one"])
+
+
+def test_the_tiny_challenge_has_the_same_bytes(cluster, whole, tiny, tmp_path):
+    run = Run(load_config("mini", [*FAST, *by_ray(cluster)]), tmp_path / "run")
+    pipeline = Pipeline(run)
+    names = [*pipeline.training, *pipeline.with_implicit(["predict-test"])]
+    make_stages(pipeline, list(dict.fromkeys(names)), 1)
+    stages = [name for name in pipeline.stages if (whole / name).exists()]
+    assert {"prior", "spatial", "stack", "scored-candidates-test", "predict-test"} <= set(stages)
+    for name in stages:
+        assert files(run.path / name) == files(whole / name), name
+        assert run.record(name)["nodes"]
+
+
+@pytest.fixture
+def short():
+    """A folder with a path so short that Ray's sockets can lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_ctrl_c_leaves_no_process_of_a_cluster_of_this_machine(toy, short):
+    run = toy("run", "engine.kind=ray", pause=30)
+    run.write_config()
+    words = [
+        "train",
+        "all",
+        "--config",
+        str(run.path / "config.yaml"),
+        "--run",
+        str(run.path),
+        "--only",
+        "toy",
+    ]
+    environment = os.environ | {"TMPDIR": str(short)}
+    call = [sys.executable, "-m", "kit", *words]
+    kit = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment)
+    wait_for(lambda: _of_cluster(short) or kit.poll() is not None)
+    time.sleep(1)
+    there = _of_cluster(short)
+    assert there
+    kit.send_signal(signal.SIGINT)
+    _, err = kit.communicate(timeout=60)
+    assert kit.returncode == 130
+    assert err.splitlines()[-1].startswith("kit: stopped by Ctrl-C")
+    wait_for(lambda: not any(map(is_alive, there)) and not _of_cluster(short), 30)
+    assert not list(short.glob("kit-ray-*"))
+
+
+def _of_cluster(folder):
+    """The processes of a cluster whose temporary folder is below one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if f"{folder}/kit-ray-".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (
+            "127.0.0.1:1",
+            "engine.address 127.0.0.1:1: no cluster answers (Connection refused); start one with",
+        ),
+        ("ray://head:10001", "engine.address: string should match pattern"),
+    ],
+)
+def test_a_wrong_address_is_one_line(kit, toy, tmp_path, address, text):
+    toy("run")
+    words = ["--set", f"plugins=[{tmp_path / 'plugin.py'}]", "--set", f"extra={{orders: {tmp_path}}}"]
+    words += ["--set", "engine.kind=ray", "--set", f"engine.address={address}", "--run", tmp_path / "run"]
+    environment = {name: value for name, value in os.environ.items() if name != "KIT_TRACEBACK"}
+    call = [sys.executable, "-m", "kit", "train", "all", "--only", "one", *map(str, words)]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_ray_the_line_says_what_to_install(kit, toy, tmp_path, monkeypatch):
+    toy("run")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["--set", f"plugins=[{tmp_path / 'plugin.py'}]", "--set", f"extra={{orders: {tmp_path}}}"]
+    code, _, err = kit(
+        "train", "all", "--only", "toy", *words, "--set", "engine.kind=ray", "--run", tmp_path / "run"
+    )
+    assert (code, err) == (2, "kit: ray is not installed; install kit with it: pip install 'kit[ray]'\n")
+
+
+def test_the_line_of_an_error_names_the_shard(kit, toy, tmp_path):
+    toy("run", orders={6: "fault"})
+    words = [
+        "--set",
+        f"plugins=[{tmp_path / 'plugin.py'}]",
+        "--set",
+        f"extra={{orders: {tmp_path / 'orders'}}}",
+    ]
+    code, _, err = kit("train", "all", "--only", "toy", *words, "--run", tmp_path / "run")
+    assert (code, err.splitlines()[-1]) == (2, "kit: a bad input; mend it (in toy, shard 6)")
+
+
+def test_the_cluster_file_is_one_of_rays():
+    from ray.autoscaler._private.util import fillout_defaults, validate_config
+
+    path = Path(__file__).parents[1] / "configs/cluster/gpu.yaml"
+    values = yaml.safe_load(path.read_text())
+    validate_config(fillout_defaults(values))
+    kinds = values["available_node_types"]
+    head = kinds.pop(values["head_node_type"])
+    assert "GPU" not in head["resources"]
+    assert all(kind["resources"]["GPU"] for kind in kinds.values())
+    values["max_worker"] = 1
+    with pytest.raises(Exception, match="max_worker"):
+        validate_config(values)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.base.files import write_json, write_text, writing
+from kit.base.files import remove_stale_parts, write_json, write_text, writing
 from kit.base.progress import Progress, silent
 from kit.base.stopping import pool_worker, stopped_by
 from kit.base.threads import cpu_count
@@ -49,6 +49,8 @@ def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path
     """Write the challenge below `root` and give its files; the settings it was made of lie in `mini.done`."""
     with writing(root / DONE):
         (root / DONE).unlink(missing_ok=True)
+    for folder in (root, root / "hidden", root / "source/annotations"):
+        remove_stale_parts(folder)
     files = write_vocabulary(root)
     for split, stems in STEMS.items():
         world = draw_world(split, getattr(mini, split), mini.seed)

@@ -116,9 +116,10 @@ class Stage:
     that its result depends on; computed: more of them, which are found by the run's code only where they are
     compared; version: raised by hand when its code changes the result; command: the words after
     `kit` that make it; headline: the metric that tables show; trains: `kit train all` makes it; implicit: it is
-    made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: outputs that
-    hold times or how it was resumed, and do not count as results; distributed: all processes of a torchrun do it
-    together; table: the kind of rows in its shards, if any; together: how it is made with others, if it can be.
+    made whenever a later stage needs it (otherwise the user is asked for it first); timing_files: patterns of
+    outputs that hold times or how it was resumed, and do not count as results; distributed: all processes of a
+    torchrun do it together; table: the kind of rows in its shards, if any; together: how it is made with others,
+    if it can be.
     """
 
     name: str

@@ -11,134 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from kit.pipeline.record import RECORD
 from tests.faults.command import ROOT, Command, start
-from tests.faults.judges import differences, finished_stages, outcome
-from tests.faults.namespace import read_only, resize_disk, small_disk, with_mounts
-from tests.faults.victims import RUN, Victim, World, options, timing_files, victims
+from tests.faults.disks import full_disk, read_only_mount
+from tests.faults.judges import differences, finished_stages
+from tests.faults.scene import Absent, Scene, of, says, train_all
+from tests.faults.victims import RUN, World, options
 
-FULL = r"kit: \S+: cannot be written \(No space left on device\)"
-ANY_FULL = r"cannot be written \((No space left on device|[\d,]+ bytes, and [\d,]+ are free)\)"
 RELATIONS = "data/mini/challenge-2019-train-vrd.csv"
-STEP = 48 << 10  # bytes by which a full disk grows
 LIBRARY = Path("/usr/lib")  # where libfaketime is found below
-
-
-class Absent(Exception):
-    """What a condition needs is not there; the text says how it is installed."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Where a condition is tried: a folder, and what undisturbed commands make."""
-
-    world: World
-    folder: Path
-
-    def victim(self, name: str) -> Victim:
-        """A command by its name."""
-        return next(victim for victim in victims() if victim.name == name)
-
-    def begin(self, name: str, folder: Path | None = None) -> list[str]:
-        """Put what a command begins with into the folder; its words."""
-        victim = self.victim(name)
-        victim.begin(self.world, folder or self.folder)
-        return list(victim.words(self.world))
-
-    def run(self, words: list[str], folder: Path | None = None, **environment: str) -> Command:
-        """A command that has ended."""
-        command = start(words, folder or self.folder, **environment)
-        command.wait()
-        return command
-
-    def trained(self, folder: Path | None = None) -> Iterator[str]:
-        """What differs from an undisturbed run after `kit train all`."""
-        run = (folder or self.folder) / RUN
-        yield from differences(of(run), of(self.world.run("fast", ["train", "all"]) / RUN))
-
-
-def of(folder: Path) -> dict[str, object]:
-    """What is in a folder, as the judges see it."""
-    return outcome(folder, timing_files())
-
-
-def says(command: Command, code: int, pattern: str) -> Iterator[str]:
-    """What is wrong with the end of a command: its exit code, or its last line."""
-    last = command.err.strip().splitlines()[-1:] or [""]
-    if command.code != code or not re.fullmatch(pattern, last[0]) or "Traceback" in command.err:
-        yield f"exit code {command.code}, expected {code} and {pattern!r}: {command.err[-600:]}"
-
-
-def train_all() -> list[str]:
-    """The command that most conditions disturb."""
-    return ["train", "all", *options("fast")]
-
-
-def full_disk(scene: Scene, name: str, step: int = STEP) -> Iterator[str]:
-    """A disk that grows a little after every failure, until the command finds its room."""
-
-    def work() -> list[str]:
-        small_disk(scene.folder, 1 << 30)
-        words, faults = scene.begin(name), list[str]()
-        resize_disk(scene.folder, size := _used(scene.folder) + step)
-        for _ in range(500):
-            command = scene.run(words)
-            if command.code == 0:
-                break
-            faults += _tells_full(command, name)
-            resize_disk(scene.folder, size := size + step)
-        resize_disk(scene.folder, size + (64 << 20))
-        faults += says(scene.run(words), 0, ".*")
-        found = of(scene.folder)
-        shutil.rmtree(plain := scene.folder.with_name(f"{scene.folder.name}-plain"), ignore_errors=True)
-        plain.mkdir()
-        scene.begin(name, plain)
-        faults += says(scene.run(words, plain), 0, ".*")
-        return faults + differences(found, of(plain))
-
-    yield from with_mounts(work)
-
-
-def _tells_full(command: Command, name: str) -> Iterator[str]:
-    """A full disk is one line that names the file; of a download, a line a file and what the next call does."""
-    if name != "download":
-        yield from says(command, 2, FULL)
-    elif command.code not in (1, 2) or not re.search(ANY_FULL, command.err) or "Traceback" in command.err:
-        yield f"exit code {command.code}: {command.err[-600:]}"
-
-
-def _used(folder: Path) -> int:
-    stat = os.statvfs(folder)
-    return (stat.f_blocks - stat.f_bfree) * stat.f_frsize
-
-
-def read_only_mount(scene: Scene) -> Iterator[str]:
-    """A run and a data folder that cannot be written: what is finished is shown, what is not is refused."""
-    words = scene.begin("predict")
-    (scene.folder / "photos").mkdir()
-    before = of(scene.folder)
-
-    def work() -> list[str]:
-        read_only(scene.folder)
-        refused = (
-            r"kit: runs/r: .* would have to be written, but the folder cannot be \(Read-only file system\)"
-        )
-        faults = list(says(scene.run(train_all()), 0, ".*"))
-        faults += says(scene.run(words), 2, refused)
-        faults += says(
-            scene.run(["train", "all", "--run", "runs/other", *options("fast")[2:]]),
-            2,
-            refused.replace("/r:", "/other:"),
-        )
-        unmade = r"kit: .*cannot be written \(Read-only file system\)"
-        return faults + list(says(scene.run(["download", "--set", "data.root=photos"]), 2, unmade))
-
-    yield from with_mounts(work)
-    yield from differences(of(scene.folder), before)
-    yield from says(scene.run(words), 0, ".*")
 
 
 def clock_set_back(scene: Scene) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.faults.command import Command, HangError, start
 from tests.faults.judges import Outcome, differences, finished_stages, outcome, untrue
 from tests.faults.moments import Measured, Moment, measure
-from tests.faults.victims import Victim, World, timing_files, undisturbed
+from tests.faults.victims import SetupError, Victim, World, timing_files, undisturbed
 
 AGAIN = 0.3  # of the kills: the command that goes on is killed too
 TRIES = 5  # to hit a command before its end
@@ -51,13 +51,13 @@ class Range:
         """Kill a victim once or twice, as the seed and the number say, and judge what it leaves in the end."""
         rng = random.Random(f"{self.seed} {number} {victim.name}")
         done = Kill(victim.name, number)
-        measured, expected = self.known(victim)
-        folder = self._begun(victim, str(number))
         try:
+            measured, expected = self.known(victim)
+            folder = self._begun(victim, str(number))
             done.faults += self._struck(victim, folder, rng, measured, expected, done)
             if not done.faults:
                 done.faults += self._ended(victim, folder, expected)
-        except HangError as error:
+        except (HangError, SetupError) as error:
             done.faults.append(str(error))
         if not done.faults:
             self._tidy(folder)
@@ -84,7 +84,7 @@ class Range:
             yield from _lost(kept, folder)
             if not struck and not done.struck:  # it has ended: begin anew
                 shutil.rmtree(folder)
-                folder = self._begun(victim, folder.name)
+                self._begun(victim, str(done.number))
             done.struck += bool(struck)
             if done.struck == wanted or (done.struck and not struck):
                 return
@@ -101,8 +101,7 @@ class Range:
         yield from differences(outcome(folder, self.timing), expected)
 
     def _begun(self, victim: Victim, name: str) -> Path:
-        folder = self.world.folder / "work" / f"{victim.name}-{name}" if "-" not in name else None
-        folder = folder or self.world.folder / "work" / name
+        folder = self.world.folder / "work" / f"{victim.name}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         victim.begin(self.world, folder)

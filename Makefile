@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := 0.13.9
 
-.PHONY: setup demo test test-gpu lint bench fuzz lock clean
+.PHONY: setup demo test test-gpu test-faults lint bench fuzz lock clean
 
 setup: $(READY)
 
@@ -27,6 +27,9 @@ test: lint
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest tests/gpu -n 0
+
+test-faults: $(READY)
+	$(BIN)/python -m tests.faults --kills 200
 
 lint: $(READY)
 	$(BIN)/ruff check .

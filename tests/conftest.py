@@ -99,7 +99,8 @@ def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
     return folder
 
 
-def _build_tiny(folder: Path) -> None:
+def build_tiny(folder: Path) -> None:
+    """Write the tiny mini challenge below a folder, with detections of its test split."""
     with chdir(folder):
         config = load_config("mini", TINY)
         build_mini(config.data.root, config.data.mini)
@@ -111,7 +112,7 @@ def _build_tiny(folder: Path) -> None:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny mini challenge in it, below data/mini."""
     folder = tmp_path_factory.mktemp("tiny")
-    built = built_once(tmp_path_factory, "challenge", _build_tiny)
+    built = built_once(tmp_path_factory, "challenge", build_tiny)
     return Path(shutil.copytree(built, folder, dirs_exist_ok=True))
 
 

@@ -1,12 +1,21 @@
 import gzip
 import json
+import os
+import subprocess
 import zipfile
 from contextlib import suppress
 
 import pytest
 
 from kit.base.errors import KitError
-from kit.base.files import atomic_write, json_text, open_compressed, write_json, write_text
+from kit.base.files import (
+    atomic_write,
+    json_text,
+    open_compressed,
+    remove_stale_parts,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
@@ -58,3 +67,23 @@ def test_a_file_is_packed_as_its_name_ends_in_any_case(name, start, tmp_path):
     with open_compressed(tmp_path / "part", name) as file:
         file.write(b"x")
     assert (tmp_path / "part").read_bytes().startswith(start)
+
+
+def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    names = {  # whether each goes
+        f".a.txt.{gone.pid}.part": True,
+        f".fresh.txt.{gone.pid}.part": False,
+        f".a.txt.{os.getpid()}.part": False,
+        ".a.txt.part": False,
+        f"a.txt.{gone.pid}.part": False,
+        "a.txt": False,
+    }
+    for name in names:
+        (tmp_path / name).touch()
+        if "fresh" not in name:
+            os.utime(tmp_path / name, (0, 0))
+    remove_stale_parts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, goes in names.items() if not goes}
+    remove_stale_parts(tmp_path / "nowhere")

@@ -8,8 +8,11 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import Config
+from kit.data.photos import photo_place
+from kit.download.photo_store import DIGESTS, find_corrupt, save
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
+from tests.jpegs import jpeg
 from tests.stages import small_stage
 
 EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
@@ -97,3 +100,19 @@ def test_an_operation_that_fails_is_one_line_and_loses_nothing(tmp_path, monkeyp
         assert do(Run(Config(), path), 2) == 2
     assert n < 39
     assert all("No space left on device" in text for text in said)
+
+
+def test_a_photo_is_never_without_its_digest(tmp_path):
+    """A download that is killed anywhere: what is there can be verified, and the next one is whole."""
+    data = jpeg(0)
+    for n in range(1, 20):
+        folder = tmp_path / str(n)
+        more = killed_at(n, folder, lambda folder=folder: save(folder, "aa00", data))
+        path = photo_place(folder, "aa00")
+        assert not path.exists() or (path.parent / DIGESTS).read_text().startswith("aa00,")
+        assert list(find_corrupt(folder, ["aa00"])) == []
+        save(folder, "aa00", data)
+        assert path.read_bytes() == data
+        if not more:
+            break
+    assert 3 < n < 19

@@ -110,3 +110,11 @@ def test_a_damaged_note_beside_a_part_starts_over(server, tmp_path, note):
     assert get(server, tmp_path / "f.bin")
     assert (tmp_path / "f.bin").read_bytes() == DATA
     assert server.log == [("/f.bin", "")]
+
+
+def test_a_note_that_a_kill_left_behind_goes(server, tmp_path):
+    """Killed once the file was in its place: the note of its part is all that is left over."""
+    (tmp_path / "f.bin").write_bytes(DATA)
+    (tmp_path / ".f.bin.part.json").write_text("{}")
+    assert not get(server, tmp_path / "f.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.bin"]

@@ -8,7 +8,9 @@ import pytest
 
 from kit.base.errors import KitError
 from kit.config import Config
+from kit.pipeline.detector_task import training_stage
 from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.record import content_id
 from kit.pipeline.run import Run
 from tests.stages import small_stage, writing
 
@@ -269,3 +271,22 @@ def test_what_is_thrown_away_of_an_interrupted_stage_is_told(a_run, capsys):
             Pipeline(a_run, [small_stage("s", settings=settings, work=stopped)]).make(["s"])
     told = "what an interrupted s left (1 file) is thrown away (settings: value 1 → 2)\n"
     assert capsys.readouterr().err == told
+
+
+def test_the_id_passes_over_files_that_hold_times(tmp_path):
+    """A detector's training leaves a log, and files of mmengine's that are named by the time."""
+    times = training_stage("s", work=lambda context: {}).timing_files
+    for second in (1, 2):
+        for name in (
+            "weights.pth",
+            "log.txt",
+            f"20260101_00000{second}.py",
+            f"20260101_00000{second}/vis/a.json",
+        ):
+            (tmp_path / str(second) / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / str(second) / name).write_text("weights" if "weights" in name else str(second))
+    one, two = tmp_path / "1", tmp_path / "2"
+    assert content_id(one, times) == content_id(two, times)
+    assert content_id(one) != content_id(two)
+    (two / "weights.pth").write_text("others")
+    assert content_id(one, times) != content_id(two, times)

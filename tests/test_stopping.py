@@ -160,3 +160,72 @@ def test_ctrl_c_on_a_terminal_reaches_a_pool_too_and_leaves_it_in_order(tmp_path
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert b"Traceback" not in seen
     assert seen.endswith(b"\x1b[?25hkit: stopped by Ctrl-C; what was finished is kept\r\n")
+
+
+POOL = """
+import os, sys, threading, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver, get_context, set_forkserver_preload
+from kit.base.process import guarded
+from kit.base.stopping import pool_worker
+preloaded = [name for name in sys.argv[1:] if name]
+set_forkserver_preload(preloaded)
+def work(_words):
+    pool = ProcessPoolExecutor(2, get_context("forkserver"), None if preloaded else pool_worker)
+    tasks = [pool.submit(time.sleep, 60) for _ in range(2)]
+    while len(pool._processes) < 2: time.sleep(0.01)
+    time.sleep(1)
+    print(*pool._processes, forkserver._forkserver._forkserver_pid, flush=True)
+    [task.result() for task in tasks]
+    return 0
+sys.exit(guarded(work, []))
+"""
+PRELOADED = (
+    "import os; from kit.base.stopping import end_with_maker as e; os.register_at_fork(after_in_child=e)"
+)
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """Starts a process with a pool of two, forked by a server; it, and the three."""
+    processes = []
+
+    def start(*words):
+        (tmp_path / "preloaded.py").write_text(PRELOADED)
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", POOL, *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+            )
+        )
+        return processes[-1], [int(word) for word in processes[-1].stdout.readline().split()]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("preloaded", ["", "preloaded"])
+def test_a_pool_does_not_outlive_its_killed_maker(pool, preloaded):
+    """The server that forked it stays until its last worker has gone, so it is no parent to go by."""
+    process, pids = pool(preloaded)
+    assert len(pids) == 3
+    process.kill()
+    process.wait()
+    try:
+        assert all(gone(pid, 30) for pid in pids)
+    finally:
+        stopping.end(pids, 0)
+
+
+def test_a_worker_that_is_killed_is_one_line(pool):
+    process, pids = pool("")
+    os.kill(pids[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.startswith("kit: a process that it had started was killed (out of memory?): ")
+    assert err.count("\n") == 1

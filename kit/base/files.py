@@ -6,8 +6,10 @@ import gzip
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
+import time
 import tokenize
 import zipfile
 import zlib
@@ -36,6 +38,8 @@ DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
     zlib.error,
 )
 TORCH = ("PytorchStreamWriter", "inline_container")  # in torch's own words for a write that failed
+PART = re.compile(r"\..+\.(\d+)\.part")  # the name that `atomic_write` gives, and the process in it
+STALE = 60.0  # seconds
 LEAST_FREE = 1 << 20  # bytes; with less, a write that failed is put down to the disk
 
 
@@ -65,6 +69,21 @@ def atomic_write(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
                 part.unlink()
 
 
+def remove_stale_parts(folder: Path) -> None:
+    """Take away what writers that were killed have left in a folder.
+
+    These are parts of `atomic_write` of a process that is there no more (another machine's may be: a part counts
+    from a minute without a change on). What cannot be taken away stays.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            pid = PART.fullmatch(entry.name)
+            if pid and not Path(f"/proc/{pid[1]}").exists():
+                with suppress(OSError):
+                    if abs(time.time() - entry.stat().st_mtime) > STALE:
+                        os.unlink(entry)
+
+
 @contextmanager
 def writing(path: Path | str, part: Path | None = None) -> Iterator[None]:
     """Inside, a write that fails is one KitError that names `path` (where it is about `part`)."""
@@ -77,7 +96,13 @@ def writing(path: Path | str, part: Path | None = None) -> Iterator[None]:
         if cause is None and not any(word in str(error) for word in TORCH):
             raise
         name = path if cause is None or cause.filename in (None, str(part)) else cause.filename
-        why = (cause.strerror or str(cause)) if cause else _why(Path(path), error)
+        why = (
+            _why(Path(path), error)
+            if cause is None
+            else os.strerror(cause.errno)
+            if cause.errno
+            else str(cause)
+        )
         raise KitError(f"{name}: cannot be written ({why})") from None
 
 

@@ -101,10 +101,20 @@ def _told(error: Exception) -> str | None:
         return "nothing was done: the question was not answered"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _no_memory(error):
         return f"out of memory ({first_line(error)}); close other programs, or lower batch_size, workers or shard"
+    if _lost_worker(error):
+        return f"a process that it had started was killed (out of memory?): {first_line(error)}; begin again"
     if isinstance(error, OSError) and error.errno is not None:
         place = f"{error.filename}: " if error.filename else "stdout: " if error.errno in FULL else ""
         return f"{place}{error.strerror or errno.errorcode.get(error.errno, 'failed')}"
     return None
+
+
+def _lost_worker(error: Exception) -> bool:
+    """Whether a process of a pool, or a worker of a DataLoader, went without an error of its own."""
+    text = str(error)
+    return type(error).__name__ == "BrokenProcessPool" or (
+        isinstance(error, RuntimeError) and text.startswith("DataLoader worker (pid")
+    )
 
 
 def _no_memory(error: Exception) -> bool:

@@ -164,7 +164,25 @@ def die_with_parent() -> None:
 def pool_worker() -> None:
     """First thing in a process of a pool: Ctrl-C, which a terminal sends to all, is the parent's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_maker()
+
+
+def end_with_maker() -> None:
+    """From here on a process of multiprocessing ends with the one that made it, also where a server forked it.
+
+    Such a server is no help: it stays until the last process that it forked has ended.
+    """
     die_with_parent()
+    threading.Thread(target=_watch_maker, daemon=True, name="kit-maker").start()
+
+
+def _watch_maker() -> None:
+    from multiprocessing import parent_process
+
+    while (maker := parent_process()) is None:  # the process has but been forked
+        time.sleep(LOOK)
+    maker.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from kit.base.files import write_json, write_text, writing
+from kit.base.files import remove_stale_parts, write_json, write_text, writing
 from kit.base.progress import Progress, silent
 from kit.base.stopping import pool_worker, stopped_by
 from kit.base.threads import cpu_count
@@ -52,6 +52,8 @@ def build_mini(root: Path, mini: Mini, progress: Progress = silent) -> list[Path
     """Write the challenge below `root` and give its files; the settings it was made of lie in `mini.done`."""
     with writing(root / DONE):
         (root / DONE).unlink(missing_ok=True)
+        for folder in (root, root / "hidden", root / "source/annotations"):
+            remove_stale_parts(folder)
     with _Cores(progress) as cores:
         files = _build_challenge(root, mini, cores)
         for name, share in SOURCE.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.base.errors import KitError
-from kit.base.files import reading
+from kit.base.files import reading, remove_stale_parts
 from kit.base.hashes import sha256_of
 from kit.base.log import logger
 from kit.tables.left_out import notices, say
@@ -45,6 +45,7 @@ class SplitCache:
             return kept
         with notices() as texts:
             table = read()
+        remove_stale_parts(self.folder)
         with suppress(KitError):  # it only saves time
             write_table(path, table, json.dumps({"key": key, "notices": texts}))
         return table

@@ -76,6 +76,12 @@ class _PartialFile:
         self.path.unlink(missing_ok=True)
         self.state.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Delete a note that was left without its part: by a kill once the file was in its place."""
+        if not self.path.exists():
+            with suppress(OSError):
+                self.state.unlink(missing_ok=True)
+
     def grew(self) -> bool:
         """Whether clearly more is there than ever before."""
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -98,6 +104,7 @@ async def fetch(
     """
     try:
         if not overwrite and is_whole(remote):  # also where nothing can be written
+            _PartialFile.of(remote.path).forget()
             return False
         with await _lock(remote.path):
             if not overwrite and is_whole(remote):

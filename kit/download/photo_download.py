@@ -20,7 +20,15 @@ from kit.base.log import logger
 from kit.base.retry import RemoteError, RetryPolicy, retry_async
 from kit.data.photos import photo_path
 from kit.download.http_client import HttpClient, StallGuard, open_client, raise_for_status
-from kit.download.photo_store import add_missing, read_missing, save, scaled, tidy_missing, whole_jpeg
+from kit.download.photo_store import (
+    add_missing,
+    read_missing,
+    save,
+    scaled,
+    tidy_missing,
+    tidy_parts,
+    whole_jpeg,
+)
 from kit.download.remote import FetchError
 from kit.tables.image_name import is_image_name
 
@@ -91,6 +99,7 @@ async def fetch_photos(
     """
     with writing(source.folder):
         source.folder.mkdir(parents=True, exist_ok=True)
+        tidy_parts(source.folder)
     missing = set(read_missing(source.folder))
     async with open_client(policy, concurrency) as client:
         work = _Work(client, source, missing, ask_again, overwrite)

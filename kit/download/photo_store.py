@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from kit.base.errors import FileFault, KitError
-from kit.base.files import atomic_write, write_text, writing
+from kit.base.files import atomic_write, remove_stale_parts, write_text, writing
 from kit.config import Decoding
 from kit.data import jpeg
 from kit.data.photos import photo_path
@@ -28,7 +29,7 @@ def save(folder: Path, name: str, data: bytes) -> None:
     try:
         with atomic_write(path, durable=False) as part:
             part.write_bytes(data)
-        _append(path.parent / DIGESTS, f"{name},{_digest(data)}\n")
+            _append(path.parent / DIGESTS, f"{name},{_digest(data)}\n")  # no photo is ever without one
     except KitError as error:
         raise KitError(error.message, "the next call goes on") from None
 
@@ -74,6 +75,14 @@ def tidy_missing(folder: Path) -> None:
         rows = {name: reason for name, reason in _missing(folder).items() if is_image_name(name)}
         left = (f"{n},{r}\n" for n, r in rows.items() if not photo_path(folder, n).exists())
         write_text(folder / MISSING, HEADER + "".join(left))
+
+
+def tidy_parts(folder: Path) -> None:
+    """Take away what downloads that were killed have left among the photos."""
+    with os.scandir(folder) as entries:
+        folders = [entry.path for entry in entries if entry.is_dir()]
+    for each in (folder, *map(Path, folders)):
+        remove_stale_parts(each)
 
 
 def whole_jpeg(data: bytes) -> bytes:

@@ -127,7 +127,13 @@ ATTRIBUTES = DetectorTask(
     lambda _: None,
 )
 TASKS = (OBJECTS, ATTRIBUTES)
-training_stage = partial(Stage, headline="mAP", timing_files=("curve.json",), distributed=True)
+LOGS_OF_TRAINING = (
+    "curve.json",
+    "log.txt",
+    "resumed.json",
+    "[0-9]*_[0-9]*",
+)  # the last: mmengine's, by the time
+training_stage = partial(Stage, headline="mAP", timing_files=LOGS_OF_TRAINING, distributed=True)
 
 
 def member_number(config: Config, name: str) -> int:

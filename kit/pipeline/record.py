@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,14 @@ def sizes_below(folder: Path) -> dict[str, int]:
 
 
 def content_id(folder: Path, timing_files: Sequence[str] = ()) -> str:
-    """What later stages know a result by: a hash of all files below the folder but those that hold times."""
+    """What later stages know a result by: a hash of all files below the folder but those that hold times.
+
+    timing_files: patterns of their names; * stands for folders too.
+    """
     whole = hashlib.sha256()
     for path in _files(folder):
         name = str(path.relative_to(folder))
-        if name not in timing_files:
+        if not any(fnmatch(name, pattern) for pattern in timing_files):
             with path.open("rb") as file:
                 whole.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()[:16]

@@ -21,7 +21,7 @@ from typing import Any
 from kit.base import stopping
 from kit.base.clock import Clock
 from kit.base.errors import KitError
-from kit.base.files import read_json, sync, sync_below, write_json, write_text, writing
+from kit.base.files import read_json, remove_stale_parts, sync, sync_below, write_json, write_text, writing
 from kit.base.hashes import HASHES, FileHashes
 from kit.base.locks import LockedError, exclusive_lock
 from kit.base.log import logger
@@ -121,6 +121,7 @@ class Run:
             if fault is not None:
                 logger.warning(f"{fault}; stage {name} is done again")
             part = self._part(name, fingerprint, force)
+            remove_stale_parts(self.path)
             self.write_config()
             attempt = Attempt(part)
             use_threads(self.config.cpu_threads)

@@ -124,17 +124,18 @@ class Together:
 class Stage:
     """A stage of a run, declared.
 
-    work: writes results below `context.path` and returns the stage's metrics, or says how its shards are made;
-    needs: names of the stages whose results it reads; inputs: what its result is made from; watched: what it
-    reads beside these to report on its work (validation while it trains), which must be there and makes nothing
-    stale; settings: those of the config that its result depends on; computed: more of them, which are found by
-    the run's code only where they are compared; version: raised by hand when its code changes the result;
-    command: the words after `kit` that make it; headline: the metric that tables show; trains: `kit train all`
-    makes it; implicit: it is made whenever a later stage needs it (otherwise the user is asked for it first);
-    timing_files: outputs that hold times or how it was resumed, and do not count as results; distributed: all
-    processes of a torchrun do it together; processes: so many of this machine do it together, where no torchrun
-    started this one; table: the kind of rows in its shards, if any; together: how it is made with others, if it
-    can be; device: what its work computes on, as a setting says it.
+    work: writes results below `context.path` and returns the stage's metrics, or says how its shards are
+    made; needs: names of the stages whose results it reads; inputs: what its result is made from; watched:
+    what it reads beside these to report on its work (validation while it trains), which must be there and
+    makes nothing stale; settings: those of the config that its result depends on; computed: more of them,
+    which are found by the run's code only where they are compared; version: raised by hand when its code
+    changes the result; command: the words after `kit` that make it; headline: the metric that tables show;
+    trains: `kit train all` makes it; implicit: it is made whenever a later stage needs it (otherwise the user
+    is asked for it first); timing_files: patterns of outputs that hold times or how it was resumed, and do
+    not count as results; distributed: all processes of a torchrun do it together; processes: so many of this
+    machine do it together, where no torchrun started this one; table: the kind of rows in its shards, if any;
+    together: how it is made with others, if it can be; device: what its work computes on, as a setting says
+    it.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kit.base.files import atomic_write
+from kit.base.files import atomic_write, remove_stale_parts
 from kit.base.log import logger
 from kit.base.progress import track
 from kit.data.decode import read_image
@@ -41,6 +41,7 @@ def predict_into(
     sources = photo_ids(find_photos(given))
     found = predict_photos(run, sources, out / WORK, scorer)
     rows = best_rows(found.predictions, run.config.submission.top)
+    remove_stale_parts(out)
     write_photo_report(found, rows, sources, out, drawn)
     shutil.rmtree(out / WORK, ignore_errors=True)
     if found.unread:

@@ -2,18 +2,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-UV := 0.13.9
+CHECKED := --require-hashes --only-binary :all:
 
-.PHONY: setup demo test test-gpu test-faults lint bench fuzz lock clean
+.PHONY: setup demo test test-gpu test-faults lint bench fuzz audit lock clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("kit needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CHECKED) -r $(VENV)/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(CHECKED) -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
 demo: $(READY)
@@ -43,8 +44,11 @@ bench: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzzing --inputs 1000000
 
+audit: $(READY)
+	$(BIN)/python -m audit
+
 lock: $(READY)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --quiet -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-header --no-emit-index-url --no-annotate --quiet -o requirements.lock
 
 clean:
 	rm -rf $(VENV) data runs dist .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-failures

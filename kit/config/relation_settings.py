@@ -66,7 +66,9 @@ class Boosting(Model):
     precision, which the relation metric is made of; folds: how many held-out parts of the images the number of
     rounds is chosen on; the model is then trained again on all rows. With 1, a tenth of the images is held out
     and the best evaluation's model is kept; where that tenth holds too few images with the predicate to judge
-    by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU.
+    by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU. external_memory:
+    train from disk, batch by batch, where the rows would fill half of the usable memory (auto), always or never;
+    the trees' bins are then others, the average precision the same within noise.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"
@@ -85,6 +87,7 @@ class Boosting(Model):
     folds: int = Field(3, ge=1, le=10)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=MOST_THREADS)
+    external_memory: Literal["auto", "always", "never"] = "auto"
 
 
 class Spatial(Boosting):

@@ -16,7 +16,8 @@ from kit.base.progress import ProgressLine
 from kit.config import Boosting
 from kit.relation.boosted_model import BoostedModel
 from kit.relation.boosting_rounds import Growth, Trial, parameters
-from kit.relation.features import Features
+from kit.relation.external_memory import RowBatches, external_matrix
+from kit.relation.feature_tables import FeatureTable
 from kit.relation.held_out import (
     EPSILON,
     FEWEST,
@@ -36,10 +37,11 @@ class TrainingRows:
     """Training rows: features, labels (n,), image (n,), the image's fold (n,), start margin (n,) or (n, classes).
 
     rival: probabilities by what the trees must beat, (n,), or (n, judged) for the first classes; counts: which
-    rows count for each of these, all by default; weight: of each row in training (n,).
+    rows count for each of these, all by default; weight: of each row in training (n,); scratch: the folder where
+    XGBoost keeps the features quantised, None for in memory.
     """
 
-    features: Features
+    features: FeatureTable
     label: NDArray[Any]
     image: NDArray[Any]
     fold: NDArray[np.int64]
@@ -47,12 +49,17 @@ class TrainingRows:
     rival: Floats | None = None
     counts: Mask | None = None
     weight: Floats | None = None
+    scratch: Path | None = None
 
-    def matrix(self, rows: NDArray[np.bool_]) -> xgb.DMatrix:
-        """The given rows as XGBoost takes them."""
+    def matrix(self, chosen: Mask, reference: xgb.DMatrix | None = None) -> xgb.DMatrix:
+        """The chosen rows as XGBoost takes them; reference: the matrix trained on, whose bins pages share."""
+        rows = np.flatnonzero(chosen)
+        if self.scratch is not None:
+            batches = RowBatches(self.features, rows, self.label, self.weight, self.margin, self.scratch)
+            return external_matrix(batches, reference)
         weight, margin = (None if v is None else v[rows] for v in (self.weight, self.margin))
         return xgb.DMatrix(
-            self.features.values[rows],
+            self.features.take(rows),
             self.label[rows],
             weight=weight,
             base_margin=margin,
@@ -136,8 +143,9 @@ def _try_rounds(
     path: Path | None,
 ) -> Trial:
     """Grow the models of all parts block by block, as long as they get better on what is held out."""
-    held = [rows.matrix(part) for part in parts]
-    growth = Growth(parameters(settings, seed, classes), [rows.matrix(~part) for part in parts], path)
+    learnt = [rows.matrix(~part) for part in parts]
+    held = [rows.matrix(part, matrix) for part, matrix in zip(parts, learnt, strict=True)]
+    growth = Growth(parameters(settings, seed, classes), learnt, path)
     best = growth.resume()
     values = dict(best.value)
     with closing(ProgressLine(settings.rounds, name, "rounds", rows=len(rows.label))) as line:

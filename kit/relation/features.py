@@ -7,6 +7,7 @@ from functools import cache
 from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
@@ -34,6 +35,10 @@ class Features:
     names: tuple[str, ...]
     values: Floats
 
+    def take(self, rows: NDArray[np.intp]) -> Floats:
+        """The values of some rows."""
+        return np.asarray(self.values[rows], np.float32)
+
 
 def features_of_pairs(objects: Objects, candidates: Candidates, block: int = BLOCK) -> Features:
     """Spatial and context features of pairs; the semantic ones are added per predicate.
@@ -45,21 +50,25 @@ def features_of_pairs(objects: Objects, candidates: Candidates, block: int = BLO
     names: tuple[str, ...] = ()
     values = np.empty((0, 0), np.float32)
     for rows in image_blocks(candidates.image, block):
-        part = candidates.take(rows)
-        subject, object_ = objects.box[part.subject], objects.box[part.object]
-        pair = pair_features(subject, object_)
-        columns = {
-            **object_features(subject, "subject"),
-            **object_features(object_, "object"),
-            **pair,
-            **context.features(part, pair),
-        }
+        columns = pair_columns(context, objects, candidates.take(rows))
         if not names:
             names = tuple(columns)
             values = np.empty((len(candidates), len(names)), np.float32, order="F")
         for i, column in enumerate(columns.values()):
             values[rows, i] = column
     return Features(names, values)
+
+
+def pair_columns(context: PairContext, objects: Objects, candidates: Candidates) -> Columns:
+    """The features of the pairs of whole images, a column a name; context: of all images' candidates."""
+    subject, object_ = objects.box[candidates.subject], objects.box[candidates.object]
+    pair = pair_features(subject, object_)
+    return {
+        **object_features(subject, "subject"),
+        **object_features(object_, "object"),
+        **pair,
+        **context.features(candidates, pair),
+    }
 
 
 def features_of_attributes(objects: Objects, candidates: Candidates) -> Features:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,10 @@ from kit.data.objects import Objects
 from kit.data.split_tables import SplitTables
 from kit.relation import boosted_model, boosting
 from kit.relation.boosted_model import BoostedModel
-from kit.relation.boosting import NO_TREE, Fit, log_odds
+from kit.relation.boosting import NO_TREE, Fit, TrainingRows, log_odds
 from kit.relation.candidates import Candidates
+from kit.relation.external_memory import is_external, scratch_folder
+from kit.relation.feature_tables import pair_feature_table
 from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
 from kit.relation.prior_model import attribute_examples, pair_examples
 from kit.relation.spatial_rows import (
@@ -28,6 +31,7 @@ from kit.relation.spatial_rows import (
     PREDICATE,
     SpatialRows,
     class_margin,
+    largest_training,
     model_features,
 )
 from kit.relation.statistics import CooccurrenceStatistics, feature_names
@@ -134,21 +138,9 @@ def train_spatial(
     instead of training it again. Where held-out images do not rank better by the trees than by the prior, or
     fewer than three images have a positive row, the prior stands; a pooled model joins in with both.
     """
-    examples = pair_examples(split)
-    features = features_of_pairs(split.objects, examples.candidates)
-    rows = SpatialRows(split, examples, features, statistics, settings)
-    names = vocabulary().predicates
-    if settings.objective == "multiclass":
-        jobs = [(MULTICLASS, rows.multiclass)]
-    else:
-        jobs = [(names[p], partial(rows.binary, p)) for p in PAIRWISE]
-        jobs += [(POOLED, rows.pooled)] * (settings.pooled_weight > 0)
-    attributes = attribute_examples(split)
-    features = features_of_attributes(split.objects, attributes.candidates)
-    is_rows = SpatialRows(split, attributes, features, statistics, settings)
-    jobs.append((names[IS], partial(is_rows.binary, IS)))
     trained: dict[str, _Trained] = {}
-    with boosted_model.warnings_as_notices():
+    with boosted_model.warnings_as_notices(), scratch_folder(folder) as scratch:
+        jobs = _jobs(split, statistics, settings, scratch)
         for name, rows_of in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
                 try:
@@ -168,6 +160,27 @@ def train_spatial(
     if POOLED in standing:
         logger.warning(f"spatial: no model of all predicates together ({standing.pop(POOLED)})")
     return SpatialScorer(models, rounds, statistics, settings, standing)
+
+
+def _jobs(
+    split: SplitTables, statistics: CooccurrenceStatistics, settings: Spatial, scratch: Path | None
+) -> list[tuple[str, Callable[[], TrainingRows]]]:
+    """The name of every model, and its training rows. scratch: where rows may lie that memory does not hold."""
+    examples = pair_examples(split)
+    external = scratch if is_external(settings, *largest_training(examples, settings), scratch) else None
+    features = pair_feature_table(split.objects, examples.candidates, external)
+    rows = SpatialRows(split, examples, features, statistics, settings, external)
+    names = vocabulary().predicates
+    jobs: list[tuple[str, Callable[[], TrainingRows]]]
+    if settings.objective == "multiclass":
+        jobs = [(MULTICLASS, rows.multiclass)]
+    else:
+        jobs = [(names[p], partial(rows.binary, p)) for p in PAIRWISE]
+        jobs += [(POOLED, rows.pooled)] * (settings.pooled_weight > 0)
+    attributes = attribute_examples(split)
+    of_attributes = features_of_attributes(split.objects, attributes.candidates)
+    is_rows = SpatialRows(split, attributes, of_attributes, statistics, settings, external)
+    return [*jobs, (names[IS], partial(is_rows.binary, IS))]
 
 
 @dataclass(frozen=True, eq=False)

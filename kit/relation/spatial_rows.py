@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,8 @@ from kit.config import Spatial
 from kit.data.split_tables import SplitTables
 from kit.relation.boosting import TrainingRows, log_odds
 from kit.relation.candidates import Candidates
-from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
+from kit.relation.feature_tables import FeatureTable, choose, join
+from kit.relation.features import features_of_attributes, features_of_pairs
 from kit.relation.held_out import EPSILON
 from kit.relation.prior_model import Examples
 from kit.relation.statistics import CooccurrenceStatistics, feature_names, folds, out_of_fold
@@ -24,17 +27,21 @@ PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
 
 
 class SpatialRows:
-    """A split's examples as rows to train on. statistics: of the whole split."""
+    """A split's examples as rows to train on.
+
+    statistics: of the whole split; scratch: as of `TrainingRows`.
+    """
 
     def __init__(
         self,
         split: SplitTables,
         examples: Examples,
-        features: Features,
+        features: FeatureTable,
         statistics: CooccurrenceStatistics,
         settings: Spatial,
+        scratch: Path | None = None,
     ) -> None:
-        self.examples, self.features, self.settings = examples, features, settings
+        self.examples, self.features, self.settings, self.scratch = examples, features, settings, scratch
         self.image = examples.candidates.image
         self.fold = folds(split.objects.images)[self.image]
         self.statistics = out_of_fold(
@@ -45,16 +52,15 @@ class SpatialRows:
         """Those whose classes allow a predicate."""
         e = self.examples
         rows = np.flatnonzero(vocabulary().allowed[p][e.subject, e.object])
-        semantic = self._by_fold(rows, lambda s, i: s.features([p], e.subject[i], e.object[i]))
         prior = self._by_fold(rows, lambda s, i: s.prior[p][e.subject[i], e.object[i]].astype(np.float32))
-        part = hstack(Features(self.features.names, self.features.values[rows]), feature_names([p]), semantic)
         return TrainingRows(
-            part,
+            choose(self.features, rows, feature_names([p]), partial(self._semantic, [p])),
             e.positive[rows, p],
             self.image[rows],
             self.fold[rows],
             log_odds(prior) if self.settings.base_margin == "prior" else None,
             prior,
+            scratch=self.scratch,
         )
 
     def pooled(self) -> TrainingRows:
@@ -68,15 +74,20 @@ class SpatialRows:
         predicate = np.repeat(np.asarray(PAIRWISE, np.float32), rows)
         positives = np.asarray([part.label.sum() for part in parts])
         weight = np.sqrt(np.maximum(positives.max(), 1) / np.maximum(positives, 1))
-        values = np.concatenate([part.features.values for part in parts])
         return TrainingRows(
-            hstack(Features(parts[0].features.names, values), (PREDICATE,), predicate[:, None]),
+            choose(
+                join([part.features for part in parts], rows),
+                None,
+                (PREDICATE,),
+                lambda i: predicate[i, None],
+            ),
             np.concatenate([part.label for part in parts]),
             np.concatenate([part.image for part in parts]),
             np.concatenate([part.fold for part in parts]),
             _concatenate([part.margin for part in parts]),
             _concatenate([part.rival for part in parts]),
             weight=np.repeat(weight, rows).astype(np.float32),
+            scratch=self.scratch,
         )
 
     def multiclass(self) -> TrainingRows:
@@ -88,22 +99,25 @@ class SpatialRows:
         rows = np.concatenate([some, none])
         label = np.concatenate([label, np.full(len(none), len(PAIRWISE))])
         subject, object_ = e.subject[rows], e.object[rows]
-        semantic = self._by_fold(rows, lambda s, i: s.features(PAIRWISE, e.subject[i], e.object[i]))
         start = self._by_fold(rows, lambda s, i: class_margin(s, e.subject[i], e.object[i]))
         prior = self._by_fold(rows, lambda s, i: s.prior[:, e.subject[i], e.object[i]].T.astype(np.float32))
         other = positive[rows] & (
             label[:, None] != np.arange(len(PAIRWISE))
         )  # its own row says that it has it
-        features = Features(self.features.names, self.features.values[rows])
         return TrainingRows(
-            hstack(features, feature_names(PAIRWISE), semantic),
+            choose(self.features, rows, feature_names(PAIRWISE), partial(self._semantic, PAIRWISE)),
             label,
             self.image[rows],
             self.fold[rows],
             start if self.settings.base_margin == "prior" else None,
             prior[:, PAIRWISE],
             vocabulary().allowed[:, subject, object_].T[:, PAIRWISE] & ~other,
+            scratch=self.scratch,
         )
+
+    def _semantic(self, predicates: Sequence[int], rows: NDArray[np.intp]) -> Floats:
+        e = self.examples
+        return self._by_fold(rows, lambda s, i: s.features(predicates, e.subject[i], e.object[i]))
 
     def _by_fold(
         self, rows: NDArray[np.intp], of: Callable[[CooccurrenceStatistics, NDArray[np.intp]], Floats]
@@ -116,6 +130,14 @@ class SpatialRows:
         for (i, _), value in zip(parts, values, strict=True):
             out[i] = value
         return out
+
+
+def largest_training(examples: Examples, settings: Spatial) -> tuple[int, int]:
+    """Rows and features of the model of pairs that has the most."""
+    if settings.objective == "multiclass":
+        return len(examples.subject), len(model_features(MULTICLASS))
+    rows = [int(vocabulary().allowed[p][examples.subject, examples.object].sum()) for p in PAIRWISE]
+    return (sum(rows) if settings.pooled_weight else max(rows)), len(model_features(POOLED))
 
 
 def class_margin(statistics: CooccurrenceStatistics, subject: Labels, object_: Labels) -> Floats:

@@ -16,12 +16,14 @@ from kit.relation import boosted_model, boosting
 from kit.relation.boosted_model import BoostedModel
 from kit.relation.boosting import TrainingRows, log_odds
 from kit.relation.candidates import Candidates
+from kit.relation.external_memory import is_external, scratch_folder
+from kit.relation.feature_tables import Rows, choose, pair_feature_table
 from kit.relation.features import Features, features_of_pairs, hstack
 from kit.relation.logistic import fit_logistic, margin
 from kit.relation.prior_model import Examples
 from kit.relation.spatial_rows import PAIRWISE
 from kit.relation.statistics import CooccurrenceStatistics, feature_names
-from kit.tables.schema import Boxes, Floats
+from kit.tables.schema import Boxes, Floats, Labels
 from kit.vocabulary import IS, vocabulary
 
 Doubles = NDArray[np.float64]
@@ -85,8 +87,8 @@ class Stacker:
             if model.trees is None:
                 out[rows, p] = _probability(start) if start is not None else out[rows, p]
                 continue
-            semantic = self.statistics.features([p], subject[rows], object_[rows])
-            table = _table(Features(features.names, features.values[rows]), scores, p, semantic)
+            names, compute = _more(parts, p, self.statistics, subject, object_)
+            table = hstack(Features(features.names, features.values[rows]), names, compute(rows))
             out[rows, p] = model.trees.predict(table, None if start is None else start.astype(np.float32))
         return out
 
@@ -150,18 +152,19 @@ def train_stack(
 
     folder: where what is at work is kept, to go on from.
     """
-    features = features_of_pairs(objects, examples.candidates)
     mean = average(parts, weights)
     toward = _even(parts) if settings.base_margin != "pooled" else _fit_to_all(examples, parts)
     models = {}
-    with boosted_model.warnings_as_notices():
+    with boosted_model.warnings_as_notices(), scratch_folder(folder) as scratch:
+        columns = len(_feature_names(vocabulary().predicates[PAIRWISE[0]], "visual" in parts))
+        external = scratch if is_external(settings, len(fold), columns, scratch) else None
+        features = pair_feature_table(objects, examples.candidates, external)
         for p in PAIRWISE:
             rows = np.flatnonzero(vocabulary().allowed[p][examples.subject, examples.object])
             scores = {name: score[rows, p] for name, score in parts.items()}
-            semantic = statistics.features([p], examples.subject[rows], examples.object[rows])
-            table = _table(Features(features.names, features.values[rows]), scores, p, semantic)
+            table = choose(features, rows, *_more(parts, p, statistics, examples.subject, examples.object))
             label, image = examples.positive[rows, p], examples.candidates.image[rows]
-            own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p])
+            own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p], scratch=external)
             name = vocabulary().predicates[p]
             models[name] = _train(own_rows, _log_odds(scores), toward, settings, seed, name, folder)
     if folder is not None:
@@ -222,9 +225,16 @@ def _log_odds(parts: Parts) -> Doubles:
     return np.column_stack([log_odds(score) for score in parts.values()]).astype(np.float64)
 
 
-def _table(features: Features, parts: Parts, p: int, semantic: Floats) -> Features:
-    scored = hstack(features, tuple(f"{name}_score" for name in parts), np.column_stack(list(parts.values())))
-    return hstack(scored, feature_names([p]), semantic)
+def _more(
+    parts: Parts, p: int, statistics: CooccurrenceStatistics, subject: Labels, object_: Labels
+) -> tuple[tuple[str, ...], Callable[[Rows], Floats]]:
+    """The columns of a predicate beside the pairs' features: their names, and how some rows' are computed."""
+
+    def compute(rows: Rows) -> Floats:
+        scores = [score[rows, p] for score in parts.values()]
+        return np.column_stack([*scores, statistics.features([p], subject[rows], object_[rows])])
+
+    return (*(f"{name}_score" for name in parts), *feature_names([p])), compute
 
 
 def _feature_names(name: str, visual: bool) -> tuple[str, ...]:

@@ -76,10 +76,12 @@ def box_needs(config: Config, model: str, split: SplitName) -> tuple[str, ...]:
 def learning_settings(config: Config, name: str, model: Boosting | Visual) -> dict[str, Any]:
     """What a relation model depends on: its settings, the seed and the training boxes. name: of its stage.
 
-    Where it is computed (threads, workers, device) and how often it is kept makes nothing stale: the record of
-    the stage names it.
+    Where it is computed (threads, workers, device, in memory or from disk) and how often it is kept makes nothing
+    stale: the record of the stage names it.
     """
-    settings = model.result_settings({"threads", "workers", "device", "checkpoint_minutes"})
+    settings = model.result_settings(
+        {"threads", "workers", "device", "external_memory", "checkpoint_minutes"}
+    )
     return {**settings, "seed": config.seed, **box_settings(config, name)}
 
 

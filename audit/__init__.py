@@ -1,0 +1,1 @@
+"""What stands below kit: the locked packages, their licences, their known vulnerabilities."""

@@ -19,8 +19,9 @@ from kit.relation.feature_tables import StoredFeatures
 from kit.relation.features import Features
 from kit.relation.held_out import held_out_ap
 
-LIMIT = 150 << 20  # bytes beside what is loaded
-ROWS, COLUMNS, FILE = 60_000, 64, 10_000
+LIMIT = 64 << 20  # bytes of data beside what is loaded: RLIMIT_DATA counts stacks and heaps, and no page of a file
+FITS, TOO_MANY = 50_000, 70_000  # rows in memory: SUB
+COLUMNS, FILE = 64, 10_000
 NAMES = tuple(f"f{i}" for i in range(COLUMNS))
 
 
@@ -52,7 +53,7 @@ def train(folder: Path, rows: int, on_disk: bool, limited: bool) -> float:
     features = table if on_disk else Features(NAMES, table.take(np.arange(rows)))
     image = np.arange(rows)
     data = TrainingRows(features, label, image, image % 10, scratch=folder if on_disk else None)
-    settings = Spatial(folds=1, rounds=4, early_stopping_interval=2, max_depth=3, threads=1)
+    settings = Spatial(folds=1, rounds=4, early_stopping_interval=2, max_depth=3, max_bin=32, threads=1)
     model = fit(data, settings, 0, folder=folder).model
     assert model is not None
     values, positive = drawn(10_000)
@@ -82,9 +83,9 @@ def ended(folder: Path, rows: int, on_disk: bool, limited: bool) -> dict[str, ob
 if __name__ == "__main__":
     given = Path(sys.argv[1])
     tries = {
-        "few": (ROWS, False, True),
-        "many": (4 * ROWS, False, True),
-        "disk": (4 * ROWS, True, True),
-        "free": (4 * ROWS, False, False),
+        "fits": (FITS, False, True),
+        "too many": (TOO_MANY, False, True),
+        "disk": (4 * TOO_MANY, True, True),
+        "free": (4 * TOO_MANY, False, False),
     }
     sys.stdout.write(json.dumps({name: ended(given / name, *how) for name, how in tries.items()}))

@@ -72,9 +72,12 @@ class RowBatches(xgb.DataIter):
         self.at = 0
 
 
-def external_matrix(batches: RowBatches, reference: xgb.DMatrix | None) -> xgb.DMatrix:
-    """The rows as quantised pages on disk; reference: the matrix whose bins they share, None for their own."""
-    return xgb.ExtMemQuantileDMatrix(batches, ref=reference)
+def external_matrix(batches: RowBatches, bins: int, reference: xgb.DMatrix | None) -> xgb.DMatrix:
+    """The rows as quantised pages on disk; reference: the matrix whose bins they share, None for their own.
+
+    bins: a feature's, as the booster has them.
+    """
+    return xgb.ExtMemQuantileDMatrix(batches, max_bin=bins, ref=reference)
 
 
 def is_external(settings: Boosting, rows: int, columns: int, folder: Path | None) -> bool:

@@ -24,7 +24,7 @@ def split():
 
 
 def test_under_a_limit_four_times_the_rows_are_trained_on_from_disk(tmp_path):
-    """Where memory holds some rows and 1.4 times as many no more, four times the latter are trained on from disk."""
+    """Of a limit that fewer than 70,000 rows fit into in memory, 280,000 from disk leave a fifth."""
     alone = {  # what threads and a heap keep for themselves would count
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "131072",

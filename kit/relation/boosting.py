@@ -54,7 +54,7 @@ class TrainingRows:
     def matrix(self, chosen: Mask, reference: xgb.DMatrix | None = None, *, bins: int = 256) -> xgb.DMatrix:
         """The chosen rows as XGBoost takes them.
 
-        Of pages, reference: the matrix trained on, whose bins they share; bins: a feature's, as the booster has them.
+        Of pages, reference: the matrix trained on, whose bins they share; bins: of a feature, as the booster has.
         """
         rows = np.flatnonzero(chosen)
         if self.scratch is not None:

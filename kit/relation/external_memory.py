@@ -20,7 +20,7 @@ from kit.relation.feature_tables import FeatureTable
 from kit.tables.schema import Floats
 
 BATCH = (
-    16 << 20
+    8 << 20
 )  # bytes of float32 values that XGBoost is given at once; its page on disk is a quarter of them
 SHARE = 0.5  # of the usable memory that a training may fill before its rows go to disk
 HELD, A_FOLD = (

@@ -68,7 +68,8 @@ class Boosting(Model):
     and the best evaluation's model is kept; where that tenth holds too few images with the predicate to judge
     by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU. external_memory:
     train from disk, batch by batch, where the rows would fill half of the usable memory (auto), always or never;
-    the trees' bins are then others, the average precision the same within noise.
+    the trees' bins are then others, the average precision the same within noise. max_bin: bins a feature; what
+    is held in memory to find them grows with it.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"
@@ -80,6 +81,7 @@ class Boosting(Model):
     gamma: float = Field(0.0, ge=0)
     reg_lambda: float = Field(30.0, ge=0)
     rate_drop: float = Field(0.0, ge=0, lt=1)
+    max_bin: Annotated[int, Field(ge=2, le=65_536), LATER] = 256
     rounds: int = Field(300, ge=0)
     early_stopping_interval: int = Field(50, ge=1)
     patience: int = Field(1, ge=1)

@@ -51,12 +51,15 @@ class TrainingRows:
     weight: Floats | None = None
     scratch: Path | None = None
 
-    def matrix(self, chosen: Mask, reference: xgb.DMatrix | None = None) -> xgb.DMatrix:
-        """The chosen rows as XGBoost takes them; reference: the matrix trained on, whose bins pages share."""
+    def matrix(self, chosen: Mask, reference: xgb.DMatrix | None = None, *, bins: int = 256) -> xgb.DMatrix:
+        """The chosen rows as XGBoost takes them.
+
+        Of pages, reference: the matrix trained on, whose bins they share; bins: of a feature, as the booster has.
+        """
         rows = np.flatnonzero(chosen)
         if self.scratch is not None:
             batches = RowBatches(self.features, rows, self.label, self.weight, self.margin, self.scratch)
-            return external_matrix(batches, reference)
+            return external_matrix(batches, bins, reference)
         weight, margin = (None if v is None else v[rows] for v in (self.weight, self.margin))
         return xgb.DMatrix(
             self.features.take(rows),
@@ -143,8 +146,8 @@ def _try_rounds(
     path: Path | None,
 ) -> Trial:
     """Grow the models of all parts block by block, as long as they get better on what is held out."""
-    learnt = [rows.matrix(~part) for part in parts]
-    held = [rows.matrix(part, matrix) for part, matrix in zip(parts, learnt, strict=True)]
+    learnt = [rows.matrix(~part, bins=settings.max_bin) for part in parts]
+    held = [rows.matrix(part, m, bins=settings.max_bin) for part, m in zip(parts, learnt, strict=True)]
     growth = Growth(parameters(settings, seed, classes), learnt, path)
     best = growth.resume()
     values = dict(best.value)
@@ -177,7 +180,7 @@ def _final(
     rows: TrainingRows, settings: Boosting, seed: int, classes: int, rounds: int, name: str, path: Path | None
 ) -> xgb.Booster:
     """A booster of so many rounds on all rows."""
-    everything = rows.matrix(np.ones(len(rows.label), bool))
+    everything = rows.matrix(np.ones(len(rows.label), bool), bins=settings.max_bin)
     growth = Growth(parameters(settings, seed, classes), [everything], path)
     growth.resume()
     with closing(ProgressLine(rounds, f"{name}, all rows", "rounds", rows=len(rows.label))) as line:

@@ -28,6 +28,7 @@ XGBOOST = {  # settings that are parameters of XGBoost's own
         "colsample_bytree",
         "gamma",
         "reg_lambda",
+        "max_bin",
     ),
     "device",
 }

@@ -55,11 +55,8 @@ def read_instances(path: Path) -> tuple[Boxes, tuple[str, ...]]:
         raise FileFault(path, f"{place(row)}: {text}", hint=FORM)
     flat = (box[:, 0] >= box[:, 2]) | (box[:, 1] >= box[:, 3])
     left.leave(flat, "boxes without area", place)
-    if (crowds := crowd & left.kept).any():
-        first = place(int(np.argmax(crowds)))
-        left.tell(
-            int(crowds.sum()), int(left.kept.sum()), "boxes", "are crowds, which training ignores", first
-        )
+    crowds = crowd & left.kept
+    left.tell(crowds, int(left.kept.sum()), "boxes", "are crowds, which training ignores", place)
     left.warn()
     boxes = Boxes(images.names, image, kind, box.astype(np.float32), crowd).take(left.kept)
     if not len(boxes):

@@ -110,10 +110,9 @@ def as_fractions(
         raise FileFault(path, f"{place(0)}: {text}", hint=FORM)
     over = np.maximum(-low, high - size)
     beyond: NDArray[np.bool_] = np.asarray((over > np.maximum(ROUNDING, OVERSHOOT * size)).any(axis=1))
-    if (clipped := (over > UNSEEN).any(axis=1) & ~beyond).any():
-        first = place(int(np.argmax(clipped)))
-        consequence = "lie outside their image by no more than rounding and are clipped"
-        left.tell(int(clipped.sum()), left.rows, "boxes", consequence, first)
+    clipped = (over > UNSEEN).any(axis=1) & ~beyond
+    consequence = "lie outside their image by no more than rounding and are clipped"
+    left.tell(clipped, left.rows, "boxes", consequence, place)
     fractions = np.concatenate([low / size, high / size], axis=1)
     return np.where(beyond[:, None], fractions, fractions.clip(0, 1)), beyond
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kit.base.errors import FileFault
 from kit.tables.coco_results import read_coco, write_coco
 from kit.tables.csvfile import CsvFile
-from kit.tables.detection_rows import DetectionRows, to_detections
+from kit.tables.detection_rows import DetectionRows, checked_parts
 from kit.tables.format_names import Format
-from kit.tables.kaggle_detections import PREDICTIONS, read_kaggle, write_kaggle
+from kit.tables.kaggle_detections import PREDICTIONS, kaggle_parts, write_kaggle
 from kit.tables.official_columns import LABEL
 from kit.tables.official_writer import write_detections
-from kit.tables.openimages_detections import read_openimages
+from kit.tables.openimages_detections import openimages_parts
 from kit.tables.schema import Detections
 from kit.tables.side_files import NOTHING, SideFiles
 from kit.tables.unpack import BROKEN, broken, open_unpacked
-from kit.tables.yolo import read_yolo, write_yolo
+from kit.tables.yolo import write_yolo, yolo_parts
 
 START = 1 << 12  # bytes of a file in which JSON has begun
 
@@ -50,15 +50,20 @@ def _is_yolo(header: Sequence[str]) -> bool:
 
 def read_rows(path: Path | str, beside: SideFiles = NOTHING) -> DetectionRows:
     """The rows of a file or folder of detections in whatever form. Raises FileFault."""
+    return DetectionRows.concat(list(row_parts(path, beside)))
+
+
+def row_parts(path: Path | str, beside: SideFiles = NOTHING) -> Iterator[DetectionRows]:
+    """`read_rows` part by part, in bounded memory but for COCO results, which are one part. Raises FileFault."""
     match format_of(path):
         case "openimages":
-            return read_openimages(path)
+            return openimages_parts(path)
         case "kaggle":
-            return read_kaggle(path)
+            return kaggle_parts(path)
         case "coco":
-            return read_coco(path, beside)
+            return iter([read_coco(path, beside)])
         case "yolo":
-            return read_yolo(path, beside)
+            return yolo_parts(path, beside)
 
 
 def load_detections(paths: Sequence[Path | str], beside: SideFiles = NOTHING) -> Detections:
@@ -66,7 +71,13 @@ def load_detections(paths: Sequence[Path | str], beside: SideFiles = NOTHING) ->
 
     Raises FileFault, also on boxes and scores beyond [0, 1] and ids that no image can have.
     """
-    return Detections.concat([to_detections(read_rows(path, beside)) for path in paths])
+    return Detections.concat(list(detection_parts(paths, beside)))
+
+
+def detection_parts(paths: Sequence[Path | str], beside: SideFiles = NOTHING) -> Iterator[Detections]:
+    """`load_detections` part by part, in bounded memory as `row_parts`. Raises as it does."""
+    for path in paths:
+        yield from checked_parts(row_parts(path, beside))
 
 
 def save_detections(

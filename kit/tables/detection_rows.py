@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 from kit.base.errors import FileFault, printable
 from kit.tables.checked_boxes import checked_boxes
 from kit.tables.image_name import is_image_name, why_bad
-from kit.tables.left_out import SHOWN, LeftOut
+from kit.tables.left_out import SHOWN, LeftOut, Notice
 from kit.tables.official_columns import IMAGE, LABEL, SCORE, box_columns, named
 from kit.tables.ranges import checked_scores
 from kit.tables.schema import Detections, Ints
@@ -39,13 +42,83 @@ class DetectionRows:
     def __len__(self) -> int:
         return len(self.image)
 
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The rows of all parts of a file, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        images: dict[str, int] = {}
+        labels: dict[str, int] = {}
+        image, label = (
+            np.concatenate([_codes(code, texts, whole) for code, texts in columns])
+            for whole, columns in (
+                (images, [(part.image, part.images) for part in parts]),
+                (labels, [(part.label, part.labels) for part in parts]),
+            )
+        )
+        score, box = (np.concatenate([getattr(part, name) for part in parts]) for name in ("score", "box"))
+        first = np.r_[0, np.cumsum([len(part) for part in parts])]
+        source = _Joined([part.source for part in parts], first)
+        return cls(source, tuple(images), image, tuple(labels), label, score, box)
 
-def to_detections(rows: DetectionRows, strict: bool = True) -> Detections:
-    """The rows of the 57 classes; others are left out and counted.
+
+def _codes(code: Ints, texts: Sequence[str], whole: dict[str, int]) -> Ints:
+    """A part's codes as codes of the whole, which its new texts are added to."""
+    return np.asarray([whole.setdefault(text, len(whole)) for text in texts], np.int32)[code]
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """The sources of a file's parts; first: the row that each begins with, and their number."""
+
+    parts: Sequence[Source]
+    first: Ints
+
+    @property
+    def path(self) -> Path:
+        return self.parts[0].path
+
+    def place(self, row: int) -> str:
+        source, own = self._of(row)
+        return source.place(own)
+
+    def fault(self, row: int, column: str, problem: str, hint: str = "") -> FileFault:
+        source, own = self._of(row)
+        return source.fault(own, column, problem, hint)
+
+    def _of(self, row: int) -> tuple[Source, int]:
+        part = int(np.searchsorted(self.first, row, "right")) - 1
+        return self.parts[part], row - int(self.first[part])
+
+
+def checked_parts(parts: Iterable[DetectionRows], strict: bool = True) -> Iterator[Detections]:
+    """The rows of the 57 classes of a file's parts, one after another; others are left out and counted.
 
     Raises FileFault at an inverted box and where no row is left, with `strict` also on boxes and scores beyond
-    [0, 1] and ids that no image can have.
+    [0, 1] and ids that no image can have. A fault of the file's form comes before all these.
     """
+    parts = iter(parts)
+    notice, kept = None, 0
+    for rows in parts:
+        left = LeftOut(rows.source.path, len(rows))
+        try:
+            table = _checked(rows, left, strict)
+        except FileFault:
+            for _ in parts:
+                pass
+            raise
+        notice = notice or Notice(left.path)
+        notice.add(left.notice)
+        kept += len(table)
+        yield table
+    if notice is None:
+        return
+    notice.warn()
+    if notice.rows and not kept:
+        raise FileFault(notice.path, f"no row with one of {CLASSES} and an area")
+
+
+def _checked(rows: DetectionRows, left: LeftOut, strict: bool) -> Detections:
     source, score = rows.source, rows.score
     _refuse_bad_ids(rows, strict)
     box = _as_float32(rows)
@@ -54,14 +127,10 @@ def to_detections(rows: DetectionRows, strict: bool = True) -> Detections:
     known = vocabulary().label
     code = np.asarray([known.get(text, vocabulary().labels) for text in rows.labels], np.int64)
     label = code[rows.label]
-    left = LeftOut(source.path, len(rows))
     outside = label >= vocabulary().classes
     left.leave(outside, f"label outside {CLASSES}", lambda row: _where(rows, row))
     (box,) = checked_boxes(source, left, [box], ("",), strict)
-    left.warn()
     kept = left.kept
-    if len(rows) and not kept.any():
-        raise FileFault(source.path, f"no row with one of {CLASSES} and an area")
     return Detections(rows.images, rows.image[kept], label[kept], score[kept], box[kept])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,16 +56,13 @@ class _Source:
         return row - int(np.searchsorted(self.line, self.line[row])) + 1
 
 
-def read_kaggle(path: Path | str) -> DetectionRows:
-    """The boxes of a file in Kaggle's form, in file order; its images are all that it has a line of.
+def kaggle_parts(path: Path | str) -> Iterator[DetectionRows]:
+    """The boxes of a file in Kaggle's form, part by part; a part's images are all that it has a line of.
 
     Raises FileFault with line and column at a wrong number of tokens and at a token that is no finite number.
     """
     file = CsvFile(path)
-    images, labels = DictionaryEncoder(), DictionaryEncoder()
-    parts: list[dict[str, NDArray[Any]]] = []
     order: tuple[str, ...] = ()
-    lines: list[NDArray[np.int64]] = []
     for first, ids, tokens, line in _batches(file):
         order = order or _order(tokens)
         columns = {
@@ -75,15 +71,12 @@ def read_kaggle(path: Path | str) -> DetectionRows:
         }
         source = _Source(file, line + first)
         numbers = {name: _numbers(source, name, columns[name]) for name in (SCORE.name, *CORNERS)}
+        images, labels = DictionaryEncoder(), DictionaryEncoder()
         image = images.encode(ids)[line]
         label = labels.encode(columns[LABEL.name].dictionary_encode())
-        parts.append({"image": image, "label": label, **numbers})
-        lines.append(line + first)
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    box = np.stack([whole[column.name] for column in box_columns()], axis=1)
-    source = _Source(file, np.concatenate(lines))
-    texts = tuple(images.index), tuple(labels.index)
-    return DetectionRows(source, texts[0], whole["image"], texts[1], whole["label"], whole[SCORE.name], box)
+        box = np.stack([numbers[column.name] for column in box_columns()], axis=1)
+        texts = tuple(images.index), tuple(labels.index)
+        yield DetectionRows(source, texts[0], image, texts[1], label, numbers[SCORE.name], box)
 
 
 def _batches(

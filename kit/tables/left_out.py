@@ -28,30 +28,88 @@ def share(count: int, total: int) -> tuple[str, str]:
 
 
 @dataclass
+class Cost:
+    """How many rows, of how many, and the place of the first; `first` is empty where there is none."""
+
+    count: int = 0
+    of: int = 0
+    first: str = ""
+
+    def add(self, other: Cost) -> None:
+        """Count the rows of a later part of the file."""
+        self.count, self.of, self.first = (
+            self.count + other.count,
+            self.of + other.of,
+            self.first or other.first,
+        )
+
+
+@dataclass
+class Notice:
+    """What is to be said of one file: the rows left out by reason, and what others cost by (what, consequence)."""
+
+    path: Path
+    what: str = "rows"
+    rows: int = 0
+    reasons: dict[str, Cost] = field(default_factory=dict)
+    told: dict[tuple[str, str], Cost] = field(default_factory=dict)
+
+    def add(self, part: Notice) -> None:
+        """Count what is to be said of a later part of the file."""
+        self.rows += part.rows
+        for reason, cost in part.reasons.items():
+            self.reasons.setdefault(reason, Cost()).add(cost)
+        for words, cost in part.told.items():
+            self.told.setdefault(words, Cost()).add(cost)
+
+    def warn(self) -> None:
+        """Say it, once; nothing where there is nothing to say."""
+        parts = [*self._left_out(), *self._told()]
+        if parts:
+            say(f"{self.path}: {'; '.join(parts)}")
+
+    def _left_out(self) -> list[str]:
+        reasons = {reason: cost for reason, cost in self.reasons.items() if cost.count}
+        if not reasons:
+            return []
+        number, percent = share(sum(cost.count for cost in reasons.values()), self.rows)
+        several = len(reasons) > 1
+        texts = [
+            f"{f'{cost.count:,} ' if several else ''}{reason}, first at {cost.first}"
+            for reason, cost in reasons.items()
+        ]
+        return [f"{number} {self.what} ({percent}) are left out: {'; '.join(texts)}"]
+
+    def _told(self) -> list[str]:
+        texts = []
+        for (what, consequence), cost in self.told.items():
+            if cost.count:
+                number, percent = share(cost.count, cost.of)
+                texts.append(f"{number} {what} ({percent}) {consequence}, first at {cost.first}")
+        return texts
+
+
+@dataclass
 class LeftOut:
-    """Counts over the rows of one file; `rows`: their number, `what`: their name."""
+    """Which rows of one file, or of a part of it, are left out; `rows`: their number, `what`: their name."""
 
     path: Path
     rows: int
     what: str = "rows"
-    reasons: list[tuple[int, str, str]] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.left: Mask = np.zeros(self.rows, bool)
+        self.notice = Notice(self.path, self.what, self.rows)
 
     def leave(self, mask: NDArray[Any], reason: str, where: Where) -> None:
         """Rows to leave out, and why; a row counts under the first reason."""
         new = mask & ~self.left
-        if new.any():
-            first = int(np.argmax(new))
-            self.reasons.append((int(new.sum()), reason, where(first)))
-            self.left |= new
+        self.notice.reasons[reason] = cost_of(new, self.rows, where)
+        self.left |= new
 
-    def tell(self, count: int, of: int, what: str, consequence: str, first: str) -> None:
-        """Rows that stay and cost something."""
-        number, percent = share(count, of)
-        self.told.append(f"{number} {what} ({percent}) {consequence}, first at {first}")
+    def tell(self, mask: NDArray[Any], of: int, what: str, consequence: str, where: Where) -> None:
+        """Rows that stay and cost something, out of so many."""
+        self.notice.told[what, consequence] = cost_of(mask, of, where)
 
     @property
     def kept(self) -> Mask:
@@ -60,20 +118,13 @@ class LeftOut:
 
     def warn(self) -> None:
         """Say it, once; nothing where there is nothing to say."""
-        parts = [*self._left_out(), *self.told]
-        if parts:
-            say(f"{self.path}: {'; '.join(parts)}")
+        self.notice.warn()
 
-    def _left_out(self) -> list[str]:
-        if not self.reasons:
-            return []
-        number, percent = share(int(self.left.sum()), self.rows)
-        several = len(self.reasons) > 1
-        reasons = [
-            f"{f'{count:,} ' if several else ''}{reason}, first at {first}"
-            for count, reason, first in self.reasons
-        ]
-        return [f"{number} {self.what} ({percent}) are left out: {'; '.join(reasons)}"]
+
+def cost_of(mask: NDArray[Any], of: int, where: Where) -> Cost:
+    """What the rows of a mask are, out of so many."""
+    count = int(mask.sum())
+    return Cost(count, of, where(int(np.argmax(mask))) if count else "")
 
 
 def say(text: str) -> None:

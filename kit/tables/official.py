@@ -11,7 +11,7 @@ import numpy as np
 from kit.base.errors import FileFault
 from kit.tables.checked_boxes import checked_boxes
 from kit.tables.csvfile import Column, CsvFile
-from kit.tables.detection_rows import CLASSES, to_detections
+from kit.tables.detection_rows import CLASSES, checked_parts
 from kit.tables.left_out import LeftOut, Where, place, say
 from kit.tables.official_columns import (
     CONFIDENCE,
@@ -27,7 +27,7 @@ from kit.tables.official_columns import (
     named,
     read_columns,
 )
-from kit.tables.openimages_detections import read_openimages
+from kit.tables.openimages_detections import openimages_parts
 from kit.tables.schema import (
     Boxes,
     Detections,
@@ -132,7 +132,8 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
 
     Raises FileFault, with `strict` also on boxes and scores beyond [0, 1] and ids that no image can have.
     """
-    return Detections.concat([to_detections(read_openimages(path), strict) for path in _several(paths)])
+    tables = [checked_parts(openimages_parts(path), strict) for path in _several(paths)]
+    return Detections.concat([part for parts in tables for part in parts])
 
 
 def read_predictions(path: Path_, skip_unknown: bool = False) -> Predictions:

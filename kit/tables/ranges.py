@@ -46,12 +46,9 @@ def clip_boxes(left: LeftOut, source: Source, boxes: list[Array]) -> list[Array]
         if len(box) and (box.min() < 0 or box.max() > 1):
             outside |= ((box < 0) | (box > 1)).any(axis=1)
     outside &= left.kept
-    if not outside.any():
-        return boxes
-    first = source.place(int(np.argmax(outside)))
     consequence = f"lie outside [0, 1] by at most {OVERSHOOT} and are clipped"
-    left.tell(int(outside.sum()), int(left.kept.sum()), "boxes", consequence, first)
-    return [box.clip(0, 1) for box in boxes]
+    left.tell(outside, int(left.kept.sum()), "boxes", consequence, source.place)
+    return [box.clip(0, 1) for box in boxes] if outside.any() else boxes
 
 
 def tell_without_area(left: LeftOut, source: Source, boxes: list[Array]) -> None:
@@ -60,9 +57,8 @@ def tell_without_area(left: LeftOut, source: Source, boxes: list[Array]) -> None
     for box in boxes:
         flat |= (box[:, 0] >= box[:, 2]) | (box[:, 1] >= box[:, 3])
     flat &= left.kept
-    if flat.any():
-        first = source.place(int(np.argmax(flat)))
-        left.tell(int(flat.sum()), int(left.kept.sum()), "boxes", "have no area and count for nothing", first)
+    consequence = "have no area and count for nothing"
+    left.tell(flat, int(left.kept.sum()), "boxes", consequence, source.place)
 
 
 def checked_scores(source: Source, name: str, score: Array) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from kit.base.files import read_text, writing
 from kit.tables.class_mids import class_mids
 from kit.tables.csvfile import NUMBER
 from kit.tables.detection_rows import DetectionRows
-from kit.tables.left_out import say, share
+from kit.tables.left_out import Cost, cost_of, say, share
 from kit.tables.official_columns import IMAGE, LABEL, SCORE
 from kit.tables.schema import Detections
 from kit.tables.side_files import NOTHING, SideFiles
@@ -33,6 +33,7 @@ LABELS = "labels"  # the folder below that of a prediction
 WIDTH = 6  # values of a line; five without the confidence
 FORM = "a line is class cx cy w h conf"
 KIND = "a YOLO label file"
+PART = 4_000  # files read at a time
 LARGEST = 64 << 20  # bytes of a file
 COLUMNS = {LABEL.name: "class", SCORE.name: "conf", "XMin": "cx, w", "XMax": "cx, w"}
 COLUMNS |= {"YMin": "cy, h", "YMax": "cy, h", IMAGE.name: ""}
@@ -66,19 +67,31 @@ def label_folder(path: Path) -> Path:
     raise FileFault(path, f"no YOLO label file (*{ENDING}) in this folder", hint=hint)
 
 
-def read_yolo(path: Path | str, beside: SideFiles = NOTHING) -> DetectionRows:
-    """The boxes of a folder, file by file in the order of their names; an empty file is an image without boxes.
+def yolo_parts(path: Path | str, beside: SideFiles = NOTHING) -> Iterator[DetectionRows]:
+    """The boxes of a folder, in the order of the files' names; an empty file is an image without boxes.
 
     Names of the classes: `beside.classes`, else classes.txt in the folder. Boxes without a confidence count as
     sure, which is told. Raises FileFault with file, line and column.
     """
     folder = label_folder(Path(path))
     names = _class_names(folder, beside)
-    files = sorted(p for p in folder.iterdir() if p.suffix == ENDING and p.name != CLASSES)
+    files = sorted(p.name for p in folder.iterdir() if p.suffix == ENDING and p.name != CLASSES)
+    unsure = Cost()
+    for start in range(0, len(files), PART):
+        yield _rows([folder / name for name in files[start : start + PART]], names, unsure)
+    if unsure.count:
+        number, percent = share(unsure.count, unsure.of)
+        hint = "`save_conf=True` writes them"
+        text = f"{number} boxes ({percent}) have no confidence and count as sure, first at {unsure.first}"
+        say(f"{folder}: {text}; {hint}")
+
+
+def _rows(files: Sequence[Path], names: Sequence[str], unsure: Cost) -> DetectionRows:
+    """The boxes of some files; unsure: what counts those without a confidence."""
     tables, lines = zip(*map(_values, files), strict=True)
     rows = np.concatenate(tables)
     file = np.repeat(np.arange(len(files)), [len(values) for values in tables])
-    source = _Source(folder, files, file, np.concatenate(lines))
+    source = _Source(files[0].parent, files, file, np.concatenate(lines))
     label = rows[:, 0]
     wrong = (label != np.floor(label)) | (label < 0) | (label >= len(names))
     if wrong.any():
@@ -89,23 +102,11 @@ def read_yolo(path: Path | str, beside: SideFiles = NOTHING) -> DetectionRows:
     box = np.concatenate([rows[:, 1:3] - half, rows[:, 1:3] + half], axis=1)
     inside = box.clip(0, 1)
     box = np.where(np.abs(box - inside) <= ROUNDING, inside, box)
-    score = _scores(folder, source, rows[:, 5])
-    return DetectionRows(
-        source, tuple(p.stem for p in files), file, class_mids(names), label.astype(np.int64), score, box
-    )
-
-
-def _scores(folder: Path, source: _Source, score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The confidences; 1, and a notice, where a line has none."""
-    none = np.isnan(score)
-    if none.any():
-        number, percent = share(int(none.sum()), len(score))
-        first = source.place(int(np.argmax(none)))
-        hint = "`save_conf=True` writes them"
-        say(
-            f"{folder}: {number} boxes ({percent}) have no confidence and count as sure, first at {first}; {hint}"
-        )
-    return np.where(none, 1.0, score)
+    none = np.isnan(rows[:, 5])
+    unsure.add(cost_of(none, len(none), source.place))
+    score = np.where(none, 1.0, rows[:, 5])
+    texts = tuple(p.stem for p in files)
+    return DetectionRows(source, texts, file, class_mids(names), label.astype(np.int64), score, box)
 
 
 def _class_names(folder: Path, beside: SideFiles) -> tuple[str, ...]:

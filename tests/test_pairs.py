@@ -5,6 +5,7 @@ import pytest
 from kit.base.errors import KitError
 from kit.config import load_config
 from kit.pipeline.stages.given_detections import read_given
+from kit.tables.schema import Detections
 
 HEAD = "ImageID,LabelName,Score,XMin,XMax,YMin,YMax"
 ROW = "{},/m/04yx4,0.9,0.1,{},0.1,0.9"
@@ -18,7 +19,8 @@ def objects(tmp_path, monkeypatch):
 
     def read(*rows):
         (tmp_path / "d.csv").write_text("\n".join([HEAD, *rows]) + "\n")
-        return read_given(load_config("mini", settings), "test")
+        with read_given(load_config("mini", settings), "test", tmp_path / "rows") as tables:
+            return Detections.concat(list(tables))
 
     return read
 

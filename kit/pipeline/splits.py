@@ -17,6 +17,7 @@ from kit.vocabulary import vocabulary
 if TYPE_CHECKING:
     from kit.data.split_cache import SplitCache
     from kit.data.split_tables import SplitTables
+    from kit.tables.image_index import ImageIndex
     from kit.tables.schema import Boxes, ImageLabels
 
 TABLES = ".tables"  # in a run's folder: the splits' tables, kept
@@ -178,6 +179,16 @@ def split_ids(config: Config, split: SplitName) -> tuple[str, ...]:
     if split == "test":
         return read_image_ids(ids_file(config))
     return split_boxes(config, split).images
+
+
+def split_index(config: Config, split: SplitName) -> ImageIndex:
+    """`split_ids` in a fifth of the memory, for millions."""
+    from kit.tables.image_index import ImageIndex
+    from kit.tables.image_lists import image_id_array
+
+    if split == "test":
+        return ImageIndex(image_id_array(ids_file(config)))
+    return ImageIndex(split_ids(config, split))
 
 
 def ids_file(config: Config) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from kit.relation.candidates import (
     pair_candidates,
     to_predictions,
 )
-from kit.tables.schema import Detections, Floats, Predictions
+from kit.tables.schema import Detections, Floats, Predictions, Table
 from kit.vocabulary import IS, vocabulary
 
+T = TypeVar("T", bound=Table)
 PAIRS_PER_SHARD = 1_000_000  # ordered pairs of objects, allowed or not
 
 
@@ -83,6 +84,22 @@ def shards(objects: Objects, pairs: int | None = None) -> Iterator[Objects]:
             **{name: getattr(part, name) for name in part.COLUMNS},
         )
         start = end
+
+
+def shards_of(tables: Iterable[Objects], pairs: int | None = None) -> Iterator[Objects]:
+    """`shards` of tables that have each other images, as if they were one; some of them are in memory at a time."""
+    rest: Objects | None = None
+    for table in tables:
+        *whole, rest = shards(table if rest is None else _joined(rest, table), pairs)
+        yield from whole
+    if rest is not None:
+        yield rest
+
+
+def _joined(first: T, second: T) -> T:
+    columns = {name: np.concatenate([getattr(t, name) for t in (first, second)]) for name in first.COLUMNS}
+    image = np.r_[first.image, second.image + len(first.images)]
+    return type(first)(images=first.images + second.images, image=image, **columns)
 
 
 def detection_confidence(objects: Objects, rows: np.ndarray) -> Floats:

@@ -91,6 +91,11 @@ def unmatched(ids: Iterable[str], known: Collection[str]) -> Unmatched | None:
         total += 1
         if name not in known:
             strange.append(name)
+    return explained(strange, total, known)
+
+
+def explained(strange: Sequence[str], total: int, known: Iterable[str]) -> Unmatched | None:
+    """What is to be said of so many of `total` ids that are not known; None where there is none."""
     if not strange:
         return None
     example, partner = _partner(strange[:SAMPLE], known)
@@ -110,7 +115,7 @@ def tell_strange_labels(files: Sequence[Path | str], images: Sequence[str], trut
         )
 
 
-def _partner(strange: list[str], known: Collection[str]) -> tuple[str, str]:
+def _partner(strange: Sequence[str], known: Iterable[str]) -> tuple[str, str]:
     """The first unmatched id that some known id equals but for its form, and that known id."""
     wanted: dict[str, str] = {}
     for name in strange:

@@ -150,6 +150,6 @@ def test_places_of_ids(tmp_path):
     index = ImageIndex(ids)
     assert index.names() == tuple(ids)
     assert index.names(1, 3) == tuple(ids[1:3])
-    assert index.places([*ids, "", "aaa", "é" * 8, "b" * 300]).tolist() == [0, 1, 2, 3, 4, -1, -1, -1, -1]
+    assert index.places([*ids, "", "aaa", "é" * 8, "b" * 300, "a\0"]).tolist() == [0, 1, 2, 3, 4, *[-1] * 5]
     assert ImageIndex([]).places(["a"]).tolist() == [-1]
     assert index.places([]).tolist() == []

@@ -141,6 +141,8 @@ def test_what_cannot_be_written(tmp_path):
     table = random_predictions(5, np.random.default_rng(3), images=("a",))
     with pytest.raises(Exception, match="image a has predictions but is not in the list"):
         write_submission(tmp_path / "s.csv", ("b",), [table])
+    with pytest.raises(Exception, match="image a has predictions but is not in the list"):
+        write_submission(tmp_path / "s.csv", (), [table])
     with pytest.raises(Exception, match="image a has predictions in two shards"):
         write_submission(tmp_path / "s.csv", ("a",), [table, table])
     table.score[0] = np.nan

@@ -12,12 +12,11 @@ from kit.cli.options import Force, Json, Overrides, RunFolder, Scorer
 from kit.session import Session, open_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kit.config import Config
     from kit.kaggle.client import Answer, Client
     from kit.kaggle.records import Record
     from kit.pipeline.run import Run
+    from kit.tables.image_index import ImageIndex
     from kit.tables.submission_check import SubmissionReport
 
 
@@ -141,7 +140,7 @@ def _written(
     session: Session, file: Path | None, scorer: str | None, force: bool
 ) -> tuple[Path, SubmissionReport]:
     from kit.pipeline.images import say_left_out
-    from kit.pipeline.splits import split_ids
+    from kit.pipeline.splits import split_index
     from kit.pipeline.stages.submission import file_name, submission_stage
     from kit.tables.submission_check import check_submission
 
@@ -153,18 +152,18 @@ def _written(
     session.make(stage, force=force)
     say_left_out(session.pipeline, stage)
     path = session.folder(stage) / file_name(config)
-    return path, check_submission(path, split_ids(config, "test"))
+    return path, check_submission(path, split_index(config, "test"))
 
 
-def _ids(config: Config) -> Sequence[str]:
+def _ids(config: Config) -> ImageIndex:
     """The test images. Raises KitError where the list is not there: outside a run --ids gives it."""
-    from kit.pipeline.splits import split_ids
+    from kit.pipeline.splits import split_index
 
     listed = config.data.test.ids
     if listed is None or not listed.exists():
         what = "data.test.ids is not set" if listed is None else f"{listed}: no such file"
         raise KitError(f"the list of test images: {what}", "give the sample submission with --ids FILE")
-    return split_ids(config, "test")
+    return split_index(config, "test")
 
 
 def _send(run: Run, path: Path, message: str, wait: bool, yes: bool, again: bool) -> Record:

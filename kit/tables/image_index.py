@@ -16,11 +16,16 @@ class ImageIndex:
     """Distinct ids in an order of their own; each takes twice the bytes of the longest one, and four."""
 
     def __init__(self, ids: Sequence[str] | pa.StringArray) -> None:
-        """Of ids that end in no zero byte, as none of an image does."""
+        """Of ids without a zero byte at their end, which no image's has."""
         blocks = [_encoded(ids[i : i + BLOCK]) for i in range(0, len(ids), BLOCK)]
         self._ids: NDArray[np.bytes_] = np.concatenate(blocks) if blocks else np.zeros(0, "S1")
         order = np.argsort(self._ids, kind="stable")
         self._sorted, self._order = self._ids[order], order.astype(np.int32)
+
+    @classmethod
+    def of(cls, ids: ImageIndex | Sequence[str]) -> ImageIndex:
+        """The index of ids, which may be one already."""
+        return ids if isinstance(ids, ImageIndex) else cls(ids)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -31,11 +36,12 @@ class ImageIndex:
 
     def places(self, names: Sequence[str]) -> NDArray[np.int32]:
         """The place of every name, int32 (n,); -1 for one that is not among the ids."""
-        wanted = _encoded(names)
-        if not len(self) or not len(wanted):
-            return np.full(len(wanted), -1, np.int32)
-        fits = np.char.str_len(wanted) <= self._ids.itemsize
-        wanted = wanted.astype(self._ids.dtype)
+        if not len(self) or not len(names):
+            return np.full(len(names), -1, np.int32)
+        width = self._ids.itemsize
+        cut = [name.encode("utf-8", "surrogatepass")[: width + 1] for name in names]
+        wanted = np.array(cut, self._ids.dtype)
+        fits = np.char.str_len(wanted) == np.fromiter(map(len, cut), np.int64, len(cut))
         place = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
         return np.where(fits & (self._sorted[place] == wanted), self._order[place], np.int32(-1))
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from kit.boxes import inverted
 from kit.tables.arrow import DictionaryEncoder, as_numpy
 from kit.tables.csvfile import NUMBER, CsvFile
-from kit.tables.image_ids import unmatched
+from kit.tables.image_ids import explained
+from kit.tables.image_index import BLOCK, ImageIndex
 from kit.tables.ranges import PERCENT, PIXELS
 from kit.tables.submission_header import check_header
 from kit.tables.submission_reader import CORNERS, DETECTION_TOKENS, HEADER, NUMBERS, TOKENS, Chunk, chunks
@@ -81,26 +82,31 @@ class SubmissionReport:
         }
 
 
-def check_submission(path: Path | str, image_ids: Sequence[str], largest: int = LARGEST) -> SubmissionReport:
+def check_submission(
+    path: Path | str, image_ids: ImageIndex | Sequence[str], largest: int = LARGEST
+) -> SubmissionReport:
     """Check a submission file against the list of test images; streams.
 
     Raises FileFault only where the file cannot be read as a CSV with the two columns.
     """
     file = CsvFile(path)
     check_header(file)
-    check = _Check(file, SubmissionReport(file.path, file.path.stat().st_size), set(image_ids))
+    check = _Check(file, SubmissionReport(file.path, file.path.stat().st_size), ImageIndex.of(image_ids))
     for chunk in chunks(file):
         check.chunk(chunk)
-    return check.finish(image_ids, largest)
+    return check.finish(largest)
 
 
 @dataclass
 class _Check:
     file: CsvFile
     report: SubmissionReport
-    expected: set[str]
-    seen: dict[str, None] = field(default_factory=dict)  # of strange ids the first STRANGE
+    expected: ImageIndex
+    others: dict[str, None] = field(default_factory=dict)  # strange ids, the first STRANGE
     kinds: dict[str, Fault] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.seen = np.zeros(len(self.expected), bool)
 
     def chunk(self, chunk: Chunk) -> None:
         """Count the faults of one stretch of the file."""
@@ -128,18 +134,22 @@ class _Check:
             )
         self._labels(chunk, boxes)
 
-    def finish(self, image_ids: Sequence[str], largest: int) -> SubmissionReport:
+    def finish(self, largest: int) -> SubmissionReport:
         """What can be said only at the end of the file."""
-        strange = unmatched(self.seen, self.expected)
+        blocks = (self.expected.names(i, i + BLOCK) for i in range(0, len(self.expected), BLOCK))
+        total = int(self.seen.sum()) + len(self.others)
+        strange = explained(tuple(self.others), total, (name for block in blocks for name in block))
         if strange:
             unknown = self.kinds["image id not in the test list"]
             if strange.cause:
                 unknown.first += f"; {strange.why}"
             elif strange.none_match:
                 unknown.first += "; no image is: another list of test images (--ids)?"
-        missing = [name for name in image_ids if name not in self.seen]
-        if missing:
-            self._add("image missing", len(missing), missing[0])
+        missing = np.flatnonzero(~self.seen)
+        if len(missing):
+            self._add(
+                "image missing", len(missing), *self.expected.names(int(missing[0]), int(missing[0]) + 1)
+            )
         if not self.report.predictions:
             self._add("no prediction in the whole file", 1, str(self.file.path))
         if self.report.bytes > largest:
@@ -150,14 +160,17 @@ class _Check:
     def _ids(self, chunk: Chunk) -> None:
         names = chunk.ids.dictionary.to_pylist()
         codes = as_numpy(chunk.ids.indices)
-        unknown = np.asarray([name not in self.expected for name in names])[codes]
+        place = self.expected.places(names)
+        strange = [names[i] for i in np.flatnonzero(place < 0).tolist()]
+        before = self.seen[place] if len(self.seen) else np.zeros(len(place), bool)
+        before[place < 0] = [name in self.others for name in strange]
         first = np.zeros(len(codes), bool)
         first[np.unique(codes, return_index=True)[1]] = True
-        repeated = ~first | np.asarray([name in self.seen for name in names])[codes]
-        room = len(self.seen) < len(self.expected) + STRANGE
-        self.seen.update(dict.fromkeys(name for name in names if room or name in self.expected))
-        self._lines("image id not in the test list", chunk, unknown)
-        self._lines("image id twice", chunk, repeated)
+        if len(self.others) < STRANGE:
+            self.others.update(dict.fromkeys(strange))
+        self.seen[place[place >= 0]] = True
+        self._lines("image id not in the test list", chunk, (place < 0)[codes])
+        self._lines("image id twice", chunk, ~first | before[codes])
 
     def _numbers(self, chunk: Chunk, name: str) -> NDArray[np.float64]:
         """Values of a number token; what is no finite number is a fault and becomes 0."""

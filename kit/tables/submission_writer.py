@@ -19,6 +19,7 @@ from kit.base.files import atomic_write, open_compressed
 from kit.base.log import logger
 from kit.boxes import outside
 from kit.tables.image_ids import share
+from kit.tables.image_index import BLOCK, ImageIndex
 from kit.tables.join import best_in_group
 from kit.tables.schema import Predictions
 from kit.tables.submission_reader import HEADER
@@ -37,6 +38,28 @@ class Written:
     images: int
     filled: int
     predictions: int
+
+
+class _Spans:
+    """Where in a spool the line of every image lies; 16 bytes an image."""
+
+    def __init__(self, images: ImageIndex) -> None:
+        self.images = images
+        self.begin, self.length = (np.zeros(len(images), np.int64) for _ in range(2))
+
+    def add(self, ids: Sequence[str], begin: NDArray[np.int64], length: NDArray[np.int32]) -> None:
+        """Take in lines. Raises KitError at an unknown image and one that has a line."""
+        place = self.images.places(ids)
+        wrong = np.ones(len(place), bool)
+        wrong[np.unique(place, return_index=True)[1]] = False
+        wrong |= place < 0
+        wrong[~wrong] = self.length[place[~wrong]] > 0
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            known = place[first] >= 0
+            why = "in two shards" if known else "but is not in the list of test images"
+            raise KitError(f"image {ids[first]} has predictions {why}")
+        self.begin[place], self.length[place] = begin, length
 
 
 @dataclass
@@ -64,7 +87,7 @@ class Beyond:
 
 def write_submission(
     path: Path | str,
-    image_ids: Sequence[str],
+    image_ids: ImageIndex | Sequence[str],
     shards: Iterable[Predictions],
     *,
     top: int = 200,
@@ -78,20 +101,19 @@ def write_submission(
     Raises KitError where an image is unknown or in two shards, or a number is not finite.
     """
     path = Path(path)
-    known = set(image_ids)
-    spans: dict[str, tuple[int, int]] = {}
+    spans = _Spans(ImageIndex.of(image_ids))
     predictions, beyond = 0, Beyond()
     with atomic_write(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
         for shard in shards:
             for table in _pieces(shard.take(best_in_group(shard.image, shard.score, top))):
                 predictions += len(table)
                 beyond.count(table)
-                _spool(table, digits, known, spans, spool)
+                _spool(table, digits, spans, spool)
         with open_compressed(part, path.name) as file:
-            _assemble(file, image_ids, spans, spool)
+            _assemble(file, spans, spool)
         size = part.stat().st_size
     beyond.tell(path, predictions)
-    return Written(path, size, len(image_ids), len(spans), predictions)
+    return Written(path, size, len(spans.images), int((spans.length > 0).sum()), predictions)
 
 
 def _pieces(table: Predictions) -> Iterable[Predictions]:
@@ -105,38 +127,31 @@ def _pieces(table: Predictions) -> Iterable[Predictions]:
         start = end
 
 
-def _spool(
-    table: Predictions, digits: int, known: set[str], spans: dict[str, tuple[int, int]], spool: IO[bytes]
-) -> None:
+def _spool(table: Predictions, digits: int, spans: _Spans, spool: IO[bytes]) -> None:
     first = np.flatnonzero(np.r_[True, table.image[1:] != table.image[:-1]])
     ids = [table.images[i] for i in table.image[first]]
-    for name in ids:
-        if name not in known:
-            raise KitError(f"image {name} has predictions but is not in the list of test images")
-        if name in spans:
-            raise KitError(f"image {name} has predictions in two shards")
     offsets = pa.array(np.r_[first, len(table)].astype(np.int32))
     strings = pc.binary_join(pa.ListArray.from_arrays(offsets, prediction_strings(table, digits)), " ")
     lines = pc.binary_join_element_wise(pa.array(ids, pa.string()), strings, ",")
     length = pc.binary_length(lines).to_numpy()
     begin = spool.tell() + np.r_[0, np.cumsum(length)]
-    spans.update(zip(ids, zip(begin[:-1].tolist(), length.tolist(), strict=True), strict=True))
+    spans.add(ids, begin[:-1], length)
     text = lines.buffers()[2]
     spool.write(memoryview(text)[: int(length.sum())])
 
 
-def _assemble(
-    file: IO[bytes], image_ids: Sequence[str], spans: dict[str, tuple[int, int]], spool: IO[bytes]
-) -> None:
+def _assemble(file: IO[bytes], spans: _Spans, spool: IO[bytes]) -> None:
     file.write(",".join(HEADER).encode() + b"\n")
-    for name in image_ids:
-        if name in spans:
-            begin, length = spans[name]
-            if spool.tell() != begin:
-                spool.seek(begin)
-            file.write(spool.read(length) + b"\n")
-        else:
-            file.write(f"{name},\n".encode())
+    for start in range(0, len(spans.images), BLOCK):
+        block = slice(start, start + BLOCK)
+        places = zip(spans.begin[block].tolist(), spans.length[block].tolist(), strict=True)
+        for name, (begin, length) in zip(spans.images.names(start, block.stop), places, strict=True):
+            if length:
+                if spool.tell() != begin:
+                    spool.seek(begin)
+                file.write(spool.read(length) + b"\n")
+            else:
+                file.write(f"{name},\n".encode())
 
 
 def prediction_strings(table: Predictions, digits: int) -> pa.StringArray:

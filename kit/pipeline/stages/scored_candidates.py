@@ -21,7 +21,7 @@ from kit.pipeline.models import (
     unseen,
     usable_scorers,
 )
-from kit.pipeline.splits import given_detections, has_detections, split_ids
+from kit.pipeline.splits import given_detections, has_detections, split_index
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.geometry_prior import ranking_needs, read_ranking
@@ -118,5 +118,5 @@ def _count(context: StageContext, split: SplitName) -> int:
 
 
 def _metrics(context: StageContext, _: Mapping[str, float], split: SplitName, scorer: str) -> Metrics:
-    say_unseen(context.stage.name, context.path, len(split_ids(context.config, split)))
+    say_unseen(context.stage.name, context.path, len(split_index(context.config, split)))
     return {"pairs": count_rows(context.path / SHARDS), "scorer": scorer}

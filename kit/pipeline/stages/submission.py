@@ -8,7 +8,7 @@ from functools import partial
 from kit.base.progress import track
 from kit.config import Config
 from kit.pipeline.models import scorer_option, usable_scorers
-from kit.pipeline.splits import has_detections, id_inputs, split_ids
+from kit.pipeline.splits import has_detections, id_inputs, split_index
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
 from kit.pipeline.stages.predictions import predict_stage
@@ -50,7 +50,7 @@ def _write(context: StageContext, scorer: str) -> Metrics:
     folder = context.result(predict_stage(config, "test", scorer)) / SHARDS
     written = write_submission(
         context.path / file_name(config),
-        split_ids(config, "test"),
+        split_index(config, "test"),
         track(read_shards(folder, Predictions), len(shard_paths(folder)), "write submission"),
         top=config.submission.top,
         digits=config.submission.digits,

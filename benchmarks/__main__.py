@@ -17,6 +17,7 @@ from benchmarks import (
     pipeline,
     rehearsal,
     shared,
+    soak,
     submission,
     tables,
 )
@@ -36,6 +37,7 @@ ALL = {
     "photos": photos.main,
     "shared": shared.main,
     "rehearsal": rehearsal.main,
+    "soak": soak.benchmark,
 }
 
 if __name__ == "__main__":

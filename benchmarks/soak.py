@@ -1,4 +1,4 @@
-"""`kit predict` of given detections of very many made images: seconds and the memory's curve. Slow: minutes.
+"""`kit predict` and `kit submit --dry-run` of very many made images' detections: the memory's curve. Slow: minutes.
 
     python -m benchmarks.soak --images 100000
 
@@ -9,11 +9,13 @@ writer as a file of Open Images' columns, as a user would give them (`data.test.
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from kit.tables.detection_formats import save_detections
 from kit.tables.official_writer import write_sample_submission
 from kit.tables.schema import Detections
 
-PER_IMAGE = 20
+IMAGES, PER_IMAGE = 100_000, 20
 TRAINED = 3_000  # images that the models learn from
 BLOCK = 20_000  # images whose detections are made at once
 PAUSE = 0.1  # seconds between two looks
@@ -34,29 +36,42 @@ PAUSE = 0.1  # seconds between two looks
 def main() -> None:
     """Print resident megabytes of each tenth of the time, and the last tenth's to the second's."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--images", type=int, default=100_000)
-    images = parser.parse_args().images
+    parser.add_argument("--images", type=int, default=IMAGES)
+    soak(parser.parse_args().images)
+
+
+def benchmark() -> None:
+    """The soak as one of all benchmarks."""
+    soak(IMAGES)
+
+
+def soak(images: int) -> None:
+    """Print the tables of so many images."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sets = _train(folder)
         files = _write(folder, images)
         words = [f"data.test.detections=[{','.join(map(str, files))}]", f"data.test.ids={folder / 'ids.csv'}"]
-        curve, seconds = watched([*_kit("predict", folder, [*sets, *words]), "--split", "test"])
-    tenths = [float(max(part)) for part in np.array_split(np.asarray(curve), 10)]
+        for command in (["predict", "--split", "test"], ["submit", "--dry-run"]):
+            _print(command[0], images, watched(_kit(command, folder, [*sets, *words])))
+
+
+def _print(command: str, images: int, seen: Watched) -> None:
+    tenths = [float(max(part)) for part in np.array_split(np.asarray(seen.curve), 10)]
     rows = [(f"{i}", f"{mb:,.0f}") for i, mb in enumerate(tenths, 1)]
-    rate = f"{seconds:.0f} s, {images / seconds:,.0f} a second"
-    title = f"kit predict, {images:,} images of {PER_IMAGE} detections: {rate}"
+    rate = f"{seen.seconds:.0f} s ({seen.processor:.0f} of processor), {images / seen.seconds:,.0f} a second"
+    title = f"kit {command}, {images:,} images of {PER_IMAGE} detections: {rate}"
     table(title, ("tenth of the time", "peak MB, all processes"), rows)
-    print(f"\nlast tenth to the second: {tenths[-1] / tenths[1]:.2f}")
+    print(f"\nlast tenth to the second: {tenths[-1] / tenths[1]:.2f}\n")
 
 
-def _kit(command: str, folder: Path, sets: Sequence[str]) -> list[str]:
+def _kit(command: Sequence[str], folder: Path, sets: Sequence[str]) -> list[str]:
     words = [word for each in sets for word in ("--set", each)]
     return [
         sys.executable,
         "-m",
         "kit",
-        *command.split(),
+        *command,
         "--config",
         "relations",
         "--run",
@@ -71,7 +86,7 @@ def _train(folder: Path) -> list[str]:
     files = {"relations": "vrd.csv", "boxes": "boxes.csv", "labels": "labels.csv"}
     sets = [f"data.train.{key}={folder / name}" for key, name in files.items()]
     sets.append("relation.spatial.rounds=50")
-    subprocess.run(_kit("train spatial", folder, sets), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(_kit(["train", "spatial"], folder, sets), check=True, stdout=subprocess.DEVNULL)
     return sets
 
 
@@ -90,16 +105,31 @@ def _write(folder: Path, images: int) -> list[Path]:
     return files
 
 
-def watched(words: Sequence[str]) -> tuple[list[float], float]:
-    """Resident megabytes of a command and all its children, again and again; its seconds."""
-    start, curve = time.monotonic(), []
+@dataclass(frozen=True)
+class Watched:
+    """Resident megabytes of a command and all its children, again and again; its seconds, and the processor's."""
+
+    curve: list[float]
+    seconds: float
+    processor: float
+
+
+def watched(words: Sequence[str]) -> Watched:
+    """Run a command and look at its memory."""
+    start, before, curve = time.monotonic(), _processor(), []
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         curve.append(sum(map(_resident, [process.pid, *descendants(process.pid)])))
         time.sleep(PAUSE)
     if process.returncode:
         raise SystemExit(f"{' '.join(words)}: exit code {process.returncode}")
-    return curve, time.monotonic() - start
+    return Watched(curve, time.monotonic() - start, _processor() - before)
+
+
+def _processor() -> float:
+    """Seconds of processor of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(pid: int) -> float:

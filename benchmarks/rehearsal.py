@@ -31,7 +31,11 @@ def main() -> None:
     found = kept or rehearse(session.config, session.path, minutes=10, jobs=JOBS).as_dict()
     estimated = {stage["stage"]: stage["seconds"] for stage in found["stages"]}
     rows = [_row(name, estimated[name], real) for name, real in taken.items()]
-    works = {name: Work(real) for name, real in taken.items() if estimated[name] is not None}
+    works = {
+        name: Work(real, processes=pipeline.stages[name].processes)
+        for name, real in taken.items()
+        if estimated[name] is not None
+    }
     needs = {name: pipeline.stages[name].needs for name in works}
     spans = timetable(commands(pipeline, list(taken), JOBS), needs, works, {})
     unmeasured = found["unmeasured"]
@@ -51,7 +55,7 @@ def _rehearsed(run: Path, started: list[str]) -> Mapping[str, Any] | None:
     if not path.is_file() or path.stat().st_mtime > datetime.fromisoformat(min(started)).timestamp() + 1:
         return None
     kept: dict[str, Any] = read_json(path, dict)
-    return kept
+    return kept if kept["jobs"] == JOBS else None
 
 
 def _row(name: str, estimate: float | None, real: float) -> tuple[str, ...]:

@@ -101,8 +101,10 @@ def test_with_a_gpu():
 def test_cores(monkeypatch):
     monkeypatch.setenv("KIT_CPUS", "3")
     assert cores(load_config("mini")).state == "OK"
-    check = cores(load_config("mini", ["detector.training.workers=4"]))
+    check = cores(load_config("mini", ["detector.training.workers=4", "detector.processes=1"]))
     assert (check.state, check.cure) == ("WARN", "--set detector.training.workers=3")
+    check = cores(load_config("mini", ["detector.training.workers=2", "detector.processes=2"]))
+    assert (check.state, check.cure) == ("WARN", "--set detector.training.workers=1")
 
 
 def test_memory():

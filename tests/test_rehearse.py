@@ -345,6 +345,9 @@ def test_small_shared_memory_is_told(monkeypatch):
     layer6 = load_config("layer6")
     assert needed_shared_memory(load_config("mini", TINY)) == 0
     assert needed_shared_memory(layer6) > 64_000_000
+    training = ("detector.inference.workers=0", "relation.visual=null")
+    one, two = (load_config("layer6", [*training, f"detector.processes={n}"]) for n in (1, 2))
+    assert needed_shared_memory(two) == 2 * needed_shared_memory(one) > 0
     usage = type("Usage", (), {"free": 64_000_000})
     monkeypatch.setattr("kit.rehearsal.shared_memory.shutil.disk_usage", lambda place: usage)
     assert "docker run --shm-size" in (shared_memory_fault(layer6) or "")

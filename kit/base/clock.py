@@ -5,11 +5,13 @@ from __future__ import annotations
 import resource
 import time
 
+from kit.base.family import processor_seconds_of_descendants
+
 
 def processor_seconds() -> float:
-    """Of all threads of this process so far, and of the processes that it started and that have ended."""
-    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(part.ru_utime + part.ru_stime for part in used)
+    """Of all threads of this process so far, and of the processes that it started."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))  # these have ended
+    return sum(part.ru_utime + part.ru_stime for part in used) + processor_seconds_of_descendants()
 
 
 class Clock:
@@ -26,4 +28,4 @@ class Clock:
     @property
     def processor_seconds(self) -> float:
         """That the processors worked for this process: hardly more on a busy machine than on an idle one."""
-        return processor_seconds() - self._worked
+        return max(0.0, processor_seconds() - self._worked)  # less where one ended that nobody waited for

@@ -83,12 +83,15 @@ def cores(config: Config) -> Check:
     """The cores that this process may use, against the processes that load images."""
     usable, whole = cpu_count(), os.cpu_count() or 1
     words = f"{usable}" if usable == whole else f"{usable} of {whole} (affinity, cgroup or KIT_CPUS)"
-    loading = {"detector.training": config.detector.training.workers}
-    loading |= {"detector.inference": config.detector.inference.workers}
-    for key, workers in loading.items():
-        if workers > usable:
-            words += f"; {key} loads images with {workers} processes"
-            return Check("cores", "WARN", words, f"--set {key}.workers={usable}")
+    detector = config.detector
+    loading = {
+        "detector.training": (detector.training.workers, detector.processes),
+        "detector.inference": (detector.inference.workers, 1),
+    }
+    for key, (workers, processes) in loading.items():
+        if workers * processes > usable:
+            words += f"; {key} loads images with {workers * processes} processes"
+            return Check("cores", "WARN", words, f"--set {key}.workers={usable // processes}")
     return Check("cores", "OK", words)
 
 

@@ -17,7 +17,7 @@ from kit.pipeline.jobs import side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER
-from kit.rehearsal.worker import Measured, Work
+from kit.rehearsal.worker import SIDE_BY_SIDE, Measured, Work
 
 MODULE = "kit.rehearsal.worker"
 LOOP_SHARE = 1 / 60  # of the whole time, for each loop at its steady pace
@@ -62,7 +62,8 @@ class Measuring:
         """
         self._crew, self._jobs = Crew(processes if jobs > 1 else 1, threads), jobs
         self._crew.environment[CLUSTER] = NO_CLUSTER  # what is measured is this machine
-        with self._crew, Workers(self._crew, MODULE) as self._workers:
+        words = [SIDE_BY_SIDE] if jobs > 1 else []
+        with self._crew, Workers(self._crew, MODULE, words) as self._workers:
             yield
 
     def measure(

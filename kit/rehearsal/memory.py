@@ -6,12 +6,11 @@ import os
 import resource
 import sys
 import threading
-from collections import defaultdict
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 
-PROC = Path("/proc")
+from kit.base.family import PROC, descendants
+
 EVERY = 0.2  # seconds between two looks
 
 
@@ -45,29 +44,13 @@ class PeakMemory:
 def used_memory() -> int:
     """Bytes that this process and all that it started, directly or not, hold now."""
     total = 0
-    for process in _family():
+    for process in (os.getpid(), *descendants()):
         with suppress(OSError, ValueError):  # ended since
             total += _proportional((PROC / str(process) / "smaps_rollup").read_text(encoding="ascii"))
     if total:
         return total
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _family() -> set[int]:
-    """Find the descendants of this process, and itself: a stage may start some in process groups of their own."""
-    children = defaultdict[int, list[int]](list)
-    for status in PROC.glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            parent = status.read_text(errors="replace").rpartition(")")[2].split()[1]
-            children[int(parent)].append(int(status.parent.name))
-    found, todo = set[int](), [os.getpid()]
-    while todo:
-        process = todo.pop()
-        if process not in found:
-            found.add(process)
-            todo += children[process]
-    return found
 
 
 def _proportional(text: str) -> int:

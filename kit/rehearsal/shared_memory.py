@@ -31,8 +31,11 @@ def needed_shared_memory(config: Config) -> int:
     detector = config.detector
     views = sum(_image_bytes(view.size) for view in detector.inference.views)
     loads = [(detector.inference.workers, detector.inference.batch_size * views)]
-    for training in (detector.training, config.attribute.training):
-        loads.append((training.workers, training.batch_size * _image_bytes(training.size)))
+    for training, processes in (
+        (detector.training, detector.processes),
+        (config.attribute.training, config.attribute_processes),
+    ):
+        loads.append((processes * training.workers, training.batch_size * _image_bytes(training.size)))
     if config.relation.visual and detector.models:
         loads += [
             (config.relation.visual.workers, load) for load in _visual_loads(config, config.relation.visual)

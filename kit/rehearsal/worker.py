@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kit.config import Config
     from kit.pipeline.pipeline import Pipeline
 
+SIDE_BY_SIDE = "side-by-side"  # word: other stages are measured at the same time, as `--jobs` makes them
 OUTSIDE = 0.2  # share of a stage outside its loops from which that is measured a second time
 
 
@@ -83,8 +84,8 @@ class Work:
     weights: list[tuple[str, str]] = field(default_factory=list)
 
 
-def work(_: Sequence[str]) -> int:
-    """Do one job after another: 0. Raises KitError for a job that cannot be read."""
+def work(words: Sequence[str]) -> int:
+    """Do one job after another: 0. words: SIDE_BY_SIDE, or none. Raises KitError for a job that cannot be read."""
     from kit.base.log import configure_logging
     from kit.pipeline.ranks import ranks_kept
     from kit.pipeline.tasks import VERBOSITY, tasks
@@ -93,7 +94,7 @@ def work(_: Sequence[str]) -> int:
     clock = WorkClock()
     loading = Loading(clock)
     loading.start()
-    with ranks_kept():
+    with ranks_kept(as_many_cores=SIDE_BY_SIDE in words):
         for path in tasks():
             _do(Work(**read_json(Path(path), dict)), clock, loading)
     return 0

@@ -45,7 +45,12 @@ def test_the_limit_holds_and_the_least_recently_used_go(limit, sizes, reads):
             path, data = cache.folder / str(number % 3) / f"{number}.jpg", bytes([number]) * sizes[number]
             kept = path.exists()
             count = len(fetched)
-            assert cache.read(path, lambda data=data: (fetched.append(1), data)[1]) == data
+
+            def fetch(data=data):
+                fetched.append(1)
+                return data
+
+            assert cache.read(path, fetch, len(data)) == data
             assert (len(fetched) == count) == kept
             if path.exists():
                 os.utime(path)  # also a new one is used now
@@ -69,6 +74,24 @@ def test_what_a_killed_process_counted_is_counted_anew(tmp_path):
     assert (tmp_path / ".used").read_text() == "90"
     cache.read(tmp_path / "d.jpg", lambda: b"d" * 20)
     assert bytes_below(tmp_path) <= 100 * KEPT
+
+
+@pytest.mark.parametrize(("left", "size"), [(b"", None), (b"", 4), (b"pho", 4), (b"photos", 4)])
+def test_a_kept_photo_of_another_length_is_fetched_again(tmp_path, left, size):
+    """What a machine leaves that lost its power."""
+    cache, path = PhotoCache(tmp_path, 100), tmp_path / "a" / "a.jpg"
+    cache.read(path, lambda: b"phot")
+    path.write_bytes(left)
+    assert cache.read(path, lambda: b"phot", size) == b"phot"
+    assert path.read_bytes() == b"phot"
+    assert cache.read(path, lambda: None, size) == b"phot"
+    assert int((tmp_path / ".used").read_text()) >= 4
+
+
+def test_an_empty_file_is_kept_where_it_is_one_elsewhere(tmp_path):
+    cache, path = PhotoCache(tmp_path, 100), tmp_path / "a.jpg"
+    assert cache.read(path, lambda: b"", 0) == b""
+    assert cache.read(path, lambda: None, 0) == b""
 
 
 def test_what_is_not_there_is_not_kept(tmp_path):

@@ -130,6 +130,42 @@ def test_a_photo_that_is_replaced_is_fetched_anew(store, folder, monkeypatch):
     assert (after == 200).all()
 
 
+@pytest.fixture
+def near(monkeypatch, tmp_path):
+    """Photos in a store in memory."""
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    store = Store(f"memory://{tmp_path.name}/train")
+    store.write("aa/aa2.jpg", picture(7))
+    return store
+
+
+@pytest.mark.parametrize("left", [b"", picture(7)[:20], picture(7) + b"0"])
+def test_a_photo_whose_length_is_not_the_listed_one_is_fetched_anew(near, left):
+    path = list_photos(local_place(near.address, "photos")).path("aa2")
+    assert (read_image(path, Decoding()) == 7).all()
+    path.write_bytes(left)
+    assert (read_image(path, Decoding()) == 7).all()
+    assert path.read_bytes() == picture(7)
+
+
+def test_names_that_lead_elsewhere_are_not_listed(near, monkeypatch, tmp_path):
+    """Neither read, nor removed once the store says that they have changed."""
+    folder = local_place(near.address, "photos")
+    (tmp_path / "mine.jpg").write_bytes(b"mine")
+    out = os.path.relpath(tmp_path / "mine.jpg", folder)
+    real = Store.entries
+    for _ in range(2):  # with another tag each time
+        near.write("aa/other.jpg", picture(8))
+        other = real(near)["aa/other.jpg"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "entries", lambda self, other=other: {**real(self), out: other})
+            patch.setattr(remote_photos, "AGE", 0.0)
+            remote_photos._known.clear()
+            assert set(remote_photos.remote_files(folder)) == {"aa/aa2.jpg", "aa/other.jpg"}
+            assert set(FolderSizes(folder)) == {"aa2", "other"}
+    assert (tmp_path / "mine.jpg").read_bytes() == b"mine"
+
+
 def test_a_listing_serves_as_long_as_it_is_worth(store, folder, monkeypatch):
     listed = []
     real = Store.entries

@@ -1,5 +1,6 @@
 """A run in a bucket: published whole, read elsewhere, gone on with after a kill, one kit at a time."""
 
+import json
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from kit.base.remote_place import local_place
 from kit.base.store import Store
 from kit.pipeline import run_cache
 from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.record import sizes_below
+from kit.pipeline.remote_run import RemoteRun, runs_below, version_of
 from tests.conftest import TINY
 from tests.s3 import do, found, write_two
 from tests.stages import small_stage
@@ -188,6 +191,96 @@ def test_a_damaged_record_is_told_and_made_again(machines, caplog):
     assert "damaged; stage s is done again" in caplog.text
     do(two, "text")
     assert found(machines.run("three")) == "text"
+
+
+@pytest.fixture
+def given(monkeypatch, tmp_path):
+    """A run in a store in memory, with a finished stage s, and the record of that."""
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+    made = tmp_path / "made"
+    (made / "shards").mkdir(parents=True)
+    (made / "result").write_text("text")
+    (made / "shards" / "0.txt").write_text("more")
+    address = f"memory://{tmp_path.name}/run"
+    remote = RemoteRun(address, local_place(address, "runs"))
+    record = {"id": "x", "seconds": 1.0, "metrics": {}, "fingerprint": {}, "files": sizes_below(made)}
+    record["version"] = version_of(made)
+    for name in record["files"]:
+        remote.store.write(f"files/s/{record['version']}/{name}", (made / name).read_bytes())
+    remote.store.write("stages/s.json", json.dumps(record).encode())
+    return remote, record
+
+
+def test_what_a_killed_fetch_was_writing_is_no_damage(given):
+    remote, record = given
+    remote.refresh()
+    part = remote.path / f".s.{record['version']}.fetched"
+    (part / "shards").mkdir(parents=True)
+    (part / "result").write_text("text")
+    for left in (".result.7.part", "shards/.0.txt.4194999.part", "other"):
+        (part / left).write_text("te")
+    remote.fetch("s")
+    assert sizes_below(remote.path / "s") == record["files"]
+    assert (remote.path / "s" / "shards" / "0.txt").read_text() == "more"
+    assert not part.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        *(
+            ({"files": {name: 4}}, "is not the name of a file below the stage")
+            for name in ("../../evil.txt", "/tmp/evil.txt", "", ".", "a/../b", "a//b", "a/", ".hidden")
+        ),
+        *(
+            ({"files": {name: 4}}, "is not the name of a file below the stage")
+            for name in ("..\\evil.txt", "a\0b", "a\nb", "\ud800")
+        ),
+        ({"files": {"result": "4"}}, "'result' has no size"),
+        ({"files": {"result": -4}}, "'result' has no size"),
+        ({"version": "../../x"}, "version is not 32 hexadecimal digits"),
+        ({"version": "A" * 32}, "version is not 32 hexadecimal digits"),
+        ({"version": 7}, "version is missing or of another kind"),
+    ],
+)
+def test_a_record_that_leads_out_of_its_stage_is_damaged(given, caplog, change, said):
+    remote, record = given
+    remote.store.write("stages/s.json", json.dumps({**record, **change}).encode())
+    remote.refresh()
+    remote.fetch("s")
+    assert remote.records == {}
+    assert not (remote.path / "s").exists()
+    line = caplog.text.strip()
+    assert "stages/s.json: " in line
+    assert f"{said}, so damaged; stage s is done again" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"[" * 100_000, b"\xff"])
+def test_a_record_that_is_no_json_object_is_damaged(given, caplog, data):
+    remote, _ = given
+    remote.store.write("stages/s.json", data)
+    remote.refresh()
+    assert remote.records == {}
+    assert "stages/s.json: not " in caplog.text
+    assert ", so damaged; stage s is done again" in caplog.text
+
+
+def test_a_record_by_a_name_that_no_stage_has_is_left_out(given, caplog):
+    remote, record = given
+    names = ("stages/.s.json", "stages/a/b.json", "stages/a\\b.json", "stages/notes.txt", "stages/.json")
+    for name in names:
+        remote.store.write(name, json.dumps(record).encode())
+    remote.refresh()
+    assert list(remote.records) == ["s"]
+    assert caplog.text.count("not the record of a stage") == len(names)
+
+
+def test_folders_whose_names_lead_elsewhere_are_no_runs(given, monkeypatch):
+    remote, _ = given
+    remote.store.write("config.yaml", b"seed: 1")
+    monkeypatch.setattr(Store, "folders", lambda self: ["..", ".hidden", "run"])
+    assert runs_below(remote.path.parent) == [remote.path]
 
 
 def test_a_reader_while_the_stage_is_published_anew(machines, monkeypatch):

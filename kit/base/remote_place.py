@@ -47,9 +47,14 @@ def local_place(text: str, kept: Kept) -> Path:
     if protocol in _LOCAL:
         return Path(rest)
     parts = rest.rstrip("/").split("/")
-    if not _PROTOCOL.fullmatch(protocol) or any(part[:1] in ("", ".") or "\0" in part for part in parts):
+    if not _PROTOCOL.fullmatch(protocol) or not is_below("/".join(parts)):
         raise KitError(f"{text}: not the address of a folder", "write it as s3://bucket/folder")
     return cache_folder() / kept / protocol / local_name("/".join(parts))
+
+
+def is_below(name: str) -> bool:
+    """Whether the name of something elsewhere leads below the folder here: no part of it is empty or dot-led."""
+    return "\0" not in name and all(part[:1] not in ("", ".") for part in name.split("/"))
 
 
 def local_name(name: str) -> str:

@@ -13,8 +13,8 @@ from kit.config import Decoding
 from kit.data.image_header import NOT_AN_IMAGE as NOT_AN_IMAGE
 from kit.data.image_header import UnreadableError as UnreadableError
 from kit.data.image_header import header_size as header_size
-from kit.data.photo_cache import photo_bytes
 from kit.data.photos import GONE
+from kit.data.remote_photos import photo_bytes
 
 Pixels = NDArray[np.uint8]
 BYTES = 8  # of a pixel at the most: 16 bits, four channels

@@ -10,8 +10,7 @@ from kit.base.errors import FileFault
 from kit.base.remote_place import address_of, local_name
 from kit.config import Decoding
 from kit.data.image_header import UnreadableError, header_size
-from kit.data.photo_cache import photo_bytes
-from kit.data.remote_photos import remote_files
+from kit.data.remote_photos import photo_bytes, remote_files
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2"})
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from kit.base.errors import KitError
 from kit.base.locks import exclusive_lock
 from kit.base.log import warn_once
-from kit.base.remote_place import address_of, cache_folder
-from kit.base.store import PATIENT, Store
+from kit.base.remote_place import cache_folder
 
 LIMIT = "KIT_PHOTO_CACHE"  # of the environment: GiB
 DEFAULT = 50.0  # GiB: all photos of the challenge's pairs at their largest size do not fit, a day's work does
@@ -27,12 +26,17 @@ class PhotoCache:
     folder: Path
     limit: int
 
-    def read(self, path: Path, fetch: Callable[[], bytes | None]) -> bytes | None:
-        """The bytes of a file below the folder, else fetched and kept; None where they cannot be had."""
+    def read(self, path: Path, fetch: Callable[[], bytes | None], size: int | None = None) -> bytes | None:
+        """The bytes of a file below the folder, else fetched and kept; None where they cannot be had.
+
+        size: bytes of it elsewhere, where that is known; a kept file of another length is fetched again, and where
+        it is not known an empty one: a machine that lost its power may leave such.
+        """
         with suppress(OSError):
             data = path.read_bytes()
-            os.utime(path)
-            return data
+            if data if size is None else len(data) == size:
+                os.utime(path)
+                return data
         fetched = fetch()
         if fetched is not None and len(fetched) <= self.limit:
             try:
@@ -49,8 +53,10 @@ class PhotoCache:
     def _keep(self, path: Path, data: bytes) -> None:
         """Write a file after its bytes are counted, so that a kill leaves too much counted, never too little."""
         with exclusive_lock(self.folder / f"{_USED}.lock", "busy", wait=None):
-            if path.exists():
-                return
+            with suppress(FileNotFoundError):
+                if path.stat().st_size == len(data):  # another process was first
+                    return
+                self.forget(path)
             used = self._used()
             if used + len(data) > self.limit:
                 used = self._make_room(len(data))
@@ -106,14 +112,3 @@ def photo_cache() -> PhotoCache:
             f"{LIMIT}={text}: not a number of GiB", "give one such as 50, or 0 to keep none"
         ) from None
     return PhotoCache(cache_folder() / "photos", int(limit * (1 << 30)))
-
-
-def photo_bytes(path: Path) -> bytes | None:
-    """The bytes of a photo of a folder elsewhere, by the path of its local copy; None where it is not there.
-
-    Raises RemoteError where the store cannot be asked: that is no reason to leave a photo out.
-    """
-    address = address_of(path)
-    assert address is not None
-    folder, _, name = address.rpartition("/")
-    return photo_cache().read(path, lambda: Store(folder, PATIENT).read(name))

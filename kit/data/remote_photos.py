@@ -1,4 +1,4 @@
-"""What lies in a folder of photos elsewhere, listed once by all processes that look at about the same time."""
+"""Folders of photos elsewhere: listed once by all processes that look at about the same time, and read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from kit.base.errors import KitError
 from kit.base.files import read_json, write_json
 from kit.base.log import logger
-from kit.base.remote_place import address_of, cache_folder, local_name
-from kit.base.store import Store
+from kit.base.remote_place import address_of, cache_folder, is_below, local_name
+from kit.base.store import PATIENT, Store
 from kit.data.photo_cache import photo_cache
 
 AGE = (
@@ -51,12 +51,34 @@ def remote_files(folder: Path, *, of_any_age: bool = False) -> Files:
     return known.files
 
 
+def photo_bytes(path: Path) -> bytes | None:
+    """The bytes of a photo of a folder elsewhere, by the path of its local copy; None where it is not there.
+
+    Raises RemoteError where the store cannot be asked: that is no reason to leave a photo out.
+    """
+    address = address_of(path)
+    assert address is not None
+    folder, _, name = address.rpartition("/")
+    return photo_cache().read(path, lambda: Store(folder, PATIENT).read(name), _size(path, address))
+
+
+def _size(path: Path, address: str) -> int | None:
+    """Bytes of a photo by the listing that this process knows; None where it knows none."""
+    for folder in path.parents:
+        listing = _known.get(folder)
+        if listing is not None:
+            size, _ = listing.files.get(address.removeprefix(f"{address_of(folder)}/"), (None, ""))
+            return size
+    return None
+
+
 def _listed(folder: Path, before: Listing | None) -> Listing:
     """Ask the store; copies of what has changed since are forgotten."""
     address = address_of(folder)
     assert address is not None
     begun, clock = time.time(), time.monotonic()
-    found = {name: (entry.size, entry.tag) for name, entry in Store(address).entries().items()}
+    entries = Store(address).entries()
+    found = {name: (entry.size, entry.tag) for name, entry in entries.items() if is_below(name)}
     listing = Listing(found, begun, time.monotonic() - clock)
     logger.debug(f"{address}: {len(found):,} files, listed in {listing.seconds:.1f} s")
     cache = photo_cache()
@@ -72,7 +94,9 @@ def _kept(folder: Path) -> Listing | None:
     """What was listed last, by whichever process."""
     with suppress(KitError, KeyError, TypeError, ValueError):
         kept = read_json(_memory(folder), dict)
-        files = {str(name): (int(size), str(tag)) for name, (size, tag) in kept["files"].items()}
+        files = {
+            str(name): (int(size), str(tag)) for name, (size, tag) in kept["files"].items() if is_below(name)
+        }
         return Listing(files, float(kept["taken"]), float(kept["seconds"]))
     return None
 

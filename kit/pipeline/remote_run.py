@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -20,14 +21,17 @@ from typing import Any
 from kit.base.errors import KitError
 from kit.base.files import read_json, sync, write_json, write_text, writing
 from kit.base.lease import EXPIRY, Lease
-from kit.base.log import logger
-from kit.base.remote_place import address_of, local_name
+from kit.base.log import logger, warn_once
+from kit.base.remote_place import address_of, is_below, local_name
 from kit.base.store import PATIENT, Store
 from kit.pipeline.record import KINDS, RECORD, read_record, sizes_below
 from kit.pipeline.run_cache import drop, make_room, mark, use
 
 STAGES, FILES, CONFIG, MANIFEST = "stages", "files", "config.yaml", "manifest.json"
 VERSION = "version"  # in a record: the hash of all files
+HASH = re.compile(r"[0-9a-f]{32}")
+STAGE = re.compile(rf"{STAGES}/([^/]+)\.json")
+UNSAFE = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]")  # in the name of a file or a stage
 OWNER = ".owner"  # in the working copy: a name that no other has
 Record = dict[str, Any]
 TRIES = 3  # of a fetch, where what is fetched is published anew meanwhile
@@ -60,7 +64,10 @@ class RemoteRun:
         use(self.path)
         before, self._published, self.records = self._published, {}, {}
         for name, entry in self.store.entries(STAGES).items():
-            stage = name.removeprefix(f"{STAGES}/").removesuffix(".json")
+            stage = _stage_of(name)
+            if stage is None:
+                warn_once(f"{self.store.address}/{name!a}: not the record of a stage; it is left out")
+                continue
             known = before.get(stage)
             data = known[1] if known and known[0] == entry.tag else self.store.read(name)
             record = self._record(stage, data) if data is not None else None
@@ -107,6 +114,8 @@ class RemoteRun:
         with writing(part):
             part.mkdir(parents=True, exist_ok=True)
             there = sizes_below(part)
+            for file in there.keys() - record["files"].keys():  # what a fetch that was killed was writing
+                (part / file).unlink()
             below = f"{FILES}/{name}/{version}"
             lacking = [file for file, size in record["files"].items() if there.get(file) != size]
             size = sum(record["files"][file] for file in lacking)
@@ -195,17 +204,40 @@ class RemoteRun:
 
     def _record(self, name: str, data: bytes) -> Record | None:
         """What a record says; None, and a notice, where it is damaged."""
-        with suppress(ValueError):
+        fault = "not JSON"
+        with suppress(ValueError, RecursionError):
             record = json.loads(data)
-            if isinstance(record, dict) and _is_whole(record):
+            fault = _fault(record) if isinstance(record, dict) else "not an object"
+            if not fault:
                 return record
-        logger.warning(f"{self.store.address}/{STAGES}/{name}.json: damaged; stage {name} is done again")
+        where = f"{self.store.address}/{STAGES}/{name}.json"
+        logger.warning(f"{where}: {fault}, so damaged; stage {name} is done again")
         return None
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    kinds = {**KINDS, VERSION: str}
-    return all(isinstance(record.get(key), kind) for key, kind in kinds.items())
+def _stage_of(name: str) -> str | None:
+    """The stage whose record an object is, by its name; None where a folder cannot be called so."""
+    stage = STAGE.fullmatch(name)
+    return stage[1] if stage and _is_safe(stage[1]) else None
+
+
+def _fault(record: Mapping[str, Any]) -> str:
+    """What is wrong with a record; nothing it names may lie outside the stage's folder."""
+    for key, kind in {**KINDS, VERSION: str}.items():
+        if not isinstance(record.get(key), kind):
+            return f"{key} is missing or of another kind"
+    if not HASH.fullmatch(record[VERSION]):
+        return f"{VERSION} is not 32 hexadecimal digits"
+    for file, size in record["files"].items():
+        if not _is_safe(file):
+            return f"{file!a} is not the name of a file below the stage"
+        if not isinstance(size, int) or size < 0:
+            return f"{file!a} has no size"
+    return ""
+
+
+def _is_safe(name: str) -> bool:
+    return is_below(name) and not UNSAFE.search(name)
 
 
 def fetch_config(path: Path) -> None:
@@ -226,7 +258,7 @@ def fetch_config(path: Path) -> None:
 def runs_below(folder: Path) -> list[Path]:
     """The working copies of the runs of a folder elsewhere, each with its configuration."""
     found = []
-    for name in Store(address_of(folder) or "").folders():
+    for name in filter(is_below, Store(address_of(folder) or "").folders()):
         with suppress(RunMissingError):
             fetch_config(folder / local_name(name))
             found.append(folder / local_name(name))

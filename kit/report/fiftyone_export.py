@@ -15,8 +15,8 @@ from kit.base.errors import KitError
 from kit.base.files import atomic_write, writing
 from kit.base.log import logger
 from kit.base.progress import track
-from kit.data.photo_cache import photo_bytes
 from kit.data.photos import list_photos
+from kit.data.remote_photos import photo_bytes
 from kit.pipeline.splits import image_folder, split_ids, split_of
 from kit.report.error_examples import KINDS, errors_of
 from kit.report.results import RunResults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.base.stopping import is_alive
 from kit.config import load_config
-from kit.pipeline.executor import make_stages
+from kit.pipeline.engine.cluster import connect, share_of
+from kit.pipeline.engine.lost import Lost, lost
+from kit.pipeline.executor import _on_a_node, make_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from tests.conftest import FAST
@@ -75,6 +79,8 @@ def part(context, number):
 
 def whole(context):
     logger.warning(f"note: {context.stage.name} is at work")
+    tries = context.path / "tries.txt"
+    tries.write_text(f"{tries.read_text() if tries.exists() else ''}try ")
     act(context.config, context.stage.name)
     (context.path / "made.txt").write_text("made")
     return {}
@@ -265,6 +271,71 @@ def test_the_tiny_challenge_has_the_same_bytes(cluster, whole, tiny, tmp_path):
     for name in stages:
         assert files(run.path / name) == files(whole / name), name
         assert run.record(name)["nodes"]
+
+
+def on_a_node(run, name, **settings):
+    """What `_on_a_node` says of a stage of which nothing is waited for."""
+    settings = run.config.engine.model_copy(update=settings)
+    over = threading.Event()
+    over.set()
+    stage = Pipeline(run).stages[name]
+    return _on_a_node(stage, "do", run.path, run.path / "log.txt", settings, over)
+
+
+def test_a_stage_that_no_node_has_room_for_is_told(cluster, toy, caplog):
+    run = toy("run", *by_ray(cluster))
+    connect(run.config.engine)
+    assert on_a_node(run, "one", cpus=99) == "one: stopped"
+    assert "one: no node of the cluster has 99 processors: waiting for one" in caplog.text
+    with pytest.raises(KitError, match=r"one: this machine has no 99 processors; set engine\.cpus"):
+        on_a_node(run, "one", cpus=99, address=None)
+    assert not run.begun("one")
+
+
+def test_by_force_a_stage_begins_anew_and_goes_on_where_its_process_died(cluster, toy):
+    run = toy("run", *by_ray(cluster), orders={"one": "kill"})
+    connect(run.config.engine)
+    run.write_config()
+    pipeline = Pipeline(run)
+    with run.working("one", pipeline.fingerprint(pipeline.stages["one"])) as attempt:
+        (attempt.path / "tries.txt").write_text("finished ")
+    with suppress(KeyError), run.working("one", pipeline.fingerprint(pipeline.stages["one"])) as attempt:
+        (attempt.path / "tries.txt").write_text("interrupted ")
+        raise KeyError
+    assert run.begun("one")
+    log = run.path / "log.txt"
+    fault = _on_a_node(pipeline.stages["one"], "redo", run.path, log, run.config.engine, threading.Event())
+    assert fault is None
+    assert (run.path / "one" / "tries.txt").read_text() == "try try "
+
+
+def test_auto_without_a_gpu_node_is_told(cluster, toy, caplog):
+    settings = toy("run", *by_ray(cluster)).config.engine
+    connect(settings)
+    assert share_of(settings.model_copy(update={"address": None}), "auto", processes=1).gpus == 0
+    assert share_of(settings, "cpu", processes=1).gpus == 0
+    assert "detector.device=cuda" not in caplog.text
+    assert share_of(settings, "auto", processes=1).gpus == 0
+    assert "with detector.device=cuda it waits" in caplog.text
+
+
+def test_an_error_of_python_on_a_node_is_told_as_it_is_and_not_tried_again(cluster, toy, capsys):
+    import ray
+
+    run = toy("run", *by_ray(cluster))
+    connect(run.config.engine)
+    run.write_config()
+    stage, log = Pipeline(run).stages["one"], Path("/proc/none/log.txt")  # which no node can write
+    fault = _on_a_node(stage, "do", run.path, log, run.config.engine, threading.Event())
+    assert re.fullmatch(r"one: /proc/none.*\(No such file or directory\).*", fault)
+    assert "goes on elsewhere" not in capsys.readouterr().err
+
+    def bad():
+        raise ValueError("first\nsecond")
+
+    with pytest.raises(ray.exceptions.RayTaskError) as caught:
+        ray.get(ray.remote(bad).remote())
+    assert lost(caught.value, None, []) == Lost("ValueError: first", "", final=True)
 
 
 @pytest.fixture

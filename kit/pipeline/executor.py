@@ -21,6 +21,7 @@ from kit.pipeline.engine.sharded import ShardedWork
 from kit.pipeline.jobs import run_stages, side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
+from kit.pipeline.run import begun_file
 from kit.pipeline.stage import Stage
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE, VERBOSITY
 from kit.pipeline.worker import Mode
@@ -67,7 +68,10 @@ def _make_on_cluster(pipeline: Pipeline, names: Sequence[str], jobs: int, force:
         mode: Mode = "redo" if name in force else "do"
         if isinstance(stage.work, ShardedWork):
             return drivers.do(f"{mode} {name}", name, log)
-        return _on_a_node(stage, mode, run.path.absolute(), log.absolute(), settings, crew.over)
+        try:
+            return _on_a_node(stage, mode, run.path.absolute(), log.absolute(), settings, crew.over)
+        except KitError as error:
+            return str(error)
 
     def is_made(name: str) -> bool:
         return name not in force and pipeline.is_fresh(name)
@@ -103,26 +107,33 @@ class _End:
 def _on_a_node(
     stage: Stage, mode: Mode, run: Path, log: Path, settings: Engine, over: threading.Event
 ) -> str | None:
-    """Do a stage on a node, again on another where its process died there; what went wrong, if something did."""
+    """Do a stage on a node, again on another where its process died there; what went wrong, if something did.
+
+    Raises KitError where this machine alone has no room for it.
+    """
     import ray
 
-    from kit.pipeline.engine.cluster import nodes, share_of
+    from kit.pipeline.engine.cluster import check_room, nodes, share_of
     from kit.pipeline.engine.lost import lost
     from kit.pipeline.engine.ray import elsewhere
 
     share = share_of(settings, stage.device, processes=stage.processes)
     place, avoided = Place(Path.cwd(), run, share.cpus), set[str]()
     work: Any = ray.remote(do_stage)
-    why = ""
+    why, before = "", _began(run, stage.name)
     for _ in range(settings.retries + 1):
+        there = nodes()
+        check_room(settings, share, there, stage.name)
         if why:
             logger.warning(f"{stage.name}: {why}; it goes on elsewhere")
+            if mode == "redo" and _began(run, stage.name) != before:
+                mode = "resume"
         log.unlink(missing_ok=True)
         task = work.options(
             num_cpus=share.cpus,
             num_gpus=share.gpus,
             max_retries=0,
-            scheduling_strategy=elsewhere(nodes(), avoided),
+            scheduling_strategy=elsewhere(there, avoided),
         ).remote(place, stage.name, mode, log, verbosity())
         try:
             for line in _said(task, log, over):
@@ -133,8 +144,8 @@ def _on_a_node(
             end: _End = ray.get(task)
         except ray.exceptions.RayError as error:
             gone = lost(error, None, nodes())
-            if gone.code:
-                return f"{stage.name}: {gone.text}; {gone.hint}"
+            if gone.final:
+                return str(KitError(f"{stage.name}: {gone.text}", gone.hint))
             why = f"its worker died ({gone.text})"
             continue
         if not end.killed:
@@ -142,6 +153,13 @@ def _on_a_node(
         why = f"its process on node {end.node[:8]} was killed: out of memory?"
         avoided.add(end.node)
     return f"{stage.name}: {why}, {settings.retries + 1} times"
+
+
+def _began(run: Path, name: str) -> int | None:
+    """When the folder that a stage is made in was begun anew; None where there is none."""
+    with suppress(OSError):
+        return begun_file(run, name).stat().st_mtime_ns
+    return None
 
 
 def _said(task: Any, log: Path, over: threading.Event) -> Iterator[str]:

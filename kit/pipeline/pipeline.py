@@ -206,9 +206,12 @@ class Pipeline:
             command = self.stages[name].command
             warn_once(f"note: {name} is stale ({reasons[0]}); `kit {command}` would make it again")
 
-    def do(self, name: str, *, force: bool = False) -> dict[str, Any]:
-        """Do one stage unless it is fresh; its record. Raises KitError where a need is not finished."""
-        self._do_together([name], [name] if force else ())
+    def do(self, name: str, *, force: bool = False, resume: bool = False) -> dict[str, Any]:
+        """Do one stage unless it is fresh; its record. Raises KitError where a need is not finished.
+
+        force: though it is fresh; resume: then too from what an interrupted try left, which is else thrown away.
+        """
+        self._do_together([name], [name] if force else (), resume=resume)
         return self.run.record(name) or {}
 
     def do_all(self, names: Sequence[str], force: Collection[str] = ()) -> None:
@@ -223,7 +226,7 @@ class Pipeline:
                 self._do_together(group, force)
                 left = [name for name in left if name not in group]
 
-    def _do_together(self, names: Sequence[str], force: Collection[str]) -> None:
+    def _do_together(self, names: Sequence[str], force: Collection[str], *, resume: bool = False) -> None:
         """Do those of some stages that are not fresh, in one work where they are several."""
         stages = [stage for stage in map(self.stage, names) if not self._is_kept(stage, stage.name in force)]
         with ExitStack() as stack:
@@ -231,7 +234,7 @@ class Pipeline:
             for stage in stages:
                 fingerprint = self.fingerprint(stage)
                 logger.debug(f"{stage.name}: made from {json.dumps(fingerprint)}")
-                again = stage.name in force
+                again = stage.name in force and not resume
                 attempt = stack.enter_context(shared_attempt(self.run, stage, fingerprint, force=again))
                 if attempt:
                     attempt.share = 1 / len(stages)

@@ -182,7 +182,7 @@ class Run:
 
     def _part(self, name: str, fingerprint: dict[str, Any], force: bool) -> Path:
         """The folder to work in: what an interrupted try of the same stage left there whole is kept."""
-        part, fingerprint_file = self.part_of(name), self.path / f".{name}.json"
+        part, fingerprint_file = self.part_of(name), begun_file(self.path, name)
         with writing(part):
             same = False
             if part.exists() and not force:
@@ -243,7 +243,7 @@ class Run:
             self._write_manifest()
         if not part.exists():
             with writing(place):
-                (self.path / f".{name}.json").unlink(missing_ok=True)
+                begun_file(self.path, name).unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, name: str, wait: bool = False) -> Iterator[None]:
@@ -287,6 +287,11 @@ class Run:
                 "stages": stages,
             },
         )
+
+
+def begun_file(run: Path, name: str) -> Path:
+    """The file that says what a stage at work is made from: written when its folder is begun anew."""
+    return run / f".{name}.json"
 
 
 def _version(name: str) -> str | None:

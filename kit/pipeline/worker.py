@@ -17,7 +17,7 @@ from kit.pipeline.tasks import VERBOSITY, tasks
 if TYPE_CHECKING:
     from kit.config import Config
 
-Mode = Literal["make", "do", "redo"]
+Mode = Literal["make", "do", "redo", "resume"]  # resume: a redo, from what a try of it that died left
 
 
 def work(words: Sequence[str]) -> int:
@@ -46,7 +46,7 @@ def _make(config: Config, folder: Path, mode: str, stages: Sequence[str]) -> Non
         pipeline.make(stages)
         return
     for name in stages:
-        pipeline.do(name, force=mode == "redo")
+        pipeline.do(name, force=mode in ("redo", "resume"), resume=mode == "resume")
 
 
 if __name__ == "__main__":

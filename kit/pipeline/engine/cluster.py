@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,6 +18,7 @@ from typing import Any
 
 from kit.base import stopping
 from kit.base.errors import KitError, first_line
+from kit.base.log import warn_once
 from kit.base.threads import cpu_count
 from kit.config import Engine
 from kit.pipeline.tasks import CLUSTER
@@ -54,6 +55,23 @@ class Share:
         """How many such workers a node holds."""
         room = node.cpus // self.cpus
         return min(room, int(node.gpus / self.gpus + 1e-9)) if self.gpus else room
+
+    def __str__(self) -> str:
+        cpus = f"{self.cpus} processor{'s' * (self.cpus != 1)}"
+        return f"{cpus} and {self.gpus:g} GPU{'s' * (self.gpus > 1)}" if self.gpus else cpus
+
+
+def check_room(settings: Engine, share: Share, there: Sequence[Node], name: str) -> None:
+    """Tell where no node can ever hold a worker, which Ray would let wait without a word.
+
+    name: of what the worker does. Raises KitError on this machine alone; a cluster elsewhere may get other nodes.
+    """
+    if any(map(share.room, there)):
+        return
+    if settings.address is None:
+        hint = "set engine.cpus, engine.gpus, or the device and the processes of the detectors"
+        raise KitError(f"{name}: this machine has no {share}", hint)
+    warn_once(f"{name}: no node of the cluster has {share}: waiting for one")
 
 
 @cache
@@ -157,5 +175,10 @@ def share_of(settings: Engine, device: str, *, processes: int = 0) -> Share:
         gpus = float(processes) or settings.gpus
         beside = min((int(gpus * node.cpus / max(node.gpus, LEAST)) for node in with_gpus), default=1)
         return Share(settings.cpus or max(1, beside), gpus)
+    if device == "auto" and settings.address is not None:
+        warn_once(
+            "note: no node of the cluster has a GPU now: what can do without one computes on processors; "
+            "with detector.device=cuda it waits for one"
+        )
     part = min((node.cpus // max(node.gpus, LEAST) for node in there if node.cpus), default=1)
     return Share(settings.cpus or (max(1, part) if processes else 1))

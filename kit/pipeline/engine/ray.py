@@ -12,7 +12,7 @@ from kit.base.errors import KitError
 from kit.base.log import logger, warn_once
 from kit.base.progress import track
 from kit.config import Engine
-from kit.pipeline.engine.cluster import Node, Share, connect, nodes, share_of
+from kit.pipeline.engine.cluster import Node, Share, check_room, connect, nodes, share_of
 from kit.pipeline.engine.lost import Lost, lost
 from kit.pipeline.engine.node import Outcome, Place, ShardWorker
 from kit.pipeline.engine.sharded import Results, ShardResult, Todo, sharded_work
@@ -98,8 +98,7 @@ class _Pool:
 
         there = nodes()
         room = self.settings.workers or max(1, sum(map(self.share.room, there)))
-        if not any(map(self.share.room, there)):
-            self._say_no_room()
+        check_room(self.settings, self.share, there, ", ".join(self.stages))
         kind: Any = ray.remote(ShardWorker)
         hired = len(self.idle) + len(self.busy)
         for shard in list(self.waiting)[: max(0, room - hired)]:
@@ -113,15 +112,6 @@ class _Pool:
                 scheduling_strategy=elsewhere(there, shard.avoided),
             ).remote(self.place, self.stages, logger.getEffectiveLevel())
             self.busy[actor.node.remote()] = _Worker(actor)
-
-    def _say_no_room(self) -> None:
-        share = self.share
-        what = f"{share.cpus} processors" + (f" and {share.gpus:g} of a GPU" if share.gpus else "")
-        if self.settings.address is None:
-            raise KitError(
-                f"{', '.join(self.stages)}: this machine has no {what}", "set engine.cpus, engine.gpus"
-            )
-        warn_once(f"{', '.join(self.stages)}: no node of the cluster has {what}: waiting for one")
 
     def _assign(self) -> None:
         """Give shards to idle workers, where they can to those on a node where it has not died."""
@@ -168,8 +158,9 @@ class _Pool:
 
     def _lose(self, worker: _Worker, shard: _Shard | None, why: Lost) -> None:
         """Have the shard of a worker that died done again. Raises KitError where that was tried often enough."""
-        if why.code:  # nothing that another try could mend
-            raise KitError(f"{', '.join(self.stages)}: no worker can start ({why.text})", why.hint)
+        if why.final:
+            starts = f"{', '.join(self.stages)}: no worker can start ({why.text})"
+            raise KitError(f"{shard}: {why.text}" if shard else starts, why.hint)
         if shard is None:
             self.false_starts += 1
             if self.false_starts > self.settings.retries:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,7 @@ class StoredFeatures:
         file = np.searchsorted(self.starts, rows, side="right") - 1
         for i in np.unique(file).tolist():
             wanted = file == i
-            out[wanted] = _read(self.files[i], self.names)[rows[wanted] - self.starts[i]]
+            out[wanted] = _values(self.files[i], self.names)[rows[wanted] - self.starts[i]]
         return out
 
 
@@ -79,9 +79,24 @@ def pair_feature_table(objects: Objects, candidates: Candidates, folder: Path | 
     return store_pair_features(objects, candidates, folder / "pairs")
 
 
+def _values(file: Path, names: tuple[str, ...]) -> Floats:
+    """All of a file, as it is now."""
+    found = file.stat()
+    return _read(_Version(file, found.st_ino, found.st_mtime_ns, found.st_size), names)
+
+
+class _Version(NamedTuple):
+    """A file, and what another one at its path does not share."""
+
+    path: Path
+    inode: int
+    changed: int
+    size: int
+
+
 @lru_cache(maxsize=1)
-def _read(file: Path, names: tuple[str, ...]) -> Floats:
-    table = pq.read_table(file, columns=list(names), memory_map=True)
+def _read(file: _Version, names: tuple[str, ...]) -> Floats:
+    table = pq.read_table(file.path, columns=list(names), memory_map=True)
     values = np.empty((len(table), len(names)), np.float32)
     for i, name in enumerate(names):
         values[:, i] = table.column(name).to_numpy()

@@ -8,7 +8,7 @@ import pytest
 
 from kit.config import Prior, Spatial, Stack
 from kit.relation import external_memory, spatial_model
-from kit.relation.external_memory import is_external
+from kit.relation.external_memory import end_choice, is_external
 from kit.relation.feature_tables import choose, join, store_pair_features
 from kit.relation.features import features_of_pairs
 from kit.relation.prior_model import pair_examples, train_prior
@@ -57,6 +57,20 @@ def test_stored_features_are_those_in_memory(split, tmp_path):
     again = store_pair_features(split.objects, candidates, tmp_path, block=50)
     assert [p.stat().st_mtime_ns for p in again.files][2:] == written[2:]  # kept
     assert np.array_equal(again.take(rows), usual.take(rows), equal_nan=True)
+
+
+def test_another_table_at_the_same_path_is_read_anew(split, tmp_path):
+    candidates = pair_examples(split).candidates
+    rows = np.arange(5)
+    first = store_pair_features(split.objects, candidates, tmp_path)
+    before = first.take(rows)
+    first.files[0].unlink()
+    others = candidates.take(np.flatnonzero(candidates.image > candidates.image[5]))
+    second = store_pair_features(split.objects, others, tmp_path)
+    assert second.files == first.files[:1]
+    found, expected = second.take(rows), features_of_pairs(split.objects, others).take(rows)
+    assert np.array_equal(found, expected, equal_nan=True)
+    assert not np.array_equal(found, before, equal_nan=True)
 
 
 @pytest.mark.parametrize("kind", ["binary", "pooled", "multiclass"])
@@ -145,12 +159,41 @@ def test_the_stack_is_trained_from_disk(split, tmp_path):
 def test_rows_go_to_disk_where_memory_does_not_hold_them(tmp_path, monkeypatch):
     auto = Spatial(folds=3)
     needed = 1000 * 60 * (external_memory.HELD + 3 * external_memory.A_FOLD)
-    for usable, external in ((2 * needed, False), (2 * needed - 1, True), (None, False)):
-        monkeypatch.setattr(external_memory, "usable_memory", lambda usable=usable: usable)
-        assert is_external(auto, 1000, 60, tmp_path) is external
+    for total, external in ((2 * needed, False), (2 * needed - 1, True), (None, False)):
+        monkeypatch.setattr(external_memory, "total_memory", lambda total=total: total)
+        scratch = tmp_path / str(total) / "rows"
+        scratch.parent.mkdir()
+        assert is_external(auto, 1000, 60, scratch) is external
+        assert end_choice(scratch.parent) == ("disk" if external else "memory")
         assert not is_external(auto, 1000, 60, None)
-        assert is_external(auto.model_copy(update={"external_memory": "always"}), 1, 1, tmp_path)
-        assert not is_external(auto.model_copy(update={"external_memory": "never"}), 1000, 60, tmp_path)
+        for how in ("always", "never"):
+            own = auto.model_copy(update={"external_memory": how})
+            assert is_external(own, 1000, 60, scratch) is (how == "always")
+            end_choice(scratch.parent)
+        assert not list(scratch.parent.iterdir())
+
+
+def test_what_was_begun_goes_on_where_its_rows_lay(tmp_path, monkeypatch, caplog):
+    auto = Spatial(folds=3)
+    for total, total_later, external in ((1 << 40, 1, False), (1, 1 << 40, True)):
+        folder = tmp_path / str(total)
+        folder.mkdir()
+        monkeypatch.setattr(external_memory, "total_memory", lambda total=total: total)
+        assert is_external(auto, 1000, 60, folder / "rows") is external
+        names = {"spatial-at.trial.npz", "spatial-at.final.npz", "on.json", "statistics.npz"}
+        for name in names:
+            (folder / name).touch()
+        monkeypatch.setattr(external_memory, "total_memory", lambda total=total_later: total)
+        assert is_external(auto, 1000, 60, folder / "rows") is external  # another machine changes nothing
+        assert names < {path.name for path in folder.iterdir()}
+        assert "begin anew" not in caplog.text
+        other = auto.model_copy(update={"external_memory": "never" if external else "always"})
+        assert is_external(other, 1000, 60, folder / "rows") is not external
+        assert "unfinished models begin anew" in caplog.text
+        assert is_external(auto, 1000, 60, folder / "rows") is not external
+        assert end_choice(folder) == ("disk, then memory" if external else "memory, then disk")
+        assert {path.name for path in folder.iterdir()} == {"on.json", "statistics.npz"}
+        caplog.clear()
 
 
 def test_where_rows_lie_makes_nothing_stale():

@@ -1,6 +1,6 @@
 import pytest
 
-from kit.base.memory import usable_memory
+from kit.base.memory import total_memory, usable_memory
 
 FREE = "MemTotal: 9000 kB\nMemAvailable: 4000 kB\n"
 
@@ -38,3 +38,23 @@ def test_what_is_free_is_cut_by_the_limits_of_the_groups(line, files, expected, 
 
 def test_a_system_that_does_not_tell(tmp_path):
     assert usable_memory(tmp_path / "none", tmp_path / "none", tmp_path) is None
+    assert total_memory(tmp_path / "none", tmp_path / "none", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "expected"),
+    [
+        ("0::/a", {"a/memory.max": "max", "a/memory.current": "5"}, 9000 * 1024),
+        ("0::/a", {"memory.max": "2000", "a/memory.max": "1000", "a/memory.current": "900"}, 1000),
+        ("4:memory:/x", {"memory/x/memory.limit_in_bytes": "2000"}, 2000),
+        ("0::/", {"memory.max": "nonsense"}, 9000 * 1024),
+    ],
+)
+def test_what_there_is_in_all_hangs_on_no_load(line, files, expected, tmp_path):
+    (tmp_path / "groups").write_text(f"{line}\n")
+    (tmp_path / "meminfo").write_text(FREE)
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert total_memory(tmp_path / "meminfo", tmp_path / "groups", tmp_path / "root") == expected

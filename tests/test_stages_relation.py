@@ -81,6 +81,8 @@ def test_where_the_prior_stands_is_said_once_and_kept_in_the_metrics(run, capsys
     assert all(f"{name} ({why})" in said[0] for name, why in standing.items())
     kept = json.loads((run.path / "spatial" / "models.json").read_text())
     assert kept["standing"] == standing
+    assert run.record("spatial")["metrics"]["rows_in"] == "memory"
+    assert "external.txt" not in run.record("spatial")["files"]
     made(run, "spatial")
     assert "the prior stands" not in capsys.readouterr().err
 

@@ -17,28 +17,45 @@ def usable_memory(meminfo: Path = MEMINFO, groups: Path = GROUPS, root: Path = R
     None where the system does not tell (not Linux).
     """
     left = [
-        *_free(meminfo),
+        *_line(meminfo, "MemAvailable"),
         *(n for folder, old in group_folders("memory", groups, root) for n in _left(folder, old)),
     ]
     return max(0, min(left)) if left else None
 
 
-def _free(meminfo: Path) -> Iterator[int]:
+def total_memory(meminfo: Path = MEMINFO, groups: Path = GROUPS, root: Path = ROOT) -> int | None:
+    """Bytes that the machine has, cut by the limits of the cgroups, whatever else is at work.
+
+    None where the system does not tell (not Linux).
+    """
+    whole = [
+        *_line(meminfo, "MemTotal"),
+        *(n for folder, old in group_folders("memory", groups, root) for n in _limit(folder, old)),
+    ]
+    return max(0, min(whole)) if whole else None
+
+
+def _line(meminfo: Path, name: str) -> Iterator[int]:
     with suppress(OSError, ValueError):
         for line in meminfo.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(f"{name}:"):
                 yield int(line.split()[1]) * 1024
+
+
+def _limit(folder: Path, old: bool) -> Iterator[int]:
+    """The limit of a group, where it has one."""
+    with suppress(OSError, ValueError):
+        text = (folder / ("memory.limit_in_bytes" if old else "memory.max")).read_text().strip()
+        if text != "max":
+            yield int(text)
 
 
 def _left(folder: Path, old: bool) -> Iterator[int]:
     """What the limit of a group leaves; the cache of files counts as used, and gives way."""
-    limit, used = (
-        ("memory.limit_in_bytes", "memory.usage_in_bytes") if old else ("memory.max", "memory.current")
-    )
+    used = folder / ("memory.usage_in_bytes" if old else "memory.current")
     with suppress(OSError, ValueError):
-        text = (folder / limit).read_text().strip()
-        if text != "max":
-            yield int(text) - int((folder / used).read_text()) + _cache(folder)
+        for limit in _limit(folder, old):
+            yield limit - int(used.read_text()) + _cache(folder)
 
 
 def _cache(folder: Path) -> int:

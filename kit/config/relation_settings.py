@@ -67,7 +67,7 @@ class Boosting(Model):
     rounds is chosen on; the model is then trained again on all rows. With 1, a tenth of the images is held out
     and the best evaluation's model is kept; where that tenth holds too few images with the predicate to judge
     by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU. external_memory:
-    train from disk, batch by batch, where the rows would fill half of the usable memory (auto), always or never;
+    train from disk, batch by batch, where the rows would fill half of the machine's memory (auto), always or never;
     the trees' bins are then others, the average precision the same within noise. max_bin: bins a feature; what
     is held in memory to find them grows with it.
     """

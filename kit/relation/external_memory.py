@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,22 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from kit.base.files import write_text
 from kit.base.log import logger
-from kit.base.memory import usable_memory
+from kit.base.memory import total_memory
 from kit.config import Boosting
 from kit.relation.feature_tables import FeatureTable
 from kit.tables.schema import Floats
 
 BATCH = 8 << 20  # bytes of float32 values that XGBoost is given at once; its page is a quarter of them
-SHARE = 0.5  # of the usable memory that a training may fill before its rows go to disk
+SHARE = 0.5  # of all memory of the machine that a training may fill before its rows go to disk
 # bytes of memory a value of the matrix: its copies, and XGBoost's of every held-out part. With one part 17.5 a
 # value were measured (60,000 to 240,000 rows x 64), for which 24 are reckoned; more parts were not measured.
 HELD, A_FOLD = 12, 12
 FOLDER = "external"  # in the stage's folder, while it trains
+CHOICE = "external.txt"  # beside it: where the rows of the boosters there lie
+MEMORY, DISK = "memory", "disk"
+AT_WORK = ("*.trial.npz", "*.final.npz")  # boosters that are not finished
 _number = count()
 
 
@@ -77,24 +81,65 @@ def external_matrix(batches: RowBatches, bins: int, reference: xgb.DMatrix | Non
     return xgb.ExtMemQuantileDMatrix(batches, max_bin=bins, ref=reference)
 
 
-def is_external(settings: Boosting, rows: int, columns: int, folder: Path | None) -> bool:
-    """Whether so many training rows go to disk: as is set, or where they would fill half of the usable memory.
+def is_external(settings: Boosting, rows: int, columns: int, scratch: Path | None) -> bool:
+    """Whether so many training rows go to disk: as is set, or where they would fill half of the machine's memory.
 
-    folder: where they would be kept; None keeps them in memory.
+    scratch: where they would be kept; None keeps them in memory. The choice is written beside it: `auto` goes on as
+    a training that was interrupted began, and another setting begins its unfinished boosters anew, with a notice.
     """
-    if folder is None or settings.external_memory == "never":
+    if scratch is None:
         return False
-    if settings.external_memory == "always":
-        return True
-    usable = usable_memory()
+    begun = _begun(scratch.parent)
+    if settings.external_memory == "auto" and begun:
+        return begun[-1] == DISK
+    external = settings.external_memory == "always" or (
+        settings.external_memory == "auto" and _is_too_much(settings, rows, columns)
+    )
+    now = DISK if external else MEMORY
+    if begun and begun[-1] != now:
+        _throw_boosters_away(scratch.parent, begun[-1], now)
+    if begun[-1:] != [now]:
+        write_text(scratch.parent / CHOICE, "\n".join([*begun, now]))
+    return external
+
+
+def _is_too_much(settings: Boosting, rows: int, columns: int) -> bool:
+    """Whether rows would fill too much of the memory; of all of it, so that other work changes no result."""
+    total = total_memory()
     needed = rows * columns * (HELD + A_FOLD * settings.folds)
-    if usable is None or needed <= SHARE * usable:
+    if total is None or needed <= SHARE * total:
         return False
     logger.info(
         f"{rows:,} rows of {columns} features would take about {needed / 2**30:,.1f} GiB of the "
-        f"{usable / 2**30:,.1f} GiB there are: they are trained on from disk"
+        f"{total / 2**30:,.1f} GiB that the machine has: they are trained on from disk"
     )
     return True
+
+
+def _begun(folder: Path) -> list[str]:
+    """Where the rows of an interrupted training lay, one after another; empty where there was none."""
+    with suppress(OSError, ValueError):
+        words = (folder / CHOICE).read_text(encoding="ascii").split()
+        if set(words) <= {MEMORY, DISK}:
+            return words
+    return []
+
+
+def _throw_boosters_away(folder: Path, before: str, now: str) -> None:
+    """Of boosters at work, which have other bins; models that are whole stay."""
+    logger.warning(
+        f"rows were trained on from {before} before, now from {now}: unfinished models begin anew, the others stay"
+    )
+    for pattern in AT_WORK:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def end_choice(folder: Path) -> str:
+    """Where the rows of a training lay that has come to its end: "memory", "disk", or one, then the other."""
+    where = ", then ".join(_begun(folder))
+    (folder / CHOICE).unlink(missing_ok=True)
+    return where
 
 
 @contextmanager

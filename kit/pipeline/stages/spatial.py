@@ -39,6 +39,7 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
 
 
 def _train(context: StageContext) -> Metrics:
+    from kit.relation.external_memory import end_choice
     from kit.relation.prior_model import train_prior
     from kit.relation.spatial_model import train_spatial
     from kit.relation.spatial_rows import POOLED
@@ -58,4 +59,5 @@ def _train(context: StageContext) -> Metrics:
         "trees": sum(scorer.rounds.values()),
         "rounds": scorer.rounds,
         "prior_stands": scorer.standing,
+        "rows_in": end_choice(context.path),
     }

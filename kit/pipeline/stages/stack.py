@@ -56,6 +56,7 @@ def chooses_weights(config: Config) -> bool:
 
 
 def _train(context: StageContext) -> Metrics:
+    from kit.relation.external_memory import end_choice
     from kit.relation.prior_model import pair_examples
     from kit.relation.spatial_model import SpatialScorer
     from kit.relation.stacking import train_stack
@@ -89,7 +90,8 @@ def _train(context: StageContext) -> Metrics:
     stacker.save(context.path)
     fallbacks = {name: model.fallback for name, model in stacker.models.items() if model.fallback}
     named_reasons("stack: the average stands for", fallbacks)
-    return {"fallbacks": len(fallbacks), "models": stacker.figures()}
+    rows_in = end_choice(context.path)
+    return {"fallbacks": len(fallbacks), "models": stacker.figures(), "rows_in": rows_in}
 
 
 def average_weights(context: StageContext) -> tuple[Floats, list[dict[str, Any]]]:

@@ -77,7 +77,7 @@ def learning_settings(config: Config, name: str, model: Boosting | Visual) -> di
     """What a relation model depends on: its settings, the seed and the training boxes. name: of its stage.
 
     Where it is computed (threads, workers, device, in memory or from disk) and how often it is kept makes nothing
-    stale: the record of the stage names it.
+    stale: the record of the stage names threads, processor and `rows_in`, memory or disk.
     """
     settings = model.result_settings(
         {"threads", "workers", "device", "external_memory", "checkpoint_minutes"}

@@ -5,15 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from kit.base import stopping
@@ -21,6 +19,7 @@ from kit.base.errors import KitError, first_line
 from kit.base.log import warn_once
 from kit.base.threads import cpu_count
 from kit.config import Engine
+from kit.pipeline.engine.ray_folder import new_folder
 from kit.pipeline.tasks import CLUSTER
 
 QUIET = {
@@ -30,7 +29,6 @@ QUIET = {
     "RAY_DEDUP_LOGS": "0",
 }
 LEAST = 2  # parts of a node's processors: one for each GPU, two where it has fewer
-LONGEST = 24  # characters of a temporary folder in which Ray's sockets have names that are short enough
 TIMEOUT = 5.0  # seconds for a first word of a cluster's head
 
 
@@ -95,9 +93,7 @@ def _start(settings: Engine) -> None:
     """Start a cluster of this machine alone, which ends with the process."""
     import ray
 
-    near = len(tempfile.gettempdir()) < LONGEST
-    folder = tempfile.mkdtemp(prefix="kit-ray-", dir=None if near else "/tmp")
-    stopping.at_end(partial(shutil.rmtree, folder, ignore_errors=True))
+    folder = new_folder()
     atexit.register(ray.shutdown)  # before that
     try:
         ray.init(
@@ -107,7 +103,7 @@ def _start(settings: Engine) -> None:
             include_dashboard=settings.dashboard,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            _temp_dir=folder,
+            _temp_dir=str(folder),
         )
     except Exception as error:  # it raises nothing more special
         raise KitError(f"Ray does not start on this machine ({first_line(error)})", "try again") from error

@@ -56,11 +56,38 @@ def test_inside_this_process_is_one_of_several_and_then_what_it_was(monkeypatch,
     assert dict(os.environ) == before
 
 
-def test_more_processes_than_gpus_are_refused(monkeypatch, tmp_path):
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """A machine that has one; the GPU that a process takes."""
+    taken = []
     monkeypatch.setattr("kit.detector.device.device_of", lambda _: torch.device("cuda"))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    text = (
-        "process 2 of 2 at a training: this machine has 1 GPU, and each needs one; lower detector.processes"
-    )
-    with one_of(2, 1, tmp_path / "meeting"), pytest.raises(KitError, match=text):
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    return taken
+
+
+def test_more_processes_of_torchrun_than_gpus_are_refused(monkeypatch, one_gpu):
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "x",
+        "RANK": "1",
+        "LOCAL_RANK": "1",
+        "WORLD_SIZE": "2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    text = "process 2 of 2 at a training: this machine has 1 GPU, and each needs one; lower torchrun's --nproc-per-node"
+    with pytest.raises(KitError, match=text):
         init_process_group(Detector())
+    assert not one_gpu
+
+
+def test_kits_own_processes_share_gpus_that_are_fewer(monkeypatch, tmp_path, one_gpu):
+    told = []
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, **_: told.append(backend))
+    monkeypatch.setattr("torch.distributed.barrier", lambda: None)
+    for rank in range(2):
+        with one_of(2, rank, tmp_path / "meeting"):
+            init_process_group(load_config("mini").detector)
+            assert (os.environ["RANK"], os.environ["LOCAL_RANK"]) == (str(rank), "0")
+    with one_of(1, 0, tmp_path / "meeting"):
+        init_process_group(load_config("mini").detector)
+    assert (told, one_gpu) == (["gloo", "gloo", "nccl"], [0, 0, 0])

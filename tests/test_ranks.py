@@ -19,6 +19,7 @@ from kit.session import open_run
 PLUGIN = """
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def normalise(context):
     return {"processes": process_count()}
 
 
+def shares(context):
+    own = f"{distributed.get_rank()} of {distributed.get_world_size()} over {distributed.get_backend()}"
+    every = [None, None]
+    distributed.all_gather_object(every, f"{own}, GPU {os.environ['LOCAL_RANK']}")
+    return {"processes": every}
+
+
 def fails(context):
     distributed.barrier()
     if is_main_process():
@@ -83,8 +91,14 @@ def hangs(context):
     distributed.barrier()
 
 
+if "KIT_TEST_GPUS" in os.environ and "rank_worker" in sys.argv[0]:
+    torch.cuda.is_available, torch.cuda.set_device = lambda: True, lambda _: None
+    torch.cuda.device_count = lambda: int(os.environ["KIT_TEST_GPUS"])
+
+
 @register_stages
 def stages(config):
+    yield Stage("shares", shares, distributed=True, processes=config.detector.processes)
     for name, work in {
         "one": normalise,
         "two": normalise,
@@ -137,6 +151,21 @@ def test_two_processes_normalise_as_one_of_both_batches_and_do_the_next_stage_to
             torch.testing.assert_close(own[f"bn.0.{name}"], model.state_dict()[name])
     total = sum(own["weight"] for own in saved[0])
     torch.testing.assert_close(total, model.weight.grad)
+
+
+def test_the_default_config_trains_on_one_gpu_which_its_processes_share(words, tmp_path, monkeypatch):
+    """Simulated: torch says that there is one, and nothing is computed on it."""
+    monkeypatch.setenv("KIT_TEST_GPUS", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "meetings"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "meetings"))
+    (tmp_path / "meetings").mkdir()
+    for name, said in {"is_available": True, "device_count": 1, "set_device": None}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, said=said: said)
+    run = open_run("mini", overrides=[words[1]], folder=tmp_path / "run")
+    assert (run.config.detector.device, run.config.detector.processes) == ("auto", 2)
+    processes = run.make("shares")["shares"]["metrics"]["processes"]
+    assert processes == ["0 of 2 over gloo, GPU 0", "1 of 2 over gloo, GPU 0"]
+    assert not any((tmp_path / "meetings").iterdir())
 
 
 def flat(x):

@@ -143,8 +143,8 @@ class Detector(Model):
     layers (new-heads); none (scratch).
     class_map: a YAML file of `kit classmap`; null matches by name, synonym and kind.
     sampling_limit: N of p(k) = min(n_k, N) / sum of min(n_i, N); null is the plain distribution.
-    processes: of this machine that train a detector together, a GPU each where it has some; each takes
-    `batch_size` images. Under torchrun its number counts.
+    processes: of this machine that train a detector together, a GPU each where it has as many, else they share
+    them; each takes `batch_size` images. Under torchrun its number counts.
     """
 
     models: Annotated[dict[Name, DetectorModel], BeforeValidator(_without_null)] = {}

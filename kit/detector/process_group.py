@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from kit.base.errors import KitError
+from kit.base.log import logger
 from kit.config import Detector
 
 TIMEOUT = 7200  # seconds that processes wait for the first one's validation
@@ -62,7 +63,10 @@ def first_decides(decision: bool) -> bool:
 
 
 def init_process_group(settings: Detector) -> None:
-    """Meet the other processes, if there are any. Raises KitError where a GPU each is wanted and not there."""
+    """Meet the other processes, if there are any. Raises KitError where torchrun starts more than there are GPUs.
+
+    Those of kit share the GPUs where these are fewer: over gloo, as nccl refuses two on one.
+    """
     if not is_distributed():
         return
     from kit.detector.device import device_of
@@ -71,9 +75,7 @@ def init_process_group(settings: Detector) -> None:
     from torch import distributed
 
     if not distributed.is_initialized():
-        if device == "cuda":
-            _take_gpu(int(os.environ[LOCAL_RANK]))
-        backend = "nccl" if device == "cuda" else "gloo"
+        backend = "nccl" if device == "cuda" and _take_gpu() else "gloo"
         meeting = os.environ.get(MEETING)
         distributed.init_process_group(
             backend,
@@ -82,17 +84,25 @@ def init_process_group(settings: Detector) -> None:
             world_size=int(os.environ.get(WORLD_SIZE, "-1")),
             timeout=timedelta(seconds=TIMEOUT),
         )
-        distributed.barrier()  # from here on nobody needs what they met by
+        distributed.barrier()
 
 
-def _take_gpu(number: int) -> None:
+def _take_gpu() -> bool:
+    """Compute on one of the GPUs; whether no other process does."""
     import torch
 
-    count = torch.cuda.device_count()
-    if number >= count:
-        text = f"process {number + 1} of {process_count()} at a training: this machine has {count} GPU"
-        raise KitError(f"{text}{'s' * (count != 1)}, and each needs one", "lower detector.processes")
+    number, gpus, count = int(os.environ[LOCAL_RANK]), torch.cuda.device_count(), process_count()
+    shared = MEETING in os.environ and count > gpus
+    if shared:
+        if is_main_process():
+            logger.info(f"{count} processes share {gpus} GPU{'s' * (gpus != 1)}")
+        number %= gpus
+        os.environ[LOCAL_RANK] = str(number)  # by which mmengine takes a GPU
+    if number >= gpus:
+        text = f"process {number + 1} of {count} at a training: this machine has {gpus} GPU"
+        raise KitError(f"{text}{'s' * (gpus != 1)}, and each needs one", "lower torchrun's --nproc-per-node")
     torch.cuda.set_device(number)
+    return not shared
 
 
 def _leave_process_group() -> None:

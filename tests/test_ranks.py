@@ -58,6 +58,7 @@ def normalise(context):
 
 
 def shares(context):
+    assert os.path.exists(os.environ["KIT_MEETING"])  # which NCCL asks until its group has ended
     own = f"{distributed.get_rank()} of {distributed.get_world_size()} over {distributed.get_backend()}"
     every = [None, None]
     distributed.all_gather_object(every, f"{own}, GPU {os.environ['LOCAL_RANK']}")
@@ -220,7 +221,9 @@ def test_a_process_that_is_killed_ends_the_others_wherever_they_are(words, tmp_p
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_of_what_is_stopped(signum, words, tmp_path):
+def test_nothing_is_left_of_what_is_stopped(signum, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "meetings"))
+    (tmp_path / "meetings").mkdir()
     process = started(words, "hangs")
     files = [tmp_path / "run" / f"at-work-{rank}" for rank in range(2)]
     wait_until(lambda: all(file.exists() and file.read_text() for file in files), 100)
@@ -234,6 +237,7 @@ def test_nothing_is_left_of_what_is_stopped(signum, words, tmp_path):
             f"kit: stopped by Ctrl-C; stage hangs goes on from what it has in {tmp_path / 'run'}"
         ]
     wait_until(lambda: not is_alive(pids[1]), 20)
+    assert not any((tmp_path / "meetings").iterdir())
 
 
 def wait_until(happened, seconds):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kit.base.process import run_as_process
+from kit.base.stopping import at_end
 from kit.pipeline.ranks import Part
 from kit.pipeline.tasks import VERBOSITY, tasks
 
@@ -35,6 +36,7 @@ def _take(part: Part) -> None:
     from kit.pipeline.stage import StageContext
     from kit.pipeline.work import at_work
 
+    at_end(part.remove_folder)  # should the first one be killed
     folder = Path(part.run)
     run = Run(load_config(str(folder / "config.yaml")), folder)
     use_threads(run.config.cpu_threads)

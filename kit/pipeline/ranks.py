@@ -51,6 +51,10 @@ class Part:
         """The file that says that this process is at the meeting."""
         return Path(self.folder) / f"ready-{self.rank}"
 
+    def remove_folder(self) -> None:
+        """Leave nothing: what they met by is asked until the process group has ended."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
 
 @contextmanager
 def ranks_kept(as_many_cores: bool = False) -> Iterator[None]:
@@ -126,6 +130,7 @@ class _Ranks:
         count, folder = stage.processes, mkdtemp(prefix="kit-")
         first = Part(str(run.path), stage.name, 0, count, folder)
         parts = [replace(first, rank=rank) for rank in range(1, count)]
+        stopping.at_end(first.remove_folder)
         others = _Others(self._standing(run, count), run, parts)
         with ThreadPoolExecutor(count - 1) as pool:
             try:
@@ -135,9 +140,6 @@ class _Ranks:
                     with others.blamed():
                         others.wait_for_all()
                         init_process_group(run.config.detector)
-                        shutil.rmtree(
-                            folder, ignore_errors=True
-                        )  # should this process be killed, nothing is left
                         yield
                 others.over.set()
                 pool.shutdown()
@@ -147,7 +149,7 @@ class _Ranks:
                 self.end()
                 raise
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                first.remove_folder()
 
 
 class _Others:

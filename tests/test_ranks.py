@@ -1,5 +1,6 @@
 """Stages that several processes of this machine do together: stages of a plugin, of real processes."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from kit.base.errors import KitError
 from kit.base.stopping import descendants, is_alive
 from kit.detector.process_group import is_distributed
 from kit.pipeline.ranks import ranks_kept
@@ -192,6 +194,16 @@ def test_where_one_fails_all_end_with_one_line(stage, said, words, tmp_path, kit
     assert [line for line in err.splitlines() if line.startswith("kit: ")] == [f"kit: {said.format(log=log)}"]
     assert not is_distributed()
     assert not [pid for pid in descendants(os.getpid()) if "rank_worker" in command(pid)]
+
+
+def test_where_one_cannot_be_started_nobody_waits_for_it(words, tmp_path, monkeypatch):
+    def start(*_):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("kit.pipeline.crew.Crew.start", start)
+    run = open_run("mini", overrides=[words[1], "detector.device=cpu"], folder=tmp_path / "run")
+    with pytest.raises(KitError, match=r"one: process 2 of 2 failed: .*Resource temporarily unavailable"):
+        run.make("one")
 
 
 def command(pid):

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from kit.base import stopping
-from kit.base.errors import KitError
+from kit.base.errors import KitError, first_line
 from kit.base.threads import cpu_share, torch_threads
 from kit.config import Config
 from kit.detector.process_group import init_process_group, one_of
@@ -168,6 +168,8 @@ class _Others:
             fault = self.workers.do(json.dumps(asdict(part)), name, log)
         except KitError as error:
             fault = error.message
+        except Exception as error:  # the system starts no process more, say
+            fault = f"{name} failed: {first_line(error)}"
         if fault is None:
             return
         self.faults.append(f"{part.stage}: {fault}")

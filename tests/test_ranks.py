@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from torch import nn
 
 from kit.base.errors import KitError
 from kit.base.stopping import descendants, is_alive
+from kit.config import load_config
 from kit.detector.process_group import is_distributed
 from kit.pipeline.ranks import ranks_kept
+from kit.pipeline.run import Run
 from kit.session import open_run
 
 PLUGIN = """
@@ -63,7 +66,7 @@ def shares(context):
     assert os.path.exists(os.environ["KIT_MEETING"])  # which NCCL asks until its group has ended
     own = f"{distributed.get_rank()} of {distributed.get_world_size()} over {distributed.get_backend()}"
     every = [None, None]
-    distributed.all_gather_object(every, f"{own}, GPU {os.environ['LOCAL_RANK']}")
+    distributed.all_gather_object(every, f"{own}, GPU {os.environ['LOCAL_RANK']}, seed {context.config.seed}")
     return {"processes": every}
 
 
@@ -157,7 +160,7 @@ def test_two_processes_normalise_as_one_of_both_batches_and_do_the_next_stage_to
 
 
 def test_the_default_config_trains_on_one_gpu_which_its_processes_share(words, tmp_path, monkeypatch):
-    """Simulated: torch says that there is one, and nothing is computed on it."""
+    """Simulated: torch says that there is one, and nothing is computed on it. Another kit is at the run, too."""
     monkeypatch.setenv("KIT_TEST_GPUS", "1")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "meetings"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "meetings"))
@@ -165,9 +168,12 @@ def test_the_default_config_trains_on_one_gpu_which_its_processes_share(words, t
     for name, said in {"is_available": True, "device_count": 1, "set_device": None}.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, said=said: said)
     run = open_run("mini", overrides=[words[1]], folder=tmp_path / "run")
+    other = Run(load_config("mini", [words[1], "seed=2"]), run.path)
+    monkeypatch.setattr(Run, "write_config", partial(Run.write_config, other))
     assert (run.config.detector.device, run.config.detector.processes) == ("auto", 2)
     processes = run.make("shares")["shares"]["metrics"]["processes"]
-    assert processes == ["0 of 2 over gloo, GPU 0", "1 of 2 over gloo, GPU 0"]
+    assert processes == ["0 of 2 over gloo, GPU 0, seed 0", "1 of 2 over gloo, GPU 0, seed 0"]
+    assert load_config(str(run.path / "config.yaml")).seed == 2
     assert not any((tmp_path / "meetings").iterdir())
 
 

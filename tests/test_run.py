@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from kit.base.errors import KitError
-from kit.config import Config
+from kit.config import Config, load_config
 from kit.pipeline.detector_task import training_stage
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import content_id
@@ -290,3 +290,12 @@ def test_the_id_passes_over_files_that_hold_times(tmp_path):
     assert content_id(one) != content_id(two)
     (two / "weights.pth").write_text("others")
     assert content_id(one, times) != content_id(two, times)
+
+
+def test_processes_of_two_kits_at_a_run_read_each_their_own_configuration(tmp_path):
+    runs = [Run(load_config("mini", [f"seed={seed}"]), tmp_path / "run") for seed in (1, 2)]
+    files = [run.own_config() for run in runs]
+    for run in runs:
+        run.write_config()
+    assert [load_config(str(run.own_config())) for run in runs] == [run.config for run in runs]
+    assert [run.own_config() for run in runs] == files

@@ -61,7 +61,7 @@ def _make_on_cluster(pipeline: Pipeline, names: Sequence[str], jobs: int, force:
     run.write_config()
     crew = _Crew(1)
     crew.environment[CLUSTER] = address
-    drivers = Workers(crew, "kit.pipeline.worker", [str(run.path / "config.yaml"), str(run.path)])
+    drivers = Workers(crew, "kit.pipeline.worker", [str(run.own_config()), str(run.path)])
 
     def do(name: str) -> str | None:
         stage, log = pipeline.stages[name], run.path / LOGS / f"{name}.txt"

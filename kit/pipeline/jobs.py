@@ -72,7 +72,7 @@ def run_stages(pipeline: Pipeline, names: Sequence[str], workers: int, force: Co
     run = pipeline.run
     run.write_config()
     crew = Crew(max(workers, *(pipeline.stages[name].processes for name in names), 1), run.config.cpu_threads)
-    processes = Workers(crew, "kit.pipeline.worker", [str(run.path / "config.yaml"), str(run.path)])
+    processes = Workers(crew, "kit.pipeline.worker", [str(run.own_config()), str(run.path)])
 
     def do(name: str) -> str | None:
         mode: Mode = "redo" if name in force else "do"

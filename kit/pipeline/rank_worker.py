@@ -37,8 +37,7 @@ def _take(part: Part) -> None:
     from kit.pipeline.work import at_work
 
     at_end(part.remove_folder)  # should the first one be killed
-    folder = Path(part.run)
-    run = Run(load_config(str(folder / "config.yaml")), folder)
+    run = Run(load_config(part.config), Path(part.run))
     use_threads(run.config.cpu_threads)
     stage = Pipeline(run).stage(part.stage)
     with one_of(part.count, part.rank, part.meeting):

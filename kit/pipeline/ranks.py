@@ -36,6 +36,7 @@ class Part:
     """One process's part in a stage. rank: from 0, of `count`; folder: where they meet, of their own."""
 
     run: str
+    config: str
     stage: str
     rank: int
     count: int
@@ -127,8 +128,8 @@ class _Ranks:
     @contextmanager
     def at(self, run: Run, stage: Stage) -> Iterator[None]:
         """Inside, all do a stage. Raises KitError where another one fails."""
-        count, folder = stage.processes, mkdtemp(prefix="kit-")
-        first = Part(str(run.path), stage.name, 0, count, folder)
+        count, config = stage.processes, run.own_config()
+        first = Part(str(run.path), str(config), stage.name, 0, count, mkdtemp(prefix="kit-"))
         parts = [replace(first, rank=rank) for rank in range(1, count)]
         stopping.at_end(first.remove_folder)
         others = _Others(self._standing(run, count), run, parts)

@@ -7,6 +7,7 @@ is fetched when it is asked for, and a finished stage is published (kit.pipeline
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ from kit.base.threads import machine, use_threads
 from kit.base.version import __version__
 from kit.config import Config
 from kit.pipeline.changes import differences
+from kit.pipeline.order import LOGS
 from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
 from kit.pipeline.remote_run import VERSION, RemoteRun, version_of
 from kit.pipeline.run_cache import drop
@@ -267,6 +269,17 @@ class Run:
             if path.read_text(encoding="utf-8") == text:
                 return
         write_text(path, text)
+
+    def own_config(self) -> Path:
+        """A file of the configuration for processes at work with this one: no kit writes another one there."""
+        text = self.config.as_yaml()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        path = self.path / LOGS / f"config-{digest[:16]}.yaml"
+        if not path.exists():
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, text)
+        return path
 
     def _write_manifest(self) -> None:
         stages = {}

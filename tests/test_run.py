@@ -12,6 +12,7 @@ from kit.pipeline.detector_task import training_stage
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import content_id
 from kit.pipeline.run import Run
+from kit.pipeline.stage import FileInput, Stage
 from tests.stages import small_stage, writing
 
 
@@ -271,6 +272,39 @@ def test_what_is_thrown_away_of_an_interrupted_stage_is_told(a_run, capsys):
             Pipeline(a_run, [small_stage("s", settings=settings, work=stopped)]).make(["s"])
     told = "what an interrupted s left (1 file) is thrown away (settings: value 1 → 2)\n"
     assert capsys.readouterr().err == told
+
+
+def test_what_other_processes_began_is_refused_and_kept(a_run, tmp_path):
+    source = tmp_path / "in"
+    source.write_text("1")
+
+    def stopped(context):
+        (context.path / "iter_4.pth").write_text("x")
+        raise KeyboardInterrupt
+
+    def make(processes, seed=0, force=()):
+        settings = {"seed": seed, **({"processes": processes} if processes > 1 else {})}
+        drawn = FileInput("data.train.images", source)  # more processes draw other images
+        source.write_text(str(processes))
+        stages = [
+            Stage("source", writing(), settings=settings),
+            Stage("s", stopped, ("source",), (drawn,), settings=settings),
+        ]
+        Pipeline(a_run, stages).make(["s"], force=force)
+
+    with pytest.raises(KeyboardInterrupt):
+        make(2)
+    made = (a_run.path / "source" / "stage.json").read_bytes()
+    told = "s: interrupted under 2 processes, now 1: .*; start it under 2 again, or give --force"
+    with pytest.raises(KitError, match=told):
+        make(1)
+    assert (a_run.path / ".s.part" / "iter_4.pth").exists()
+    assert (a_run.path / "source" / "stage.json").read_bytes() == made
+    for others in ({"processes": 1, "force": ["s"]}, {"processes": 1}, {"processes": 2, "seed": 1}):
+        with pytest.raises(KeyboardInterrupt):
+            make(**others)
+    with pytest.raises(KitError, match="interrupted under 2 processes, now 3"):
+        a_run._part("s", {"settings": {"seed": 1, "processes": 3}}, force=False)
 
 
 def test_the_id_passes_over_files_that_hold_times(tmp_path):

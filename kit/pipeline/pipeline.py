@@ -179,8 +179,13 @@ class Pipeline:
         return self._needed([name for name in plan if name in names or self.stages[name].implicit], names)
 
     def check_inputs(self, todo: Sequence[str], force: Collection[str] = ()) -> None:
-        """Raise KitError, with its cure, where stages to do lack an input: before any work."""
+        """Raise KitError, with its cure, where stages to do lack an input: before any work.
+
+        Also where one was interrupted under another number of processes.
+        """
         for status in self.status(todo, force, alone=True):
+            if status.state != "finished" and status.stage.name not in force:
+                self.run.check_processes(status.stage.name, status.stage.settings)
             for given in (*status.stage.inputs, *status.stage.watched) if status.state != "finished" else ():
                 require(given)
 

@@ -8,6 +8,7 @@ is fetched when it is asked for, and a finished stage is published (kit.pipeline
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import shutil
 import subprocess
@@ -195,12 +196,32 @@ class Run:
             if same:
                 tidy_part(part)
             else:
+                if not force:
+                    self.check_processes(name, fingerprint.get("settings", {}))
                 self._say_thrown_away(name, part, fingerprint_file, fingerprint)
                 fingerprint_file.unlink(missing_ok=True)
                 shutil.rmtree(part, ignore_errors=True)
                 write_json(fingerprint_file, fingerprint)
                 part.mkdir(exist_ok=True)
         return part
+
+    def check_processes(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Raise KitError where an interrupted try differs in the number of processes alone: it is kept.
+
+        settings: those that the stage's result depends on now.
+        """
+        before: dict[str, Any] = {}
+        with suppress(KitError, AttributeError):
+            before = dict(read_json(self.path / f".{name}.json", dict).get("settings") or {})
+        was, now = (values.get("processes", 1) for values in (before, settings))
+        same = before | {"processes": now} == json.loads(
+            json.dumps({**settings, "processes": now}, default=str)
+        )
+        if was == now or not same or next(self.part_of(name).rglob("*.*"), None) is None:
+            return
+        text = f"{name}: interrupted under {was} process{'es' * (was != 1)}, now {now}"
+        text += ": the draws and the learning rate would be others"
+        raise KitError(text, f"start it under {was} again, or give --force to begin anew")
 
     def _say_thrown_away(self, name: str, part: Path, file: Path, fingerprint: dict[str, Any]) -> None:
         """One notice of what an interrupted try left that was made from something else."""

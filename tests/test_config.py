@@ -219,3 +219,7 @@ def test_several_processes_need_a_gpu_each():
     for wrong in (["detector.device=cuda:1"], ["detector.processes=0"], ["attribute.processes=0"]):
         with pytest.raises(KitError, match=r"processes: |greater than or equal to 1|processes need"):
             load_config("mini", wrong)
+    own = ["detector.device=cuda:1", "detector.processes=1", "attribute.processes=2"]
+    text = "attribute: 2 processes need a GPU each, but detector.device is cuda:1; set it to cuda"
+    with pytest.raises(KitError, match=text):
+        load_config("mini", own)

@@ -161,11 +161,14 @@ class Detector(Model):
 
     @model_validator(mode="after")
     def _a_gpu_each(self) -> Detector:
-        if self.processes > 1 and self.device.startswith("cuda:"):
-            raise ValueError(
-                f"{self.processes} processes need a GPU each, but device is {self.device}; set it to cuda"
-            )
+        self.check_device(self.processes)
         return self
+
+    def check_device(self, processes: int) -> None:
+        """Raise ValueError where several processes would have one GPU that is named."""
+        if processes > 1 and self.device.startswith("cuda:"):
+            device = f"detector.device is {self.device}"
+            raise ValueError(f"{processes} processes need a GPU each, but {device}; set it to cuda")
 
 
 class Attribute(Model):

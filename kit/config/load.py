@@ -8,7 +8,7 @@ from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from kit.base.errors import FileFault, KitError, printable
 from kit.base.yamlfile import SHOWN, YamlFault, line_of_key, parse_yaml, read_yaml
@@ -62,6 +62,14 @@ class Config(Model):
     engine: Engine = Engine()
     kaggle: Kaggle = Kaggle()
     extra: dict[str, JsonValue] = {}
+
+    @field_validator("attribute")
+    @classmethod
+    def _a_gpu_each(cls, attribute: Attribute, values: ValidationInfo) -> Attribute:
+        detector = values.data.get("detector")
+        if detector is not None:
+            detector.check_device(attribute.processes or 1)
+        return attribute
 
     @property
     def cpu_threads(self) -> int:

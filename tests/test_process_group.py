@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kit.base.errors import KitError
+from kit.base.threads import torch_threads
 from kit.config import Detector, load_config
 from kit.detector.process_group import (
     init_process_group,
@@ -43,6 +44,16 @@ def test_a_stage_of_one_process_is_the_runs_own(monkeypatch, tmp_path):
     for _ in range(2):
         Pipeline(run, [stage]).make(["prior"])
         assert done == ["prior"]
+
+
+def test_the_record_says_with_how_many_threads_each_process_has_computed(monkeypatch, tmp_path):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setattr("kit.pipeline.distributed.beside", lambda *_: torch_threads(3))
+    run = Run(load_config("mini"), tmp_path / "run")
+    with shared_attempt(run, small_stage("prior", work=writing(), distributed=True), {"x": 1}, force=False):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 1
+    assert run.record("prior")["machine"]["threads"] == 3
 
 
 def test_inside_this_process_is_one_of_several_and_then_what_it_was(monkeypatch, tmp_path):

@@ -60,7 +60,7 @@ def download(
         int | None,
         typer.Option(
             min=1,
-            help="Photos for trainings of so many processes (default: detector.processes).",
+            help="Photos for trainings of so many processes (default: detector.processes, attribute.processes).",
             metavar="N",
         ),
     ] = None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kit.base.threads import machine
 from kit.detector.process_group import is_distributed, is_main_process
 from kit.pipeline.ranks import beside
 from kit.pipeline.run import Attempt, Run
@@ -25,6 +26,7 @@ def shared_attempt(
         working = run.working(stage.name, fingerprint, force=force, timing_files=timing)
         with working as attempt, beside(run, stage):
             yield attempt
+            attempt.machine = machine()  # with this one's share of the threads
         return
     from mmengine.dist import barrier
 

@@ -44,13 +44,14 @@ class Attempt:
     """A stage at work: results go below `path`, `metrics` into its record.
 
     share: of the time that is this stage's, where others are made at the same time; nodes: of a cluster, with how
-    many shards each has made.
+    many shards each has made; machine: what computed it, by default as it is at the end.
     """
 
     path: Path
     share: float = 1.0
     metrics: dict[str, Any] = field(default_factory=dict)
     nodes: Mapping[str, int] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Run:
@@ -135,7 +136,7 @@ class Run:
                 "started": start.isoformat(timespec="seconds"),
                 "seconds": round(attempt.share * clock.seconds, 2),
                 "processor_seconds": round(attempt.share * clock.processor_seconds, 2),
-                "machine": machine(),
+                "machine": attempt.machine or machine(),
                 **({"nodes": dict(sorted(attempt.nodes.items()))} if attempt.nodes else {}),
                 "metrics": attempt.metrics,
                 "fingerprint": fingerprint,

@@ -13,7 +13,6 @@ from typing import Any
 
 from kit.base.errors import KitError
 from kit.base.log import logger, verbosity
-from kit.config import Engine
 from kit.pipeline.crew import Crew, Workers
 from kit.pipeline.engine.choice import is_on_cluster
 from kit.pipeline.engine.node import Place
@@ -21,7 +20,7 @@ from kit.pipeline.engine.sharded import ShardedWork
 from kit.pipeline.jobs import run_stages, side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
-from kit.pipeline.run import begun_file
+from kit.pipeline.run import Run, begun_file
 from kit.pipeline.stage import Stage
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE, VERBOSITY
 from kit.pipeline.worker import Mode
@@ -69,7 +68,7 @@ def _make_on_cluster(pipeline: Pipeline, names: Sequence[str], jobs: int, force:
         if isinstance(stage.work, ShardedWork):
             return drivers.do(f"{mode} {name}", name, log)
         try:
-            return _on_a_node(stage, mode, run.path.absolute(), log.absolute(), settings, crew.over)
+            return _on_a_node(run, stage, mode, log.absolute(), crew.over)
         except KitError as error:
             return str(error)
 
@@ -104,9 +103,7 @@ class _End:
     killed: bool
 
 
-def _on_a_node(
-    stage: Stage, mode: Mode, run: Path, log: Path, settings: Engine, over: threading.Event
-) -> str | None:
+def _on_a_node(run: Run, stage: Stage, mode: Mode, log: Path, over: threading.Event) -> str | None:
     """Do a stage on a node, again on another where its process died there; what went wrong, if something did.
 
     Raises KitError where this machine alone has no room for it.
@@ -117,16 +114,17 @@ def _on_a_node(
     from kit.pipeline.engine.lost import lost
     from kit.pipeline.engine.ray import elsewhere
 
+    settings = run.config.engine
     share = share_of(settings, stage.device, processes=stage.processes)
-    place, avoided = Place(Path.cwd(), run, share.cpus), set[str]()
+    place, avoided = Place.of(run, share.cpus), set[str]()
     work: Any = ray.remote(do_stage)
-    why, before = "", _began(run, stage.name)
+    why, before = "", _began(run.path, stage.name)
     for _ in range(settings.retries + 1):
         there = nodes()
         check_room(settings, share, there, stage.name)
         if why:
             logger.warning(f"{stage.name}: {why}; it goes on elsewhere")
-            if mode == "redo" and _began(run, stage.name) != before:
+            if mode == "redo" and _began(run.path, stage.name) != before:
                 mode = "resume"
         log.unlink(missing_ok=True)
         task = work.options(
@@ -192,7 +190,7 @@ def do_stage(place: Place, name: str, mode: Mode, log: Path, loud: int) -> _End:
             NODE: f"{os.uname().nodename} {node[:8]}",
             VERBOSITY: str(loud),
         }
-        words = [str(run.path / "config.yaml"), str(run.path), mode, name]
+        words = [str(place.config), str(run.path), mode, name]
         process = crew.start("kit.pipeline.worker", words)
         assert process is not None
         fault = crew.follow(process, name, log)

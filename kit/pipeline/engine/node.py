@@ -23,12 +23,21 @@ from kit.pipeline.stage_registry import declared_stages
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run is, as every node must see it. folder: in which paths of the config begin; cpus: of a worker."""
+    """Where a run is, as every node must see it.
+
+    folder: in which paths of the config begin; config: a file of it that no other kit changes; cpus: of a worker.
+    """
 
     folder: Path
     run: Path
+    config: Path
     cpus: int
     version: str = __version__
+
+    @classmethod
+    def of(cls, run: Run, cpus: int) -> Place:
+        """The place of a run of this process."""
+        return cls(Path.cwd(), run.path.absolute(), run.own_config().absolute(), cpus)
 
     def enter(self) -> Run:
         """Open the run here, to read it. Raises KitError where this node sees another world."""
@@ -41,7 +50,7 @@ class Place:
                 raise KitError(f"{path} is not there", "data and runs must be where all nodes see them")
         os.chdir(self.folder)
         os.environ[SHARE] = os.environ["OMP_NUM_THREADS"] = str(self.cpus)
-        config = load_config(str(self.run / "config.yaml"))
+        config = load_config(str(self.config))
         use_threads(config.cpu_threads)
         return Run(config, self.run, tend=False)
 

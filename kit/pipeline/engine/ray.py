@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.base.errors import KitError
@@ -37,7 +36,7 @@ class RayEngine:
         connect(self.settings)
         stages = [context.stage.name for context in contexts]
         share = share_of(self.settings, contexts[0].stage.device)
-        place = Place(Path.cwd(), contexts[0].run.path.absolute(), share.cpus)
+        place = Place.of(contexts[0].run, share.cpus)
         pool = _Pool(self.settings, share, place, stages, [_Shard(*each) for each in todo])
         text = sharded_work(contexts[0]).text or ", ".join(stages)
         yield from track(pool.results(), sum(len(names) for _, names in todo), text)

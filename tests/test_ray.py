@@ -275,11 +275,11 @@ def test_the_tiny_challenge_has_the_same_bytes(cluster, whole, tiny, tmp_path):
 
 def on_a_node(run, name, **settings):
     """What `_on_a_node` says of a stage of which nothing is waited for."""
-    settings = run.config.engine.model_copy(update=settings)
+    engine = run.config.engine.model_copy(update=settings)
+    other = Run(run.config.model_copy(update={"engine": engine}), run.path)
     over = threading.Event()
     over.set()
-    stage = Pipeline(run).stages[name]
-    return _on_a_node(stage, "do", run.path, run.path / "log.txt", settings, over)
+    return _on_a_node(other, Pipeline(other).stages[name], "do", run.path / "log.txt", over)
 
 
 def test_a_stage_that_no_node_has_room_for_is_told(cluster, toy, caplog):
@@ -304,7 +304,7 @@ def test_by_force_a_stage_begins_anew_and_goes_on_where_its_process_died(cluster
         raise KeyError
     assert run.begun("one")
     log = run.path / "log.txt"
-    fault = _on_a_node(pipeline.stages["one"], "redo", run.path, log, run.config.engine, threading.Event())
+    fault = _on_a_node(run, pipeline.stages["one"], "redo", log, threading.Event())
     assert fault is None
     assert (run.path / "one" / "tries.txt").read_text() == "try try "
 
@@ -326,7 +326,7 @@ def test_an_error_of_python_on_a_node_is_told_as_it_is_and_not_tried_again(clust
     connect(run.config.engine)
     run.write_config()
     stage, log = Pipeline(run).stages["one"], Path("/proc/none/log.txt")  # which no node can write
-    fault = _on_a_node(stage, "do", run.path, log, run.config.engine, threading.Event())
+    fault = _on_a_node(run, stage, "do", log, threading.Event())
     assert re.fullmatch(r"one: /proc/none.*\(No such file or directory\).*", fault)
     assert "goes on elsewhere" not in capsys.readouterr().err
 

@@ -88,7 +88,7 @@ def test_libraries_that_work_and_that_are_broken(tmp_path):
 def test_without_a_gpu():
     assert gpu(load_config("mini")).state == "OK"
     assert gpu(load_config("layer6")).state == "WARN"
-    check = gpu(load_config("mini", ["detector.device=cuda:0"]))
+    check = gpu(load_config("mini", ["detector.device=cuda:0", "detector.processes=1"]))
     assert (check.state, check.cure) == ("FAIL", "--set detector.device=auto")
 
 

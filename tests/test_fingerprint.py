@@ -92,17 +92,17 @@ def test_a_raised_version_makes_a_stage_stale(whole, tiny):
 
 
 @pytest.mark.parametrize(
-    ("stage", "part", "setting", "default", "other", "neighbour"),
+    ("base", "stage", "part", "setting", "default", "other", "neighbour"),
     [
-        ("detector-resnext", "training", "detector.training.scale_lr", "linear", "none", "lr"),
-        ("visual", None, "relation.visual.negatives_from", "all", "related", "negatives"),
+        ("layer6", "detector-resnext", "training", "detector.training.scale_lr", "linear", "none", "lr"),
+        ("mini", "visual", None, "relation.visual.negatives_from", "all", "related", "negatives"),
     ],
 )
 def test_a_setting_that_came_later_counts_where_it_is_not_its_default(
-    stage, part, setting, default, other, neighbour, tmp_path
+    base, stage, part, setting, default, other, neighbour, tmp_path
 ):
     def settings(*changes):
-        found = Pipeline(Run(load_config("mini", changes), tmp_path / "run")).stage(stage).settings
+        found = Pipeline(Run(load_config(base, changes), tmp_path / "run")).stage(stage).settings
         return found[part] if part else found
 
     name = setting.split(".")[-1]

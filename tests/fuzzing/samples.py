@@ -121,6 +121,11 @@ def hierarchy() -> dict[str, Any]:
     return {"LabelName": "/m/0bl9f", "Subcategory": [{"LabelName": mids[0], "Subcategory": [inner]}]}
 
 
+MODEL = (
+    b"detector: {models: {one: {architecture: resnext-mini}}}\n"  # of a configuration that names no detector
+)
+
+
 def configs() -> list[bytes]:
     """The configurations that come with kit, and a short one."""
     folder = next(folder for folder in CONFIGS if folder.is_dir())

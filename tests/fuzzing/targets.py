@@ -229,7 +229,9 @@ OTHER_TARGETS = (
         "extended",
         "base.yaml",
         _beside(
-            "t.yaml", b"extends: base.yaml\nseed: 2\ndetector: {models: {one: null}}\n", *samples.configs()
+            "t.yaml",
+            b"extends: base.yaml\nseed: 2\ndetector: {models: {one: null}}\n",
+            *(text + samples.MODEL for text in samples.configs()),
         ),
         lambda p: load_config(str(p.with_name("t.yaml"))),
         CONFIG_WORDS,

@@ -36,7 +36,6 @@ TINY = (
     "data.mini={train: 150, stack: 20, val: 60, test: 30, source: 40, side: 96, seed: 3}",
     "data.test.detections=data/mini/test-detections.csv",
     "detector.models.hrnet.architecture=hrnet-mini",
-    "detector.processes=1",
     "relation.spatial.rounds=40",
     "relation.spatial.early_stopping_interval=20",
 )

@@ -214,12 +214,13 @@ def test_what_would_count_twice_or_never_end_is_refused(setting, problem):
 
 def test_several_processes_need_a_gpu_each():
     """One GPU that is named by its number is none for each of them."""
-    assert load_config("mini", ["detector.device=cuda"]).detector.processes == 2
-    assert load_config("mini", ["detector.device=cuda:1", "detector.processes=1"]).attribute_processes == 1
-    for wrong in (["detector.device=cuda:1"], ["detector.processes=0"], ["attribute.processes=0"]):
+    two = "detector.processes=2"
+    assert load_config("mini", ["detector.device=cuda", two]).attribute_processes == 2
+    assert load_config("mini", ["detector.device=cuda:1"]).attribute_processes == 1
+    for wrong in (["detector.device=cuda:1", two], ["detector.processes=0"], ["attribute.processes=0"]):
         with pytest.raises(KitError, match=r"processes: |greater than or equal to 1|processes need"):
             load_config("mini", wrong)
-    own = ["detector.device=cuda:1", "detector.processes=1", "attribute.processes=2"]
+    own = ["detector.device=cuda:1", "attribute.processes=2"]
     text = "attribute: 2 processes need a GPU each, but detector.device is cuda:1; set it to cuda"
     with pytest.raises(KitError, match=text):
         load_config("mini", own)

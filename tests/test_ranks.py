@@ -159,7 +159,7 @@ def test_two_processes_normalise_as_one_of_both_batches_and_do_the_next_stage_to
     torch.testing.assert_close(total, model.weight.grad)
 
 
-def test_the_default_config_trains_on_one_gpu_which_its_processes_share(words, tmp_path, monkeypatch):
+def test_two_processes_share_the_one_gpu_of_a_machine(words, tmp_path, monkeypatch):
     """Simulated: torch says that there is one, and nothing is computed on it. Another kit is at the run, too."""
     monkeypatch.setenv("KIT_TEST_GPUS", "1")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "meetings"))
@@ -167,7 +167,7 @@ def test_the_default_config_trains_on_one_gpu_which_its_processes_share(words, t
     (tmp_path / "meetings").mkdir()
     for name, said in {"is_available": True, "device_count": 1, "set_device": None}.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, said=said: said)
-    run = open_run("mini", overrides=[words[1]], folder=tmp_path / "run")
+    run = open_run("mini", overrides=[words[1], "detector.processes=2"], folder=tmp_path / "run")
     other = Run(load_config("mini", [words[1], "seed=2"]), run.path)
     monkeypatch.setattr(Run, "write_config", partial(Run.write_config, other))
     assert (run.config.detector.device, run.config.detector.processes) == ("auto", 2)

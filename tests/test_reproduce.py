@@ -320,7 +320,6 @@ def test_curves_are_drawn(tmp_path):
 SMALL = "data.mini={train: 60, stack: 12, val: 12, test: 10, source: 12, side: 96, seed: 3}"
 QUICK = set_words(
     SMALL,
-    "detector.processes=1",
     *FEW,
     "detector.source.training={iterations: 1, batch_size: 2, size: [96, 96], validate_images: 2}",
     "detector.training={iterations: 2, batch_size: 2, size: [96, 96], warmup: 0, validate_images: 2}",

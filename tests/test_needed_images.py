@@ -104,12 +104,12 @@ def test_the_number_of_processes_is_in_a_fingerprint_where_they_are_several(tiny
     def processes(found):
         return [settings["settings"].get("processes") for settings in found.values()]
 
-    before, both = made_from(), made_from("detector.processes=2", "attribute.processes=null")
+    before, both = made_from(), made_from("detector.processes=2")
     assert processes(before) == [None] * 3
     assert processes(both) == [2] * 3
     inputs = [("source-resnext", "detector.source.images"), ("detector-resnext", "data.train.images")]
     for name, images in inputs:  # they draw more of them
         assert before[name]["inputs"][images]["wanted"] < both[name]["inputs"][images]["wanted"]
-    apart = made_from("detector.processes=2")  # mini.yaml has one for "is"
+    apart = made_from("detector.processes=2", "attribute.processes=1")
     assert processes(apart) == [2, 2, None]
     assert apart["attribute-detector-resnext"] == before["attribute-detector-resnext"]

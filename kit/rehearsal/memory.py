@@ -7,9 +7,10 @@ import resource
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
-from kit.base.family import PROC, descendants
+from kit.base.stopping import descendants
 
 EVERY = 0.2  # seconds between two looks
 
@@ -44,9 +45,9 @@ class PeakMemory:
 def used_memory() -> int:
     """Bytes that this process and all that it started, directly or not, hold now."""
     total = 0
-    for process in (os.getpid(), *descendants()):
+    for process in (os.getpid(), *descendants(os.getpid())):
         with suppress(OSError, ValueError):  # ended since
-            total += _proportional((PROC / str(process) / "smaps_rollup").read_text(encoding="ascii"))
+            total += _proportional(Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii"))
     if total:
         return total
     unit = 1 if sys.platform == "darwin" else 1024

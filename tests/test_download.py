@@ -145,6 +145,25 @@ def test_less_and_then_more(kit, published, options, tmp_path):
         wanted_splits(config, "photos", PhotoFilter(["train"], ["eats"]))
 
 
+def test_machines_share_the_photos_by_parts(kit, published, options):
+    kit("download", NEW, *options)
+    words = ("download", "photos", "--split", "train", "--all", *options)
+    for number in (3, 1, 2):
+        _, out, _ = kit(*words, "--part", f"{number}/3")
+        assert out == "photos train: 50 got, 0 there, 0 missing, 0 failed\n"
+    _, out, _ = kit(*words)
+    assert out == "photos train: 0 got, 150 there, 0 missing, 0 failed\n"
+    assert kit(*words, "--limit", 2, "--part", "3/3")[2] == (
+        "kit: photos train: no photo is in part 3 of 3; choose others\n"
+    )
+    for wrong in ("0/3", "4/3", "1", "1/0", "a/b"):
+        code, _, err = kit(*words, "--part", wrong)
+        assert (code, err) == (
+            2,
+            f"kit: --part {wrong}: no part; give one such as 1/8, 2/8, up to 8/8\n",
+        )
+
+
 def test_failures_are_listed_at_the_end_and_the_next_call_gets_the_rest(kit, published, options, tmp_path):
     published.tricks["/challenge-2019-train-vrd.csv"] = ["status 500"] * 2
     published.tricks["/challenge-2019-validation-vrd-labels.csv"] = ["page"] * 2

@@ -11,6 +11,7 @@ from kit.relation import external_memory, spatial_model
 from kit.relation.external_memory import end_choice, is_external
 from kit.relation.feature_tables import choose, join, store_pair_features
 from kit.relation.features import features_of_pairs
+from kit.relation.model_names import spatial_models
 from kit.relation.prior_model import pair_examples, train_prior
 from kit.relation.spatial_model import train_spatial
 from kit.relation.spatial_rows import SpatialRows
@@ -136,6 +137,26 @@ def test_a_killed_training_goes_on_from_its_rows_to_the_same_models(split, tmp_p
     assert names == sorted(path.name for path in killed.iterdir())
     for name in names:
         assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("how", ["never", "always"])
+def test_models_trained_apart_in_any_order_are_those_of_one_training(split, tmp_path, how, monkeypatch):
+    """Each as a process of its own trains it; what one of a killed try left is gone at the end."""
+    statistics = train_prior(split, Prior())
+    settings = Spatial(
+        rounds=2, early_stopping_interval=2, folds=1, threads=1, pooled_weight=0.2, external_memory=how
+    )
+    whole, apart = tmp_path / "whole", tmp_path / "apart"
+    for folder in (whole, apart / f"{external_memory.FOLDER}-holds"):
+        folder.mkdir(parents=True)
+    train_spatial(split, statistics, settings, 0, whole)
+    for name in reversed(spatial_models(settings)):
+        train_spatial(split, statistics, settings, 0, apart, only=name)
+        assert (apart / f"{name}.json").exists()
+    monkeypatch.setattr("kit.relation.boosting.fit", None)  # nothing is trained again
+    train_spatial(split, statistics, settings, 0, apart)
+    one, other = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in (whole, apart))
+    assert one == other
 
 
 def test_the_stack_is_trained_from_disk(split, tmp_path):

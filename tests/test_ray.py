@@ -24,7 +24,8 @@ from kit.base.stopping import is_alive
 from kit.config import load_config
 from kit.pipeline.engine.cluster import connect, share_of
 from kit.pipeline.engine.lost import Lost, lost
-from kit.pipeline.executor import _on_a_node, make_stages
+from kit.pipeline.engine.node_process import NodeTask, on_a_node
+from kit.pipeline.executor import make_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from tests.conftest import FAST
@@ -41,6 +42,7 @@ from pathlib import Path
 from kit.base.errors import KitError
 from kit.base.log import logger
 from kit.pipeline.engine.sharded import Part, ShardedWork, by_shard
+from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.stage import Stage
 from kit.pipeline.stage_registry import register_stages
 
@@ -86,8 +88,23 @@ def whole(context):
     return {}
 
 
+def task(context, name):
+    act(context.config, name)
+    there = sorted(path.name for path in context.path.iterdir())
+    (context.path / name).write_text(" ".join(there) if name == "last" else name)
+
+
+def finish(context):
+    for name in ("left", "right", "last"):
+        if not (context.path / name).exists():
+            task(context, name)
+    return {}
+
+
 @register_stages
 def stages(config):
+    steps = Step(("left", "right")), Step(("last",))
+    yield Stage("tasks", TaskedWork(steps, task, finish))
     shards = ShardedWork(lambda _: 10, by_shard(lambda c: partial(part, c)), lambda _, sums: dict(sums), "toy")
     yield Stage("toy", shards)
     yield Stage("one", whole)
@@ -261,6 +278,19 @@ def test_whole_stages_are_done_on_nodes_and_one_that_is_killed_is_done_again(clu
         make_stages(Pipeline(again), ["one"], 1, ["one"])
 
 
+def test_tasks_of_a_stage_are_done_on_nodes_step_by_step(cluster, toy, capsys):
+    here, there = toy("here"), toy("there", *by_ray(cluster), orders={"left": "kill"})
+    make_stages(Pipeline(there), ["tasks"], 1)
+    assert "tasks, left: its process on node" in capsys.readouterr().err
+    assert sum(there.record("tasks")["nodes"].values()) == 3
+    Pipeline(here).do("tasks")
+    assert files(there.path / "tasks") == files(here.path / "tasks")
+    assert (there.path / "tasks" / "last").read_text() == "left right"
+    toy("bad", orders={"right": "fault"})
+    with pytest.raises(KitError, match=r"tasks, right failed: a bad input; mend it"):
+        make_stages(Pipeline(toy("bad", *by_ray(cluster))), ["tasks"], 1)
+
+
 def test_the_tiny_challenge_has_the_same_bytes(cluster, whole, tiny, tmp_path):
     run = Run(load_config("mini", [*FAST, *by_ray(cluster)]), tmp_path / "run")
     pipeline = Pipeline(run)
@@ -273,22 +303,29 @@ def test_the_tiny_challenge_has_the_same_bytes(cluster, whole, tiny, tmp_path):
         assert run.record(name)["nodes"]
 
 
-def on_a_node(run, name, **settings):
-    """What `_on_a_node` says of a stage of which nothing is waited for."""
+def fault_of(run, name, mode, log, over=None):
+    """What went wrong with a stage on a node."""
+    settings, stage = run.config.engine, Pipeline(run).stages[name]
+    share = share_of(settings, stage.device, processes=1)
+    return on_a_node(run, NodeTask(name, mode), share, log, over or threading.Event()).fault
+
+
+def without_waiting(run, name, **settings):
+    """What is said of a stage of which nothing is waited for."""
     engine = run.config.engine.model_copy(update=settings)
     other = Run(run.config.model_copy(update={"engine": engine}), run.path)
     over = threading.Event()
     over.set()
-    return _on_a_node(other, Pipeline(other).stages[name], "do", run.path / "log.txt", over)
+    return fault_of(other, name, "do", run.path / "log.txt", over)
 
 
 def test_a_stage_that_no_node_has_room_for_is_told(cluster, toy, caplog):
     run = toy("run", *by_ray(cluster))
     connect(run.config.engine)
-    assert on_a_node(run, "one", cpus=99) == "one: stopped"
+    assert without_waiting(run, "one", cpus=99) == "one: stopped"
     assert "one: no node of the cluster has 99 processors: waiting for one" in caplog.text
     with pytest.raises(KitError, match=r"one: this machine has no 99 processors; set engine\.cpus"):
-        on_a_node(run, "one", cpus=99, address=None)
+        without_waiting(run, "one", cpus=99, address=None)
     assert not run.begun("one")
 
 
@@ -304,8 +341,7 @@ def test_by_force_a_stage_begins_anew_and_goes_on_where_its_process_died(cluster
         raise KeyError
     assert run.begun("one")
     log = run.path / "log.txt"
-    fault = _on_a_node(run, pipeline.stages["one"], "redo", log, threading.Event())
-    assert fault is None
+    assert fault_of(run, "one", "redo", log) is None
     assert (run.path / "one" / "tries.txt").read_text() == "try try "
 
 
@@ -325,8 +361,7 @@ def test_an_error_of_python_on_a_node_is_told_as_it_is_and_not_tried_again(clust
     run = toy("run", *by_ray(cluster))
     connect(run.config.engine)
     run.write_config()
-    stage, log = Pipeline(run).stages["one"], Path("/proc/none/log.txt")  # which no node can write
-    fault = _on_a_node(run, stage, "do", log, threading.Event())
+    fault = fault_of(run, "one", "do", Path("/proc/none/log.txt"))  # which no node can write
     assert re.fullmatch(r"one: /proc/none.*\(No such file or directory\).*", fault)
     assert "goes on elsewhere" not in capsys.readouterr().err
 

@@ -7,10 +7,10 @@ from kit.data.split_tables import SplitTables
 from kit.data.world import draw_world
 from kit.metric.relations import evaluate
 from kit.relation.candidates import attribute_candidates, pair_candidates
+from kit.relation.model_names import MULTICLASS, POOLED
 from kit.relation.prior_model import PriorScorer, attribute_examples, pair_examples, train_prior
 from kit.relation.scoring import predict_relations, shards
 from kit.relation.spatial_model import SpatialScorer, train_spatial
-from kit.relation.spatial_rows import MULTICLASS, POOLED
 from kit.tables.schema import Boxes, Detections, Relations
 from kit.vocabulary import IS, vocabulary
 from tests.builders import drawn_split

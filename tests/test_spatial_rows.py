@@ -4,8 +4,9 @@ from pydantic import ValidationError
 
 from kit.config import Prior, Spatial
 from kit.relation.features import features_of_pairs
+from kit.relation.model_names import POOLED
 from kit.relation.prior_model import pair_examples, train_prior
-from kit.relation.spatial_rows import PAIRWISE, POOLED, SpatialRows, model_features
+from kit.relation.spatial_rows import PAIRWISE, SpatialRows, model_features
 from tests.builders import drawn_split
 
 

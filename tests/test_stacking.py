@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from scipy.special import expit, logit
 
 from kit.base.errors import KitError
 from kit.config import SCORERS, Prior, Stack, load_config
+from kit.relation.model_names import pairwise
 from kit.relation.prior_model import PriorScorer, pair_examples
 from kit.relation.scorers import Ensemble, stages_of
 from kit.relation.stacking import WEIGHTS, Stacker, average, choose_weights, train_stack
@@ -49,6 +51,35 @@ def statistics(examples):
 def fitted(tables, examples, parts, statistics, settings=SETTINGS):
     fold = folds(tables.objects.images)[examples.candidates.image]
     return train_stack(examples, tables.objects, fold, parts, HALF, statistics, settings, 0)
+
+
+def test_predicates_trained_apart_are_those_of_one_training(
+    tables, examples, parts, statistics, tmp_path, monkeypatch
+):
+    fold = folds(tables.objects.images)[examples.candidates.image]
+    settings = SETTINGS.model_copy(update={"rounds": 10, "early_stopping_interval": 5})
+    for folder in (tmp_path / "whole", tmp_path / "apart"):
+        folder.mkdir()
+        train = partial(
+            train_stack,
+            examples,
+            tables.objects,
+            fold,
+            parts,
+            HALF,
+            statistics,
+            settings,
+            0,
+            folder,
+        )
+        if folder.name == "apart":
+            for name in reversed(pairwise()):
+                train(only=name)
+            monkeypatch.setattr("xgboost.Booster.update", None)  # no tree is grown again
+        train().save(folder)
+    one, other = ({p.name: p.read_bytes() for p in (tmp_path / f).iterdir()} for f in ("whole", "apart"))
+    assert one == other
+    assert len(one) > 3  # of some predicates with trees
 
 
 def auc(score, hit):

@@ -176,6 +176,23 @@ def test_a_training_interrupted_within_an_epoch_is_the_same(
     assert not (folder / "crops").exists()
 
 
+def test_networks_trained_apart_are_those_of_one_training(rows, detector, tmp_path, monkeypatch):
+    settings = FEW.model_copy(update={"epochs": 1, "crops": "store"})
+    whole, apart = tmp_path / "whole", tmp_path / "apart"
+    whole.mkdir()
+    (apart / "crops-holds").mkdir(parents=True)  # of a process that was killed
+    expected = train_visual(rows, "resnext-mini", detector, settings, 0, whole)
+    for name in ("plays", "under", "holds"):  # the second has no pair to learn from
+        figures = train_visual(rows, "resnext-mini", detector, settings, 0, apart, only=name)
+        assert figures == {n: f for n, f in expected.items() if n == name}
+    assert not (apart / "visual.json").exists()
+    (apart / "crops-plays").mkdir()
+    monkeypatch.setattr("kit.relation.visual_training._finish", None)  # nothing is trained again
+    assert train_visual(rows, "resnext-mini", detector, settings, 0, apart) == expected
+    one, other = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in (whole, apart))
+    assert one == other
+
+
 def test_accumulated_parts_are_one_batch(rows, detector, tmp_path):
     """A frozen backbone, no dropout: four parts of four give the weights of one batch of sixteen."""
     settings = FEW.model_copy(

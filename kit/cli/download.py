@@ -53,6 +53,12 @@ def download(
     limit: Annotated[
         int | None, typer.Option(min=1, help="So many photos a split at the most.", metavar="N")
     ] = None,
+    part: Annotated[
+        str,
+        typer.Option(
+            help="Of the photos part I of N, for machines that share the work, one part each.", metavar="I/N"
+        ),
+    ] = "1/1",
     all_: Annotated[
         bool, typer.Option("--all", help="Also files and photos that the config's trainings do not look at.")
     ] = False,
@@ -82,7 +88,7 @@ def download(
     from functools import partial
 
     from kit.config import load_config
-    from kit.download.selection import PhotoFilter
+    from kit.download.selection import PhotoFilter, photo_part
     from kit.pipeline.needed_images import needed_images
 
     loaded = load_config(config, set_ or ())
@@ -92,7 +98,8 @@ def download(
     asked = {s.value for s in split or PhotoSplit}
     splits = [name for name in PhotoFilter.splits if name in asked]
     needed = None if all_ else partial(needed_images, loaded, processes=processes)
-    choice = PhotoFilter(splits, _names(predicates), _names(classes), limit, needed)
+    names = _names(predicates), _names(classes)
+    choice = PhotoFilter(splits, *names, limit, needed, photo_part(part))
     if dry_run:
         _preview(loaded, what.value, choice, all_, json)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ class PhotoFilter:
     with a relation of these predicates, and with a relation or (without predicates) a box of these classes.
 
     needed: without predicates and classes only what it gives of a split; None for all that is named.
+    part: (i, n) for the i-th of n parts of these, from 1, without what the others have.
     """
 
     splits: Sequence[SplitName] = ("train", "stack", "val")
@@ -47,6 +49,16 @@ class PhotoFilter:
     classes: Sequence[str] = ()
     limit: int | None = None
     needed: NeededImages | None = None
+    part: tuple[int, int] = (1, 1)
+
+
+def photo_part(text: str) -> tuple[int, int]:
+    """What "i/n" says of the part of the photos. Raises KitError where that is none."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    number, parts = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= parts:
+        raise KitError(f"--part {text[:30]}: no part", "give one such as 1/8, 2/8, up to 8/8")
+    return number, parts
 
 
 def wanted_files(config: Config, target: Target, every: bool = False) -> list[RemoteFile]:
@@ -122,7 +134,9 @@ def wanted_photos(config: Config, split: SplitName, photo_filter: PhotoFilter) -
     ids = _safe(_ids(config, split, photo_filter), split)
     if photo_filter.needed and split != "test" and not photo_filter.predicates and not photo_filter.classes:
         ids = _only(photo_filter.needed(split), ids, split)
-    return source, ids.slice(0, photo_filter.limit)
+    number, parts = photo_filter.part
+    ids = ids.slice(0, photo_filter.limit)
+    return source, ids.take(pa.array(np.arange(number - 1, len(ids), parts)))
 
 
 def _named_by(config: Config, split: str) -> list[Path]:
@@ -196,6 +210,9 @@ def nothing_fits(photo_filter: PhotoFilter) -> str:
     """That nothing fits, with the filter."""
     options = (("--predicates", photo_filter.predicates), ("--classes", photo_filter.classes))
     asked = " ".join(f"{option} {','.join(names)}" for option, names in options if names)
+    number, parts = photo_filter.part
+    if parts > 1:
+        return f"no photo is in part {number} of {parts}"
     if asked:
         return f"no photo fits {asked}"
     if photo_filter.needed:

@@ -13,7 +13,7 @@ from kit.pipeline.crew import Crew, Workers
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.stage import Stage
-from kit.pipeline.worker import Mode
+from kit.pipeline.tasks import Mode
 
 
 @dataclass(frozen=True)

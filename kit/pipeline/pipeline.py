@@ -16,6 +16,7 @@ from kit.data.photos import is_photo_folder
 from kit.pipeline.changes import differences
 from kit.pipeline.distributed import shared_attempt
 from kit.pipeline.engine.choice import engine_of, node_here
+from kit.pipeline.engine.tasked import TaskedWork
 from kit.pipeline.images import images_key, listed_once
 from kit.pipeline.order import in_order, next_group
 from kit.pipeline.ranks import ranks_kept
@@ -218,6 +219,13 @@ class Pipeline:
         """
         self._do_together([name], [name] if force else (), resume=resume)
         return self.run.record(name) or {}
+
+    def do_task(self, name: str, task: str) -> None:
+        """Do a task of a stage that another process is making now."""
+        stage = self.stage(name)
+        assert isinstance(stage.work, TaskedWork)
+        with self.run.helping(name, task) as path:
+            stage.work.do(StageContext(stage, self.run, path), task)
 
     def do_all(self, names: Sequence[str], force: Collection[str] = ()) -> None:
         """Do stages that are not fresh, in order; those that can be made together by one work.

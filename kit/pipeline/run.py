@@ -150,6 +150,12 @@ class Run:
             write_json(part / RECORD, record)
             self._end_swap(name)
 
+    @contextmanager
+    def helping(self, name: str, task: str) -> Iterator[Path]:
+        """Give the folder that another process makes a stage in, to do a task of it there, alone at this task."""
+        with self._locked(f"{name}.{task}", wait=True):
+            yield self.part_of(name)
+
     def _join(self, remote: RemoteRun) -> None:
         """See what is published: what the working copy has otherwise goes, what it alone has is published."""
         remote.refresh()

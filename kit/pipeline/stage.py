@@ -15,6 +15,7 @@ from kit.data.photos import list_photos
 if TYPE_CHECKING:
     from kit.config import Config
     from kit.pipeline.engine.sharded import ShardedWork
+    from kit.pipeline.engine.tasked import TaskedWork
     from kit.pipeline.run import Run
     from kit.tables.schema import Table
 
@@ -125,9 +126,9 @@ class Stage:
     """A stage of a run, declared.
 
     work: writes results below `context.path` and returns the stage's metrics, or says how its shards are
-    made; needs: names of the stages whose results it reads; inputs: what its result is made from; watched:
-    what it reads beside these to report on its work (validation while it trains), which must be there and
-    makes nothing stale; settings: those of the config that its result depends on; computed: more of them,
+    made, or its tasks done; needs: names of the stages whose results it reads; inputs: what its result is made
+    from; watched: what it reads beside these to report on its work (validation while it trains), which must be
+    there and makes nothing stale; settings: those of the config that its result depends on; computed: more of them,
     which are found by the run's code only where they are compared; version: raised by hand when its code
     changes the result; command: the words after `kit` that make it; headline: the metric that tables show;
     trains: `kit train all` makes it; implicit: it is made whenever a later stage needs it (otherwise the user
@@ -139,7 +140,7 @@ class Stage:
     """
 
     name: str
-    work: Callable[[StageContext], Metrics] | ShardedWork
+    work: Callable[[StageContext], Metrics] | ShardedWork | TaskedWork
     needs: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
     watched: tuple[Input, ...] = ()
@@ -163,7 +164,7 @@ class StageContext:
     """A stage at work: where it writes, and the results of the stages that it declared.
 
     After an interruption `path` still holds the files that were whole; the work may go on from them. nodes: of a
-    cluster, with how many shards each has made.
+    cluster, with how many shards each has made, or tasks done.
     """
 
     stage: Stage

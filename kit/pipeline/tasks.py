@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from typing import Literal
 
 VERBOSITY = "KIT_VERBOSITY"  # environment: how much the process says
 MARK = "KIT_MARK"  # environment: what the process prints after a task; nobody else knows it
@@ -14,6 +15,9 @@ CLUSTER = (
 )
 NODE = "KIT_NODE"  # environment: the node of a cluster that a process does a stage on
 NO_CLUSTER = "none"  # what a process on a node is told, which does all by itself
+# make: stages and what they need; resume: a redo, from what a try of it that died left; task: of a stage that
+# another process is making
+Mode = Literal["make", "do", "redo", "resume", "task"]
 
 
 def tasks() -> Iterator[str]:

@@ -8,6 +8,7 @@ from kit.base.errors import KitError, first_line
 from kit.base.log import logger
 from kit.pipeline.engine.local import LocalEngine
 from kit.pipeline.engine.sharded import Engine, ShardedWork, make_shards
+from kit.pipeline.engine.tasked import TaskedWork
 from kit.pipeline.stage import Metrics, StageContext
 
 LOWER = (
@@ -19,8 +20,8 @@ LOWER = (
 def at_work(contexts: Sequence[StageContext], engine: Engine | None = None) -> Sequence[Metrics]:
     """Do the work of stages, together where they are several and fit into a GPU's memory; the metrics of each.
 
-    engine: makes shards; default this process. Raises KitError, with what to lower, where a GPU has too little
-    memory.
+    engine: makes shards and does tasks; default this process. Raises KitError, with what to lower, where a GPU
+    has too little memory.
     """
     if not contexts:
         return []
@@ -39,14 +40,23 @@ def at_work(contexts: Sequence[StageContext], engine: Engine | None = None) -> S
 
 
 def _alone(context: StageContext, engine: Engine) -> Metrics:
-    work = context.stage.work
     try:
-        return make_shards([context], engine)[0] if isinstance(work, ShardedWork) else work(context)
+        return _done(context, engine)
     except RuntimeError as error:
         if not _is_memory(error):
             raise
         name = context.stage.name
         raise KitError(f"{name}: the GPU is out of memory ({first_line(error)})", LOWER) from error
+
+
+def _done(context: StageContext, engine: Engine) -> Metrics:
+    work = context.stage.work
+    if isinstance(work, ShardedWork):
+        return make_shards([context], engine)[0]
+    if isinstance(work, TaskedWork):
+        engine.do_tasks(context)
+        return work.finish(context)
+    return work(context)
 
 
 def _is_memory(error: RuntimeError) -> bool:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from kit.base.process import run_as_process
 from kit.pipeline.tasks import VERBOSITY, tasks
@@ -17,11 +17,9 @@ from kit.pipeline.tasks import VERBOSITY, tasks
 if TYPE_CHECKING:
     from kit.config import Config
 
-Mode = Literal["make", "do", "redo", "resume"]  # resume: a redo, from what a try of it that died left
-
 
 def work(words: Sequence[str]) -> int:
-    """Make the stages and what they need, or just these; 0. Raises KitError."""
+    """Make the stages and what they need, or just these, or do a task of a stage; 0. Raises KitError."""
     from kit.base.log import configure_logging
     from kit.base.threads import use_threads
     from kit.config import load_config
@@ -44,6 +42,9 @@ def _make(config: Config, folder: Path, mode: str, stages: Sequence[str]) -> Non
     pipeline = Pipeline(Run(config, folder))
     if mode == "make":
         pipeline.make(stages)
+        return
+    if mode == "task":
+        pipeline.do_task(*stages)
         return
     for name in stages:
         pipeline.do(name, force=mode in ("redo", "resume"), resume=mode == "resume")

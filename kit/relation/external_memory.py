@@ -143,15 +143,19 @@ def end_choice(folder: Path) -> str:
 
 
 @contextmanager
-def scratch_folder(folder: Path | None) -> Iterator[Path | None]:
-    """The folder of rows and pages: rows of a run that was killed are kept, its pages not; removed at the end."""
+def scratch_folder(folder: Path | None, task: str | None = None) -> Iterator[Path | None]:
+    """The folder of rows and pages: rows of a run that was killed are kept, its pages not; removed at the end.
+
+    task: the model that a process trains beside others, each in a folder of its own.
+    """
     if folder is None:
         yield None
         return
-    scratch = folder / FOLDER
+    scratch = folder / (FOLDER if task is None else f"{FOLDER}-{task}")
     shutil.rmtree(pages_folder(scratch), ignore_errors=True)
     yield scratch
-    shutil.rmtree(scratch, ignore_errors=True)
+    for left in [scratch] if task else folder.glob(f"{FOLDER}*/"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def pages_folder(scratch: Path) -> Path:

@@ -23,11 +23,10 @@ from kit.relation.candidates import Candidates
 from kit.relation.external_memory import is_external, scratch_folder
 from kit.relation.feature_tables import pair_feature_table
 from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
+from kit.relation.model_names import MULTICLASS, POOLED, spatial_models
 from kit.relation.prior_model import attribute_examples, pair_examples
 from kit.relation.spatial_rows import (
-    MULTICLASS,
     PAIRWISE,
-    POOLED,
     PREDICATE,
     SpatialRows,
     class_margin,
@@ -131,16 +130,18 @@ def train_spatial(
     seed: int,
     folder: Path | None = None,
     progress: Progress = silent,
+    only: str | None = None,
 ) -> SpatialScorer:
     """Train on the training split's boxes, which are true ones in the paper (3.1), or detections.
 
     statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
-    instead of training it again. Where held-out images do not rank better by the trees than by the prior, or
-    fewer than three images have a positive row, the prior stands; a pooled model joins in with both.
+    instead of training it again; only: the name of the one model to train now. Where held-out images do not rank
+    better by the trees than by the prior, or fewer than three images have a positive row, the prior stands; a
+    pooled model joins in with both.
     """
     trained: dict[str, _Trained] = {}
-    with boosted_model.warnings_as_notices(), scratch_folder(folder) as scratch:
-        jobs = _jobs(split, statistics, settings, scratch)
+    with boosted_model.warnings_as_notices(), scratch_folder(folder, only) as scratch:
+        jobs = [job for job in _jobs(split, statistics, settings, scratch) if only is None or job[0] == only]
         for name, rows_of in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
                 try:
@@ -170,17 +171,13 @@ def _jobs(
     external = scratch if is_external(settings, *largest_training(examples, settings), scratch) else None
     features = pair_feature_table(split.objects, examples.candidates, external)
     rows = SpatialRows(split, examples, features, statistics, settings, external)
-    names = vocabulary().predicates
-    jobs: list[tuple[str, Callable[[], TrainingRows]]]
-    if settings.objective == "multiclass":
-        jobs = [(MULTICLASS, rows.multiclass)]
-    else:
-        jobs = [(names[p], partial(rows.binary, p)) for p in PAIRWISE]
-        jobs += [(POOLED, rows.pooled)] * (settings.pooled_weight > 0)
     attributes = attribute_examples(split)
     of_attributes = features_of_attributes(split.objects, attributes.candidates)
     is_rows = SpatialRows(split, attributes, of_attributes, statistics, settings, external)
-    return [*jobs, (names[IS], partial(is_rows.binary, IS))]
+    names = vocabulary().predicates
+    rows_of: dict[str, Callable[[], TrainingRows]] = {names[p]: partial(rows.binary, p) for p in PAIRWISE}
+    rows_of |= {MULTICLASS: rows.multiclass, POOLED: rows.pooled, names[IS]: partial(is_rows.binary, IS)}
+    return [(name, rows_of[name]) for name in spatial_models(settings)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,12 @@ from kit.relation.candidates import Candidates
 from kit.relation.feature_tables import FeatureTable, choose, join
 from kit.relation.features import features_of_attributes, features_of_pairs
 from kit.relation.held_out import EPSILON
+from kit.relation.model_names import MULTICLASS, POOLED
 from kit.relation.prior_model import Examples
 from kit.relation.statistics import CooccurrenceStatistics, feature_names, folds, out_of_fold
 from kit.tables.schema import Boxes, Floats, Labels
 from kit.vocabulary import IS, vocabulary
 
-MULTICLASS, POOLED = "multiclass", "pooled"  # names of models beside the predicates'
 PREDICATE = "predicate"  # the feature that only the pooled model has
 PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
 

@@ -147,27 +147,31 @@ def train_stack(
     settings: Stack,
     seed: int,
     folder: Path | None = None,
+    only: str | None = None,
 ) -> Stacker:
     """Train on the stack split alone. fold: of every example (n,); parts: its scores; weights: of the average.
 
-    folder: where what is at work is kept, to go on from.
+    folder: where what is at work is kept, to go on from; only: the one predicate to train now, all of whose
+    boosters stay there.
     """
     mean = average(parts, weights)
     toward = _even(parts) if settings.base_margin != "pooled" else _fit_to_all(examples, parts)
     models = {}
-    with boosted_model.warnings_as_notices(), scratch_folder(folder) as scratch:
+    with boosted_model.warnings_as_notices(), scratch_folder(folder, only) as scratch:
         columns = len(_feature_names(vocabulary().predicates[PAIRWISE[0]], "visual" in parts))
         external = scratch if is_external(settings, len(fold), columns, scratch) else None
         features = pair_feature_table(objects, examples.candidates, external)
         for p in PAIRWISE:
+            name = vocabulary().predicates[p]
+            if only not in (None, name):
+                continue
             rows = np.flatnonzero(vocabulary().allowed[p][examples.subject, examples.object])
             scores = {name: score[rows, p] for name, score in parts.items()}
             table = choose(features, rows, *_more(parts, p, statistics, examples.subject, examples.object))
             label, image = examples.positive[rows, p], examples.candidates.image[rows]
             own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p], scratch=external)
-            name = vocabulary().predicates[p]
             models[name] = _train(own_rows, _log_odds(scores), toward, settings, seed, name, folder)
-    if folder is not None:
+    if folder is not None and only is None:
         for name in models:
             boosting.remove_kept(folder, f"stack-{name}")
     return Stacker(models, weights, statistics, settings, "visual" in parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,17 @@ from kit.relation.visual_data import PairRows, most_negatives
 from kit.relation.visual_model import TRUNK, on_device, save_network
 
 STORE = "crops"  # the folder of the stored crops or regions, there as long as the training
+
+
+def store_folder(folder: Path, only: str | None = None) -> Path:
+    """Where crops or regions are stored. only: the network that a process trains beside others, each by its own."""
+    return folder / (STORE if only is None else f"{STORE}-{only}")
+
+
+def remove_stores(folder: Path, only: str | None = None) -> None:
+    """Remove that of one network, or all."""
+    for store in folder.glob(f"{STORE}*") if only is None else [store_folder(folder, only)]:
+        shutil.rmtree(store, ignore_errors=True)
 
 
 def is_stored(settings: Visual) -> bool:
@@ -48,18 +60,19 @@ def with_store(
     architecture: Architecture,
     detector: State,
     settings: Visual,
-    folder: Path,
+    store: Path,
     device: str,
     decoding: Decoding,
 ) -> PairRows:
-    """The rows with the places of what is stored of them below `folder`. takes: the rows of each network.
+    """The rows with the places of what is stored of them. takes: the rows of each network.
 
-    What sees regions is written beside it. Raises KitError where the store finds no room.
+    store: the folder for it, in that of the stage; what sees regions is written beside it. Raises KitError
+    where the store finds no room.
     """
     if not is_stored(settings):
         return rows
     wanted = np.unique(np.concatenate([np.zeros(0, np.intp), *takes]))
-    pairs, store = (rows.files, rows.subject, rows.object, wanted), folder / STORE
+    pairs, folder = (rows.files, rows.subject, rows.object, wanted), store.parent
     if settings.features == "crops":
         stored = write_crops(store, *pairs, settings.crop_size, decoding, settings.workers)
         return replace(rows, stored=stored)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,7 +31,7 @@ from kit.relation.visual_checkpoints import checkpoints, finished_figures, resum
 from kit.relation.visual_data import Batch, Crops, Draws, PairRows, Regions, collate
 from kit.relation.visual_model import SHARED, loader_options, on_device, save_index, save_network
 from kit.relation.visual_networks import CropNet, VisualNet, visual_network
-from kit.relation.visual_store import STORE, pairs_of, with_store
+from kit.relation.visual_store import pairs_of, remove_stores, store_folder, with_store
 from kit.vocabulary import vocabulary
 
 WINDOW = 20  # steps whose figures are fetched from the device at once
@@ -47,12 +46,14 @@ def train_visual(
     folder: Path,
     device: str = "auto",
     decoding: Decoding | None = None,
+    only: str | None = None,
 ) -> dict[str, Any]:
     """Train every network below `folder`, leaving out those that are there; pairs and last loss of each.
 
-    With separate backbones one a predicate that has a positive pair, else one for all. Where one was interrupted
-    it goes on from its newest checkpoint; "resumed_at" are the steps of that. Images that cannot be read are
-    recorded in SKIPPED there. Raises DivergedError, and KitError where the store of crops or regions finds no room.
+    With separate backbones one a predicate that has a positive pair, else one for all; only: the name of the one
+    to train now, after which the index is not written. Where one was interrupted it goes on from its newest
+    checkpoint; "resumed_at" are the steps of that. Images that cannot be read are recorded in SKIPPED there.
+    Raises DivergedError, and KitError where the store of crops or regions finds no room.
     """
     jobs: dict[str, NDArray[np.int64]]
     if settings.backbone == SHARED:
@@ -65,30 +66,41 @@ def train_visual(
         name: pairs_of(rows, columns, settings, [seed, number])
         for number, (name, columns) in enumerate(jobs.items())
     }
-    finished = {name: finished_figures(folder, name) for name in jobs}
+    wanted = [name for name in jobs if only in (None, name)]
+    finished = {name: finished_figures(folder, name) for name in wanted}
     unfinished = [takes[name] for name, kept in finished.items() if kept is None]
+    store = store_folder(folder, only)
     if unfinished:
-        rows = with_store(rows, unfinished, architecture, detector, settings, folder, device, decoding)
+        rows = with_store(rows, unfinished, architecture, detector, settings, store, device, decoding)
     figures: dict[str, Any] = {}
     for number, (name, columns) in enumerate(jobs.items()):
+        if name not in finished:
+            continue
         kept = finished[name]
-        if kept is not None:
-            figures[name] = kept
-        else:
+        if kept is None:
             own = rows.take(takes[name])
             own = replace(own, positive=own.positive[:, columns], allowed=own.allowed[:, columns])
             network = _fresh(architecture, settings, len(columns), detector, seed + number)
-            training = _Training(name, own, network, settings, [seed, number], folder, device, decoding)
-            loss = round(training.run(), 4)
-            figures[name] = {"pairs": len(own.files), "positives": int(own.positive.sum()), "loss": loss}
-            if training.resumed:
-                figures[name]["resumed_at"] = training.resumed
-            write_json(folder / f"{name}.json", figures[name])
-            save_network(folder, name, network)
-            for _, path in checkpoints(folder, name):
-                path.unlink(missing_ok=True)
-    save_index(folder, list(jobs), architecture, settings)
-    shutil.rmtree(folder / STORE, ignore_errors=True)
+            training = _Training(name, own, network, settings, [seed, number], store, device, decoding)
+            kept = _finish(training)
+        figures[name] = kept
+    if only is None:
+        save_index(folder, list(jobs), architecture, settings)
+    remove_stores(folder, only)
+    return figures
+
+
+def _finish(training: _Training) -> dict[str, Any]:
+    """Train a network and keep it, instead of what it would have gone on from; its figures."""
+    folder, name, rows = training.folder, training.name, training.draws.rows
+    loss = round(training.run(), 4)
+    figures: dict[str, Any] = {"pairs": len(rows.files), "positives": int(rows.positive.sum()), "loss": loss}
+    if training.resumed:
+        figures["resumed_at"] = training.resumed
+    write_json(folder / f"{name}.json", figures)
+    save_network(folder, name, training.network)
+    for _, path in checkpoints(folder, name):
+        path.unlink(missing_ok=True)
     return figures
 
 
@@ -116,12 +128,13 @@ class _Training:
         network: VisualNet,
         settings: Visual,
         seed: list[int],
-        folder: Path,
+        store: Path,
         device: str,
         decoding: Decoding,
     ) -> None:
         self.name, self.network, self.settings, self.seed = name, network, settings, seed
-        self.folder, self.device, self.decoding = folder, device_of(device), decoding
+        self.folder, self.store = store.parent, store
+        self.device, self.decoding = device_of(device), decoding
         self.draws = Draws(rows, settings, seed)
         self.resumed: list[int] = []
         self.pending: list[tuple[int, Tensor, Sequence[Path]]] = []  # step, loss and norm, files
@@ -268,9 +281,9 @@ class _Training:
 
     def _loader(self, start: int) -> Iterator[Batch | None]:
         """The batches of all steps from `start` on; None where no image of one can be read."""
-        store, skipped = self.folder / STORE, self.folder / SKIPPED
-        data: Crops | Regions = Regions(store, skipped)
+        skipped = self.folder / SKIPPED
+        data: Crops | Regions = Regions(self.store, skipped)
         if self.settings.features == "crops":
-            data = Crops(self.settings.crop_size, store, skipped, self.decoding)
+            data = Crops(self.settings.crop_size, self.store, skipped, self.decoding)
         options = loader_options(self.device, self.settings.workers)
         return iter(DataLoader(data, batch_sampler=self.draws.batches(start), collate_fn=collate, **options))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from kit.boxes import outside
 from kit.tables.image_ids import share
 from kit.tables.image_index import BLOCK, ImageIndex
 from kit.tables.join import best_in_group
-from kit.tables.schema import Predictions
+from kit.tables.schema import Predictions, Table
 from kit.tables.submission_reader import HEADER
 from kit.vocabulary import vocabulary
 
@@ -62,27 +62,28 @@ class _Spans:
         self.begin[place], self.length[place] = begin, length
 
 
-@dataclass
-class Beyond:
-    """Predictions with a box beyond [0, 1] by more than rounding: how many, and the first one's image."""
+@dataclass(frozen=True, eq=False)
+class SubmissionLines(Table):
+    """Lines of a submission, a row an image.
 
-    predictions: int = 0
-    first: str = ""
+    text: `ImageId,PredictionString`; predictions: in the line; beyond: those of them with a box beyond [0, 1] by
+    more than rounding.
+    """
 
-    def count(self, table: Predictions) -> None:
-        """Count those of one table."""
-        wrong = outside(table.subject_box) | outside(table.object_box)
-        if wrong.any():
-            self.first = self.first or table.images[table.image[int(np.argmax(wrong))]]
-            self.predictions += int(wrong.sum())
+    text: NDArray[Any]
+    predictions: NDArray[np.int32]
+    beyond: NDArray[np.int32]
+    COLUMNS: ClassVar[dict[str, Any]] = {"text": np.object_, "predictions": np.int32, "beyond": np.int32}
 
-    def tell(self, path: Path, total: int) -> None:
-        """Say what was cut."""
-        if self.predictions:
-            count = share(self.predictions, total, "predictions")
-            logger.warning(
-                f"{path}: boxes of {count} reach beyond [0, 1] and are cut (pixels?), first image {self.first}"
-            )
+
+def submission_lines(table: Predictions, *, top: int = 200, digits: int = 5) -> SubmissionLines:
+    """The lines of the images of a table that have predictions, the best `top` of each.
+
+    Coordinates are clipped to [0, 1] and rounded to `digits` decimals, scores to 6 significant digits; a box with
+    area keeps one unit of the last decimal. Raises KitError where a number is not finite.
+    """
+    best = table.take(best_in_group(table.image, table.score, top))
+    return SubmissionLines.concat([_lines(piece, digits) for piece in _pieces(best)])
 
 
 def write_submission(
@@ -93,26 +94,37 @@ def write_submission(
     top: int = 200,
     digits: int = 5,
 ) -> Written:
-    """Write `ImageId,PredictionString` for every id in order, the best `top` predictions of each image.
+    """Write the lines of tables of predictions, as `submission_lines` makes them. The rest as `write_lines`."""
+    return write_lines(path, image_ids, (submission_lines(shard, top=top, digits=digits) for shard in shards))
 
-    shards: tables of predictions, all rows of an image in one of them; path: .csv, .csv.gz or .csv.zip.
-    Coordinates are clipped to [0, 1] and rounded to `digits` decimals, scores to 6 significant digits; a box
-    with area keeps one unit of the last decimal. What lies beyond [0, 1] by more than rounding is told.
-    Raises KitError where an image is unknown or in two shards, or a number is not finite.
+
+def write_lines(
+    path: Path | str, image_ids: ImageIndex | Sequence[str], shards: Iterable[SubmissionLines]
+) -> Written:
+    """Write `ImageId,PredictionString` for every id in order.
+
+    shards: the lines of the images that have predictions; path: .csv, .csv.gz or .csv.zip. What lies beyond [0, 1]
+    by more than rounding is told. Raises KitError where an image is unknown or in two shards.
     """
     path = Path(path)
     spans = _Spans(ImageIndex.of(image_ids))
-    predictions, beyond = 0, Beyond()
+    predictions, beyond, first = 0, 0, ""
     with atomic_write(path) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
         for shard in shards:
-            for table in _pieces(shard.take(best_in_group(shard.image, shard.score, top))):
-                predictions += len(table)
-                beyond.count(table)
-                _spool(table, digits, spans, spool)
+            _spool(shard, spans, spool)
+            predictions += int(shard.predictions.sum())
+            wrong = np.flatnonzero(shard.beyond)
+            if len(wrong):
+                beyond += int(shard.beyond.sum())
+                first = first or shard.images[shard.image[wrong[0]]]
         with open_compressed(part, path.name) as file:
             _assemble(file, spans, spool)
         size = part.stat().st_size
-    beyond.tell(path, predictions)
+    if beyond:
+        count = share(beyond, predictions, "predictions")
+        logger.warning(
+            f"{path}: boxes of {count} reach beyond [0, 1] and are cut (pixels?), first image {first}"
+        )
     return Written(path, size, len(spans.images), int((spans.length > 0).sum()), predictions)
 
 
@@ -127,17 +139,29 @@ def _pieces(table: Predictions) -> Iterable[Predictions]:
         start = end
 
 
-def _spool(table: Predictions, digits: int, spans: _Spans, spool: IO[bytes]) -> None:
+def _lines(table: Predictions, digits: int) -> SubmissionLines:
+    """The lines of a table whose images stand together."""
     first = np.flatnonzero(np.r_[True, table.image[1:] != table.image[:-1]])
-    ids = [table.images[i] for i in table.image[first]]
-    offsets = pa.array(np.r_[first, len(table)].astype(np.int32))
-    strings = pc.binary_join(pa.ListArray.from_arrays(offsets, prediction_strings(table, digits)), " ")
+    ids = tuple(table.images[i] for i in table.image[first])
+    ends = np.r_[first, len(table)].astype(np.int32)
+    strings = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), prediction_strings(table, digits)), " ")
     lines = pc.binary_join_element_wise(pa.array(ids, pa.string()), strings, ",")
-    length = pc.binary_length(lines).to_numpy()
-    begin = spool.tell() + np.r_[0, np.cumsum(length)]
-    spans.add(ids, begin[:-1], length)
-    text = lines.buffers()[2]
-    spool.write(memoryview(text)[: int(length.sum())])
+    beyond = outside(table.subject_box) | outside(table.object_box)
+    return SubmissionLines(
+        images=ids,
+        image=np.arange(len(ids), dtype=np.int32),
+        text=lines.to_numpy(zero_copy_only=False),
+        predictions=np.diff(ends),
+        beyond=np.add.reduceat(beyond.astype(np.int32), first),
+    )
+
+
+def _spool(lines: SubmissionLines, spans: _Spans, spool: IO[bytes]) -> None:
+    text = [line.encode() for line in lines.text]
+    length = np.fromiter(map(len, text), np.int32, len(text))
+    begin = spool.tell() + np.r_[0, np.cumsum(length, dtype=np.int64)]
+    spans.add([lines.images[i] for i in lines.image], begin[:-1], length)
+    spool.writelines(text)
 
 
 def _assemble(file: IO[bytes], spans: _Spans, spool: IO[bytes]) -> None:

@@ -178,3 +178,13 @@ def share_of(settings: Engine, device: str, *, processes: int = 0) -> Share:
         )
     part = min((node.cpus // max(node.gpus, LEAST) for node in there if node.cpus), default=1)
     return Share(settings.cpus or (max(1, part) if processes else 1))
+
+
+def elsewhere(there: Sequence[Node], avoided: set[str]) -> Any:
+    """How Ray chooses a node: away from some, where there are others."""
+    others = [node.id for node in there if node.id not in avoided]
+    if not avoided or not others:
+        return "SPREAD"
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(others[0], soft=True)

@@ -20,3 +20,6 @@ class LocalEngine:
         work = sharded_work(contexts[0])
         results = work.open(contexts)(todo)
         yield from track(results, sum(len(names) for _, names in todo), work.text) if work.text else results
+
+    def do_tasks(self, context: StageContext) -> None:
+        """Leave them to the end of the stage: what they share is then made once."""

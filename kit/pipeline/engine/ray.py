@@ -11,10 +11,11 @@ from kit.base.errors import KitError
 from kit.base.log import logger, warn_once
 from kit.base.progress import track
 from kit.config import Engine
-from kit.pipeline.engine.cluster import Node, Share, check_room, connect, nodes, share_of
+from kit.pipeline.engine.cluster import Node, Share, check_room, connect, elsewhere, nodes, share_of
 from kit.pipeline.engine.lost import Lost, lost
 from kit.pipeline.engine.node import Outcome, Place, ShardWorker
 from kit.pipeline.engine.sharded import Results, ShardResult, Todo, sharded_work
+from kit.pipeline.engine.tasked import tasked_work
 
 if TYPE_CHECKING:
     from kit.pipeline.stage import StageContext
@@ -40,6 +41,14 @@ class RayEngine:
         pool = _Pool(self.settings, share, place, stages, [_Shard(*each) for each in todo])
         text = sharded_work(contexts[0]).text or ", ".join(stages)
         yield from track(pool.results(), sum(len(names) for _, names in todo), text)
+
+    def do_tasks(self, context: StageContext) -> None:
+        """Do the tasks of a stage, step by step, those of a step side by side. Raises KitError where one fails."""
+        from kit.pipeline.engine.node_tasks import do_step
+
+        connect(self.settings)
+        for step in tasked_work(context).steps:
+            do_step(context, step)
 
 
 @dataclass(eq=False)
@@ -173,13 +182,3 @@ class _Pool:
         logger.warning(f"{shard}: its worker on {where} died ({why.text}); it is made again elsewhere")
         shard.avoided |= {worker.node.id} if worker.node else set()
         self.waiting.appendleft(shard)
-
-
-def elsewhere(there: Sequence[Node], avoided: set[str]) -> Any:
-    """How Ray chooses a node: away from some, where there are others."""
-    others = [node.id for node in there if node.id not in avoided]
-    if not avoided or not others:
-        return "SPREAD"
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    return NodeAffinitySchedulingStrategy(others[0], soft=True)

@@ -71,10 +71,15 @@ class ShardedWork:
 
 
 class Engine(Protocol):
-    """What makes shards."""
+    """What makes shards, and does the tasks of a stage."""
 
     def results(self, contexts: Sequence[StageContext], todo: Todo) -> Results:
         """Yield every shard to do of every stage that lacks it, in any order. Raises what the work raises."""
+        ...
+
+    def do_tasks(self, context: StageContext) -> None:
+        """Do the tasks of a stage that gain by it; the stage's own end does the others."""
+        ...
 
 
 def by_shard(prepare: Callable[[StageContext], Callable[[int], Part]]) -> Open:

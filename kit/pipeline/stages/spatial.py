@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from kit.base.progress import track
 from kit.config import Config
+from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import named_reasons
 from kit.pipeline.splits import split_inputs
@@ -17,32 +19,42 @@ from kit.pipeline.stages.training_tables import (
     learns_from_detections,
     training_tables,
 )
+from kit.relation.model_names import POOLED, spatial_models
+
+if TYPE_CHECKING:
+    from kit.relation.spatial_model import SpatialScorer
 
 
 @register_stages
 def spatial_stages(config: Config) -> Iterator[Stage]:
     """The spatio-semantic model, after the prior."""
+    settings = config.relation.spatial
+    models = spatial_models(settings)
+    apart = TaskedWork((Step(models, settings.device),), _train_one, _finish)
     yield Stage(
         "spatial",
-        _train,
+        apart if len(models) > 2 else _finish,  # that of all pairs takes nearly all the time
         needs=("prior", *box_needs(config, "spatial", "train")),
         inputs=split_inputs(config, "train"),
-        settings=learning_settings(config, "spatial", config.relation.spatial),
+        settings=learning_settings(config, "spatial", settings),
         computed=feature_signature,
         version=2,
         command="train spatial",
         headline="trees",
-        device=config.relation.spatial.device,
+        device=settings.device,
         trains=True,
         implicit=False,
     )
 
 
-def _train(context: StageContext) -> Metrics:
-    from kit.relation.external_memory import end_choice
+def _train_one(context: StageContext, only: str) -> None:
+    _train(context, only)
+
+
+def _train(context: StageContext, only: str | None = None) -> SpatialScorer:
+    """Train one model, or all that are not there."""
     from kit.relation.prior_model import train_prior
     from kit.relation.spatial_model import train_spatial
-    from kit.relation.spatial_rows import POOLED
     from kit.relation.statistics import CooccurrenceStatistics
 
     config = context.config
@@ -51,7 +63,14 @@ def _train(context: StageContext) -> Metrics:
         statistics = CooccurrenceStatistics.load(context.result("prior") / "statistics.npz")
     else:  # out of fold its own rows are left out of them: they must be of these
         statistics = train_prior(split, config.relation.prior)
-    scorer = train_spatial(split, statistics, config.relation.spatial, config.seed, context.path, track)
+    settings = config.relation.spatial
+    return train_spatial(split, statistics, settings, config.seed, context.path, track, only)
+
+
+def _finish(context: StageContext) -> Metrics:
+    from kit.relation.external_memory import end_choice
+
+    scorer = _train(context)
     scorer.save(context.path)
     beside = " beside the pooled model" if scorer.rounds.get(POOLED) else ""
     named_reasons(f"spatial: the prior stands{beside} for", scorer.standing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kit.base.errors import KitError
@@ -10,6 +10,7 @@ from kit.base.log import logger
 from kit.config import Config, Visual
 from kit.data.photos import list_photos
 from kit.pipeline.detector_task import OBJECTS
+from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.splits import image_folder, split_inputs
 from kit.pipeline.stage import Metrics, Stage, StageContext
 from kit.pipeline.stage_registry import register_stages
@@ -21,6 +22,7 @@ from kit.pipeline.stages.training_tables import (
     training_tables,
     visual_examples,
 )
+from kit.relation.model_names import pairwise
 from kit.relation.scorers import visual_is_there
 from kit.vocabulary import vocabulary
 
@@ -33,9 +35,11 @@ def visual_stages(config: Config) -> Iterator[Stage]:
     settings = config.relation.visual
     if settings is None or not visual_is_there(config):
         return
+    apart = settings.backbone != SHARED and settings.features == "crops"
+    step = Step(pairwise(), config.detector.device)
     yield Stage(
         "visual",
-        _train,
+        TaskedWork((step,), _train_one, _finish) if apart else _finish,
         needs=(OBJECTS.detector(base_detector(config)), *box_needs(config, "visual", "train")),
         inputs=(*split_inputs(config, "train"), pair_images(config, "train", settings)),
         settings={**seen_settings(config, settings), "model": base_detector(config)},
@@ -68,8 +72,25 @@ def seen_settings(config: Config, settings: Visual) -> dict[str, Any]:
     return {key: value for key, value in learned.items() if key not in left_out}
 
 
-def _train(context: StageContext) -> Metrics:
+def _train_one(context: StageContext, only: str) -> None:
+    _train(context, only)
+
+
+def _finish(context: StageContext) -> Metrics:
     from kit.detector.annotated_images import SKIPPED, left_out, tidy_skipped
+
+    networks, shown = _train(context)
+    photos = list_photos(image_folder(context.config, "train"))
+    skipped = tidy_skipped(context.path / SKIPPED, [image for image in shown if image not in photos])
+    if skipped:
+        logger.warning(f"visual: {left_out(skipped, len(shown))}; see {SKIPPED}")
+    losses = [figures["loss"] for figures in networks.values()]
+    mean = round(sum(losses) / len(losses), 4) if losses else None
+    return {"loss": mean, "networks": networks, "left_out": len(skipped)}
+
+
+def _train(context: StageContext, only: str | None = None) -> tuple[dict[str, Any], Sequence[str]]:
+    """Train one network, or all that are not there; the figures of each, and the images that they are shown."""
     from kit.detector.checkpoint import read_state
     from kit.relation.visual_data import pair_rows
     from kit.relation.visual_training import train_visual
@@ -78,8 +99,7 @@ def _train(context: StageContext) -> Metrics:
     assert settings is not None
     name, folder = base_detector(config), image_folder(config, "train")
     split = training_tables(context, "train")
-    examples, photos = visual_examples(split, settings), list_photos(folder)
-    shown = images_of(examples)
+    examples = visual_examples(split, settings)
     networks = train_visual(
         pair_rows(examples, split.objects, folder),
         config.detector.models[name].architecture,
@@ -89,10 +109,6 @@ def _train(context: StageContext) -> Metrics:
         context.path,
         config.detector.device,
         config.data.decoding(),
+        only,
     )
-    skipped = tidy_skipped(context.path / SKIPPED, [image for image in shown if image not in photos])
-    if skipped:
-        logger.warning(f"visual: {left_out(skipped, len(shown))}; see {SKIPPED}")
-    losses = [figures["loss"] for figures in networks.values()]
-    mean = round(sum(losses) / len(losses), 4) if losses else None
-    return {"loss": mean, "networks": networks, "left_out": len(skipped)}
+    return networks, images_of(examples)

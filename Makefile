@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CHECKED := --require-hashes --only-binary :all:
+# libraries are compiled once, not by every process: of torch and mmdet that is two thirds of the loading
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test test-gpu test-faults lint bench fuzz audit lock clean
 

@@ -160,7 +160,7 @@ def test_where_lines_are_cut(data, size, stretches):
 def test_stretches_are_whole_lines_or_a_line_is_too_long(data, size):
     stretches, is_told = [], False
     try:
-        stretches += whole_lines(io.BytesIO(data), size)
+        stretches += map(bytes, whole_lines(io.BytesIO(data), size))
     except ValueError:
         is_told = True
     longest = max(map(len, data.splitlines()), default=0)

@@ -55,13 +55,10 @@ class MatchResult:
     @cached_property
     def by_score(self) -> NDArray[np.intp]:
         """Order by score falling, image falling, triplet rising, row falling (R7)."""
-        order = len(self.rows) - 1 - np.argsort(-self.score[::-1], kind="stable")
-        first, length = _runs(self.score[order])
-        tied = np.flatnonzero(np.repeat(length > 1, length))
-        image, triplet = self.image[order[tied]], self.triplet[order[tied]]
-        place = (len(self.images) - image) * (int(triplet.max(initial=0)) + 1) + triplet
-        order[tied] = order[tied[np.lexsort((place, np.repeat(first, length)[tied]))]]
-        return order
+        order = np.arange(len(self.rows))[::-1]
+        order = order[_grouped(self.triplet[order])]
+        order = order[_grouped(len(self.images) - 1 - self.image[order])]
+        return order[_by_falling(self.score[order])]
 
     @cached_property
     def by_predicate(self) -> NDArray[np.intp]:
@@ -114,12 +111,12 @@ def match_predictions(
     truth_image, label_image, all_image = (_renumber(table, place) for table in (truth, labels, predictions))
     kept, negative = _countable(truth, truth_image, labels, label_image, predictions, all_image)
     rows = np.flatnonzero(kept)
-    counted = predictions.take(rows)
-    for side, box in (("subject", counted.subject_box), ("object", counted.object_box)):
-        if inverted(box).any():
-            raise InvertedBox(int(rows[np.argmax(inverted(box))]), side)
-    image = all_image[rows]
-    true_positive = _hits(truth, truth_image, counted, image)
+    for side, box in (("subject", predictions.subject_box), ("object", predictions.object_box)):
+        wrong = kept & inverted(box)
+        if wrong.any():
+            raise InvertedBox(int(np.argmax(wrong)), side)
+    image, triplet, scores = all_image[rows], triplets(predictions)[rows], predictions.score[rows]
+    true_positive = _hits(truth, truth_image, predictions, rows, image, triplet)
     named = vocabulary().predicates
     is_known, is_predicted = np.zeros((2, len(images)), bool)
     is_known[truth_image] = is_known[label_image] = is_predicted[all_image] = True
@@ -130,8 +127,8 @@ def match_predictions(
         known=known,
         rows=rows,
         image=image,
-        triplet=triplets(counted),
-        score=counted.score,
+        triplet=triplet,
+        score=scores,
         true_positive=true_positive,
         truth_image=truth_image,
         truth_predicate=truth.predicate.astype(np.int64),
@@ -157,11 +154,29 @@ def triplets(table: Relations) -> NDArray[np.int64]:
     return pair * len(vocab.predicates) + table.predicate
 
 
-def _grouped(values: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The stable order by small numbers: numpy sorts 16 bits at a time without comparing."""
+def _grouped(values: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    """The stable order by numbers from 0: numpy sorts 16 bits at a time without comparing."""
     order = np.argsort(values.astype(np.uint16), kind="stable")
     if values.max(initial=0) >> 16:
-        order = order[np.argsort(values[order] >> 16, kind="stable")]
+        order = order[np.argsort((values >> 16).astype(np.uint16)[order], kind="stable")]
+    return order
+
+
+def _by_falling(score: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The stable order by scores falling: by their 32 leading bits, then what ties in these by itself."""
+    with np.errstate(over="ignore"):
+        single = score.astype(np.float32) + np.float32(0)  # one zero
+    bits = single.view(np.int32)
+    order = _grouped(np.where(bits < 0, bits, ~bits & 0x7FFFFFFF).view(np.uint32))
+    ordered, single = score[order], single[order]
+    finer = np.flatnonzero((single[1:] == single[:-1]) & (ordered[1:] != ordered[:-1]))
+    if len(finer):
+        first, length = _runs(single)
+        run = np.repeat(np.arange(len(first)), length)
+        mixed = np.zeros(len(first), bool)
+        mixed[run[finer]] = True
+        rows = np.flatnonzero(mixed[run])
+        order[rows] = order[rows[np.lexsort((-ordered[rows], run[rows]))]]
     return order
 
 
@@ -190,39 +205,43 @@ def _countable(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Rules R2 and R3: which predictions count, and which of them because of a negative label."""
     n = 1 + max((int(i.max(initial=0)) for i in (truth_image, label_image, image)), default=0)
-    positive = np.zeros((n, vocabulary().labels), bool)
+    labels_ = vocabulary().labels
+    positive = np.zeros((n, labels_), bool)
     positive[truth_image, truth.subject] = positive[truth_image, truth.object] = True
     verified = positive.copy()
     verified[label_image, labels.label] = True
-    negative = verified & ~positive
-    against = negative[image, predictions.subject] | negative[image, predictions.object]
-    known = verified[image, predictions.subject] & verified[image, predictions.object]
-    return against | known, against
+    known = (verified + 2 * (verified & ~positive).astype(np.uint8)).ravel()  # 1: verified, 3: as absent
+    row = image * labels_
+    subject, object_ = known[row + predictions.subject], known[row + predictions.object]
+    against = (subject | object_) & 2 > 0
+    return against | (subject & object_ > 0), against
 
 
 def _hits(
-    truth: Relations, truth_image: NDArray[np.int64], counted: Predictions, image: NDArray[np.int64]
+    truth: Relations,
+    truth_image: NDArray[np.int64],
+    predictions: Predictions,
+    rows: NDArray[np.intp],
+    image: NDArray[np.int64],
+    triplet: NDArray[np.int64],
 ) -> dict[str, NDArray[np.bool_]]:
+    """Of the predictions' rows that count, with their images and triplets, which are true positives, by task."""
     vocab = vocabulary()
     size = vocab.labels**2 * len(vocab.predicates)
     truth_phrase = enclosing(truth.subject_box, truth.object_box)
-    phrase = enclosing(counted.subject_box, counted.object_box)
 
     def both_boxes(p: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
         return np.minimum(
-            iou(counted.subject_box[p], truth.subject_box[t]),
-            iou(counted.object_box[p], truth.object_box[t]),
+            iou(predictions.subject_box[rows[p]], truth.subject_box[t]),
+            iou(predictions.object_box[rows[p]], truth.object_box[t]),
         )
 
     def phrase_box(p: NDArray[np.intp], t: NDArray[np.intp]) -> NDArray[np.float64]:
-        return iou(phrase[p], truth_phrase[t])
+        phrase = enclosing(predictions.subject_box[rows[p]], predictions.object_box[rows[p]])
+        return iou(phrase, truth_phrase[t])
 
-    best = best_truth(
-        image * size + triplets(counted),
-        truth_image * size + triplets(truth),
-        [both_boxes, phrase_box],
-    )
+    best = best_truth(image * size + triplet, truth_image * size + triplets(truth), [both_boxes, phrase_box])
+    score = predictions.score[rows]
     return {
-        task: true_positives(row, overlap, counted.score)
-        for task, (row, overlap) in zip(TASKS, best, strict=True)
+        task: true_positives(row, overlap, score) for task, (row, overlap) in zip(TASKS, best, strict=True)
     }

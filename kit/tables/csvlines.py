@@ -46,16 +46,16 @@ class WatchedQuotes:
         return data
 
 
-def whole_lines(file: Readable, size: int) -> Iterator[bytes]:
+def whole_lines(file: Readable, size: int) -> Iterator[bytes | memoryview]:
     """Yield the bytes in stretches of whole lines, of about `size` bytes. Raises ValueError for a longer line."""
     rest = b""
     while data := file.read(size):
         text = rest + data
-        if len(text) > size and not any(sign in text[: size + 1] for sign in (b"\n", b"\r")):
+        if len(text) > size and max(text.find(sign, 0, size + 1) for sign in (b"\n", b"\r")) < 0:
             raise ValueError(f"a line longer than {size} bytes")
         end = text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, -1) + 1  # a last \r may be half of a line's end
         if end:
-            yield text[:end]
+            yield memoryview(text)[:end]
         rest = text[end:]
     if rest:
         yield rest

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.parallel import ordered_map
+from kit.base.threads import cpu_count
+
 Rows = NDArray[np.intp]
 Keys = NDArray[np.int64]
 Overlap = Callable[[Rows, Rows], NDArray[np.float64]]
 
 THRESHOLD = 0.5
-CHUNK = 1 << 20  # predictions compared at a time
+CHUNK = 1 << 18  # predictions compared at a time
 
 
 def join_rows(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Rows, Rows]]:
@@ -21,16 +24,33 @@ def join_rows(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Row
 
     Within a left row the right rows come in their own order.
     """
-    order = np.argsort(right, kind="stable")
-    distinct, first, count = np.unique(right[order], return_index=True, return_counts=True)
-    for start in range(0, len(left) if len(right) else 0, chunk):
+    join = _Join(right)
+    for start in _starts(left, right, chunk):
+        yield join.pairs(left, start, chunk)
+
+
+def _starts(left: Keys, right: Keys, chunk: int) -> range:
+    return range(0, len(left) if len(right) else 0, chunk)
+
+
+class _Join:
+    """Rows of one side, to be found by their keys."""
+
+    def __init__(self, right: Keys) -> None:
+        self.order = np.argsort(right, kind="stable")
+        self.distinct, self.first, self.count = np.unique(
+            right[self.order], return_index=True, return_counts=True
+        )
+
+    def pairs(self, left: Keys, start: int, chunk: int) -> tuple[Rows, Rows]:
+        """Every pair of a chunk of the other side's rows."""
         keys = left[start : start + chunk]
-        place = np.minimum(np.searchsorted(distinct, keys), len(distinct) - 1)
-        rows = np.flatnonzero(distinct[place] == keys)
+        place = np.minimum(np.searchsorted(self.distinct, keys), len(self.distinct) - 1)
+        rows = np.flatnonzero(self.distinct[place] == keys)
         place = place[rows]
-        each = count[place]
+        each = self.count[place]
         offset = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-        yield np.repeat(rows + start, each), order[np.repeat(first[place], each) + offset]
+        return np.repeat(rows + start, each), self.order[np.repeat(self.first[place], each) + offset]
 
 
 def best_truth(
@@ -43,9 +63,14 @@ def best_truth(
     """
     n = len(predictions)
     best = [(np.full(n, -1, np.intp), np.zeros(n)) for _ in overlaps]
-    for left, right in join_rows(predictions, truths):
+
+    join = _Join(truths)
+
+    def find(start: int) -> None:
+        """Look at a chunk of the predictions."""
+        left, right = join.pairs(predictions, start, CHUNK)
         if not len(left):
-            continue
+            return
         first = np.flatnonzero(np.r_[True, left[1:] != left[:-1]])
         length = np.diff(np.r_[first, len(left)])
         for (row, value), overlap in zip(best, overlaps, strict=True):
@@ -56,6 +81,10 @@ def best_truth(
             winner = np.minimum.reduceat(position, first)
             row[left[first]] = right[winner]
             value[left[first]] = o[winner]
+
+    starts = _starts(predictions, truths, CHUNK)
+    for _ in map(find, starts) if len(starts) < 2 else ordered_map(find, starts, cpu_count()):
+        pass
     return best
 
 

@@ -23,7 +23,6 @@ from kit.tables.official_columns import (
     SCORE,
     Array,
     box_columns,
-    box_of,
     named,
     read_columns,
 )
@@ -118,7 +117,7 @@ def read_boxes(paths: Path_ | Sequence[Path_], strict: bool = True) -> Boxes:
         label = columns["LabelName"]
         left = LeftOut(file.path, len(label))
         left.leave(label >= vocabulary().classes, f"label outside {CLASSES}", _at(file, LABEL))
-        (box,) = checked_boxes(file, left, [box_of(columns)], ("",), strict)
+        (box,) = checked_boxes(file, left, [columns["box"]], ("",), strict)
         left.warn()
         if not left.kept.any():
             raise FileFault(file.path, f"no row with one of {CLASSES} and an area")
@@ -219,8 +218,8 @@ def _relation_columns(columns: dict[str, Any]) -> dict[str, Any]:
         "subject": columns["LabelName1"],
         "object": columns["LabelName2"],
         "predicate": columns["RelationshipLabel"],
-        "subject_box": box_of(columns, "1"),
-        "object_box": box_of(columns, "2"),
+        "subject_box": columns["subject_box"],
+        "object_box": columns["object_box"],
     }
 
 

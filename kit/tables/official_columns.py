@@ -20,6 +20,7 @@ SCORE = Column("Score", kind="number", aliases=("Confidence",))
 PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
 GROUP = Column("IsGroupOf", kind="flag")
 CONFIDENCE = Column("Confidence", kind="flag")
+BOXES = {"": "box", "1": "subject_box", "2": "object_box"}  # by the suffix of their four columns
 OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
 
 
@@ -33,15 +34,21 @@ def read_columns(
 ) -> dict[str, Any]:
     """Columns as arrays; labels and predicates as vocabulary integers, others a fault or OTHER.
 
-    "images" are the ids, "image" the rows' places among them. Raises FileFault.
+    "images" are the ids, "image" the rows' places among them; the four columns of a box are one, BOXES[suffix],
+    (n, 4). Raises FileFault.
     """
-    parts: dict[str, list[Array]] = {column.name: [] for column in columns}
+    sides = {name: [c.name for c in box_columns(suffix)] for suffix, name in BOXES.items()}
+    sides = {name: four for name, four in sides.items() if {*four} <= {c.name for c in columns}}
+    in_box = {side for four in sides.values() for side in four}
+    parts: dict[str, list[Array]] = {c.name: [] for c in columns if c.name not in in_box}
+    parts |= {name: [] for name in sides}
     images = DictionaryEncoder()
     closed = {
         c.name: DictionaryEncoder(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE
     }
     row = 0
     for batch in file.batches(columns):
+        corner = {}
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             if name == IMAGE.name:
                 if strict:
@@ -56,8 +63,12 @@ def read_columns(
                 if not skip_unknown:
                     _refuse_unknown(file, codes, values, row, name)
                 parts[name].append(codes.astype(np.uint8))
+            elif name in in_box:
+                corner[name] = _narrow(file, row, name, values)
             else:
                 parts[name].append(_narrow(file, row, name, values))
+        for name, four in sides.items():
+            parts[name].append(np.stack([corner[side] for side in four], axis=1))
         row += batch.num_rows
     arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
     return {**arrays, "images": tuple(images.index), "image": arrays[IMAGE.name]}
@@ -92,11 +103,6 @@ def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, col
             if kind == "predicate"
             else "labels are the MIDs of the challenge's 57 classes and 5 attributes",
         )
-
-
-def box_of(columns: dict[str, Any], suffix: str = "") -> Array:
-    """The boxes (n, 4) of the columns that `read_columns` gave."""
-    return np.stack([columns[column.name] for column in box_columns(suffix)], axis=1)
 
 
 def named(text: str) -> str:

@@ -409,6 +409,74 @@ def test_ctrl_c_leaves_no_process_of_a_cluster_of_this_machine(toy, short):
     assert not list(short.glob("kit-ray-*"))
 
 
+@pytest.fixture
+def two_networks():
+    """Two network namespaces with a cable between them, 10.77.0.1 and 10.77.0.2: what runs a command in each."""
+    ip, names = shutil.which("ip", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"), []
+    if ip is None:
+        pytest.skip("there is no `ip` command")
+    try:
+        for number in (1, 2):
+            names.append(f"kit-{os.getpid()}-{number}")
+            subprocess.run([ip, "netns", "add", names[-1]], check=True, capture_output=True)
+        cable = ["link", "add", "kit0", "netns", names[0], "type", "veth"]
+        subprocess.run(
+            [ip, *cable, "peer", "name", "kit0", "netns", names[1]], check=True, capture_output=True
+        )
+        for number, name in enumerate(names, 1):
+            for words in (
+                f"addr add 10.77.0.{number}/24 dev kit0",
+                "link set kit0 up",
+                "link set lo up",
+            ):
+                subprocess.run([ip, "-n", name, *words.split()], check=True, capture_output=True)
+        yield [[ip, "netns", "exec", name] for name in names]
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")
+    finally:
+        for name in names:
+            subprocess.run([ip, "netns", "del", name], check=False, capture_output=True)
+
+
+def test_nodes_of_two_networks_give_the_same_bytes(two_networks, toy, short):
+    """A head and a node that see each other over their cable alone; the command is given beside the head."""
+    here, there = toy("here"), toy("there", "engine.kind=ray", "engine.address=10.77.0.1:6379", pause=0.5)
+    Pipeline(here).do("toy")
+    there.write_config()
+    usual = ["--block", "--num-cpus", "1", "--object-store-memory", str(80 << 20), "--disable-usage-stats"]
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    head = ["--head", "--port", "6379", "--include-dashboard", "false", "--temp-dir", str(short)]
+    nodes = []
+    try:
+        for network, number, words in zip(
+            two_networks, (1, 2), (head, ["--address", "10.77.0.1:6379"]), strict=True
+        ):
+            call = [*network, sys.executable, "-m", "ray.scripts.scripts", "start", *usual, *words]
+            node = subprocess.Popen(
+                [*call, "--node-ip-address", f"10.77.0.{number}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                env=environment,
+            )
+            nodes.append(node)
+            assert any("Ray runtime started" in line for line in node.stdout)
+        words = [str(there.path / "config.yaml"), str(there.path), "do", "toy"]
+        driver = [*two_networks[0], sys.executable, "-m", "kit.pipeline.worker", *words]
+        done = subprocess.run(driver, capture_output=True, text=True, timeout=120, env=environment)
+        assert done.returncode == 0, done.stderr
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.wait(30)
+            node.stdout.close()
+    assert files(there.path / "toy") == files(here.path / "toy")
+    assert len(there.record("toy")["nodes"]) == 2
+    assert sum(there.record("toy")["nodes"].values()) == SHARDS
+
+
 def _of_cluster(folder):
     """The processes of a cluster whose temporary folder is below one."""
     found = []

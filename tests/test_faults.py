@@ -31,7 +31,7 @@ def world(whole, tiny_folder, tmp_path_factory):
     with chdir(run.parents[1]):
         made = Run(config("fast").model_copy(update={"run": RUN}))
         made.write_config()
-        made._write_manifest()
+        made.write_manifest()
         Path("data").symlink_to(tiny_folder / "data")
         Path("made").touch()
     return folder

@@ -5,6 +5,17 @@ from kit.base.memory import total_memory, usable_memory
 FREE = "MemTotal: 9000 kB\nMemAvailable: 4000 kB\n"
 
 
+def system(folder, line, files):
+    """The files of a system that tell of its memory: the groups of this process in one line, and their limits."""
+    (folder / "groups").write_text(f"{line}\n")
+    (folder / "meminfo").write_text(FREE)
+    for name, text in files.items():
+        path = folder / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return folder / "meminfo", folder / "groups", folder / "root"
+
+
 @pytest.mark.parametrize(
     ("line", "files", "expected"),
     [
@@ -27,13 +38,7 @@ FREE = "MemTotal: 9000 kB\nMemAvailable: 4000 kB\n"
     ],
 )
 def test_what_is_free_is_cut_by_the_limits_of_the_groups(line, files, expected, tmp_path):
-    (tmp_path / "groups").write_text(f"{line}\n")
-    (tmp_path / "meminfo").write_text(FREE)
-    for name, text in files.items():
-        path = tmp_path / "root" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
-    assert usable_memory(tmp_path / "meminfo", tmp_path / "groups", tmp_path / "root") == expected
+    assert usable_memory(*system(tmp_path, line, files)) == expected
 
 
 def test_a_system_that_does_not_tell(tmp_path):
@@ -51,10 +56,4 @@ def test_a_system_that_does_not_tell(tmp_path):
     ],
 )
 def test_what_there_is_in_all_hangs_on_no_load(line, files, expected, tmp_path):
-    (tmp_path / "groups").write_text(f"{line}\n")
-    (tmp_path / "meminfo").write_text(FREE)
-    for name, text in files.items():
-        path = tmp_path / "root" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
-    assert total_memory(tmp_path / "meminfo", tmp_path / "groups", tmp_path / "root") == expected
+    assert total_memory(*system(tmp_path, line, files)) == expected

@@ -28,6 +28,23 @@ def cache_folder() -> Path:
     return Path(_root(os.environ.get(CACHE), os.environ.get("XDG_CACHE_HOME")))
 
 
+def cache_limit(variable: str, default: float) -> int:
+    """Bytes that a kind of copies may take together. variable: of the environment, in GiB; default: GiB.
+
+    Raises KitError where it is no number.
+    """
+    text = os.environ.get(variable) or str(default)
+    try:
+        limit = float(text)
+        if not 0 <= limit < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise KitError(
+            f"{variable}={text}: not a number of GiB", f"give one such as {default:g}, or 0 to keep none"
+        ) from None
+    return int(limit * (1 << 30))
+
+
 @lru_cache
 def _root(given: str | None, caches: str | None) -> str:
     return os.path.abspath(os.path.expanduser(given or os.path.join(caches or "~/.cache", "kit")))

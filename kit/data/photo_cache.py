@@ -11,7 +11,7 @@ from pathlib import Path
 from kit.base.errors import KitError
 from kit.base.locks import exclusive_lock
 from kit.base.log import warn_once
-from kit.base.remote_place import cache_folder
+from kit.base.remote_place import cache_folder, cache_limit
 
 LIMIT = "KIT_PHOTO_CACHE"  # of the environment: GiB
 DEFAULT = 50.0  # GiB: all photos of the challenge's pairs at their largest size do not fit, a day's work does
@@ -102,13 +102,4 @@ class PhotoCache:
 
 def photo_cache() -> PhotoCache:
     """That of this machine. Raises KitError where KIT_PHOTO_CACHE is no number."""
-    text = os.environ.get(LIMIT) or str(DEFAULT)
-    try:
-        limit = float(text)
-        if not 0 <= limit < float("inf"):
-            raise ValueError
-    except ValueError:
-        raise KitError(
-            f"{LIMIT}={text}: not a number of GiB", "give one such as 50, or 0 to keep none"
-        ) from None
-    return PhotoCache(cache_folder() / "photos", int(limit * (1 << 30)))
+    return PhotoCache(cache_folder() / "photos", cache_limit(LIMIT, DEFAULT))

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +25,13 @@ from kit.base.hashes import HASHES, FileHashes
 from kit.base.locks import LockedError, exclusive_lock
 from kit.base.log import logger
 from kit.base.threads import machine, use_threads
-from kit.base.version import __version__
 from kit.config import Config
 from kit.pipeline.changes import differences
+from kit.pipeline.manifest import manifest
 from kit.pipeline.order import LOGS
 from kit.pipeline.record import RECORD, content_id, is_done, read_record, sizes_below, tidy_part
 from kit.pipeline.remote_run import VERSION, RemoteRun, version_of
 from kit.pipeline.run_cache import drop
-
-PACKAGES = ("numpy", "pyarrow", "pandas", "xgboost", "torch", "mmdet")
 
 
 @dataclass
@@ -270,7 +265,7 @@ class Run:
                 old.rename(place)
             shutil.rmtree(old, ignore_errors=True)
         with self._locked("manifest", wait=True):
-            self._write_manifest()
+            self.write_manifest()
         if not part.exists():
             with writing(place):
                 begun_file(self.path, name).unlink(missing_ok=True)
@@ -309,44 +304,14 @@ class Run:
             write_text(path, text)
         return path
 
-    def _write_manifest(self) -> None:
-        stages = {}
+    def write_manifest(self) -> None:
+        """Write what the run's finished stages say of themselves, and what made them, into one file."""
         names = {p.name for p in self.path.iterdir() if p.is_dir() and not p.name.startswith(".")}
-        for name in sorted(names | set(self.remote.records if self.remote else ())):
-            record = self.record(name)
-            if record:
-                stages[name] = record
-        write_json(
-            self.path / "manifest.json",
-            {
-                "kit": __version__,
-                "git": _git_state(),
-                "python": platform.python_version(),
-                "machine": platform.platform(),
-                "packages": {name: _version(name) for name in PACKAGES},
-                "seed": self.config.seed,
-                "stages": stages,
-            },
-        )
+        names |= set(self.remote.records if self.remote else ())
+        records = {name: record for name in sorted(names) if (record := self.record(name))}
+        write_json(self.path / "manifest.json", manifest(self.config.seed, records))
 
 
 def begun_file(run: Path, name: str) -> Path:
     """The file that says what a stage at work is made from: written when its folder is begun anew."""
     return run / f".{name}.json"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_state() -> str | None:
-    """Commit of the source tree, with -dirty where it is changed; None outside a checkout."""
-    place = str(Path(__file__).parent)  # no lock: a git that is killed would leave it behind
-    command = ["git", "--no-optional-locks", "-C", place, "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -14,7 +14,7 @@ from kit.base.errors import KitError
 from kit.base.files import read_json, writing
 from kit.base.locks import exclusive_lock
 from kit.base.log import logger, warn_once
-from kit.base.remote_place import cache_folder
+from kit.base.remote_place import cache_folder, cache_limit
 from kit.pipeline.record import RECORD
 
 LIMIT = "KIT_RUN_CACHE"  # of the environment: GiB
@@ -58,7 +58,7 @@ def make_room(wanted: int) -> None:
 
     Where the runs in use are larger than that, they stay, and it is told.
     """
-    limit = _limit()
+    limit = cache_limit(LIMIT, DEFAULT)
     with exclusive_lock(cache_folder() / "runs" / ".room.lock", "busy", wait=None):
         kept = sorted(_kept(), key=lambda stage: stage.used)
         total = sum(stage.size for stage in kept)
@@ -105,14 +105,3 @@ def _kept() -> Iterator[Kept]:
                 size = sum(read_json(folder / RECORD, dict)["files"].values())
                 yield Kept((folder.parent / USED).stat().st_mtime, size, folder)
         folders[:] = [name for name in folders if not name.startswith(".")]
-
-
-def _limit() -> int:
-    text = os.environ.get(LIMIT) or str(DEFAULT)
-    try:
-        limit = float(text)
-        if not 0 <= limit < float("inf"):
-            raise ValueError
-    except ValueError:
-        raise KitError(f"{LIMIT}={text}: not a number of GiB", "give one such as 100") from None
-    return int(limit * (1 << 30))

@@ -154,7 +154,9 @@ def train_spatial(
             trained[name] = _Trained.of(name, fit)
             if folder is not None:
                 trained[name].save(folder, name)
-                boosting.remove_kept(folder, f"spatial-{name}")
+    if folder is not None:
+        for name in trained:  # also of models that were whole before
+            boosting.remove_kept(folder, f"spatial-{name}")
     models = {name: t.model for name, t in trained.items() if t.model is not None}
     rounds = {name: t.model.rounds if t.model else 0 for name, t in trained.items()}
     standing = {n: why for t in trained.values() for n, why in t.standing.items()}

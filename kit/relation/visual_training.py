@@ -84,6 +84,8 @@ def train_visual(
             training = _Training(name, own, network, settings, [seed, number], store, device, decoding)
             kept = _finish(training)
         figures[name] = kept
+        for _, path in checkpoints(folder, name):  # also of a network that was whole before
+            path.unlink(missing_ok=True)
     if only is None:
         save_index(folder, list(jobs), architecture, settings)
     remove_stores(folder, only)
@@ -91,7 +93,7 @@ def train_visual(
 
 
 def _finish(training: _Training) -> dict[str, Any]:
-    """Train a network and keep it, instead of what it would have gone on from; its figures."""
+    """Train a network and keep it; its figures."""
     folder, name, rows = training.folder, training.name, training.draws.rows
     loss = round(training.run(), 4)
     figures: dict[str, Any] = {"pairs": len(rows.files), "positives": int(rows.positive.sum()), "loss": loss}
@@ -99,8 +101,6 @@ def _finish(training: _Training) -> dict[str, Any]:
         figures["resumed_at"] = training.resumed
     write_json(folder / f"{name}.json", figures)
     save_network(folder, name, training.network)
-    for _, path in checkpoints(folder, name):
-        path.unlink(missing_ok=True)
     return figures
 
 

@@ -11,6 +11,7 @@ from benchmarks import (
     crops,
     detection,
     external_memory,
+    full_size,
     fusion,
     metric,
     photos,
@@ -38,6 +39,7 @@ ALL = {
     "shared": shared.main,
     "rehearsal": rehearsal.main,
     "soak": soak.benchmark,
+    "full_size": full_size.main,
 }
 
 if __name__ == "__main__":

@@ -18,12 +18,8 @@ def main() -> None:
 
     from kit.relation.boosting_rounds import Growth, parameters
 
-    settings = load_config("layer6").relation.spatial
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
-    label = (values[:, 0] + values[:, 1] * values[:, 2] + rng.normal(size=ROWS) > 2).astype(np.float32)
-    matrix = xgb.DMatrix(values, label)
-    params = parameters(settings, 0, 0)
+    matrix = xgb.DMatrix(*made_rows(ROWS))
+    params = parameters(load_config("layer6").relation.spatial, 0, 0)
     ways = [Growth({**params, "booster": name}, [matrix], None) for name in ("gbtree", "dart")]
     rows = []
     for block in range(1, BLOCKS + 1):
@@ -34,3 +30,11 @@ def main() -> None:
             spent.append(time.process_time() - start)
         rows.append((f"{block * BLOCK}", *(f"{s:.1f} s" for s in spent), f"{spent[1] / spent[0]:.1f}"))
     table(f"{BLOCK} rounds, {ROWS:,} rows x {COLUMNS}", ("up to round", "gbtree", "dart", "ratio"), rows)
+
+
+def made_rows(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features (count, COLUMNS) and labels to learn from them."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(count, COLUMNS)).astype(np.float32)
+    label = (values[:, 0] + values[:, 1] * values[:, 2] + rng.normal(size=count) > 2).astype(np.float32)
+    return values, label

@@ -63,7 +63,7 @@ def write_sources(folder: Path) -> None:
         found = sources(image_ids(SHARD), i)
         for m, model in enumerate(MODELS):
             own = found[m * views : (m + 1) * views]
-            tables = [_named(t, model, f"view{v}") for v, t in enumerate(own)]
+            tables = [of_view(t, model, f"view{v}") for v, t in enumerate(own)]
             write_shard(folder / model, i, ViewDetections.concat(tables))
     for model in MODELS:
         for i in range(DISTINCT, IMAGES // SHARD):
@@ -84,29 +84,30 @@ def stream(folder: str) -> None:
     sys.stdout.write(f"{count_rows(Path(folder) / 'fused')} boxes\n")
 
 
-def _named(found: Detections, model: str, view: str) -> ViewDetections:
+def of_view(found: Detections, model: str, view: str) -> ViewDetections:
+    """Detections of a model and a view."""
     columns = {name: getattr(found, name) for name in ("image", *Detections.COLUMNS)}
     source = {"model": np.full(len(found), model), "view": np.full(len(found), view)}
     return ViewDetections(images=found.images, **columns, **source)
 
 
-def sources(ids: tuple[str, ...], seed: int) -> list[Detections]:
+def sources(ids: tuple[str, ...], seed: int, count: int = SOURCES, boxes: int = BOXES) -> list[Detections]:
     """Detections of the same twenty objects an image by every source, and as many others."""
     rng = np.random.default_rng(seed)
-    objects, n = 20, len(ids) * BOXES
+    objects, n = 20, len(ids) * boxes
     box = random_boxes(rng, len(ids) * objects).reshape(len(ids), objects, 4)
     label = rng.integers(0, CLASSES, (len(ids), objects))
-    image = np.repeat(np.arange(len(ids)), BOXES)
+    image = np.repeat(np.arange(len(ids)), boxes)
     out = []
-    for _ in range(SOURCES):
+    for _ in range(count):
         which = rng.integers(0, objects, n)
         own = rng.random(n) < 0.6
         near = np.sort(
             (box[image, which] + rng.normal(0, 0.02, (n, 4))).clip(0, 1).reshape(-1, 2, 2), axis=1
         ).reshape(-1, 4)
-        boxes = np.where(own[:, None], near, random_boxes(rng, n))
+        at = np.where(own[:, None], near, random_boxes(rng, n))
         labels = np.where(own, label[image, which], rng.integers(0, CLASSES, n))
-        out.append(Detections(ids, image, labels, rng.random(n), boxes))
+        out.append(Detections(ids, image, labels, rng.random(n), at))
     return out
 
 

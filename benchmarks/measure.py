@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -24,6 +25,14 @@ def run(arguments: Sequence[str]) -> tuple[float, float]:
         assert process.stderr is not None
         raise SystemExit(f"{' '.join(arguments)}: {process.stderr.read().decode()}")
     return seconds, peak
+
+
+def processor_seconds(arguments: Sequence[str]) -> float:
+    """Run `python ARGUMENTS`: what processors worked for it, which other work on the machine changes little."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def _peak(pid: int) -> float:

@@ -44,12 +44,7 @@ def main() -> None:
         folder = Path(name)
         train(folder)
         for images in SIZES:
-            rng = np.random.default_rng(images)
-            for i in range(images // SHARD):
-                found = detections(rng, SHARD, PER_IMAGE)
-                ids = image_ids(images)[i * SHARD : (i + 1) * SHARD]
-                columns = {c: getattr(found, c) for c in ("image", *Detections.COLUMNS)}
-                write_shard(folder / str(images), i, Detections(images=ids, **columns))
+            write_detections(folder, images)
             _, memory = run(["-c", f"from benchmarks.pipeline import work; work({name!r}, {images})"])
             seconds = json.loads((folder / f"{images}.json").read_text())
             parts = [f"{seconds[key]:.1f}" for key in STEPS]
@@ -78,6 +73,16 @@ def train(folder: Path) -> None:
     train_stack(examples, stack_split.objects, fold, parts, half, statistics, settings, 0).save(
         folder / "stack"
     )
+
+
+def write_detections(folder: Path, images: int) -> None:
+    """Shards of so many images' detections, in a folder of this number."""
+    rng = np.random.default_rng(images)
+    for i in range(images // SHARD):
+        found = detections(rng, SHARD, PER_IMAGE)
+        ids = image_ids(images)[i * SHARD : (i + 1) * SHARD]
+        columns = {c: getattr(found, c) for c in ("image", *Detections.COLUMNS)}
+        write_shard(folder / str(images), i, Detections(images=ids, **columns))
 
 
 def work(name: str, images: int) -> None:

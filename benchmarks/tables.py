@@ -36,13 +36,17 @@ config = load_config("mini", [f"run={{folder / 'run'}}", *(
 def data_set():
     from kit.detector.annotated_images import write_annotations
     from kit.detector.architecture import prepare
+    from kit.pipeline.splits import CLASSES
+    from kit.pipeline.training_draws import training_draws
     prepare()
-    from kit.detector.mmdet_components import BalancedSampler, BoxesDataset
-    write_annotations(folder / "a.npz", split_boxes(config, "train"))
-    classes = tuple(map(str, range(57)))
+    from kit.detector.mmdet_components import BoxesDataset, DrawSampler
+    learned = load_config("layer6").detector
+    boxes = split_boxes(config, "train")
+    drawn = training_draws(boxes, CLASSES, learned.training, learned.sampling_limit, 0)
+    write_annotations(folder / "a.npz", drawn.boxes, drawn.draws)
     found = BoxesDataset(ann_file=str(folder / "a.npz"), data_prefix={{"img": str(folder)}},
-                         metainfo={{"classes": classes}}, pipeline=[])
-    next(iter(BalancedSampler(found, 0, 10_000)))
+                         metainfo={{"classes": CLASSES}}, pipeline=[])
+    next(iter(DrawSampler(found)))
 """
 
 

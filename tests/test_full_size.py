@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
+from benchmarks.operations import counter, training_image
 from kit.config import load_config
 from kit.detector.annotated_images import TrainingImages
 from kit.detector.architecture import build, prepare
@@ -92,12 +94,15 @@ def test_a_step_with_the_settings_of_layer6(trained):
     before = model.roi_head.bbox_head[2].fc_cls.weight.detach().clone()
     data = model.data_preprocessor(batch(), training=True)
     model.train()
-    with optimiser.optim_context(model), Places() as places:
-        losses = model(**data, mode="loss")
-    total, _ = model.parse_losses(losses)
-    assert places.seen <= MOVED
-    assert torch.isfinite(total)
-    optimiser.update_params(total)
+    with counter() as operations:
+        with optimiser.optim_context(model), Places() as places:
+            losses = model(**data, mode="loss")
+        total, _ = model.parse_losses(losses)
+        assert places.seen <= MOVED
+        assert torch.isfinite(total)
+        optimiser.update_params(total)
+    by_parts = training_image(copy.deepcopy(model).to("meta"), (SIDE, SIDE))  # of benchmarks/full_size
+    assert operations.get_total_flops() == by_parts
     assert not torch.equal(model.roi_head.bbox_head[2].fc_cls.weight, before)
 
 

@@ -63,6 +63,16 @@ def test_the_same_seed_draws_the_same():
     assert first != list(resampler.simulated_leaderboards(5, seed=2))
 
 
+@pytest.mark.parametrize("block", [1, 700, 1 << 18])
+def test_weightings_scored_together_are_scored_as_each_by_itself(block, monkeypatch):
+    monkeypatch.setattr("kit.metric.resample.BLOCK", block)
+    resampler, rng = Resampler(match_predictions(*a_case())), np.random.default_rng(3)
+    draws = [rng.choice(resampler.known, len(resampler.known)) for _ in range(20)]
+    alone = [resampler.score(np.bincount(draw, minlength=resampler.images)) for draw in draws]
+    assert list(resampler.bootstrap(20, seed=3)) == alone
+    assert len(list(resampler.simulated_leaderboards(7, seed=3))) == 7
+
+
 def ten_images(right):
     """One relation in each of ten images, found in the first `right`: every score is the share that was found."""
     images = tuple("abcdefghij")

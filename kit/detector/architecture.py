@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
-from importlib.util import LazyLoader, find_spec, module_from_spec
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -48,13 +49,28 @@ def prepare() -> None:
         register_all_modules(init_default_scope=True)
 
 
+class _LaterModule(ModuleType):
+    """A module that is executed where an attribute of it is asked for.
+
+    That of importlib's LazyLoader is executed by the second import of it: Python asks it for its `__spec__`.
+    """
+
+    def __getattr__(self, name: str) -> object:
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        if self.__spec__ and self.__spec__.loader:
+            self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
+
+
 def _import_later(name: str) -> None:
     """Let a module that another one imports be executed when it is first used, if ever."""
     spec = None if name in sys.modules else find_spec(name)
-    if spec and spec.loader:
-        spec.loader = LazyLoader(spec.loader)
+    if spec:
         sys.modules[name] = module = module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module.__class__ = _LaterModule
+        package, _, own_name = name.rpartition(".")
+        if package:
+            setattr(sys.modules[package], own_name, module)
 
 
 def model_config(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from kit.vocabulary import vocabulary
 
 Weights = NDArray[np.int64]
 Summary = dict[str, float]
+BLOCK = 1 << 18  # weights of rows at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,42 +58,69 @@ class Resampler:
 
         A predicate whose truth has weight 0 is out of the means (rule R8).
         """
-        tasks: dict[str, dict[str, Any]] = {task: {"AP": {}} for task in TASKS}
-        for curve in self.curves:
-            num_gt = weights[curve.truth_image].sum()
-            if num_gt and curve.name != without:
-                ranks = np.cumsum(weights[curve.image])
-                for task in TASKS:
-                    tasks[task]["AP"][curve.name] = _weighted_ap(
-                        ranks, weights[curve.image], curve.true_positive[task], num_gt
-                    )
-        for task in TASKS:
-            ap = list(tasks[task]["AP"].values())
-            tasks[task]["mAP"] = float(np.mean(ap)) if ap else float("nan")
-        total = (weights * self.num_gt).sum()
-        tasks["relationships"]["Recall@50"] = (
-            float((weights * self.found).sum() / total) if total else float("nan")
-        )
-        return {"final_score": final_score(tasks), **tasks}
+        return self._scores(weights[None], without)[0]
 
     def bootstrap(self, resamples: int, seed: int) -> Iterator[dict[str, Any]]:
         """Yield the scores of known images drawn with replacement."""
         rng = np.random.default_rng(seed)
-        for _ in range(resamples):
-            draw = rng.choice(self.known, len(self.known))
-            yield self.score(np.bincount(draw, minlength=self.images))
+
+        def draws() -> Iterator[Weights]:
+            for _ in range(resamples):
+                draw = rng.choice(self.known, len(self.known))
+                yield np.bincount(draw, minlength=self.images)
+
+        yield from self._score_all(draws())
 
     def simulated_leaderboards(
         self, splits: int, seed: int, public: float = 0.3
     ) -> Iterator[tuple[float, float]]:
         """Yield (public, private) final scores of random splits of the known images."""
         rng = np.random.default_rng(seed)
-        for _ in range(splits):
-            order = rng.permutation(self.known)
-            shown, hidden = np.zeros((2, self.images), np.int64)
-            shown[order[: round(public * len(order))]] = 1
-            hidden[order[round(public * len(order)) :]] = 1
-            yield self.score(shown)["final_score"], self.score(hidden)["final_score"]
+
+        def draws() -> Iterator[Weights]:
+            for _ in range(splits):
+                order = rng.permutation(self.known)
+                shown, hidden = np.zeros((2, self.images), np.int64)
+                shown[order[: round(public * len(order))]] = 1
+                hidden[order[round(public * len(order)) :]] = 1
+                yield from (shown, hidden)
+
+        finals = (scores["final_score"] for scores in self._score_all(draws()))
+        yield from zip(finals, finals, strict=True)
+
+    def _score_all(self, draws: Iterator[Weights]) -> Iterator[dict[str, Any]]:
+        """Yield the scores of every weighting; so many at once that numpy's calls cost less than its work."""
+        longest = max([self.images, *(len(curve.image) for curve in self.curves)])
+        while block := list(islice(draws, max(1, BLOCK // max(1, longest)))):
+            yield from self._scores(np.stack(block))
+
+    def _scores(self, weights: Weights, without: str = "") -> list[dict[str, Any]]:
+        """The scores of every weighting (n, images)."""
+        aps = {task: [dict[str, float]() for _ in weights] for task in TASKS}
+        for curve in self.curves:
+            if curve.name != without:
+                num_gt = weights.take(curve.truth_image, axis=1).sum(axis=1)
+                weight = weights.take(curve.image, axis=1)
+                ranks = np.cumsum(weight, axis=1)
+                for task in TASKS:
+                    found = _weighted_aps(ranks, weight, curve.true_positive[task], num_gt)
+                    for ap, value, n in zip(aps[task], found.tolist(), num_gt.tolist(), strict=True):
+                        if n:
+                            ap[curve.name] = value
+        found, total = ((weights * counts).sum(axis=1).tolist() for counts in (self.found, self.num_gt))
+        return [self._summary(*row) for row in zip(*aps.values(), found, total, strict=True)]
+
+    @staticmethod
+    def _summary(
+        relationships: dict[str, float], phrases: dict[str, float], found: int, total: int
+    ) -> dict[str, Any]:
+        """The scores of one weighting by its APs, and how many of the true relations were found within 50."""
+        tasks: dict[str, dict[str, Any]] = {
+            task: {"AP": ap, "mAP": float(np.mean(list(ap.values()))) if ap else float("nan")}
+            for task, ap in zip(TASKS, (relationships, phrases), strict=True)
+        }
+        tasks["relationships"]["Recall@50"] = found / total if total else float("nan")
+        return {"final_score": final_score(tasks), **tasks}
 
 
 def interval(values: list[float], coverage: float = 0.95) -> Summary:
@@ -111,16 +140,16 @@ def leave_one_predicate_out(resampler: Resampler) -> dict[str, float]:
     }
 
 
-def _weighted_ap(ranks: Weights, weight: Weights, true_positive: NDArray[np.bool_], num_gt: int) -> float:
-    """Average precision where row i stands weight[i] times in a row; ranks is the cumulative weight.
+def _weighted_aps(
+    ranks: Weights, weight: Weights, true_positive: NDArray[np.bool_], num_gt: Weights
+) -> NDArray[np.float64]:
+    """Average precisions (n,) where row i stands weight[k, i] times in a row; ranks (n, rows) is cumulative weight.
 
     Of a true positive's copies the last has the highest precision, (a + w) / (b + w) >= (a + 1) / (b + 1) for
-    a <= b, so it stands for all of them in the running maximum from the right.
+    a <= b, so it stands for all of them in the running maximum from the right. 0 where nothing is true.
     """
-    rows = np.flatnonzero(true_positive & (weight > 0))
-    if not len(rows):
-        return 0.0
-    found = np.cumsum(weight[rows])
-    precision = found / ranks[rows]
-    highest_after = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((weight[rows] * highest_after).sum() / num_gt)
+    rows = np.flatnonzero(true_positive)
+    weight, ranks = weight.take(rows, axis=1), ranks.take(rows, axis=1)
+    precision = np.where(weight > 0, np.cumsum(weight, axis=1) / np.maximum(ranks, 1), 0.0)
+    highest_after = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    return (weight * highest_after).sum(axis=1) / np.maximum(num_gt, 1)

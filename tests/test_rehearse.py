@@ -36,7 +36,7 @@ SETTINGS = [word for value in [*TINY, *FEW, "data.test.detections=[]", ONE] for 
 
 def test_a_whole_rehearsal_knows_every_stage(kit, tiny, tmp_path):
     run = tmp_path / "run"
-    code, out, err = kit("rehearse", *SETTINGS, "--run", run, "--minutes", 0.05, "--budget", "9h", "--json")
+    code, out, err = kit("rehearse", *SETTINGS, "--run", run, "--minutes", 0.5, "--budget", "9h", "--json")
     found = json.loads(out)
     assert code == 0, err
     stages = {stage["stage"]: stage for stage in found["stages"]}
@@ -100,7 +100,7 @@ def test_unreadable_weights_are_found_and_stop_only_what_needs_them(kit, tiny, t
     bad.write_bytes(b"no weights")
     one = f"detector.models={{resnext: {{architecture: resnext-mini, weights: {bad}}}}}"
     more = ["--set", one, "--set", "attribute.models=[]"]
-    words = ("--run", tmp_path / "run", "--minutes", 0.05, "--jobs", 2, "--json")
+    words = ("--run", tmp_path / "run", "--minutes", 0.5, "--jobs", 2, "--json")
     code, out, _err = kit("rehearse", *SETTINGS, *more, *words)
     stages = {stage["stage"]: stage for stage in json.loads(out)["stages"]}
     assert code == 1

@@ -62,7 +62,8 @@ def test_jobs_run_and_log(tmp_path, tiny):
 def load_text(folder):
     import yaml
 
-    return yaml.safe_dump(load_config("mini", TINY).model_dump(mode="json"))
+    few = "relation.spatial={rounds: 4, early_stopping_interval: 2, folds: 1}"
+    return yaml.safe_dump(load_config("mini", [*TINY, few]).model_dump(mode="json"))
 
 
 def test_a_failure_is_told_after_the_others_have_ended(job, tmp_path):

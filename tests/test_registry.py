@@ -1,7 +1,6 @@
 """Named things, and plugins: a stage, a scorer, an architecture, each one file."""
 
 import json
-import subprocess
 import sys
 from importlib.resources import files
 
@@ -11,6 +10,7 @@ from kit.base.errors import KitError
 from kit.base.registry import Registry, forget
 from kit.config import ARCHITECTURES, SCORERS, load_config
 from kit.config.plugins import plugin_module
+from kit.detector.architecture import build, model_config, prepare
 from kit.pipeline.models import usable_scorers
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
@@ -57,13 +57,16 @@ NO_DETECTOR = ("detector.models={}", "attribute.models=[]")
 
 @pytest.fixture
 def plugin(tmp_path):
-    """Write a plugin; the words that name it."""
+    """Write a plugin; the words that name it. Afterwards nothing of it is left in this process."""
+    file = tmp_path / "plugin.py"
 
-    def write(text, name="plugin.py"):
-        (tmp_path / name).write_text(text)
-        return set_words(*TINY, *NO_DETECTOR, f"plugins=[{tmp_path / name}]")
+    def write(text):
+        file.write_text(text)
+        return set_words(*TINY, *NO_DETECTOR, f"plugins=[{file}]")
 
-    return write
+    yield write
+    forget(plugin_module(file))
+    sys.modules.pop(plugin_module(file), None)
 
 
 def test_every_module_of_stages_is_in_the_list():
@@ -123,7 +126,7 @@ def test_an_unknown_scorer_of_a_command_is_one_line(kit, tiny, tmp_path):
     assert (code, err) == (2, f"kit: no scorer blend; there are: {', '.join(SCORERS.names)}\n")
 
 
-def test_a_stage_from_a_file(plugin, tiny, tmp_path):
+def test_a_stage_from_a_file(plugin, tiny, tmp_path, kit):
     words = [*plugin(STAGE), *set_words("extra.answer=42"), "--run", tmp_path / "run"]
     done = in_a_process("train", "all", *words, folder=tiny)
     assert done.returncode == 0, done.stderr
@@ -131,28 +134,27 @@ def test_a_stage_from_a_file(plugin, tiny, tmp_path):
     size = (tmp_path / "run/prior/statistics.npz").stat().st_size
     assert (tmp_path / "run/mine/size.txt").read_text() == str(size)
     more = [*words, *set_words("extra.answer=43")]
-    done = in_a_process("train", "all", "--dry-run", "--json", *more, folder=tiny)
-    rows = {row["stage"]: row for row in json.loads(done.stdout)}
+    rows = {row["stage"]: row for row in json.loads(kit("train", "all", "--dry-run", "--json", *more)[1])}
     assert (rows["mine"]["state"], rows["mine"]["why"]) == ("stale", ["settings: answer 42 → 43"])
     done = in_a_process("train", "all", "--jobs", 2, *more, folder=tiny)
     assert done.returncode == 0, done.stderr
     assert "answer 43" in done.stdout
 
 
-def test_a_scorer_from_a_file(plugin, tiny, tmp_path):
+def test_a_scorer_from_a_file(plugin, tiny, tmp_path, kit):
     words = [*plugin(SCORER), "--run", tmp_path / "run"]
-    assert in_a_process("train", "prior", *words, folder=tiny).returncode == 0
+    assert kit("train", "prior", *words)[0] == 0
     found = {}
     for scorer in ("prior", "mine"):
-        done = in_a_process("evaluate", "--gt-boxes", "--scorer", scorer, "--json", *words, folder=tiny)
-        assert done.returncode == 0, done.stderr
-        found[scorer] = json.loads(done.stdout)
+        code, out, err = kit("evaluate", "--gt-boxes", "--scorer", scorer, "--json", *words)
+        assert code == 0, err
+        found[scorer] = json.loads(out)
     assert (
         found["mine"]["relationships"]["AP"] == found["prior"]["relationships"]["AP"]
     )  # the order is the same
     assert (tmp_path / "run/evaluate-val-gt-mine/stage.json").exists()
     done = in_a_process("evaluate", "--split", "test", "--scorer", "mine", "--json", *words, folder=tiny)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr  # by a process that has heard of it for the first time
     assert json.loads(done.stdout)["scorer"] == "mine"
 
 
@@ -222,22 +224,15 @@ def test_scorers_that_use_each_other(loaded, tmp_path):
         Pipeline(Run(config, tmp_path / "run"))
 
 
-def test_an_architecture_from_a_file(plugin, tmp_path):
-    words = plugin(ARCHITECTURE)
-    settings = [*words[1::2], "detector.models={a: {architecture: wide}}"]
-    code = (
-        "from kit.config import load_config\n"
-        "from kit.detector.architecture import build, model_config, prepare\n"
-        f"config = load_config('mini', {settings!r})\n"
-        "prepare()\n"
-        "made = model_config(config.detector.models['a'].architecture, 57, 1e-4, 100)\n"
-        "plain = model_config('resnext-mini', 57, 1e-4, 100)\n"
-        "assert made['backbone']['base_width'] == 8\n"
-        "count = lambda c: sum(p.numel() for p in build(c).parameters())\n"
-        "assert count(made) > count(plain)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.filterwarnings("ignore")
+def test_an_architecture_from_a_file(loaded):
+    config = loaded(ARCHITECTURE, "plugin.py", "detector.models={a: {architecture: wide}}")
+    prepare()
+    made = model_config(config.detector.models["a"].architecture, 57, 1e-4, 100)
+    plain = model_config("resnext-mini", 57, 1e-4, 100)
+    assert made["backbone"]["base_width"] == 8
+    ours, theirs = (sum(p.numel() for p in build(c).parameters()) for c in (made, plain))
+    assert ours > theirs
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,11 @@ from kit.vocabulary import vocabulary
 from tests.conftest import TINY
 from tests.stages import set_words
 
-SETTINGS = (*TINY, "detector.models={}", "attribute.models=[]", "relation.scorer=spatial")
+SETTINGS = (
+    *TINY,
+    *("detector.models={}", "attribute.models=[]", "relation.scorer=spatial"),
+    "relation.spatial={rounds: 4, early_stopping_interval: 2, folds: 1}",
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+from kit.base.process import TRACEBACK
 from kit.detector import training
 from kit.detector.checkpoint import read_state
 from kit.pipeline.needed_images import needed_images
+from kit.pipeline.ranks import ranks_kept
 from kit.pipeline.run import Run
 from tests.conftest import ALONE, FEW, TINY, config
 from tests.stages import alone, set_words
@@ -21,14 +24,28 @@ from tests.stages import alone, set_words
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture
-def interrupted(trained, tiny, tmp_path):
+@pytest.fixture(scope="module", autouse=True)
+def _ranks():
+    """The other processes of a stage load their libraries once, as long as no stage fails."""
+    with ranks_kept():
+        yield
+
+
+@pytest.fixture(scope="module")
+def stopped(trained, tiny_folder, tmp_path_factory):
     """A run whose detector was stopped in its fifth iteration of six; checkpoints come every two."""
-    shutil.copytree(trained.path / "source-resnext", tmp_path / "run" / "source-resnext")
-    run = Run(trained.config, tmp_path / "run")
-    with stopped_at(5):
+    run = Run(trained.config, tmp_path_factory.mktemp("stopped") / "run")
+    shutil.copytree(trained.path / "source-resnext", run.path / "source-resnext")
+    with chdir(tiny_folder), stopped_at(5):
         alone(run, "detector-resnext")
     return run
+
+
+@pytest.fixture
+def interrupted(stopped, tiny, tmp_path):
+    """A copy of that run."""
+    shutil.copytree(stopped.path, tmp_path / "run")
+    return Run(stopped.config, tmp_path / "run")
 
 
 @contextmanager
@@ -72,35 +89,55 @@ def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, caps
     assert [point["iteration"] for point in curve] == [0, 3, 6]
 
 
-def two_processes(path, weights, *more):
-    """What torchrun of two processes said: `kit train detector resnext`."""
+@dataclass(frozen=True)
+class Torchrun:
+    """What a torchrun of two processes did: `kit train detector resnext` of the stopped run, then of a new one.
+
+    kept: the checkpoint's files before; folder: what every process noted.
+    """
+
+    stopped: Path
+    kept: dict[str, bytes]
+    new: Path
+    folder: Path
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def torchrun(trained, stopped, tiny_folder, tmp_path_factory):
+    """Two commands of one torchrun: its processes load torch and mmdet once for both."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    before, new = (folder / name for name in ("stopped", "new"))
+    shutil.copytree(stopped.path, before)
+    shutil.copytree(trained.path / "source-resnext", new / "source-resnext")
+    part = before / ".detector-resnext.part"
+    kept = {name: (part / name).read_bytes() for name in ("annotations.npz", "iter_2.pth", "iter_4.pth")}
     words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    words += ["-m", "--", "tests.two_ranks", "train", "detector", "resnext", "--run", path]
-    words += set_words(*TINY, *FEW, "data.test.detections=[]", *more)
-    root = Path(__file__).parents[1]
-    environment = {"OMP_NUM_THREADS": "1", "KIT_TEST_WEIGHTS": str(weights), "PYTHONPATH": str(root)}
-    return subprocess.run(
+    words += ["-m", "--", "tests.two_ranks", folder, before, new]
+    words += set_words(*TINY, *FEW, "data.test.detections=[]")
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), TRACEBACK: "1"}
+    done = subprocess.run(
         [str(w) for w in words],
         capture_output=True,
         text=True,
         check=False,
+        cwd=tiny_folder,
         env={**os.environ, **environment},
     )
+    return Torchrun(before, kept, new, folder, done)
 
 
-def test_two_processes_train_one_detector(trained, tiny, tmp_path):
-    path = tmp_path / "run"
-    shutil.copytree(trained.path / "source-resnext", path / "source-resnext")
-    done = two_processes(path, tmp_path)
+def test_two_processes_train_one_detector(trained, torchrun, tiny, tmp_path):
+    path, done = torchrun.new, torchrun.done
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector-resnext: loss") == 1
     assert done.stderr.count("detector-resnext: 2 processes learn at 0.006, one alone at 0.003") == 1
     record = Run(trained.config, path).record("detector-resnext")
     assert record["metrics"]["images"] == len(needed_images(config(*ALONE), "train", processes=2))
-    told = [json.loads((tmp_path / f"told{rank}.json").read_text()) for rank in range(2)]
+    told = [json.loads((torchrun.folder / f"told{rank}.json").read_text()) for rank in range(2)]
     assert told == [[True, False]] * 2  # what the first decided
-    ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
+    ranks = [torch.load(torchrun.folder / f"rank{rank}.pth", weights_only=True) for rank in range(2)]
     single = read_state(trained.folder("detector-resnext") / "weights.pth")
     learned = [name for name in single if name.endswith("weight") and "bn" not in name]
     for name in learned:  # the processes saw different images and learned the same: gradients were averaged
@@ -122,16 +159,15 @@ def test_two_processes_train_one_detector(trained, tiny, tmp_path):
     assert all(torch.equal(own[name], kept[name]) for name in kept)  # torchrun's, which nothing has stopped
 
 
-def test_two_processes_do_not_go_on_where_one_was_interrupted(interrupted, tmp_path):
-    part = interrupted.path / ".detector-resnext.part"
-    kept = {name: (part / name).read_bytes() for name in ("annotations.npz", "iter_2.pth", "iter_4.pth")}
-    done = two_processes(interrupted.path, tmp_path)
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("kit: ")]
+def test_two_processes_do_not_go_on_where_one_was_interrupted(torchrun):
+    part = torchrun.stopped / ".detector-resnext.part"
+    codes = [json.loads((torchrun.folder / f"code{rank}.json").read_text()) for rank in range(2)]
+    assert codes == [2, 2]
+    lines = [line for line in torchrun.done.stderr.splitlines() if line.startswith("kit: ")]
     assert len(lines) == 1
     assert lines[0].startswith("kit: detector-resnext: interrupted under 1 process (iter_4.pth), now 2: ")
     assert lines[0].endswith("; start it under 1 again, or give --force to begin anew")
-    assert {name: (part / name).read_bytes() for name in kept} == kept
+    assert {name: (part / name).read_bytes() for name in torchrun.kept} == torchrun.kept
 
 
 def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path, kit):

@@ -1,4 +1,8 @@
-"""Run by torchrun in tests: trains as `kit train detector`, and every process keeps the weights it ends with."""
+"""Run by torchrun in tests, with a folder for notes, two runs and settings: `kit train detector resnext` of each.
+
+The first run is one that is refused: every process notes its exit code. The second is the whole of the process,
+and every process keeps the weights that it ends with.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +13,35 @@ from pathlib import Path
 
 import torch
 
-from kit.cli import main
+from kit import cli
 from kit.detector import training
 from kit.detector.process_group import first_decides
 
 WHOLE = training.TrainingReport.step
 
 
-def keeping(report, runner, done):
+def keeping(folder, report, runner, done):
     WHOLE(report, runner, done)
     if done == report.task.training.iterations:
-        folder = Path(os.environ["KIT_TEST_WEIGHTS"])
         rank = os.environ["RANK"]
         torch.save(runner.model.module.state_dict(), folder / f"rank{rank}.pth")
         told = [first_decides(rank == by) for by in ("0", "1")]
         (folder / f"told{rank}.json").write_text(json.dumps(told))
 
 
+def exit_code(words):
+    """Of a command that may end its process."""
+    try:
+        return cli.run(words)
+    except SystemExit as end:
+        return end.code
+
+
 if __name__ == "__main__":
-    training.TrainingReport.step = keeping
-    sys.argv[0] = "kit"
-    main()
+    place, refused, new, *settings = sys.argv[1:]
+    words = ["train", "detector", "resnext", *settings, "--run"]
+    code = exit_code([*words, refused])
+    Path(place, f"code{os.environ['RANK']}.json").write_text(json.dumps(code))
+    training.TrainingReport.step = lambda *arguments: keeping(Path(place), *arguments)
+    sys.argv = ["kit", *words, new]
+    cli.main()

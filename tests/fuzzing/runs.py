@@ -8,7 +8,6 @@ from pathlib import Path
 from kit.config import load_config
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.relation.spatial_model import SpatialScorer
 from kit.relation.statistics import CooccurrenceStatistics
 
 Prepare = Callable[[Path], list[bytes]]
@@ -45,4 +44,6 @@ def load_statistics(path: Path) -> None:
 
 def load_spatial(path: Path) -> None:
     """Read all spatial models."""
+    from kit.relation.spatial_model import SpatialScorer
+
     SpatialScorer.load(path.parent)

@@ -250,7 +250,7 @@ OTHER_TARGETS = (
     Target("photo", "t.jpg", images.jpegs, images.read_photo),
     Target("missing", "missing.csv", _plain(b"ImageID,Reason\n0a1b,HTTP 404\n"), images.missing_photos),
     Target("checkpoint", "t.pth", weights.checkpoints, weights.read_weights, (), 0.3),
-    Target("names", "t.txt", _plain(weights.NAMES), weights.read_names),
+    Target("names", "t.txt", weights.names, weights.read_names),
     Target("class-map", "t.yaml", weights.class_maps, weights.read_map, CONFIG_WORDS, 0.05),
 )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from kit.pipeline.record import RECORD
 from tests.faults.command import ROOT, Command, start
 from tests.faults.disks import full_disk, read_only_mount
-from tests.faults.judges import differences, finished_stages
+from tests.faults.judges import but_config, differences, finished_stages
 from tests.faults.scene import Absent, Scene, of, says, train_all
 from tests.faults.victims import RUN, World, options
 
@@ -117,12 +117,12 @@ def copied_and_moved(scene: Scene) -> Iterator[str]:
     now = finished_stages(scene.folder)
     if any(now[name] != began for name, began in kept.items()):
         yield "a finished stage was made again in a copy"
-    reference = of(scene.world.run("fast", ["train", "all"]) / RUN)
-    yield from _but_config(of(scene.folder / "runs/copy"), reference)
+    reference = but_config(of(scene.world.run("fast", ["train", "all"]) / RUN))
+    yield from differences(but_config(of(scene.folder / "runs/copy")), reference)
     (scene.folder / "runs/copy").rename(scene.folder / "runs/moved")
     words[3] = "runs/moved"
     yield from says(scene.run(words), 0, ".*")
-    yield from _but_config(of(scene.folder / "runs/moved"), reference)
+    yield from differences(but_config(of(scene.folder / "runs/moved")), reference)
     words.append("--force")
     command = start(words, scene.folder)
     _until(lambda: (scene.folder / "runs/moved/.spatial.part").exists(), command)
@@ -131,13 +131,7 @@ def copied_and_moved(scene: Scene) -> Iterator[str]:
     yield from says(command, 2, r"kit: runs/moved.*")
     words[3] = "runs/away"
     yield from says(scene.run(words), 0, ".*")
-    yield from _but_config(of(scene.folder / "runs/away"), reference)
-
-
-def _but_config(found: dict[str, object], expected: dict[str, object]) -> Iterator[str]:
-    """Differences but that of the configuration, which names the run's folder."""
-    one, two = ({name: v for name, v in each.items() if name != "config.yaml"} for each in (found, expected))
-    yield from differences(one, two)
+    yield from differences(but_config(of(scene.folder / "runs/away")), reference)
 
 
 def two_at_once(scene: Scene) -> Iterator[str]:

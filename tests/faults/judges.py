@@ -16,6 +16,7 @@ from kit.pipeline.record import RECORD
 Outcome = dict[str, Any]  # of a folder: path -> what is in it
 ASIDE = {HASHES, MEMORY, "features.json", ".tables", LOGS}  # what only saves time, and logs
 HOW = {"seconds", "resumed_at", "images_per_second", "seconds_per_image", "decoding_share", "started"}
+CONFIG = "config.yaml"
 DIGESTS = "digests.csv"  # of photos: a row each, in the order in which they came
 
 
@@ -33,6 +34,11 @@ def differences(found: Outcome, expected: Outcome) -> list[str]:
     return out + [
         f"{name}: {_change(found[name], expected[name])}" for name in both if found[name] != expected[name]
     ]
+
+
+def but_config(found: Outcome) -> Outcome:
+    """All but the configuration of the run, which says where and by what it is made."""
+    return {name: value for name, value in found.items() if Path(name).name != CONFIG}
 
 
 def finished_stages(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.command import Command, HangError, start
-from tests.faults.judges import Outcome, differences, finished_stages, outcome, untrue
+from tests.faults.judges import Outcome, but_config, differences, finished_stages, outcome, untrue
 from tests.faults.moments import Measured, Moment, measure
 from tests.faults.victims import SetupError, Victim, World, timing_files, undisturbed
 
@@ -43,9 +43,16 @@ class Range:
             folder = self._begun(victim, "undisturbed")
             command, measured = measure(victim.words(self.world), folder)
             undisturbed(command)
-            self._known[victim.name] = measured, outcome(folder, self.timing)
+            found = outcome(folder, self.timing)
+            if victim.local and (other := self._unlike(found, victim.local)):
+                raise SetupError(f"not as {victim.local.name} makes it: {'; '.join(other)}")
+            self._known[victim.name] = measured, found
             self._tidy(folder)
         return self._known[victim.name]
+
+    def _unlike(self, found: Outcome, local: Victim) -> list[str]:
+        """What differs from what a command leaves that is given to this machine alone."""
+        return differences(but_config(found), but_config(self.known(local)[1]))
 
     def kill(self, victim: Victim, number: int) -> Kill:
         """Kill a victim once or twice, as the seed and the number say, and judge what it leaves in the end."""

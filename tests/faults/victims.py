@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,11 +96,15 @@ def undisturbed(command: Command) -> None:
 
 @dataclass(frozen=True)
 class Victim:
-    """A command. words: of it; begin: puts what it begins with into a folder."""
+    """A command. words: of it; begin: puts what it begins with into a folder.
+
+    local: one by this machine alone that leaves the same but the configuration.
+    """
 
     name: str
     words: Callable[[World], Sequence[str]]
     begin: Callable[[World, Path], None]
+    local: Victim | None = None
 
 
 def config(kind: str) -> Config:
@@ -141,11 +145,22 @@ def victims() -> list[Victim]:
 
 
 def _with_ray() -> list[Victim]:
-    """The same by the engine of Ray, where kit has it and Ray is installed (kit[ray])."""
-    if "engine" not in Config.model_fields or find_spec("ray") is None:
+    """The same by the engine of Ray, where Ray is installed (kit[ray]): whole, and stages that nodes share."""
+    if find_spec("ray") is None:
         return []
     ray = ("--set", "engine.kind=ray")
-    return [_training(f"{kind}-train-all-ray", kind, None, *ray) for kind in SETTINGS]
+    begun = (
+        ("train-all", "fast", None),
+        ("train-spatial", "fast", "spatial"),
+        ("train-stack", "fast", "stack"),
+        ("few-train-all", "few", None),
+        ("few-detect-val-hrnet", "few", "detect-val-hrnet"),
+        ("few-visual", "few", "visual"),
+    )
+    return [
+        replace(_training(f"{name}-ray", kind, stage, *ray), local=_training(name, kind, stage))
+        for name, kind, stage in begun
+    ]
 
 
 def _training(name: str, kind: str, stage: str | None = None, *more: str) -> Victim:

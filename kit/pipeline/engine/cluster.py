@@ -20,6 +20,7 @@ from kit.base.log import warn_once
 from kit.base.threads import cpu_count
 from kit.config import Engine
 from kit.pipeline.engine.ray_folder import new_folder
+from kit.pipeline.engine.ray_watch import watch
 from kit.pipeline.tasks import CLUSTER
 
 QUIET = {
@@ -94,6 +95,7 @@ def _start(settings: Engine) -> None:
     import ray
 
     folder = new_folder()
+    watch(folder)
     atexit.register(ray.shutdown)  # before that
     try:
         ray.init(

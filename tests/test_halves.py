@@ -10,9 +10,7 @@ from tests.paths import OPENIMAGES, needs_openimages
 def test_on_the_real_files_the_stack_is_not_worse_than_the_spatial_model():
     whole = load_split(SplitFiles(relations=[OPENIMAGES / "train-subset-vrd.csv"]), "train")
     val = load_split(SplitFiles(relations=[OPENIMAGES / "validation-half-vrd.csv"]), "val")
-    config = load_config(
-        "relations", [f"relation.{m}.{s}=1" for m in ("spatial", "stack") for s in ("folds", "threads")]
-    )
+    config = load_config("relations")
     means = {"spatial": [], "stack": []}
     for one, two in halves(whole):
         assert not set(one.objects.images) & set(two.objects.images)

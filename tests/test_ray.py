@@ -21,8 +21,8 @@ import yaml
 from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.base.stopping import is_alive
-from kit.config import load_config
-from kit.pipeline.engine.cluster import connect, share_of
+from kit.config import Engine, load_config
+from kit.pipeline.engine.cluster import Share, check_room, connect, share_of
 from kit.pipeline.engine.lost import Lost, lost
 from kit.pipeline.engine.node_process import NodeTask, on_a_node
 from kit.pipeline.executor import make_stages
@@ -229,7 +229,7 @@ def test_an_error_on_a_node_is_the_error_here_with_the_shard(cluster, toy, order
         assert caught.value.__notes__ == ["toy, shard 6"]
 
 
-def test_a_node_killed_in_the_middle_loses_nothing(cluster, toy):
+def test_a_node_killed_in_the_middle_loses_nothing(cluster, toy, capsys):
     here, there = toy("here"), toy("there", *by_ray(cluster), pause=0.5)
     Pipeline(here).do("toy")
     third = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
@@ -243,6 +243,7 @@ def test_a_node_killed_in_the_middle_loses_nothing(cluster, toy):
     Pipeline(there).do("toy")
     killer.join()
     assert files(there.path / "toy") == files(here.path / "toy")
+    assert capsys.readouterr().out == ""  # Ray has a long text for that
 
 
 def test_a_driver_killed_in_the_middle_goes_on_where_it_was(cluster, toy):
@@ -326,6 +327,10 @@ def test_a_stage_that_no_node_has_room_for_is_told(cluster, toy, caplog):
     assert "one: no node of the cluster has 99 processors: waiting for one" in caplog.text
     with pytest.raises(KitError, match=r"one: this machine has no 99 processors; set engine\.cpus"):
         without_waiting(run, "one", cpus=99, address=None)
+    with pytest.raises(
+        KitError, match=r"one: Ray was killed on this machine \(out of memory\?\); begin again"
+    ):
+        check_room(Engine(), Share(1), [], "one")
     assert not run.begun("one")
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -67,6 +67,8 @@ def check_room(settings: Engine, share: Share, there: Sequence[Node], name: str)
     """
     if any(map(share.room, there)):
         return
+    if settings.address is None and not there:
+        raise KitError(f"{name}: Ray was killed on this machine (out of memory?)", "begin again")
     if settings.address is None:
         hint = "set engine.cpus, engine.gpus, or the device and the processes of the detectors"
         raise KitError(f"{name}: this machine has no {share}", hint)
@@ -82,11 +84,11 @@ def connect(settings: Engine) -> str:
     address = os.environ.get(CLUSTER) or settings.address
     if not ray.is_initialized():
         with _signals_kept():
+            _quiet()
             if address is None:
                 _start(settings)
             else:
                 _join(address)
-            _quiet()
     return str(ray.get_runtime_context().gcs_address)
 
 
@@ -126,11 +128,14 @@ def _join(address: str) -> None:
 
 
 def _quiet() -> None:
-    """Ray prints what it thinks of a worker that died; kit has its own line for that."""
-    with suppress(ImportError, AttributeError):
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher
+    """Ray prints on stdout what it thinks of nodes and workers that died; kit has its own line for that."""
+    from ray._private import worker
 
-        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    worker.print_to_stdstream = _nothing
+
+
+def _nothing(*_data: object, **_how: object) -> None:
+    """Print nothing."""
 
 
 @contextmanager

@@ -22,7 +22,9 @@ def fuse_images(image, label, score, box, source, weights, iou, conf_type, overf
     by_image, starts = _bucket(image, image.max() + 1 if n else 0)
     classes = label.max() + 1 if n else 0
     rank_of, present = np.full(classes, -1), np.empty(classes, np.int64)
-    most = np.diff(starts).max() if len(starts) > 1 else 0
+    most = 0
+    for i in range(len(starts) - 1):
+        most = max(most, starts[i + 1] - starts[i])
     scratch = (
         np.empty((5, most)),
         np.empty((most, 4), np.float32),
@@ -45,18 +47,21 @@ def fuse_images(image, label, score, box, source, weights, iou, conf_type, overf
         first = count
         for k in range(kinds):
             rank_of[present[k]] = -1
-            members = rows[by_class[edges[k] : edges[k + 1]]]
-            members = members[_falling(score[members])]
+            members = _taken(rows, by_class[edges[k] : edges[k + 1]])
+            members = _taken(members, _falling(_taken(score, members)))
             for c in range(_cluster(members, score, box, source, weights, iou, scratch)):
                 out_image[count], out_label[count] = i, present[k]
                 out_score[count] = _confidence(c, scratch, weights, conf_type, overflow)
                 for side in range(4):
                     out_box[count, side] = scratch[0][side, c]
                 count += 1
-        order = first + _falling(out_score[first:count])
-        out_label[first:count] = out_label[order]
-        out_score[first:count] = out_score[order]
-        out_box[first:count] = out_box[order]
+        order = _falling(out_score[first:count])
+        labels, scores = _taken(out_label[first:count], order), _taken(out_score[first:count], order)
+        boxes = out_box[first:count].copy()
+        for j, row in enumerate(order):
+            out_label[first + j], out_score[first + j] = labels[j], scores[j]
+            for side in range(4):
+                out_box[first + j, side] = boxes[row, side]
     return out_image, out_label, out_score, out_box, count
 
 
@@ -107,6 +112,15 @@ def _bucket(key, size):  # type: ignore[no-untyped-def]
         order[place[k]] = i
         place[k] += 1
     return order, starts
+
+
+@numba.njit(nogil=True, cache=True)
+def _taken(values, rows):  # type: ignore[no-untyped-def]
+    """The values (n,) of some rows; `values[rows]` takes several times as long to compile."""
+    taken = np.empty(len(rows), values.dtype)
+    for i, row in enumerate(rows):
+        taken[i] = values[row]
+    return taken
 
 
 @numba.njit(nogil=True, cache=True)

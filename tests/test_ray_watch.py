@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kit.base.stopping import is_alive
-from kit.pipeline.engine.ray_watch import end_cluster, of_cluster
+from kit.pipeline.engine.ray_watch import end_cluster, of_cluster, watch
 
 HOLD = "import sys, time; file = open(sys.argv[1], 'a'); print('open', flush=True); time.sleep(60)"
 OWN = """
@@ -89,3 +89,9 @@ def test_an_owner_that_ends_leaves_no_watcher(processes, folder):
     owner.communicate("end")
     assert owner.returncode == 0
     assert folder.exists()  # the owner removes it
+
+
+def test_without_a_list_of_processes_nothing_is_started(tmp_path, monkeypatch):
+    monkeypatch.setattr("kit.pipeline.engine.ray_watch.PROCESSES", tmp_path / "none")
+    monkeypatch.setattr("subprocess.Popen", None)
+    watch(tmp_path)

@@ -15,15 +15,25 @@ from pathlib import Path
 
 from kit.base import stopping
 
+PROCESSES = Path("/proc")
 SESSION = "session_"  # how Ray's folders in a cluster's begin, of whose logs its processes hold some open
 LOOK = 0.2  # seconds between two looks
 PATIENCE = 30.0  # seconds in which processes that are being started may still come
 
 
 def watch(folder: Path) -> None:
-    """Have a process end the cluster of a temporary folder, and remove the folder, once this process is gone."""
+    """Have a process end the cluster of a temporary folder, and remove the folder, once this process is gone.
+
+    None where the system has no /proc: Ray ends by itself there, later.
+    """
+    if not PROCESSES.is_dir():
+        return
     watcher = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(folder)], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", __name__, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     stopping.at_end(partial(_dismiss, watcher))
 
@@ -48,18 +58,18 @@ def end_cluster(folder: Path) -> None:
 def of_cluster(folder: Path) -> Iterator[int]:
     """The processes of Python that hold a file open of a session of Ray in a folder; titles hide their words."""
     sessions, python = f"{folder}/{SESSION}", os.path.realpath(sys.executable)
-    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+    for pid in map(int, filter(str.isdigit, os.listdir(PROCESSES))):
         with suppress(OSError):
-            if os.readlink(f"/proc/{pid}/exe") == python and any(
+            if os.readlink(PROCESSES / str(pid) / "exe") == python and any(
                 name.startswith(sessions) for name in _open_files(pid)
             ):
                 yield pid
 
 
 def _open_files(pid: int) -> Iterator[str]:
-    for file in os.listdir(f"/proc/{pid}/fd"):
+    for file in (PROCESSES / str(pid) / "fd").iterdir():
         with suppress(FileNotFoundError):  # closed by now
-            yield os.readlink(f"/proc/{pid}/fd/{file}")
+            yield os.readlink(file)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`kit predict` and `kit submit --dry-run` of very many made images' detections: the memory's curve. Slow: minutes.
 
-    python -m benchmarks.soak --images 100000
+    python -m benchmarks.soak --images 100000 [predict | submit]
 
 The models are a prior and a spatial model of made annotations; the detections are written by kit's own
 writer as a file of Open Images' columns, as a user would give them (`data.test.detections`).
@@ -28,6 +28,7 @@ from kit.tables.official_writer import write_sample_submission
 from kit.tables.schema import Detections
 
 IMAGES, PER_IMAGE = 100_000, 20
+COMMANDS = {"predict": ("predict", "--split", "test"), "submit": ("submit", "--dry-run")}
 TRAINED = 3_000  # images that the models learn from
 BLOCK = 20_000  # images whose detections are made at once
 PAUSE = 0.1  # seconds between two looks
@@ -37,23 +38,27 @@ def main() -> None:
     """Print resident megabytes of each tenth of the time, and the last tenth's to the second's."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--images", type=int, default=IMAGES)
-    soak(parser.parse_args().images)
+    parser.add_argument("commands", nargs="*", help=f"of {' '.join(COMMANDS)} (default: all, in this order)")
+    given = parser.parse_args()
+    if unknown := set(given.commands) - set(COMMANDS):
+        parser.error(f"{', '.join(unknown)}: not among {' '.join(COMMANDS)}")
+    soak(given.images, given.commands or list(COMMANDS))
 
 
 def benchmark() -> None:
     """The soak as one of all benchmarks."""
-    soak(IMAGES)
+    soak(IMAGES, list(COMMANDS))
 
 
-def soak(images: int) -> None:
-    """Print the tables of so many images."""
+def soak(images: int, commands: Sequence[str]) -> None:
+    """Print the tables of so many images, one a command."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sets = _train(folder)
         files = _write(folder, images)
         words = [f"data.test.detections=[{','.join(map(str, files))}]", f"data.test.ids={folder / 'ids.csv'}"]
-        for command in (["predict", "--split", "test"], ["submit", "--dry-run"]):
-            _print(command[0], images, watched(_kit(command, folder, [*sets, *words])))
+        for command in commands:
+            _print(command, images, watched(_kit(COMMANDS[command], folder, [*sets, *words])))
 
 
 def _print(command: str, images: int, seen: Watched) -> None:

@@ -1,5 +1,6 @@
 import fcntl
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -209,6 +210,22 @@ def test_what_is_damaged_in_a_part_is_thrown_away_and_the_rest_kept(a_run, capsy
     (a_run.path / ".s.json").write_text("")
     assert interrupted() == []
     assert "what an interrupted s left is thrown away" in capsys.readouterr().err
+
+
+def test_what_a_kill_at_the_very_end_left_goes_with_nothing_left_to_do(a_run):
+    do(a_run)
+    left = [a_run.path / name for name in (".images.json.999999999.part", ".manifest.json.99999.part")]
+    for path in left:
+        path.touch()
+    Run(a_run.config, tend=False)
+    Run(a_run.config)  # its writer may be on another machine
+    assert all(path.exists() for path in left)
+    for path in left:
+        os.utime(path, (0, 0))
+    Run(a_run.config, tend=False)
+    assert all(path.exists() for path in left)
+    Run(a_run.config)
+    assert not any(path.exists() for path in left)
 
 
 def test_nothing_is_written_where_everything_is_fresh(a_run, tmp_path):

@@ -62,6 +62,7 @@ class Run:
         self.remote = RemoteRun.of(self.path)
         if tend:
             self._end_swaps()
+            remove_stale_parts(self.path)
         if self.remote:
             self._join(self.remote)
 
@@ -120,7 +121,6 @@ class Run:
             if fault is not None:
                 logger.warning(f"{fault}; stage {name} is done again")
             part = self._part(name, fingerprint, force)
-            remove_stale_parts(self.path)
             self.write_config()
             attempt = Attempt(part)
             use_threads(self.config.cpu_threads)

@@ -154,7 +154,7 @@ def test_machines_share_the_photos_by_parts(kit, published, options):
     _, out, _ = kit(*words)
     assert out == "photos train: 0 got, 150 there, 0 missing, 0 failed\n"
     assert kit(*words, "--limit", 2, "--part", "3/3")[2] == (
-        "kit: photos train: no photo is in part 3 of 3; choose others\n"
+        "kit: photos train: no photo fits --part 3/3; choose others\n"
     )
     for wrong in ("0/3", "4/3", "1", "1/0", "a/b"):
         code, _, err = kit(*words, "--part", wrong)

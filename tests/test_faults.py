@@ -15,7 +15,7 @@ from kit.pipeline.run import Run
 from tests.faults.judges import differences, outcome, untrue
 from tests.faults.victims import RUN, config, training
 
-IN_TURN = ("predict", "submit", "download", "train-prior")
+IN_TURN = ("predict", "submit", "download", "train-prior", "train-stack", "predict", "submit", "download")
 CONDITIONS = ("two-at-once", "older-version", "read-only")
 
 

@@ -3,6 +3,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -350,3 +352,26 @@ def test_processes_of_two_kits_at_a_run_read_each_their_own_configuration(tmp_pa
         run.write_config()
     assert [load_config(str(run.own_config())) for run in runs] == [run.config for run in runs]
     assert [run.own_config() for run in runs] == files
+
+
+def test_a_stage_begins_anew_once_tasks_of_an_earlier_try_have_ended(tmp_path):
+    """They would write what they made of other settings into its folder."""
+    run, begun, ended = Run(load_config("mini"), tmp_path / "run"), threading.Event(), []
+    with suppress(KeyError), run.working("a", {"settings": {"x": 1}}) as attempt:
+        (attempt.path / "f.txt").touch()
+        raise KeyError
+
+    def help_on():
+        with run.helping("a", "t") as path:
+            begun.set()
+            time.sleep(0.3)
+            (path / "late.txt").touch()
+            ended.append("t")
+
+    task = threading.Thread(target=help_on)
+    task.start()
+    begun.wait()
+    with run.working("a", {"settings": {"x": 2}}) as attempt:
+        assert ended == ["t"]
+        assert list(attempt.path.iterdir()) == []
+    task.join()

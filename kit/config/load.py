@@ -85,8 +85,7 @@ class Config(Model):
         """A text that `load_config` reads as this configuration."""
         import yaml
 
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, six times as fast
-        return str(yaml.dump(self.model_dump(mode="json"), Dumper=dumper, sort_keys=False))
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 CONFIGS = tuple(Path(__file__).parents[i] / "configs" for i in (1, 2))  # installed, in a checkout

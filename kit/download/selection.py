@@ -208,11 +208,13 @@ def report_empty(splits: Sequence[str], photo_filter: PhotoFilter, alone: bool) 
 
 def nothing_fits(photo_filter: PhotoFilter) -> str:
     """That nothing fits, with the filter."""
-    options = (("--predicates", photo_filter.predicates), ("--classes", photo_filter.classes))
-    asked = " ".join(f"{option} {','.join(names)}" for option, names in options if names)
     number, parts = photo_filter.part
-    if parts > 1:
-        return f"no photo is in part {number} of {parts}"
+    options = (
+        ("--predicates", photo_filter.predicates),
+        ("--classes", photo_filter.classes),
+        ("--part", [f"{number}/{parts}"] * (parts > 1)),
+    )
+    asked = " ".join(f"{option} {','.join(names)}" for option, names in options if names)
     if asked:
         return f"no photo fits {asked}"
     if photo_filter.needed:

@@ -151,6 +151,12 @@ class Run:
         with self._locked(f"{name}.{task}", wait=True):
             yield self.part_of(name)
 
+    def _wait_for_helpers(self, name: str) -> None:
+        """Wait for tasks of an earlier try, whose own process is gone: they would write into the new one."""
+        for lock in self.path.glob(f".{name}.*.lock"):
+            with self._locked(lock.name[1 : -len(".lock")], wait=True):
+                pass
+
     def _join(self, remote: RemoteRun) -> None:
         """See what is published: what the working copy has otherwise goes, what it alone has is published."""
         remote.refresh()
@@ -201,6 +207,7 @@ class Run:
                 if not force:
                     self.check_processes(name, fingerprint.get("settings", {}))
                 self._say_thrown_away(name, part, fingerprint_file, fingerprint)
+                self._wait_for_helpers(name)
                 fingerprint_file.unlink(missing_ok=True)
                 shutil.rmtree(part, ignore_errors=True)
                 write_json(fingerprint_file, fingerprint)

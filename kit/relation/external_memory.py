@@ -132,7 +132,7 @@ def _throw_boosters_away(folder: Path, before: str, now: str) -> None:
     )
     for pattern in AT_WORK:
         for path in folder.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another model's process may do the same
 
 
 def end_choice(folder: Path) -> str:

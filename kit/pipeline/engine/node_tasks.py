@@ -21,7 +21,7 @@ def do_step(context: StageContext, step: Step) -> None:
     """
     name, run, over = context.stage.name, context.run, threading.Event()
     share = share_of(run.config.engine, step.device, processes=1)
-    run.own_config()  # written by one of the threads, which all need it
+    run.own_config()  # written before the threads, which all need it
 
     def do(task: str) -> End:
         log = (run.path / LOGS / f"{name}-{task}.txt").absolute()

@@ -18,7 +18,7 @@ from kit.base import stopping
 PROCESSES = Path("/proc")
 SESSION = "session_"  # how Ray's folders in a cluster's begin, of whose logs its processes hold some open
 LOOK = 0.2  # seconds between two looks
-PATIENCE = 30.0  # seconds in which processes that are being started may still come
+PATIENCE = 30.0  # seconds in which what does not end at once is struck again
 
 
 def watch(folder: Path) -> None:
@@ -57,7 +57,7 @@ def end_cluster(folder: Path) -> None:
 
 def of_cluster(folder: Path) -> Iterator[int]:
     """The processes of Python that hold a file open of a session of Ray in a folder; titles hide their words."""
-    sessions, python = f"{folder}/{SESSION}", os.path.realpath(sys.executable)
+    sessions, python = f"{folder.resolve()}/{SESSION}", os.path.realpath(sys.executable)
     for pid in map(int, filter(str.isdigit, os.listdir(PROCESSES))):
         with suppress(OSError):
             if os.readlink(PROCESSES / str(pid) / "exe") == python and any(

@@ -77,7 +77,7 @@ def _stage(config: Config, split: SplitName, scorer: str) -> Stage:
         settings={"resamples": RESAMPLES, "seed": config.seed},
         command=f"evaluate --split {split}{scorer_option(config, scorer)}",
         headline="final_score",
-        version=4,
+        version=5,
     )
 
 

@@ -115,7 +115,7 @@ def test_a_setting_that_came_later_counts_where_it_is_not_its_default(
 
 def test_another_release_makes_nothing_stale(whole, tiny, monkeypatch):
     monkeypatch.setattr(kit, "__version__", "99.0")
-    monkeypatch.setattr("kit.pipeline.run.__version__", "99.0")
+    monkeypatch.setattr("kit.pipeline.manifest.__version__", "99.0")
     assert reasons(whole) == {}
     assert "0.1.0" not in str(whole.record("spatial")["fingerprint"])
 

@@ -89,6 +89,23 @@ def test_an_interrupted_training_goes_on(interrupted, trained, monkeypatch, caps
     assert [point["iteration"] for point in curve] == [0, 3, 6]
 
 
+def two_processes(folder, refused, new, *more, cwd=None):
+    """What torchrun of two processes said of `tests.two_ranks`: see there."""
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    words += ["-m", "--", "tests.two_ranks", folder, refused, new]
+    words += set_words(*TINY, *FEW, "data.test.detections=[]", *more)
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), TRACEBACK: "1"}
+    return subprocess.run(
+        [str(w) for w in words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **environment},
+    )
+
+
 @dataclass(frozen=True)
 class Torchrun:
     """What a torchrun of two processes did: `kit train detector resnext` of the stopped run, then of a new one.
@@ -112,19 +129,7 @@ def torchrun(trained, stopped, tiny_folder, tmp_path_factory):
     shutil.copytree(trained.path / "source-resnext", new / "source-resnext")
     part = before / ".detector-resnext.part"
     kept = {name: (part / name).read_bytes() for name in ("annotations.npz", "iter_2.pth", "iter_4.pth")}
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
-    words += ["-m", "--", "tests.two_ranks", folder, before, new]
-    words += set_words(*TINY, *FEW, "data.test.detections=[]")
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1]), TRACEBACK: "1"}
-    done = subprocess.run(
-        [str(w) for w in words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tiny_folder,
-        env={**os.environ, **environment},
-    )
+    done = two_processes(folder, before, new, cwd=tiny_folder)
     return Torchrun(before, kept, new, folder, done)
 
 

@@ -1,7 +1,7 @@
 """Run by torchrun in tests, with a folder for notes, two runs and settings: `kit train detector resnext` of each.
 
-The first run is one that is refused: every process notes its exit code. The second is the whole of the process,
-and every process keeps the weights that it ends with.
+The first run is one that is refused, or - for none: every process notes its exit code. The second is the whole of
+the process, and every process keeps the weights that it ends with.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def exit_code(words):
 if __name__ == "__main__":
     place, refused, new, *settings = sys.argv[1:]
     words = ["train", "detector", "resnext", *settings, "--run"]
-    code = exit_code([*words, refused])
+    code = exit_code([*words, refused]) if refused != "-" else None
     Path(place, f"code{os.environ['RANK']}.json").write_text(json.dumps(code))
     training.TrainingReport.step = lambda *arguments: keeping(Path(place), *arguments)
     sys.argv = ["kit", *words, new]

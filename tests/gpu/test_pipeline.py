@@ -52,7 +52,7 @@ def test_two_ranks_on_two_cards(device, tiny, tmp_path):
     if torch.cuda.device_count() < 2:
         pytest.skip("one card at the most")
     words = (f"detector.device={device}", "detector.initial_weights=scratch")
-    done = two_processes(tmp_path / "run", tmp_path, *words)
+    done = two_processes(tmp_path, "-", tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr
     ranks = [torch.load(tmp_path / f"rank{r}.pth", weights_only=True, map_location="cpu") for r in range(2)]
     learned = [name for name in ranks[0] if name.endswith("weight") and "bn" not in name]

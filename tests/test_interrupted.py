@@ -10,6 +10,7 @@ import pytest
 
 from kit.config import load_config
 from tests.badserver import serving
+from tests.waiting import wait_for
 
 DATA = b"ImageID,some,text\n" * 4000
 NAME = "challenge-2019-train-vrd.csv"
@@ -26,13 +27,6 @@ def words(server, root, *more):
     settings = {"data.root": root, "data.download": f"{{mirror: '{server.url}', attempts: 1, backoff: 0.01}}"}
     options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     return [sys.executable, "-m", "kit", "download", "annotations", "--config", "layer6", *options, *more]
-
-
-def wait_for(met, seconds=60):
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_ctrl_c_ends_it_soon_and_keeps_what_came(server, tmp_path):

@@ -29,6 +29,7 @@ from kit.pipeline.executor import make_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from tests.conftest import FAST
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SHARDS = 10
@@ -168,13 +169,6 @@ def by_ray(cluster):
     return "engine.kind=ray", f"engine.address={cluster.address}"
 
 
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def shards_there(run, stage="toy"):
     return sorted((run.part_of(stage) / "shards").glob("0*.parquet"))
 
@@ -235,7 +229,7 @@ def test_a_node_killed_in_the_middle_loses_nothing(cluster, toy, capsys):
     third = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     killer = threading.Thread(
         target=lambda: (
-            wait_for(lambda: shards_there(there)),
+            wait_for(lambda: shards_there(there), 120),
             cluster.remove_node(third, allow_graceful=False),
         )
     )
@@ -252,7 +246,7 @@ def test_a_driver_killed_in_the_middle_goes_on_where_it_was(cluster, toy):
     there.write_config()
     words = [str(there.path / "config.yaml"), str(there.path), "do", "toy"]
     driver = subprocess.Popen([sys.executable, "-m", "kit.pipeline.worker", *words])
-    wait_for(lambda: len(shards_there(there)) > 1)
+    wait_for(lambda: len(shards_there(there)) > 1, 120)
     driver.kill()
     driver.wait()
     kept = {path.name: path.stat().st_mtime_ns for path in shards_there(there)}
@@ -402,7 +396,7 @@ def test_ctrl_c_leaves_no_process_of_a_cluster_of_this_machine(toy, short):
     environment = os.environ | {"TMPDIR": str(short)}
     call = [sys.executable, "-m", "kit", *words]
     kit = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, env=environment)
-    wait_for(lambda: _of_cluster(short) or kit.poll() is not None)
+    wait_for(lambda: _of_cluster(short) or kit.poll() is not None, 120)
     time.sleep(1)
     there = _of_cluster(short)
     assert there

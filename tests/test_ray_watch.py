@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
 from kit.base.stopping import is_alive
 from kit.pipeline.engine.ray_watch import end_cluster, of_cluster, watch
+from tests.waiting import wait_for
 
 HOLD = "import sys, time; file = open(sys.argv[1], 'a'); print('open', flush=True); time.sleep(60)"
 OWN = """
@@ -51,13 +51,6 @@ def folder(tmp_path):
     return tmp_path / "cluster"
 
 
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_what_holds_a_log_open_ends_and_nothing_else(processes, folder):
     agents = [processes(HOLD, folder / "session_1/logs" / name) for name in ("agent.log", "worker.out")]
     beside = processes(HOLD, folder / "owner"), processes(HOLD, folder.with_name("cluster2"))
@@ -80,7 +73,7 @@ def test_none_and_no_folder_are_no_error(tmp_path):
 def test_an_owner_that_is_killed_takes_its_cluster_along(processes, folder):
     agent, owner = processes(HOLD, folder / "session_1/logs/agent.log"), processes(OWN, folder)
     owner.kill()
-    wait_for(lambda: not folder.exists())
+    wait_for(lambda: not folder.exists(), 30)
     assert not is_alive(agent.pid)
 
 

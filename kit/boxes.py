@@ -44,7 +44,11 @@ def ioa(a: Box, b: Box) -> Double:
 
 def enclosing(a: Box, b: Box) -> Box:
     """The smallest box around a[i] and b[i], shape (n, 4), in the boxes' own precision."""
-    return np.concatenate([np.minimum(a[:, :2], b[:, :2]), np.maximum(a[:, 2:], b[:, 2:])], axis=1)
+    box = np.empty(a.shape, np.result_type(a, b))
+    for low, high in ((0, 2), (1, 3)):
+        np.minimum(a[:, low], b[:, low], out=box[:, low])
+        np.maximum(a[:, high], b[:, high], out=box[:, high])
+    return box
 
 
 def inverted(box: Box) -> NDArray[np.bool_]:

@@ -127,11 +127,11 @@ def test_what_is_wrong_is_raised_after_the_rows_of_earlier_stretches(last):
 
 def test_what_the_reading_raises_goes_through():
     class Truncated(io.BytesIO):
-        def read(self, size=-1, /):
-            data = super().read(size)
-            if not data:
+        def readinto(self, buffer, /):
+            count = super().readinto(buffer)
+            if not count:
                 raise EOFError("ended before the end-of-stream marker was reached")
-            return data
+            return count
 
     batches = arrow_batches(Truncated(b"a,x,1\nb,y,2\n"), NAMES, TYPES, 6)
     assert [next(batches)["id"].to_pylist() for _ in range(2)] == [["a"], ["b"]]
@@ -153,14 +153,14 @@ STRETCHES = [
 
 @pytest.mark.parametrize(("data", "size", "stretches"), STRETCHES)
 def test_where_lines_are_cut(data, size, stretches):
-    assert list(whole_lines(io.BytesIO(data), size)) == stretches
+    assert list(whole_lines(io.BytesIO(data), size, size)) == stretches
 
 
-@given(st.text(alphabet="ab\n\r", max_size=60).map(str.encode), st.integers(1, 20))
-def test_stretches_are_whole_lines_or_a_line_is_too_long(data, size):
+@given(st.text(alphabet="ab\n\r", max_size=60).map(str.encode), st.integers(1, 20), st.integers(0, 19))
+def test_stretches_are_whole_lines_or_a_line_is_too_long(data, size, less):
     stretches, is_told = [], False
     try:
-        stretches += map(bytes, whole_lines(io.BytesIO(data), size))
+        stretches += map(bytes, whole_lines(io.BytesIO(data), max(1, size - less), size))
     except ValueError:
         is_told = True
     longest = max(map(len, data.splitlines()), default=0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kit.base.errors import FileFault
-from kit.tables import image_lists, official
+from kit.tables import csvbatches, image_lists, official
 from kit.tables.official_writer import (
     write_boxes,
     write_detections,
@@ -89,6 +89,19 @@ def test_predictions_in_the_long_form_keep_doubles_and_inverted_boxes(tmp_path):
     assert table.score[0] == 0.123456789012345
     fault = official.prediction_fault(tmp_path / "p.csv", 0, "subject", "inverted")
     assert "line 2, column XMin1: inverted" in str(fault)
+
+
+def test_predictions_in_parts_are_those_of_the_whole_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(csvbatches, "PART", 1_000)
+    lines = [ROW.replace("7,", f"{'cab'[i // 20]},", 1) + f",{i / 100}" for i in range(60)]
+    path = write(tmp_path / "p.csv", HEADER + ",Score", *lines)
+    parts, whole = list(official.prediction_parts(path)), official.read_predictions(path)
+    assert len(parts) > 3
+    assert whole.images == ("c", "a", "b")
+    together = Predictions.concat(parts)
+    assert together.images == whole.images
+    for name in ("image", *Predictions.COLUMNS):
+        assert np.array_equal(getattr(together, name), getattr(whole, name)), name
 
 
 def random_relations(n, rng):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit.metric.matching import InvertedBox, match_predictions
+from kit.metric.judging import InvertedBox
+from kit.metric.matching import match_predictions
 from kit.metric.relations import evaluate, score
 from kit.tables.official import read_image_labels, read_predictions, read_relations
 from kit.tables.schema import ImageLabels, Predictions, Relations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from kit.cli.options import ClassNames, Described, Json
 if TYPE_CHECKING:
     from kit.base.errors import FileFault
     from kit.tables.schema import Predictions, Relations
+    from kit.tables.watched import Watched
 
 Others = Literal["refuse", "skip"]
 Metrics = Literal["official", "all"]
@@ -78,37 +80,43 @@ def relations(
     from kit.base.log import logger
     from kit.base.progress import track
     from kit.metric import summary
-    from kit.metric.matching import InvertedBox, match_predictions
-    from kit.metric.relations import score
+    from kit.metric.judging import InvertedBox
+    from kit.metric.matching import match_predictions
+    from kit.metric.relations import score_and_ties
     from kit.tables.image_ids import NEITHER, images_of, tell_strange_labels, unmatched
     from kit.tables.official import (
         prediction_fault,
+        prediction_parts,
         read_image_labels,
         read_predictions,
         read_relations,
         read_verified_labels,
     )
+    from kit.tables.schema import Predictions
+    from kit.tables.watched import Watched
 
     _refuse_twice(truth)
     skip = others == "skip"
     true = read_relations(truth, skip, strict=False)
-    table = read_predictions(predictions, skip)
+    is_whole = skip or analysis or metrics == "all"
+    tables = [read_predictions(predictions, skip)] if is_whole else prediction_parts(predictions)
     verified = None
     if labels:
         verified = read_verified_labels(labels, judged=False) if skip else read_image_labels(labels)
+    passed = Watched(tables)
     fault = partial(prediction_fault, predictions, skip_unknown=skip)
     try:
-        matches = match_predictions(true, table, verified)
+        matches = match_predictions(true, passed, verified)
     except InvertedBox as error:
+        deque(tables, 0)  # a fault of the file comes first
         raise fault(error.row, error.side, f"inverted {error.side} box") from None
-    result = score(matches)
-    strange = unmatched(images_of(table), {*true.images, *(verified.images if verified else ())})
+    result, tied = score_and_ties(matches)
+    strange = unmatched(passed.images, {*true.images, *(verified.images if verified else ())})
     if strange:
         logger.warning(f"{predictions}: {strange.say('images of the predictions', NEITHER)}")
     if verified:
         tell_strange_labels(labels or [], images_of(verified), set(true.images))
-    _tell_beyond(predictions, true, table, fault)
-    tied = matches.tied_rows()
+    _tell_beyond(predictions, true, passed, fault)
     if tied:
         logger.warning(
             f"note: {tied} of {len(matches.rows)} counted rows tie in score; the published evaluator's result "
@@ -116,11 +124,13 @@ def relations(
         )
     out: dict[str, Any] = result.as_dict()
     if metrics == "all":
-        out["scene_graph"] = _scene_graph(true, table)
+        out["scene_graph"] = _scene_graph(true, Predictions.concat([*tables]))
     if analysis:
         from kit.metric.analysis import analyse
 
-        out["analysis"] = analyse(matches, true, table, resamples=resamples, seed=seed, progress=track)
+        out["analysis"] = analyse(
+            matches, true, Predictions.concat([*tables]), resamples=resamples, seed=seed, progress=track
+        )
     if json:
         typer.echo(json_text(out))
         return
@@ -142,22 +152,23 @@ def _scene_graph(truth: Relations, predictions: Predictions) -> dict[str, Any]:
 
 
 def _tell_beyond(
-    predictions: Path, true: Relations, table: Predictions, fault: Callable[[int, str, str], FileFault]
+    predictions: Path,
+    true: Relations,
+    passed: Watched,
+    fault: Callable[[int, str, str], FileFault],
 ) -> None:
     """Say where the boxes of the one file look like pixels and those of the other do not."""
     from kit.base.log import logger
     from kit.boxes import outside
     from kit.tables.image_ids import share
 
-    beyond, true_beyond = (outside(t.subject_box) | outside(t.object_box) for t in (table, true))
-    if beyond.any() and not true_beyond.any():
-        row = int(beyond.argmax())
-        side = "subject" if outside(table.subject_box)[row] else "object"
-        count = share(int(beyond.sum()), len(beyond), "rows")
-        line = fault(row, side, "").line
+    true_beyond = int((outside(true.subject_box) | outside(true.object_box)).sum())
+    if passed.first and not true_beyond:
+        count = share(passed.beyond, passed.rows, "rows")
+        line = fault(*passed.first, "").line
         logger.warning(f"{predictions}: {count} have boxes beyond [0, 1] (pixels?), first at line {line}")
-    elif true_beyond.any() and not beyond.any():
-        count = share(int(true_beyond.sum()), len(true_beyond), "rows of the truth")
+    elif true_beyond and not passed.first:
+        count = share(true_beyond, len(true), "rows of the truth")
         logger.warning(f"{count} have boxes beyond [0, 1] (pixels?), those of {predictions} have not")
 
 

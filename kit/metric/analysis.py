@@ -8,7 +8,8 @@ import numpy as np
 
 from kit.base.progress import Progress, silent
 from kit.metric.error_analysis import error_kinds
-from kit.metric.matching import TASKS, MatchResult
+from kit.metric.judging import TASKS
+from kit.metric.matching import MatchResult
 from kit.metric.resample import Resampler, interval, leave_one_predicate_out
 from kit.tables.schema import Predictions, Relations
 

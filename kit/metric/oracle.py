@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import iou
-from kit.metric.matching import MatchResult, triplets
+from kit.metric.judging import triplets
+from kit.metric.matching import MatchResult
 from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import PREDICATES, vocabulary

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.progress import Progress, silent
-from kit.metric.matching import TASKS, MatchResult
+from kit.metric.judging import TASKS
+from kit.metric.matching import MatchResult
 from kit.metric.resample import Resampler, interval
 from kit.vocabulary import vocabulary
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kit.metric.matching import TASKS, MatchResult, match_predictions
+from kit.metric.judging import TASKS
+from kit.metric.matching import MatchResult, match_predictions
 from kit.metric.precision import average_precision, mean
 from kit.tables.schema import ImageLabels, Predictions, Relations
 from kit.vocabulary import vocabulary
@@ -46,11 +48,10 @@ def evaluate(truth: Relations, predictions: Predictions, labels: ImageLabels | N
 def score(matches: MatchResult) -> Scores:
     """The official numbers of a matches: rules R7 to R10."""
     order = matches.by_score
-    bounds = np.searchsorted(
-        matches.predicate[matches.by_predicate], np.arange(len(vocabulary().predicates) + 1)
-    )
+    predicates = len(vocabulary().predicates)
+    bounds = np.cumsum([0, *np.bincount(matches.predicate, minlength=predicates)])
     top = {k: matches.rank <= k for k in (50, 100)}
-    num_gt = np.bincount(matches.truth_predicate, minlength=len(vocabulary().predicates))
+    num_gt = np.bincount(matches.truth_predicate, minlength=predicates)
     total = len(matches.truth_predicate)
     tasks = {}
     for task in TASKS:
@@ -69,6 +70,14 @@ def score(matches: MatchResult) -> Scores:
             "AP": dict(sorted(ap.items())),
         }
     return Scores(final_score(tasks), tasks["relationships"], tasks["phrases"], matches.counts)
+
+
+def score_and_ties(matches: MatchResult) -> tuple[Scores, int]:
+    """`score`, and how many counted predictions tie, side by side."""
+    _ = matches.by_predicate  # which both need
+    with ThreadPoolExecutor(1) as pool:
+        tied = pool.submit(matches.tied_rows)
+        return score(matches), tied.result()
 
 
 def final_score(tasks: dict[str, dict[str, Any]]) -> float:

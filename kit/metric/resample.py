@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kit.metric.matching import TASKS, MatchResult
+from kit.metric.judging import TASKS
+from kit.metric.matching import MatchResult
 from kit.metric.relations import final_score
 from kit.vocabulary import vocabulary
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import enclosing, iou
-from kit.metric.matching import triplets
+from kit.metric.judging import triplets
 from kit.metric.precision import average_precision, mean
 from kit.tables.join import THRESHOLD, best_truth, join_rows, true_positives
 from kit.tables.schema import Predictions, Relations

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kit.boxes import iou
 from kit.data.objects import side_of
-from kit.metric.matching import triplets
+from kit.metric.judging import triplets
 from kit.relation.scored import ScoredCandidates
 from kit.tables.join import THRESHOLD, join_rows
 from kit.tables.schema import Boxes, Detections, Relations

@@ -11,7 +11,8 @@ from kit.base.log import logger
 from kit.base.progress import track
 from kit.base.split_names import SplitName
 from kit.base.text_table import table as text_table
-from kit.metric.matching import InvertedBox, MatchResult, match_predictions
+from kit.metric.judging import InvertedBox
+from kit.metric.matching import MatchResult, match_predictions
 from kit.metric.paired import Difference, as_table, compare, resampled
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.splits import split_of

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from kit.base.errors import KitError
 from kit.boxes import iou
-from kit.metric.matching import match_predictions, triplets
+from kit.metric.judging import triplets
+from kit.metric.matching import match_predictions
 from kit.relation.crops import union_crop
 from kit.relation.scored import ScoredCandidates
 from kit.report.drawing import Pixels, draw

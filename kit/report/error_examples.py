@@ -14,7 +14,8 @@ from kit.base.split_names import SplitName
 from kit.boxes import iou
 from kit.data.split_tables import SplitTables
 from kit.metric import error_analysis
-from kit.metric.matching import MatchResult, match_predictions, triplets
+from kit.metric.judging import triplets
+from kit.metric.matching import MatchResult, match_predictions
 from kit.metric.relations import score
 from kit.pipeline.models import check_scorer
 from kit.pipeline.pipeline import Pipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,14 @@ class DictionaryEncoder:
 
     def encode(self, column: pa.DictionaryArray) -> NDArray[np.int32]:
         """Codes of a dictionary-coded column, -1 for a text outside a closed set."""
-        texts = column.dictionary.to_pylist()
+        codes = self.codes(column.dictionary.to_pylist())
+        return codes[as_numpy(column.indices)] if len(codes) else np.full(len(column), -1, np.int32)
+
+    def codes(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """Codes of texts, -1 for one outside a closed set."""
         if self.closed:
-            codes = [self.index.get(text, -1) for text in texts]
-        else:
-            codes = [self.index.setdefault(text, len(self.index)) for text in texts]
-        if not codes:
-            return np.full(len(column), -1, np.int32)
-        return np.asarray(codes, np.int32)[as_numpy(column.indices)]
+            return np.asarray([self.index.get(text, -1) for text in texts], np.int32)
+        return np.asarray([self.index.setdefault(text, len(self.index)) for text in texts], np.int32)
 
 
 def as_numpy(column: pa.Array) -> NDArray[Any]:

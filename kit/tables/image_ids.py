@@ -69,7 +69,7 @@ class Unmatched:
 
 def images_of(table: Table) -> list[str]:
     """The images that a table has rows of, in the order in which it numbers them."""
-    return [table.images[i] for i in np.unique(table.image)]
+    return [table.images[i] for i in np.flatnonzero(np.bincount(table.image))]
 
 
 def shown(name: str) -> str:

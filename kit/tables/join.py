@@ -14,9 +14,10 @@ from kit.base.threads import cpu_count
 Rows = NDArray[np.intp]
 Keys = NDArray[np.int64]
 Overlap = Callable[[Rows, Rows], NDArray[np.float64]]
+Best = tuple[Rows, NDArray[np.float64]]
 
 THRESHOLD = 0.5
-CHUNK = 1 << 18  # predictions compared at a time
+CHUNK = 1 << 15  # predictions compared at a time: what they need stays in a processor's cache
 
 
 def join_rows(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Rows, Rows]]:
@@ -24,16 +25,13 @@ def join_rows(left: Keys, right: Keys, chunk: int = CHUNK) -> Iterator[tuple[Row
 
     Within a left row the right rows come in their own order.
     """
-    join = _Join(right)
-    for start in _starts(left, right, chunk):
-        yield join.pairs(left, start, chunk)
+    join = Join(right)
+    for start in range(0, len(left) if len(right) else 0, chunk):
+        rows, found = join.pairs(left[start : start + chunk])
+        yield rows + start, found
 
 
-def _starts(left: Keys, right: Keys, chunk: int) -> range:
-    return range(0, len(left) if len(right) else 0, chunk)
-
-
-class _Join:
+class Join:
     """Rows of one side, to be found by their keys."""
 
     def __init__(self, right: Keys) -> None:
@@ -42,35 +40,23 @@ class _Join:
             right[self.order], return_index=True, return_counts=True
         )
 
-    def pairs(self, left: Keys, start: int, chunk: int) -> tuple[Rows, Rows]:
-        """Every pair of a chunk of the other side's rows."""
-        keys = left[start : start + chunk]
+    def pairs(self, keys: Keys) -> tuple[Rows, Rows]:
+        """Every pair (row of keys, row of this side) with equal keys."""
+        if not len(self.distinct):
+            return np.zeros(0, np.intp), np.zeros(0, np.intp)
         place = np.minimum(np.searchsorted(self.distinct, keys), len(self.distinct) - 1)
         rows = np.flatnonzero(self.distinct[place] == keys)
         place = place[rows]
         each = self.count[place]
         offset = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
-        return np.repeat(rows + start, each), self.order[np.repeat(self.first[place], each) + offset]
+        return np.repeat(rows, each), self.order[np.repeat(self.first[place], each) + offset]
 
-
-def best_truth(
-    predictions: Keys, truths: Keys, overlaps: list[Overlap]
-) -> list[tuple[Rows, NDArray[np.float64]]]:
-    """For every prediction the ground-truth row of its key with the largest overlap (rule R4c).
-
-    overlaps: functions of (prediction rows, truth rows) -> overlap; each gives one (row, overlap) pair of
-    arrays (n,). The first maximum wins, NaN counts as the maximum. Row -1, overlap 0 where no key matches.
-    """
-    n = len(predictions)
-    best = [(np.full(n, -1, np.intp), np.zeros(n)) for _ in overlaps]
-
-    join = _Join(truths)
-
-    def find(start: int) -> None:
-        """Look at a chunk of the predictions."""
-        left, right = join.pairs(predictions, start, CHUNK)
+    def best(self, keys: Keys, overlaps: list[Overlap]) -> list[Best]:
+        """For every key the row of this side with the largest overlap, as `best_truth`; the keys few at a time."""
+        best = [(np.full(len(keys), -1, np.intp), np.zeros(len(keys))) for _ in overlaps]
+        left, right = self.pairs(keys)
         if not len(left):
-            return
+            return best
         first = np.flatnonzero(np.r_[True, left[1:] != left[:-1]])
         length = np.diff(np.r_[first, len(left)])
         for (row, value), overlap in zip(best, overlaps, strict=True):
@@ -81,11 +67,32 @@ def best_truth(
             winner = np.minimum.reduceat(position, first)
             row[left[first]] = right[winner]
             value[left[first]] = o[winner]
+        return best
 
-    starts = _starts(predictions, truths, CHUNK)
-    for _ in map(find, starts) if len(starts) < 2 else ordered_map(find, starts, cpu_count()):
-        pass
-    return best
+
+def best_truth(predictions: Keys, truths: Keys, overlaps: list[Overlap]) -> list[Best]:
+    """For every prediction the ground-truth row of its key with the largest overlap (rule R4c).
+
+    overlaps: functions of (prediction rows, truth rows) -> overlap; each gives one (row, overlap) pair of
+    arrays (n,). The first maximum wins, NaN counts as the maximum. Row -1, overlap 0 where no key matches.
+    """
+    join = Join(truths)
+
+    def find(start: int) -> list[Best]:
+        """Look at a chunk of the predictions."""
+        return join.best(predictions[start : start + CHUNK], [_from(start, overlap) for overlap in overlaps])
+
+    starts = range(0, max(len(predictions), 1), CHUNK)
+    parts = list(map(find, starts) if len(starts) < 2 else ordered_map(find, starts, cpu_count()))
+    return [
+        (np.concatenate([row for row, _ in part]), np.concatenate([value for _, value in part]))
+        for part in zip(*parts, strict=True)
+    ]
+
+
+def _from(start: int, overlap: Overlap) -> Overlap:
+    """The overlap of prediction rows that are counted from a row on."""
+    return lambda p, t: overlap(p + start, t)
 
 
 def true_positives(truth: Rows, overlap: NDArray[np.float64], score: NDArray[Any]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from kit.tables.official_columns import (
     SCORE,
     Array,
     box_columns,
+    column_parts,
     named,
     read_columns,
 )
@@ -133,6 +134,16 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
     """
     tables = [checked_parts(openimages_parts(path), strict) for path in _several(paths)]
     return Detections.concat([part for parts in tables for part in parts])
+
+
+def prediction_parts(path: Path_) -> Iterator[Predictions]:
+    """What `read_predictions` reads, in bounded memory: some rows at a time, each part with its own images."""
+    file = CsvFile(path)
+    if file.has("PredictionString"):
+        yield read_submission(file)
+        return
+    for columns in column_parts(file, [*RELATION, SCORE]):
+        yield Predictions(**_relation_columns(columns), score=columns["Score"])
 
 
 def read_predictions(path: Path_, skip_unknown: bool = False) -> Predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ PREDICATE = Column("RelationshipLabel", aliases=("RelationLabel",))
 GROUP = Column("IsGroupOf", kind="flag")
 CONFIDENCE = Column("Confidence", kind="flag")
 BOXES = {"": "box", "1": "subject_box", "2": "object_box"}  # by the suffix of their four columns
+DOUBLE = {SCORE.name, CONFIDENCE.name}  # columns that stay double
 OTHER = 255  # in a column of labels or predicates: a text that is not the challenge's
 
 
@@ -37,58 +39,69 @@ def read_columns(
     "images" are the ids, "image" the rows' places among them; the four columns of a box are one, BOXES[suffix],
     (n, 4). Raises FileFault.
     """
+    images = DictionaryEncoder()
+    parts: dict[str, list[Array]] = {}
+    for part in column_parts(file, columns, skip_unknown, strict):
+        part["image"] = images.codes(part.pop("images"))[part["image"]]
+        for name, values in part.items():
+            parts.setdefault(name, []).append(values)
+    return {name: np.concatenate(part) for name, part in parts.items()} | {"images": tuple(images.index)}
+
+
+def column_parts(
+    file: CsvFile, columns: list[Column], skip_unknown: bool = False, strict: bool = False
+) -> Iterator[dict[str, Any]]:
+    """What `read_columns` gives, some rows at a time, each part with its own images. Raises FileFault."""
     sides = {name: [c.name for c in box_columns(suffix)] for suffix, name in BOXES.items()}
     sides = {name: four for name, four in sides.items() if {*four} <= {c.name for c in columns}}
     in_box = {side for four in sides.values() for side in four}
-    parts: dict[str, list[Array]] = {c.name: [] for c in columns if c.name not in in_box}
-    parts |= {name: [] for name in sides}
-    images = DictionaryEncoder()
     closed = {
         c.name: DictionaryEncoder(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE
     }
     row = 0
     for batch in file.batches(columns):
-        corner = {}
+        part: dict[str, Any] = {
+            name: np.empty((batch.num_rows, len(four)), np.float32) for name, four in sides.items()
+        }
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             if name == IMAGE.name:
                 if strict:
                     refuse_bad_ids(file, file.source(IMAGE), row, values)
-                codes = images.encode(values)
-                if "" in images.index and (codes == images.index[""]).any():
-                    first = int(np.argmax(codes == images.index[""]))
-                    raise file.fault(row + first, name, "empty where an image id belongs")
-                parts[name].append(codes)
+                part["images"], part["image"] = tuple(values.dictionary.to_pylist()), as_numpy(values.indices)
+                _refuse_empty(file, part["images"], part["image"], row)
             elif name in closed:
                 codes = closed[name].encode(values)
                 if not skip_unknown:
                     _refuse_unknown(file, codes, values, row, name)
-                parts[name].append(codes.astype(np.uint8))
+                part[name] = codes.astype(np.uint8)
             elif name in in_box:
-                corner[name] = _narrow(file, row, name, values)
+                box, four = next((part[box], four) for box, four in sides.items() if name in four)
+                box[:, four.index(name)] = _narrow(file, row, name, as_numpy(values))
             else:
-                parts[name].append(_narrow(file, row, name, values))
-        for name, four in sides.items():
-            parts[name].append(np.stack([corner[side] for side in four], axis=1))
+                part[name] = (
+                    as_numpy(values) if name in DOUBLE else _narrow(file, row, name, as_numpy(values))
+                )
         row += batch.num_rows
-    arrays: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
-    return {**arrays, "images": tuple(images.index), "image": arrays[IMAGE.name]}
+        yield part
 
 
 def _known(column: str) -> dict[str, int]:
     return vocabulary().predicate if column == PREDICATE.name else vocabulary().label
 
 
-def _narrow(file: CsvFile, row: int, name: str, values: pa.Array) -> Array:
-    """A score, or confidence, stays double; a coordinate becomes single, which it must fit into."""
-    numbers: Array = as_numpy(values)
-    if name in (SCORE.name, CONFIDENCE.name):
-        return numbers
+def _narrow(file: CsvFile, row: int, name: str, numbers: Array) -> Array:
+    """A coordinate becomes single, which it must fit into."""
     with np.errstate(over="ignore"):
         narrow = numbers.astype(np.float32)
     if not np.isfinite(narrow).all():
         first = int(np.argmin(np.isfinite(narrow)))
         raise file.fault(row + first, name, f"{numbers[first]} where a coordinate belongs")
     return narrow
+
+
+def _refuse_empty(file: CsvFile, images: tuple[str, ...], image: Array, row: int) -> None:
+    if "" in images and (empty := image == images.index("")).any():
+        raise file.fault(row + int(np.argmax(empty)), IMAGE.name, "empty where an image id belongs")
 
 
 def _refuse_unknown(file: CsvFile, codes: Array, values: pa.Array, row: int, column: str) -> None:

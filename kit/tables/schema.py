@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Ints = NDArray[np.integer[Any]]
 Labels = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
+T = TypeVar("T", bound=np.generic)
 BOX = "box"
 LABEL = np.uint16  # of objects: a source set has up to 65,536 classes; relations are of the challenge's alone
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -52,7 +53,7 @@ class Table:
 
     def take(self, rows: NDArray[Any] | slice) -> Self:
         """The given rows, by index, mask or slice; the images stay as they are."""
-        columns = {name: getattr(self, name)[rows] for name in ("image", *self.COLUMNS)}
+        columns = {name: rows_of(getattr(self, name), rows) for name in ("image", *self.COLUMNS)}
         return type(self)(images=self.images, **columns)
 
     def of_images(self, ids: Sequence[str]) -> Self:
@@ -205,6 +206,13 @@ class Predictions(Relations):
 
     score: NDArray[np.float64]
     COLUMNS: ClassVar[dict[str, Any]] = {**Relations.COLUMNS, "score": np.float64}
+
+
+def rows_of(values: NDArray[T], rows: NDArray[Any] | slice) -> NDArray[T]:
+    """The given rows, by index, mask or slice: `values[rows]`, several times as fast for boxes by index."""
+    if isinstance(rows, slice) or rows.dtype == bool:
+        return values[rows]
+    return values.take(rows, axis=0)
 
 
 def box_columns(name: str) -> tuple[str, ...]:

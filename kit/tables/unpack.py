@@ -84,8 +84,7 @@ def broken(path: Path, error: BaseException, line: int | None = None) -> FileFau
 
 
 def _open_zip(path: Path) -> IO[bytes]:
-    archive = zipfile.ZipFile(path)
-    try:
+    with zipfile.ZipFile(path) as archive:  # its file closes with what is opened in it
         files = (i for i in archive.infolist() if i.filename and not i.filename.endswith("/"))
         names = [info for info in files if not HIDDEN.search(info.filename)]
         if len(names) != 1:
@@ -101,9 +100,6 @@ def _open_zip(path: Path) -> IO[bytes]:
         if info.flag_bits & 1:
             raise FileFault(path, "is an encrypted zip", hint="unpack it first")
         return archive.open(info)
-    except BaseException:
-        archive.close()
-        raise
 
 
 def not_text(line: bytes) -> str:

@@ -16,7 +16,8 @@ from kit.data.split_tables import load_split
 from kit.kaggle.records import read_records
 from kit.metric.detection_files import score_detection_files
 from kit.metric.hierarchy import read_hierarchy
-from kit.metric.matching import InvertedBox, match_predictions
+from kit.metric.judging import InvertedBox
+from kit.metric.matching import match_predictions
 from kit.metric.relations import score
 from kit.tables.coco import read_instances
 from kit.tables.detection_formats import load_detections

@@ -6,6 +6,7 @@ import torch
 
 from kit.detector.checkpoint import read_state, write_state
 from kit.detector.trained import source_names
+from kit.tables import csvbatches
 from kit.tables.official import read_detections
 from kit.vocabulary import vocabulary
 from tests.conftest import TINY
@@ -65,6 +66,19 @@ def test_a_faulty_file_is_one_line_with_its_place(kit, golden, case):
     assert err.count("\n") == 1
     for text in ERRORS[case]:
         assert text in err
+
+
+def test_a_fault_of_the_file_comes_before_an_inverted_box_above_it(kit, golden, tmp_path, monkeypatch):
+    monkeypatch.setattr(csvbatches, "PART", 300)
+    folder = golden / "relations" / "err_invalid_box"
+    lines = (folder / "pred.csv").read_text().splitlines()
+    path = tmp_path / "pred.csv"
+    path.write_text("\n".join([*lines, *lines[1:2] * 9, lines[1].rpartition(",")[0] + ",nan"]) + "\n")
+    files = ["--truth", folder / "gt_vrd.csv", "--labels", folder / "gt_labels.csv", "--predictions", path]
+    code, out, err = kit("score", "relations", *files)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"pred.csv, line {len(lines) + 10}, " in err
+    assert "nan where a finite number belongs" in err
 
 
 def test_predictions_of_other_images_are_noticed(kit, golden, tiny):

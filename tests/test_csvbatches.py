@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from kit.tables import csvbatches
 from kit.tables.csvbatches import arrow_batches
-from kit.tables.csvlines import whole_lines
 
 NAMES = ["id", "else", "score"]
 TYPES = {"score": pa.float64(), "id": pa.string()}  # not in the file's order, and not all of its columns
@@ -137,39 +136,3 @@ def test_what_the_reading_raises_goes_through():
     assert [next(batches)["id"].to_pylist() for _ in range(2)] == [["a"], ["b"]]
     with pytest.raises(EOFError):
         next(batches)
-
-
-STRETCHES = [
-    (b"", 3, []),
-    (b"ab", 3, [b"ab"]),
-    (b"ab\n", 3, [b"ab\n"]),
-    (b"ab\ncd\nef", 6, [b"ab\ncd\n", b"ef"]),
-    (b"ab\r\ncd", 3, [b"ab\r\n", b"cd"]),  # the line's end is cut in two
-    (b"ab\rcd\r", 3, [b"ab\r", b"cd\r"]),  # the same \r, and it was a whole one
-    (b"ab\r\rcd\r\n", 3, [b"ab\r\r", b"cd\r\n"]),
-    (b"\n\n\n\n", 2, [b"\n\n", b"\n\n"]),
-]
-
-
-@pytest.mark.parametrize(("data", "size", "stretches"), STRETCHES)
-def test_where_lines_are_cut(data, size, stretches):
-    assert list(whole_lines(io.BytesIO(data), size, size)) == stretches
-
-
-@given(st.text(alphabet="ab\n\r", max_size=60).map(str.encode), st.integers(1, 20), st.integers(0, 19))
-def test_stretches_are_whole_lines_or_a_line_is_too_long(data, size, less):
-    stretches, is_told = [], False
-    try:
-        stretches += map(bytes, whole_lines(io.BytesIO(data), max(1, size - less), size))
-    except ValueError:
-        is_told = True
-    longest = max(map(len, data.splitlines()), default=0)
-    if b"\r" not in data.replace(b"\r\n", b"\n"):
-        assert is_told == (longest > size)
-    if is_told:
-        assert longest > size
-        return
-    assert longest <= 2 * size  # with lone carriage returns it may be told late
-    assert b"".join(stretches) == data
-    assert [line for stretch in stretches for line in stretch.splitlines()] == data.splitlines()
-    assert all(stretch.endswith((b"\n", b"\r")) for stretch in stretches[:-1])

@@ -22,5 +22,15 @@ def test_the_room_is_an_eighth_larger_than_what_is_needed_and_then_no_larger():
     growing.extend(np.arange(8_000.0))
     growing.extend(np.arange(500.0))
     assert growing._values.size == 9_000
-    assert growing.done().base is None
-    assert growing.done().nbytes == 8 * 8_500
+    whole = growing.done()
+    assert (whole.base, whole.nbytes) == (None, 8 * 8_500)
+
+
+def test_what_was_given_out_stays_when_more_comes():
+    growing = Growing(np.int64)
+    growing.extend(np.arange(3))
+    first = growing.done()
+    growing.extend(np.array([7]))
+    assert first.tolist() == [0, 1, 2]
+    assert growing.done().tolist() == [7]
+    assert growing.done().tolist() == []

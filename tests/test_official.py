@@ -11,6 +11,7 @@ from kit.tables.official_writer import (
 )
 from kit.tables.schema import Boxes, Detections, Predictions, Relations, VerifiedLabels
 from kit.vocabulary import vocabulary
+from tests.builders import GOOD, submission
 from tests.paths import OPENIMAGES, needs_openimages
 
 MAN, GUITAR, WOODEN = "/m/04yx4", "/m/0342h", "/m/083vt"
@@ -102,6 +103,23 @@ def test_predictions_in_parts_are_those_of_the_whole_file(tmp_path, monkeypatch)
     assert together.images == whole.images
     for name in ("image", *Predictions.COLUMNS):
         assert np.array_equal(getattr(together, name), getattr(whole, name)), name
+
+
+def test_predictions_in_parts_are_refused_before_a_row_is_asked_for(tmp_path):
+    with pytest.raises(FileFault, match="no such file"):
+        official.prediction_parts(tmp_path / "none.csv")
+    with pytest.raises(FileFault, match="column Score: the header lacks this column"):
+        official.prediction_parts(write(tmp_path / "p.csv", HEADER, ROW))
+
+
+def test_unknown_labels_are_a_fault_of_parts_in_both_forms(tmp_path):
+    long = write(tmp_path / "l.csv", HEADER + ",Score", ROW.replace(MAN, "/m/none") + ",0.5")
+    kaggle = submission(tmp_path / "k.csv", "a," + GOOD, "b," + GOOD.replace(MAN, "/m/none"))
+    for path, line in ((long, 2), (kaggle, 3)):
+        with pytest.raises(FileFault, match=f"line {line}, .*unknown label '/m/none'"):
+            list(official.prediction_parts(path))
+    (table,) = official.prediction_parts(submission(tmp_path / "k.csv", "a," + GOOD))
+    assert table.images == ("a",)
 
 
 def random_relations(n, rng):

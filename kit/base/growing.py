@@ -27,6 +27,8 @@ class Growing(Generic[T]):
         self._count = count
 
     def done(self) -> NDArray[T]:
-        """All of them; nothing is put at their end any more."""
-        self._values.resize(self._count, refcheck=False)
-        return self._values
+        """All of them; it is empty then."""
+        values, count = self._values, self._count
+        self._values, self._count = np.empty(0, values.dtype), 0
+        values.resize(count, refcheck=False)
+        return values

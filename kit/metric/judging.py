@@ -85,7 +85,10 @@ class Judge:
         whole = _Whole()
         for part in ordered_map(self._judge, self._chunks(tables), cpu_count()):
             if isinstance(part, InvertedBox):
-                raise part
+                try:
+                    raise part
+                finally:
+                    del part  # which would hold this frame and all that is in it, and be held by it
             whole.add(part)
         return whole.judged()
 

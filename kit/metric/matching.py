@@ -136,9 +136,9 @@ def match_predictions(
 
 
 def _renumbered(image: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The images by other numbers, in their place where these are others."""
-    if not np.array_equal(numbers, np.arange(len(numbers))):
-        np.take(numbers, image, out=image, mode="clip")
+    """The images by other numbers, in the memory that they have."""
+    for start in range(0, len(image), CHUNK):
+        image[start : start + CHUNK] = numbers[image[start : start + CHUNK]]
     return image
 
 

@@ -137,13 +137,19 @@ def read_detections(paths: Path_ | Sequence[Path_], strict: bool = True) -> Dete
 
 
 def prediction_parts(path: Path_) -> Iterator[Predictions]:
-    """What `read_predictions` reads, in bounded memory: some rows at a time, each part with its own images."""
+    """What `read_predictions` reads, in bounded memory: some rows at a time, each part with its own images.
+
+    Raises FileFault: at once where the file cannot be read or has another header, else where its rows come.
+    """
     file = CsvFile(path)
     if file.has("PredictionString"):
-        yield read_submission(file)
-        return
-    for columns in column_parts(file, [*RELATION, SCORE]):
-        yield Predictions(**_relation_columns(columns), score=columns["Score"])
+        return (read_submission(file) for _ in range(1))
+    for column in (wanted := [*RELATION, SCORE]):
+        file.source(column)
+    return (
+        Predictions(**_relation_columns(columns), score=columns["Score"])
+        for columns in column_parts(file, wanted)
+    )
 
 
 def read_predictions(path: Path_, skip_unknown: bool = False) -> Predictions:

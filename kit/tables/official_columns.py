@@ -52,17 +52,17 @@ def column_parts(
     file: CsvFile, columns: list[Column], skip_unknown: bool = False, strict: bool = False
 ) -> Iterator[dict[str, Any]]:
     """What `read_columns` gives, some rows at a time, each part with its own images. Raises FileFault."""
-    sides = {name: [c.name for c in box_columns(suffix)] for suffix, name in BOXES.items()}
-    sides = {name: four for name, four in sides.items() if {*four} <= {c.name for c in columns}}
-    in_box = {side for four in sides.values() for side in four}
+    names = {column.name for column in columns}
+    sides = {box: [c.name for c in box_columns(suffix)] for suffix, box in BOXES.items()}
+    corners = {
+        name: (box, i) for box, four in sides.items() if {*four} <= names for i, name in enumerate(four)
+    }
     closed = {
         c.name: DictionaryEncoder(_known(c.name)) for c in columns if c.kind == "code" and c is not IMAGE
     }
     row = 0
     for batch in file.batches(columns):
-        part: dict[str, Any] = {
-            name: np.empty((batch.num_rows, len(four)), np.float32) for name, four in sides.items()
-        }
+        part: dict[str, Any] = {}
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             if name == IMAGE.name:
                 if strict:
@@ -74,9 +74,10 @@ def column_parts(
                 if not skip_unknown:
                     _refuse_unknown(file, codes, values, row, name)
                 part[name] = codes.astype(np.uint8)
-            elif name in in_box:
-                box, four = next((part[box], four) for box, four in sides.items() if name in four)
-                box[:, four.index(name)] = _narrow(file, row, name, as_numpy(values))
+            elif name in corners:
+                box, corner = corners[name]
+                array = part.setdefault(box, np.empty((batch.num_rows, 4), np.float32))
+                array[:, corner] = _narrow(file, row, name, as_numpy(values))
             else:
                 part[name] = (
                     as_numpy(values) if name in DOUBLE else _narrow(file, row, name, as_numpy(values))

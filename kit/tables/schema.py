@@ -210,8 +210,9 @@ class Predictions(Relations):
 
 def rows_of(values: NDArray[T], rows: NDArray[Any] | slice) -> NDArray[T]:
     """The given rows, by index, mask or slice: `values[rows]`, several times as fast for boxes by index."""
-    by_index = isinstance(rows, np.ndarray) and rows.dtype.kind in "iu"
-    return values.take(rows, axis=0) if by_index else values[rows]
+    if isinstance(rows, np.ndarray) and rows.dtype.kind in "iu":
+        return values.take(rows, axis=0)
+    return values[rows]
 
 
 def box_columns(name: str) -> tuple[str, ...]:

@@ -64,17 +64,17 @@ def _row(scores: dict[SplitName, Doubles], losses: Mapping[SplitName, Doubles | 
 def worth(name: str, losses: dict[SplitName, Doubles]) -> Claim:
     """Whether a part earns its place: the score falls without it. losses: by split, then by seed, (seeds,).
 
-    By the mean of the splits, each of which is told beside it. Where that is no larger than its standard deviation
-    over the seeds, it says so; one seed has none.
+    By the mean of the splits, each of which is told beside it. It has to be larger than its standard deviation over
+    the seeds; one seed has none.
     """
     loss = np.mean(list(losses.values()), axis=0)
-    mean, figures = float(loss.mean()), f"{loss.mean():+.3f}"
+    mean, figures, spread = float(loss.mean()), f"{loss.mean():+.3f}", 0.0
     if len(loss) > 1:
         spread = float(loss.std(ddof=1))
         noise = ", within the noise" if abs(mean) <= spread else ""
         figures += f" ± {spread:.3f}{noise}"
     by_split = {split: float(values.mean()) for split, values in losses.items()}
-    return Claim(f"{name} earns its place", mean > 0, figures + beside(by_split))
+    return Claim(f"{name} earns its place", mean > spread, figures + beside(by_split))
 
 
 def start_from(base: Path, folder: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from kit.detector.architecture import _import_later, build, model_config, prepare
+from kit.detector.architecture import _absent, _import_later, build, model_config, prepare
 from kit.detector.trained import source_names
 from kit.detector.weight_transfer import transfer_weights
 from kit.vocabulary.class_map import class_indices
@@ -68,3 +68,13 @@ def test_a_module_is_executed_when_it_is_first_used(tmp_path, monkeypatch):
     assert sys.modules["drawing_library.plots"] is plots
     _import_later("drawing_library.gone")
     assert "drawing_library.gone" not in sys.modules
+
+
+def test_a_module_can_be_absent_for_a_while(tmp_path, monkeypatch):
+    (tmp_path / "sharded_optimizer.py").write_text("steps = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with _absent("sharded_optimizer"), pytest.raises(ImportError):
+        importlib.import_module("sharded_optimizer")
+    assert importlib.import_module("sharded_optimizer").steps == 3
+    with _absent("sharded_optimizer"):  # others may have it already
+        assert importlib.import_module("sharded_optimizer").steps == 3

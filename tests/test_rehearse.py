@@ -217,7 +217,10 @@ def test_no_job_is_one_line(tiny, tmp_path):
 
 
 def test_training_on_detections_looks_at_a_part_of_the_training_images(tiny, tmp_path):
-    words = ("relation.train_boxes=predicted", "attribute.models=[]", "data.test.relations=[]")
+    words = (
+        *("relation.train_boxes=predicted", "attribute.models=[]", "data.test.relations=[]"),
+        "relation.visual.backbone=shared",
+    )
     found = rehearse(config(ONE, *words), tmp_path / "run", 0.05)
     assert "relation models learn from true boxes here: no detector is trained yet" in found.made
     stages = {stage.stage: stage for stage in found.stages}

@@ -325,6 +325,7 @@ QUICK = set_words(
     "detector.training={iterations: 2, batch_size: 2, size: [96, 96], warmup: 0, validate_images: 2}",
     "attribute.training={iterations: 1, batch_size: 2, size: [96, 96], validate_images: 2}",
     "relation.spatial={rounds: 10, early_stopping_interval: 10}",
+    "relation.visual.backbone=shared",
 )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from importlib.util import find_spec, module_from_spec
@@ -39,8 +40,11 @@ def prepare() -> None:
     """Make mmdet usable in this process: operators, registries, kit's own parts, the threads of the config."""
     limit_torch()
     install_ops()
-    with warnings.catch_warnings():  # of mmdet's own sources
-        warnings.simplefilter("ignore")
+    with (
+        warnings.catch_warnings(),
+        _absent("torch.distributed.optim"),
+    ):  # of an optimizer that kit does not have
+        warnings.simplefilter("ignore")  # of mmdet's own sources
         _import_later("matplotlib.pyplot")  # of a module of mmdet's that draws
         from mmdet.utils import register_all_modules
 
@@ -71,6 +75,19 @@ def _import_later(name: str) -> None:
         package, _, own_name = name.rpartition(".")
         if package:
             setattr(sys.modules[package], own_name, module)
+
+
+@contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """Inside, a module that was not imported yet is none, for those that can do without it: it takes a second."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # which Python raises ImportError for
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def model_config(

@@ -118,7 +118,7 @@ def cluster():
     """A head and two other nodes, a processor each."""
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # as fast as other tests
     soon = {
         "health_check_initial_delay_ms": 0,
         "health_check_period_ms": 500,

@@ -166,6 +166,10 @@ def test_two_machines_that_publish_one_after_the_other(machines):
     [
         (lambda store, name: store.remove([name]), "is gone"),
         (lambda store, name: store.write(name, b"damaged"), "is damaged: its files are not those"),
+        (
+            lambda store, name: store.write(name, b"x" * store.entries("files/s")[name].size),
+            "is damaged: its files are not those",
+        ),
     ],
 )
 def test_a_file_that_is_harmed_in_the_store(machines, harm, said):
@@ -181,6 +185,29 @@ def test_a_file_that_is_harmed_in_the_store(machines, harm, said):
     assert size
     Pipeline(two, [small_stage("s", settings="text one", work=write_two("text one"))]).do("s", force=True)
     assert found(machines.run("three")) == "text one"
+
+
+def test_a_record_that_comes_late_heals(machines, monkeypatch):
+    """A holder whose last write hangs until another has taken over, and published, knows that it lost the lock."""
+    one, written = machines.run("one"), []
+
+    def write(store, name, data):
+        if name == "stages/s.json" and not written:
+            written.append(name)
+            time.sleep(3.2)
+            do(machines.run("two", expiry=2.0), "second")
+            assert found(machines.run("reader")) == "second"
+            machines.on("one")
+        return plain(store, name, data)
+
+    plain = Store.write
+    monkeypatch.setattr(Store, "write", write)
+    machines.on("one")
+    with pytest.raises(KitError, match="the lock of s is lost"):
+        do(one, "first")
+    assert one.remote.all_unpublished() == ["s"]
+    machines.run("one")
+    assert found(machines.run("three")) == "first"
 
 
 def test_a_damaged_record_is_told_and_made_again(machines, caplog):

@@ -181,9 +181,13 @@ class RemoteRun:
         below = f"{FILES}/{name}/{record[VERSION]}"
         there = store.entries(below)
         files = {f"{below}/{file}": self.path / name / file for file in record["files"]}
-        store.upload({k: p for k, p in files.items() if k not in there or there[k].size != p.stat().st_size})
+        again = now == record[VERSION]  # then what is there may be what is to be mended
+        store.upload(
+            {k: p for k, p in files.items() if again or k not in there or there[k].size != p.stat().st_size}
+        )
         lease.check()
-        store.write(f"{STAGES}/{name}.json", data)
+        self.store.write(f"{STAGES}/{name}.json", data)  # at once or not at all: the lock may go meanwhile
+        lease.check()  # where it went, another's files may have made place for these: the mark stays
         for own in (CONFIG, MANIFEST):
             store.write(own, (self.path / own).read_bytes())
         self.forget_mark(name)

@@ -22,9 +22,19 @@ from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.base.stopping import is_alive
 from kit.config import Engine, load_config
-from kit.pipeline.engine.cluster import Share, check_room, connect, share_of
+from kit.pipeline.engine.cluster import (
+    Node,
+    Share,
+    check_room,
+    connect,
+    elsewhere,
+    others_with_room,
+    share_of,
+)
 from kit.pipeline.engine.lost import Lost, lost
+from kit.pipeline.engine.node import Place
 from kit.pipeline.engine.node_process import NodeTask, on_a_node
+from kit.pipeline.engine.ray import _Pool, _Shard, _Worker
 from kit.pipeline.executor import make_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
@@ -62,6 +72,13 @@ def act(config, name):
         raise ValueError("nobody foresaw this")
     if what == "memory":
         raise MemoryError
+    if what == "above":
+        os.kill(os.getppid(), signal.SIGKILL)  # Ray's worker, whose child this is
+        time.sleep(60)
+    if what == "leave" and os.fork() == 0:
+        os.closerange(0, 3)
+        time.sleep(4)  # with the lock of the stage
+        os._exit(0)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -271,6 +288,41 @@ def test_whole_stages_are_done_on_nodes_and_one_that_is_killed_is_done_again(clu
     again = toy("run", *by_ray(cluster), "engine.retries=1")
     with pytest.raises(KitError, match=r"one: its process on node \w+ was killed: out of memory\?, 2 times"):
         make_stages(Pipeline(again), ["one"], 1, ["one"])
+
+
+@pytest.mark.parametrize(("order", "said"), [("leave", "its process on node"), ("above", "its worker died")])
+def test_what_is_left_of_a_process_that_died_keeps_nobody_out_for_long(cluster, toy, capsys, order, said):
+    run = toy("run", *by_ray(cluster), orders={"one": order})
+    make_stages(Pipeline(run), ["one"], 1)
+    told = [line for line in capsys.readouterr().err.splitlines() if "goes on elsewhere" in line]
+    assert len(told) == 1
+    assert said in told[0]
+    assert (run.path / "one" / "tries.txt").read_text() == "try try "
+    assert not list(run.path.rglob("*.node"))
+
+
+def test_a_worker_goes_where_there_is_room_and_it_has_not_died():
+    a, b, c = (letter * 56 for letter in "abc")  # as long as Ray's
+    small, large, third = Node(a, "a", 1, 0), Node(b, "b", 8, 2), Node(c, "c", 8, 2)
+    there, share = [small, large, third], Share(2, 0.5)
+    assert [share.room(node) for node in there] == [0, 4, 4]
+    assert others_with_room(there, {b}, share) == [third]
+    assert elsewhere(there, {b}, share).node_id == c
+    assert elsewhere(there, set(), share) == elsewhere(there, {b, c}, share) == "SPREAD"
+    assert elsewhere(there, {b, c}, Share(1)).node_id == a
+
+
+def test_a_worker_waits_for_another_node_to_make_a_shard_but_not_for_ever(toy, monkeypatch):
+    pool = _Pool(Engine(), Share(1), Place.of(toy("run"), 1), ["toy"], [])
+    here, there, full = Node("a", "a", 1, 0), Node("b", "b", 1, 0), Node("c", "c", 0, 0)
+    worker, shard = _Worker(None, here), _Shard(3, ("toy",))
+    pool._rest(worker)
+    assert pool._may_make(worker, shard, [here, there])
+    shard.avoided.add("a")
+    assert not pool._may_make(worker, shard, [here, there])
+    assert pool._may_make(worker, shard, [here, full])
+    worker.idle_since -= 21
+    assert pool._may_make(worker, shard, [here, there])
 
 
 def test_tasks_of_a_stage_are_done_on_nodes_step_by_step(cluster, toy, capsys):

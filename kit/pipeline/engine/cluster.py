@@ -187,11 +187,16 @@ def share_of(settings: Engine, device: str, *, processes: int = 0) -> Share:
     return Share(settings.cpus or (max(1, part) if processes else 1))
 
 
-def elsewhere(there: Sequence[Node], avoided: set[str]) -> Any:
-    """How Ray chooses a node: away from some, where there are others."""
-    others = [node.id for node in there if node.id not in avoided]
+def others_with_room(there: Sequence[Node], avoided: set[str], share: Share) -> list[Node]:
+    """The nodes but some that can hold a worker."""
+    return [node for node in there if node.id not in avoided and share.room(node)]
+
+
+def elsewhere(there: Sequence[Node], avoided: set[str], share: Share) -> Any:
+    """How Ray chooses a node for a worker: away from some, where others can hold it."""
+    others = others_with_room(there, avoided, share)
     if not avoided or not others:
         return "SPREAD"
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(others[0], soft=True)
+    return NodeAffinitySchedulingStrategy(others[0].id, soft=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from kit.pipeline.run import Run, begun_file
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE, VERBOSITY, Mode
 
 LOOK = 1.0  # seconds between two looks at a log
+HELD = 150.0  # seconds after which nothing that is left of a process that died has a lock, on NFS either
+BUSY = ": another kit is at work on "  # of the line of a lock that is held
 
 
 @dataclass(frozen=True)
@@ -59,44 +62,63 @@ def on_a_node(run: Run, todo: NodeTask, share: Share, log: Path, over: threading
     share: what it takes of the node; log: gets what it says, which the user is told too; over: ends it when it is
     set. Raises KitError where this machine alone has no room for it.
     """
+    avoided, before = set[str](), _began(run.path, todo.stage)
+    end = _once(run, todo, share, log, over, avoided)
+    for _ in range(run.config.engine.retries):
+        if not end.killed or over.is_set():
+            break
+        avoided.add(end.node_id)
+        logger.warning(f"{todo}: {end.fault}; it goes on elsewhere")
+        if todo.mode == "redo" and _began(run.path, todo.stage) != before:
+            todo = replace(todo, mode="resume")
+        until = time.monotonic() + HELD
+        end = _once(run, todo, share, log, over, avoided)
+        while BUSY in (end.fault or "") and time.monotonic() < until and not over.wait(LOOK):
+            end = _once(run, todo, share, log, over, avoided)  # what is left of the one before has the lock
+    if end.killed:
+        times = run.config.engine.retries + 1
+        return replace(end, fault=f"{todo}: {end.fault}, {times} time{'s' * (times > 1)}")
+    return end
+
+
+def _once(run: Run, todo: NodeTask, share: Share, log: Path, over: threading.Event, avoided: set[str]) -> End:
+    """Do it on a node, away from some; the fault of one that was killed has no name of what was to be done."""
     import ray
 
-    settings = run.config.engine
-    place, avoided = Place.of(run, share.cpus), set[str]()
+    there = nodes()
+    check_room(run.config.engine, share, there, str(todo))
+    log.unlink(missing_ok=True)
     work: Any = ray.remote(do_here)
-    why, before = "", _began(run.path, todo.stage)
-    for _ in range(settings.retries + 1):
-        there = nodes()
-        check_room(settings, share, there, str(todo))
-        if why:
-            logger.warning(f"{todo}: {why}; it goes on elsewhere")
-            if todo.mode == "redo" and _began(run.path, todo.stage) != before:
-                todo = replace(todo, mode="resume")
-        log.unlink(missing_ok=True)
-        task = work.options(
-            num_cpus=share.cpus,
-            num_gpus=share.gpus,
-            max_retries=0,
-            scheduling_strategy=elsewhere(there, avoided),
-        ).remote(place, todo, log, verbosity())
-        try:
-            for line in _said(task, log, over):
-                logger.warning(line)
-            if over.is_set():
-                ray.cancel(task, force=True)
-                return End(f"{todo}: stopped")
-            end: End = ray.get(task)
-        except ray.exceptions.RayError as error:
-            gone = lost(error, None, nodes())
-            if gone.final:
-                return End(str(KitError(f"{todo}: {gone.text}", gone.hint)))
-            why = f"its worker died ({gone.text})"
-            continue
-        if not end.killed:
-            return end
-        why = f"its process on node {end.node_id[:8]} was killed: out of memory?"
-        avoided.add(end.node_id)
-    return End(f"{todo}: {why}, {settings.retries + 1} times")
+    task = work.options(
+        num_cpus=share.cpus,
+        num_gpus=share.gpus,
+        max_retries=0,
+        scheduling_strategy=elsewhere(there, avoided, share),
+    ).remote(Place.of(run, share.cpus), todo, log, verbosity())
+    where = _node_file(log)
+    try:
+        for line in _said(task, log, over):
+            logger.warning(line)
+        if over.is_set():
+            ray.cancel(task, force=True)
+            return End(f"{todo}: stopped")
+        end: End = ray.get(task)
+    except ray.exceptions.RayError as error:
+        node_id = where.read_text(encoding="ascii") if where.exists() else ""
+        gone = lost(error, next((node for node in there if node.id == node_id), None), nodes())
+        if gone.final:
+            return End(str(KitError(f"{todo}: {gone.text}", gone.hint)))
+        return End(f"its worker died ({gone.text})", node_id=node_id, killed=True)
+    finally:
+        where.unlink(missing_ok=True)
+    if end.killed:
+        return replace(end, fault=f"its process on node {end.node_id[:8]} was killed: out of memory?")
+    return end
+
+
+def _node_file(log: Path) -> Path:
+    """Where the id of the node stands that has begun."""
+    return log.with_suffix(".node")
 
 
 def _began(run: Path, name: str) -> int | None:
@@ -127,6 +149,8 @@ def do_here(place: Place, todo: NodeTask, log: Path, loud: int) -> End:
 
     node_id = str(ray.get_runtime_context().get_node_id())
     node = f"{os.uname().nodename} {node_id[:8]}"
+    with suppress(OSError):
+        _node_file(log).write_text(node_id, encoding="ascii")
     try:
         run = place.enter()
     except KitError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,16 @@ from kit.base.errors import KitError
 from kit.base.log import logger, warn_once
 from kit.base.progress import track
 from kit.config import Engine
-from kit.pipeline.engine.cluster import Node, Share, check_room, connect, elsewhere, nodes, share_of
+from kit.pipeline.engine.cluster import (
+    Node,
+    Share,
+    check_room,
+    connect,
+    elsewhere,
+    nodes,
+    others_with_room,
+    share_of,
+)
 from kit.pipeline.engine.lost import Lost, lost
 from kit.pipeline.engine.node import Outcome, Place, ShardWorker
 from kit.pipeline.engine.sharded import Results, ShardResult, Todo, sharded_work
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
     from kit.pipeline.stage import StageContext
 
 LOOK = 1.0  # seconds between two looks at the nodes
+PATIENCE = 20.0  # seconds that a worker waits for one on another node to make a shard that died on its own
 
 
 class RayEngine:
@@ -66,11 +77,15 @@ class _Shard:
 
 @dataclass(eq=False)
 class _Worker:
-    """A process on a node. node: None until it has said where it is; shard: what it makes now."""
+    """A process on a node. node: None until it has said where it is; shard: what it makes now.
+
+    idle_since: by the monotonic clock, when it last began to wait for a shard.
+    """
 
     actor: Any
     node: Node | None = None
     shard: _Shard | None = None
+    idle_since: float = 0.0
 
 
 class _Pool:
@@ -117,21 +132,27 @@ class _Pool:
             actor = kind.options(
                 num_cpus=self.share.cpus,
                 num_gpus=self.share.gpus,
-                scheduling_strategy=elsewhere(there, shard.avoided),
+                scheduling_strategy=elsewhere(there, shard.avoided, self.share),
             ).remote(self.place, self.stages, logger.getEffectiveLevel())
             self.busy[actor.node.remote()] = _Worker(actor)
 
     def _assign(self) -> None:
         """Give shards to idle workers, where they can to those on a node where it has not died."""
+        there = nodes() if any(shard.avoided for shard in self.waiting) else []
         for worker in list(self.idle):
-            assert worker.node is not None
-            alone = not self.busy
-            chosen = next((s for s in self.waiting if alone or worker.node.id not in s.avoided), None)
+            chosen = next((shard for shard in self.waiting if self._may_make(worker, shard, there)), None)
             if chosen is not None:
                 self.waiting.remove(chosen)
                 self.idle.remove(worker)
                 worker.shard = chosen
                 self.busy[worker.actor.make.remote(chosen.number, chosen.names)] = worker
+
+    def _may_make(self, worker: _Worker, shard: _Shard, there: Sequence[Node]) -> bool:
+        """Whether a worker is on another node than those where a shard has died, or no other will have it soon."""
+        assert worker.node is not None
+        if worker.node.id not in shard.avoided or time.monotonic() - worker.idle_since > PATIENCE:
+            return True
+        return not others_with_room(there, shard.avoided, self.share)
 
     def _take(self, reference: Any) -> Iterator[ShardResult]:
         """Yield what a worker gives, once it has its next shard; or put its shard back."""
@@ -146,7 +167,7 @@ class _Pool:
             return
         if shard is None:
             worker.node = next((node for node in nodes() if node.id == given), Node(given, given[:8], 0, 0))
-            self.idle.append(worker)
+            self._rest(worker)
             self.false_starts = 0
             return
         outcome: Outcome = given
@@ -158,11 +179,15 @@ class _Pool:
             return
         if outcome.error is not None:
             raise outcome.error
-        self.idle.append(worker)
+        self._rest(worker)
         self._assign()
         assert worker.node is not None
         for result in outcome.results:
             yield replace(result, node=worker.node.name)
+
+    def _rest(self, worker: _Worker) -> None:
+        worker.idle_since = time.monotonic()
+        self.idle.append(worker)
 
     def _lose(self, worker: _Worker, shard: _Shard | None, why: Lost) -> None:
         """Have the shard of a worker that died done again. Raises KitError where that was tried often enough."""

@@ -4,6 +4,8 @@ import time
 
 import botocore.exceptions
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from kit.base.errors import KitError
 from kit.base.lease import SWITCH, Lease
@@ -82,6 +84,19 @@ def test_a_holder_that_lives_keeps_its_lock(bucket):
             now = store.entries("locks/s")["locks/s/000000001"].modified
         assert now > before
         assert one._newest() == 1
+
+
+def test_a_driver_that_looks_first_and_writes_then_keeps_no_locks(monkeypatch):
+    """Two could look before either writes."""
+    assert Store("memory://locks/run").excludes()
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", AbstractFileSystem.pipe_file)
+    assert not Store("memory://locks/run").excludes()
+    with pytest.raises(KitError, match="this store cannot keep locks"):
+        Lease(Store("memory://locks/run"), "s", "one").__enter__()
+
+
+def test_the_driver_of_s3_excludes(bucket):
+    assert Store(f"{bucket}/run").excludes()
 
 
 def test_a_store_without_conditions_keeps_no_locks(store, monkeypatch):

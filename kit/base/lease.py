@@ -106,7 +106,7 @@ class Lease:
         probe = f"{LOCKS}/.probe-{self._words['attempt']}"
         try:
             self.store.create(probe, b"")
-            excludes = not self.store.create(probe, b"")
+            excludes = self.store.excludes() and not self.store.create(probe, b"")
             now = self.store.entries(probe)[probe].modified
         finally:
             with suppress(KitError):

@@ -69,6 +69,16 @@ class Store:
         """Write an object whole."""
         self._call(lambda fs, root: fs.pipe_file(f"{root}/{name}", data), name)
 
+    def excludes(self) -> bool:
+        """Whether the driver has a way of its own to `create`; fsspec's looks first and writes then."""
+
+        def has(fs: AbstractFileSystem, _root: str) -> bool:
+            from fsspec import AbstractFileSystem
+
+            return getattr(fs.pipe_file, "__func__", None) is not AbstractFileSystem.pipe_file
+
+        return bool(self._call(has, ""))
+
     def create(self, name: str, data: bytes) -> bool:
         """Write an object where there is none by the name; False where there is one."""
 

@@ -195,6 +195,7 @@ class Run:
         """The folder to work in: what an interrupted try of the same stage left there whole is kept."""
         part, fingerprint_file = self.part_of(name), begun_file(self.path, name)
         with writing(part):
+            self._wait_for_helpers(name)
             same = False
             if part.exists() and not force:
                 try:
@@ -207,7 +208,6 @@ class Run:
                 if not force:
                     self.check_processes(name, fingerprint.get("settings", {}))
                 self._say_thrown_away(name, part, fingerprint_file, fingerprint)
-                self._wait_for_helpers(name)
                 fingerprint_file.unlink(missing_ok=True)
                 shutil.rmtree(part, ignore_errors=True)
                 write_json(fingerprint_file, fingerprint)

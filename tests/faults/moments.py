@@ -87,6 +87,6 @@ def _name(pid: int) -> str:
     """What a process is, in short."""
     with suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
-        named = [word for word in words if "kit." in word or "multiprocessing." in word]
+        named = [w for w in words if "kit." in w or "multiprocessing." in w or w.startswith("ray::")]
         return (named or ["the command"])[0].split(" ")[-1][:40]
     return "gone"

@@ -16,6 +16,7 @@ from tests.faults.victims import SetupError, Victim, World, timing_files, undist
 
 AGAIN = 0.3  # of the kills: the command that goes on is killed too
 TRIES = 5  # to hit a command before its end
+WORKERS = "ray::", "kit.pipeline.worker"  # of a command on Ray, which does again what they did
 
 
 @dataclass
@@ -86,6 +87,8 @@ class Range:
             command, struck = moment.strike(victim.words(self.world), folder, rng)
             done.moments.append(f"{moment} ({struck or 'came too late'})")
             yield from _after(command)
+            if victim.local and struck.startswith(WORKERS) and command.code:
+                yield f"the death of {struck} ended the command: {command.err[-1500:]}"
             _age(folder)
             yield from untrue(folder, expected, self.timing)
             yield from _lost(kept, folder)

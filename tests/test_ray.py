@@ -325,6 +325,15 @@ def test_a_worker_waits_for_another_node_to_make_a_shard_but_not_for_ever(toy, m
     assert pool._may_make(worker, shard, [here, there])
 
 
+def test_the_config_of_a_run_is_that_of_this_process(cluster, toy, tmp_path, monkeypatch):
+    """Whichever process wrote it last, a path that was given as it begins here stays so."""
+    monkeypatch.chdir(tmp_path)
+    run = Run(toy("runs", *by_ray(cluster)).config, Path("runs/r"))
+    make_stages(Pipeline(run), ["toy", "one"], 1)
+    assert "run: runs/r\n" in (tmp_path / "runs/r/config.yaml").read_text()
+    assert all(run.record(name)["nodes"] for name in ("toy", "one"))
+
+
 def test_tasks_of_a_stage_are_done_on_nodes_step_by_step(cluster, toy, capsys):
     here, there = toy("here"), toy("there", *by_ray(cluster), orders={"left": "kill"})
     make_stages(Pipeline(there), ["tasks"], 1)

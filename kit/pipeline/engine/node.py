@@ -25,7 +25,8 @@ from kit.pipeline.stage_registry import declared_stages
 class Place:
     """Where a run is, as every node must see it.
 
-    folder: in which paths of the config begin; config: a file of it that no other kit changes; cpus: of a worker.
+    folder: in which paths of the config begin; run: as it was given, so that its config says the same on all nodes;
+    config: a file of it that no other kit changes; cpus: of a worker.
     """
 
     folder: Path
@@ -37,7 +38,7 @@ class Place:
     @classmethod
     def of(cls, run: Run, cpus: int) -> Place:
         """The place of a run of this process."""
-        return cls(Path.cwd(), run.path.absolute(), run.own_config().absolute(), cpus)
+        return cls(Path.cwd(), run.path, run.own_config().absolute(), cpus)
 
     def enter(self) -> Run:
         """Open the run here, to read it. Raises KitError where this node sees another world."""
@@ -45,7 +46,7 @@ class Place:
             raise KitError(
                 f"kit {__version__} is installed here, {self.version} where the run is", "install that"
             )
-        for path in (self.folder, self.run):
+        for path in (self.folder, self.folder / self.run):
             if not path.is_dir():
                 raise KitError(f"{path} is not there", "data and runs must be where all nodes see them")
         os.chdir(self.folder)

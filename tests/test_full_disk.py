@@ -1,5 +1,6 @@
 """A disk that takes no more: every library's writer ends in one line, and nothing is left of the file."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from kit.base.errors import KitError
+from kit.base.files import filling
 
 LIMITED = """
 import resource, sys
@@ -120,6 +124,21 @@ def test_a_device_is_written_and_not_replaced(tmp_path):
     with pytest.raises(KitError, match=r"^/dev/full: cannot be written \(No space left on device\)$"):
         write_json("/dev/full", {"a": 1})
     assert Path("/dev/full").is_char_device()
+
+
+def test_a_library_for_whose_file_there_is_no_room(tmp_path):
+    said = rf"^{tmp_path}: cannot be written \(No space left on device\)$"
+    with (
+        pytest.raises(KitError, match=said),
+        open("/dev/full", "wb", buffering=0) as file,
+        filling(tmp_path),
+    ):
+        file.write(b"a")
+    with pytest.raises(FileNotFoundError), filling(tmp_path):
+        (tmp_path / "gone").read_bytes()
+    named = OSError(errno.ENOSPC, "full", "elsewhere")
+    with pytest.raises(OSError, match="elsewhere"), filling(tmp_path):
+        raise named
 
 
 def test_a_run_on_a_full_disk(tmp_path):

@@ -22,6 +22,7 @@ from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.base.stopping import is_alive
 from kit.config import Engine, load_config
+from kit.pipeline.engine import ray as ray_engine
 from kit.pipeline.engine.cluster import (
     Node,
     Share,
@@ -46,6 +47,7 @@ SHARDS = 10
 PLUGIN = '''
 import os
 import signal
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -75,10 +77,13 @@ def act(config, name):
     if what == "above":
         os.kill(os.getppid(), signal.SIGKILL)  # Ray's worker, whose child this is
         time.sleep(60)
-    if what == "leave" and os.fork() == 0:
-        os.closerange(0, 3)
-        time.sleep(4)  # with the lock of the stage
-        os._exit(0)
+    if what == "leave":  # a process with the lock of the stage
+        files = {n: os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if int(n) > 2}
+        held = [os.dup(int(n)) for n, path in files.items() if path.endswith(f"/.{name}.lock")]
+        none = subprocess.DEVNULL
+        subprocess.Popen(
+            ["sleep", "9"], pass_fds=held, start_new_session=True, stdin=none, stdout=none, stderr=none
+        )
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -294,9 +299,13 @@ def test_whole_stages_are_done_on_nodes_and_one_that_is_killed_is_done_again(clu
 def test_what_is_left_of_a_process_that_died_keeps_nobody_out_for_long(cluster, toy, capsys, order, said):
     run = toy("run", *by_ray(cluster), orders={"one": order})
     make_stages(Pipeline(run), ["one"], 1)
-    told = [line for line in capsys.readouterr().err.splitlines() if "goes on elsewhere" in line]
+    err = capsys.readouterr().err
+    told = [line for line in err.splitlines() if "goes on elsewhere" in line]
     assert len(told) == 1
     assert said in told[0]
+    assert "another kit is at work" not in err
+    if order == "leave":
+        assert err.count("one: waits, up to 150 s, until what died has let go of it") == 1
     assert (run.path / "one" / "tries.txt").read_text() == "try try "
     assert not list(run.path.rglob("*.node"))
 
@@ -312,17 +321,28 @@ def test_a_worker_goes_where_there_is_room_and_it_has_not_died():
     assert elsewhere(there, {b, c}, Share(1)).node_id == a
 
 
-def test_a_worker_waits_for_another_node_to_make_a_shard_but_not_for_ever(toy, monkeypatch):
-    pool = _Pool(Engine(), Share(1), Place.of(toy("run"), 1), ["toy"], [])
-    here, there, full = Node("a", "a", 1, 0), Node("b", "b", 1, 0), Node("c", "c", 0, 0)
-    worker, shard = _Worker(None, here), _Shard(3, ("toy",))
-    pool._rest(worker)
-    assert pool._may_make(worker, shard, [here, there])
-    shard.avoided.add("a")
-    assert not pool._may_make(worker, shard, [here, there])
-    assert pool._may_make(worker, shard, [here, full])
-    worker.idle_since -= 21
-    assert pool._may_make(worker, shard, [here, there])
+def test_a_shard_waits_for_a_worker_on_another_node_but_not_for_ever(toy, monkeypatch):
+    pool = _Pool(Engine(), Share(1), Place.of(toy("run"), 1), ["toy"], [_Shard(3, ("toy",))])
+    (shard,), given = pool.waiting, []
+    here, there, full = (Node(name, name, cpus, 0) for name, cpus in (("a", 1), ("b", 1), ("c", 0)))
+    known = [here, there]
+    monkeypatch.setattr(ray_engine, "nodes", lambda: known)
+    monkeypatch.setattr(_Pool, "_give", lambda _pool, worker, one: given.append(worker.node.id) if one else 0)
+    shard.avoided, shard.since = {"a"}, time.monotonic()
+    pool.idle = [_Worker(None, here)]
+    pool._assign()
+    assert given == []
+    assert pool._able() == 0  # so that another is hired
+    pool.idle.append(_Worker(None, there))
+    pool._assign()
+    assert given == ["b"]
+    pool.idle.pop()
+    known[1] = full
+    pool._assign()
+    assert given == ["b", "a"]
+    known[1], shard.since = there, time.monotonic() - 21
+    pool._assign()
+    assert given == ["b", "a", "a"]
 
 
 def test_the_config_of_a_run_is_that_of_this_process(cluster, toy, tmp_path, monkeypatch):

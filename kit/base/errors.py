@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from kit.base.address import redacted
 
 LONGEST = 600  # characters of a message: what a user can read in one line
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # numbers of errors for want of room
 
 
 def printable(text: str, longest: int = LONGEST) -> str:

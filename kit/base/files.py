@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from kit.base.errors import FileFault, KitError, first_line
+from kit.base.errors import FULL, FileFault, KitError, first_line
 
 T = TypeVar("T")
 DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
@@ -104,6 +104,18 @@ def writing(path: Path | str, part: Path | None = None) -> Iterator[None]:
             else str(cause)
         )
         raise KitError(f"{name}: cannot be written ({why})") from None
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Inside, a library's write for which there is no room is one KitError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or error.filename:
+            raise
+        with writing(folder):
+            raise
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from kit.base.errors import KitError, first_line, printable
+from kit.base.errors import FULL, KitError, first_line, printable
 
 Work = Callable[[Sequence[str]], int]  # of the words after the program's name; gives the exit code
 TRACEBACK = "KIT_TRACEBACK"  # environment: show where an unforeseen error comes from
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of files, `kit.base.files.writing` tells
 EXTRAS = {
     "xgboost": "train",
     "numba": "train",

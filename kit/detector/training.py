@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from kit.base.errors import FileFault, KitError
-from kit.base.files import write_json
+from kit.base.files import filling, write_json
 from kit.base.log import logger
 from kit.base.progress import ProgressLine
 from kit.detector.annotated_images import ANNOTATIONS, read_annotations, write_annotations
@@ -78,7 +78,8 @@ def train_detector(
         runner.register_hook(_watch(task).hook(), priority="NORMAL")
         runner.register_hook(report.hook(), priority="VERY_LOW")
         try:
-            runner.train()
+            with filling(folder):
+                runner.train()
         except DivergedError:
             if first:
                 for path in _checkpoints(folder)[:1]:  # its weights led here, finite as they are

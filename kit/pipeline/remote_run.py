@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from kit.base.files import read_json, sync, write_json, write_text, writing
 from kit.base.lease import EXPIRY, Lease
 from kit.base.log import logger, warn_once
 from kit.base.remote_place import address_of, is_below, local_name
+from kit.base.retry import RemoteError, RetryPolicy, retry
 from kit.base.store import PATIENT, Store
 from kit.pipeline.record import KINDS, RECORD, read_record, sizes_below
 from kit.pipeline.run_cache import drop, make_room, mark, use
@@ -181,13 +183,12 @@ class RemoteRun:
         below = f"{FILES}/{name}/{record[VERSION]}"
         there = store.entries(below)
         files = {f"{below}/{file}": self.path / name / file for file in record["files"]}
-        again = now == record[VERSION]  # then what is there may be what is to be mended
+        again = now == record[VERSION] == self._replaced(name)  # by force: what is there may be damaged
         store.upload(
             {k: p for k, p in files.items() if again or k not in there or there[k].size != p.stat().st_size}
         )
-        lease.check()
-        self.store.write(f"{STAGES}/{name}.json", data)  # at once or not at all: the lock may go meanwhile
-        lease.check()  # where it went, another's files may have made place for these: the mark stays
+        self._write_record(name, data, lease)
+        lease.check()  # where it went meanwhile, another has removed files of these: the mark stays
         for own in (CONFIG, MANIFEST):
             store.write(own, (self.path / own).read_bytes())
         self.forget_mark(name)
@@ -195,6 +196,19 @@ class RemoteRun:
         with suppress(KitError):  # the next one removes it
             lease.check()
             store.remove([old for old in store.entries(f"{FILES}/{name}") if not old.startswith(f"{below}/")])
+
+    def _write_record(self, name: str, data: bytes, lease: Lease) -> None:
+        """Write a stage's record; before every attempt the lock has to be held."""
+        once = replace(self.store, policy=RetryPolicy(attempts=1))
+
+        def attempt() -> None:
+            lease.check()
+            once.write(f"{STAGES}/{name}.json", data)
+
+        def say(error: RemoteError, seconds: float) -> None:
+            warn_once(f"{error.message}; asked again in {seconds:.0f} s")
+
+        retry(attempt, PATIENT, say, time.sleep)
 
     def _mark(self, name: str) -> Path:
         return mark(self.path, name)

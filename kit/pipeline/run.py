@@ -154,8 +154,14 @@ class Run:
     def _wait_for_helpers(self, name: str) -> None:
         """Wait for tasks of an earlier try, whose own process is gone: they would write into the new one."""
         for lock in self.path.glob(f".{name}.*.lock"):
-            with self._locked(lock.name[1 : -len(".lock")], wait=True):
-                pass
+            task = lock.name[1 : -len(".lock")]
+            try:
+                with self._locked(task):
+                    pass
+            except LockedError:
+                logger.warning(f"waits for {task} of an earlier try, which is at work still")
+                with self._locked(task, wait=True):
+                    pass
 
     def _join(self, remote: RemoteRun) -> None:
         """See what is published: what the working copy has otherwise goes, what it alone has is published."""

@@ -204,7 +204,7 @@ CONDITIONS: dict[str, Callable[[Scene], Iterator[str]]] = {
     "full-disk-download": lambda scene: full_disk(scene, "download", 128 << 10),
     "full-disk-detector": lambda scene: full_disk(scene, "few-detector-resnext", 2 << 20),
     "full-disk-detect": lambda scene: full_disk(scene, "few-detect-val-hrnet", 16 << 10),
-    "full-disk-visual": lambda scene: full_disk(scene, "few-visual", 48 << 20),
+    "full-disk-visual": lambda scene: full_disk(scene, "few-visual", 2 << 20),
 }
 
 

@@ -16,7 +16,7 @@ from tests.faults.victims import SetupError, Victim, World, timing_files, undist
 
 AGAIN = 0.3  # of the kills: the command that goes on is killed too
 TRIES = 5  # to hit a command before its end
-WORKERS = "ray::", "kit.pipeline.worker"  # of a command on Ray, which does again what they did
+WORKERS = "ray::ShardWorker", "ray::do_here"  # of a command on Ray, which does again what they did
 
 
 @dataclass

@@ -22,6 +22,7 @@ from kit.pipeline.run import Run, begun_file
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE, VERBOSITY, Mode
 
 LOOK = 1.0  # seconds between two looks at a log
+PAUSE = 3.0  # seconds between two tries at a lock
 HELD = 150.0  # seconds after which nothing that is left of a process that died has a lock, on NFS either
 BUSY = ": another kit is at work on "  # of the line of a lock that is held
 
@@ -47,7 +48,7 @@ class NodeTask:
 class End:
     """How it ended. node: its host, with the start of the node's id; "" where it never began.
 
-    fault: what went wrong; killed: whether its process was ended by force.
+    fault: what went wrong; killed: whether its process, or the worker of Ray that had it, was ended by force.
     """
 
     fault: str | None
@@ -63,31 +64,57 @@ def on_a_node(run: Run, todo: NodeTask, share: Share, log: Path, over: threading
     set. Raises KitError where this machine alone has no room for it.
     """
     avoided, before = set[str](), _began(run.path, todo.stage)
+    retries = run.config.engine.retries
     end = _once(run, todo, share, log, over, avoided)
-    for _ in range(run.config.engine.retries):
+    for _ in range(retries):
         if not end.killed or over.is_set():
             break
-        avoided.add(end.node_id)
+        avoided |= {end.node_id} - {""}
         logger.warning(f"{todo}: {end.fault}; it goes on elsewhere")
         if todo.mode == "redo" and _began(run.path, todo.stage) != before:
             todo = replace(todo, mode="resume")
-        until = time.monotonic() + HELD
-        end = _once(run, todo, share, log, over, avoided)
-        while BUSY in (end.fault or "") and time.monotonic() < until and not over.wait(LOOK):
-            end = _once(run, todo, share, log, over, avoided)  # what is left of the one before has the lock
+        end = _patiently(run, todo, share, log, over, avoided)
+    if over.is_set():
+        return replace(end, fault=f"{todo}: stopped", killed=False)
     if end.killed:
-        times = run.config.engine.retries + 1
-        return replace(end, fault=f"{todo}: {end.fault}, {times} time{'s' * (times > 1)}")
+        return replace(end, fault=f"{todo}: {end.fault}, {retries + 1} time{'s' * (retries > 0)}")
     return end
 
 
-def _once(run: Run, todo: NodeTask, share: Share, log: Path, over: threading.Event, avoided: set[str]) -> End:
-    """Do it on a node, away from some; the fault of one that was killed has no name of what was to be done."""
+def _patiently(
+    run: Run, todo: NodeTask, share: Share, log: Path, over: threading.Event, avoided: set[str]
+) -> End:
+    """Do it where another process has died at it: what is left of that may have the stage's lock for a while."""
+    until, told = time.monotonic() + HELD, False
+    while True:
+        end = _once(run, todo, share, log, over, avoided, BUSY)
+        if BUSY not in (end.fault or "") or time.monotonic() > until or over.is_set():
+            return end
+        if not told:
+            logger.warning(f"{todo}: waits, up to {HELD:.0f} s, until what died has let go of it")
+        told = True
+        over.wait(PAUSE)
+
+
+def _once(
+    run: Run,
+    todo: NodeTask,
+    share: Share,
+    log: Path,
+    over: threading.Event,
+    avoided: set[str],
+    untold: str | None = None,
+) -> End:
+    """Do it on a node, away from some; the fault of one that was killed has no name of what was to be done.
+
+    untold: what the lines have in them that the user is not told.
+    """
     import ray
 
-    there = nodes()
+    there, where = nodes(), _node_file(log)
     check_room(run.config.engine, share, there, str(todo))
-    log.unlink(missing_ok=True)
+    for path in (log, where):
+        path.unlink(missing_ok=True)
     work: Any = ray.remote(do_here)
     task = work.options(
         num_cpus=share.cpus,
@@ -95,16 +122,18 @@ def _once(run: Run, todo: NodeTask, share: Share, log: Path, over: threading.Eve
         max_retries=0,
         scheduling_strategy=elsewhere(there, avoided, share),
     ).remote(Place.of(run, share.cpus), todo, log, verbosity())
-    where = _node_file(log)
     try:
         for line in _said(task, log, over):
-            logger.warning(line)
+            if untold is None or untold not in line:
+                logger.warning(line)
         if over.is_set():
             ray.cancel(task, force=True)
             return End(f"{todo}: stopped")
         end: End = ray.get(task)
     except ray.exceptions.RayError as error:
-        node_id = where.read_text(encoding="ascii") if where.exists() else ""
+        node_id = ""
+        with suppress(OSError, ValueError):
+            node_id = where.read_text(encoding="ascii")
         gone = lost(error, next((node for node in there if node.id == node_id), None), nodes())
         if gone.final:
             return End(str(KitError(f"{todo}: {gone.text}", gone.hint)))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kit.pipeline.stage import StageContext
 
 LOOK = 1.0  # seconds between two looks at the nodes
-PATIENCE = 20.0  # seconds that a worker waits for one on another node to make a shard that died on its own
+PATIENCE = 20.0  # seconds that a shard waits for a worker on another node than those where it died
 
 
 class RayEngine:
@@ -70,22 +70,23 @@ class _Shard:
     names: Sequence[str]
     tries: int = 0
     avoided: set[str] = field(default_factory=set)
+    since: float = 0.0
 
     def __str__(self) -> str:
         return f"{', '.join(self.names)}, shard {self.number}"
 
+    def welcome(self, worker: _Worker) -> bool:
+        """Whether it has not died on a worker's node."""
+        return worker.node is None or worker.node.id not in self.avoided
+
 
 @dataclass(eq=False)
 class _Worker:
-    """A process on a node. node: None until it has said where it is; shard: what it makes now.
-
-    idle_since: by the monotonic clock, when it last began to wait for a shard.
-    """
+    """A process on a node. node: None until it has said where it is; shard: what it makes now."""
 
     actor: Any
     node: Node | None = None
     shard: _Shard | None = None
-    idle_since: float = 0.0
 
 
 class _Pool:
@@ -108,6 +109,9 @@ class _Pool:
             while self.waiting or any(worker.shard for worker in self.busy.values()):
                 self._hire()
                 self._assign()
+                if not self.busy:  # Ray would not wait for nothing
+                    time.sleep(LOOK)
+                    continue
                 ready, _ = ray.wait(list(self.busy), timeout=LOOK)
                 for result in ready:
                     yield from self._take(result)
@@ -125,9 +129,7 @@ class _Pool:
         kind: Any = ray.remote(ShardWorker)
         hired = len(self.idle) + len(self.busy)
         for shard in list(self.waiting)[: max(0, room - hired)]:
-            if len(self.idle) + sum(worker.shard is None for worker in self.busy.values()) >= len(
-                self.waiting
-            ):
+            if self._able() >= len(self.waiting):
                 break
             actor = kind.options(
                 num_cpus=self.share.cpus,
@@ -136,23 +138,30 @@ class _Pool:
             ).remote(self.place, self.stages, logger.getEffectiveLevel())
             self.busy[actor.node.remote()] = _Worker(actor)
 
-    def _assign(self) -> None:
-        """Give shards to idle workers, where they can to those on a node where it has not died."""
-        there = nodes() if any(shard.avoided for shard in self.waiting) else []
-        for worker in list(self.idle):
-            chosen = next((shard for shard in self.waiting if self._may_make(worker, shard, there)), None)
-            if chosen is not None:
-                self.waiting.remove(chosen)
-                self.idle.remove(worker)
-                worker.shard = chosen
-                self.busy[worker.actor.make.remote(chosen.number, chosen.names)] = worker
+    def _able(self) -> int:
+        """How many workers wait, or start, that are where not every waiting shard has died."""
+        free = [*self.idle, *(worker for worker in self.busy.values() if worker.shard is None)]
+        return sum(any(shard.welcome(worker) for shard in self.waiting) for worker in free)
 
-    def _may_make(self, worker: _Worker, shard: _Shard, there: Sequence[Node]) -> bool:
-        """Whether a worker is on another node than those where a shard has died, or no other will have it soon."""
-        assert worker.node is not None
-        if worker.node.id not in shard.avoided or time.monotonic() - worker.idle_since > PATIENCE:
-            return True
-        return not others_with_room(there, shard.avoided, self.share)
+    def _assign(self) -> None:
+        """Give shards to idle workers, first to those on nodes where they have not died."""
+        for worker in list(self.idle):
+            self._give(worker, next((shard for shard in self.waiting if shard.welcome(worker)), None))
+        there = nodes() if self.idle and self.waiting else []
+        for worker in list(self.idle):
+            self._give(worker, next((shard for shard in self.waiting if self._must_make(shard, there)), None))
+
+    def _give(self, worker: _Worker, shard: _Shard | None) -> None:
+        if shard is not None:
+            self.waiting.remove(shard)
+            self.idle.remove(worker)
+            worker.shard = shard
+            self.busy[worker.actor.make.remote(shard.number, shard.names)] = worker
+
+    def _must_make(self, shard: _Shard, there: Sequence[Node]) -> bool:
+        """Whether a shard has waited for long enough for a node where it has not died, or there is none."""
+        late = time.monotonic() - shard.since > PATIENCE
+        return late or not others_with_room(there, shard.avoided, self.share)
 
     def _take(self, reference: Any) -> Iterator[ShardResult]:
         """Yield what a worker gives, once it has its next shard; or put its shard back."""
@@ -167,7 +176,7 @@ class _Pool:
             return
         if shard is None:
             worker.node = next((node for node in nodes() if node.id == given), Node(given, given[:8], 0, 0))
-            self._rest(worker)
+            self.idle.append(worker)
             self.false_starts = 0
             return
         outcome: Outcome = given
@@ -179,15 +188,11 @@ class _Pool:
             return
         if outcome.error is not None:
             raise outcome.error
-        self._rest(worker)
+        self.idle.append(worker)
         self._assign()
         assert worker.node is not None
         for result in outcome.results:
             yield replace(result, node=worker.node.name)
-
-    def _rest(self, worker: _Worker) -> None:
-        worker.idle_since = time.monotonic()
-        self.idle.append(worker)
 
     def _lose(self, worker: _Worker, shard: _Shard | None, why: Lost) -> None:
         """Have the shard of a worker that died done again. Raises KitError where that was tried often enough."""
@@ -206,4 +211,5 @@ class _Pool:
             raise KitError(f"{shard}: its worker died {times}, at last on {where} ({why.text})", why.hint)
         logger.warning(f"{shard}: its worker on {where} died ({why.text}); it is made again elsewhere")
         shard.avoided |= {worker.node.id} if worker.node else set()
+        shard.since = time.monotonic()
         self.waiting.appendleft(shard)

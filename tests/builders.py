@@ -15,7 +15,7 @@ from kit.relation.scorers import Ensemble
 from kit.relation.spatial_model import SpatialScorer
 from kit.relation.stacking import Stacker
 from kit.relation.statistics import CooccurrenceStatistics
-from kit.tables.schema import Boxes, Predictions, Relations, VerifiedLabels
+from kit.tables.schema import Boxes, ImageLabels, Predictions, Relations, VerifiedLabels
 from kit.vocabulary import IS, vocabulary
 
 Box = tuple[float, float, float, float]
@@ -54,6 +54,13 @@ def predictions(
     table = relations(rows, images)
     columns = {name: getattr(table, name) for name in ("image", *Relations.COLUMNS)}
     return Predictions(images=table.images, **columns, score=np.array(scores, np.float64))
+
+
+def image_labels(rows: Sequence[tuple[str, int]], images: Sequence[str] = ("a", "b", "c")) -> ImageLabels:
+    """Verified labels of images."""
+    return ImageLabels(
+        tuple(images), np.array([images.index(i) for i, _ in rows], int), np.array([x for _, x in rows], int)
+    )
 
 
 def random_predictions(

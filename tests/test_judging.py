@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kit.metric import judging
 from kit.metric.judging import TASKS, InvertedBox
 from kit.metric.matching import match_predictions
-from kit.tables.schema import ImageLabels, Predictions
-from tests.builders import predictions, relations
+from kit.tables.schema import Predictions
+from tests.builders import image_labels, predictions, relations
 from tests.test_relations import LABEL, ONE, ROW, SCORED
 
 BACKWARDS = (0.5, 0.0, 0.1, 0.5)
@@ -33,7 +33,7 @@ def verdicts(matches):
     st.integers(1, 9),
 )
 def test_tables_in_parts_and_chunks_of_any_size_give_the_same(truth, scored, labels, cuts, chunk):
-    verified = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
+    verified = image_labels(labels)
     whole = predictions([row for row, _ in scored], [score for _, score in scored])
     bounds = [0, *sorted(min(cut, len(scored)) for cut in cuts), len(scored)]
     parts = [

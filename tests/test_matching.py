@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from kit.metric.matching import match_predictions
 from kit.tables.schema import ImageLabels
 from tests import reference
-from tests.builders import predictions, relations
+from tests.builders import image_labels, predictions, relations
 from tests.test_relations import LABEL, ONE, ROW, SCORED
 
 
@@ -27,7 +27,7 @@ def test_of_equal_scores_the_higher_triplet_stands_first_in_its_image():
 @settings(max_examples=100, deadline=None)
 @given(st.lists(ROW, max_size=4), st.lists(SCORED, min_size=1, max_size=40), st.lists(LABEL, max_size=6))
 def test_the_list_of_every_image_equals_the_plain_loop(truth, scored, labels):
-    table = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
+    table = image_labels(labels)
     matches = match_predictions(
         relations(truth), predictions([r for r, _ in scored], [s for _, s in scored]), table
     )

@@ -11,10 +11,10 @@ from kit.metric.judging import InvertedBox
 from kit.metric.matching import match_predictions
 from kit.metric.relations import evaluate, score, score_and_ties
 from kit.tables.official import read_image_labels, read_predictions, read_relations
-from kit.tables.schema import ImageLabels, Predictions, Relations
+from kit.tables.schema import Predictions, Relations
 from kit.vocabulary import PREDICATES, vocabulary
 from tests import reference
-from tests.builders import predictions, relations
+from tests.builders import image_labels, predictions, relations
 from tests.golden import FAULTY, RELATIONS
 
 
@@ -94,7 +94,7 @@ LABEL = st.tuples(st.sampled_from("abc"), st.integers(0, 3))
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ROW, max_size=8), st.lists(SCORED, min_size=1, max_size=25), st.lists(LABEL, max_size=6))
 def test_equals_the_plain_loops_on_any_input(truth, scored, labels):
-    table = ImageLabels(("a", "b", "c"), ["abc".index(i) for i, _ in labels], [x for _, x in labels])
+    table = image_labels(labels)
     ours = evaluate(
         relations(truth), predictions([r for r, _ in scored], [s for _, s in scored]), table
     ).as_dict()

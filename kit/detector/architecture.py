@@ -7,19 +7,16 @@ Another architecture is a function that gives mmdet's configuration of a Cascade
 from __future__ import annotations
 
 import copy
-import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
-from importlib.util import find_spec, module_from_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
+from kit.base.imports import absent, import_later
 from kit.base.threads import limit_torch
 from kit.config import ARCHITECTURES, Architecture
 from kit.detector import top_nms
@@ -42,52 +39,15 @@ def prepare() -> None:
     install_ops()
     with (
         warnings.catch_warnings(),
-        _absent("torch.distributed.optim"),
+        absent("torch.distributed.optim"),
     ):  # of an optimizer that kit does not have
         warnings.simplefilter("ignore")  # of mmdet's own sources
-        _import_later("matplotlib.pyplot")  # of a module of mmdet's that draws
+        import_later("matplotlib.pyplot")  # of a module of mmdet's that draws
         from mmdet.utils import register_all_modules
 
         import kit.detector.mmdet_components  # noqa: F401  (registers)
 
         register_all_modules(init_default_scope=True)
-
-
-class _LaterModule(ModuleType):
-    """A module that is executed where an attribute of it is asked for.
-
-    That of importlib's LazyLoader is executed by the second import of it: Python asks it for its `__spec__`.
-    """
-
-    def __getattr__(self, name: str) -> object:
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        if self.__spec__ and self.__spec__.loader:
-            self.__spec__.loader.exec_module(self)
-        return getattr(self, name)
-
-
-def _import_later(name: str) -> None:
-    """Let a module that another one imports be executed when it is first used, if ever."""
-    spec = None if name in sys.modules else find_spec(name)
-    if spec:
-        sys.modules[name] = module = module_from_spec(spec)
-        module.__class__ = _LaterModule
-        package, _, own_name = name.rpartition(".")
-        if package:
-            setattr(sys.modules[package], own_name, module)
-
-
-@contextmanager
-def _absent(name: str) -> Iterator[None]:
-    """Inside, a module that was not imported yet is none, for those that can do without it: it takes a second."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # which Python raises ImportError for
-    try:
-        yield
-    finally:
-        del sys.modules[name]
 
 
 def model_config(

@@ -74,7 +74,7 @@ def on_a_node(run: Run, todo: NodeTask, share: Share, log: Path, over: threading
         if todo.mode == "redo" and _began(run.path, todo.stage) != before:
             todo = replace(todo, mode="resume")
         end = _patiently(run, todo, share, log, over, avoided)
-    if over.is_set():
+    if over.is_set() and (end.killed or BUSY in (end.fault or "")):
         return replace(end, fault=f"{todo}: stopped", killed=False)
     if end.killed:
         return replace(end, fault=f"{todo}: {end.fault}, {retries + 1} time{'s' * (retries > 0)}")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from kit.base.errors import FULL, FileFault, KitError, first_line
+from kit.base.parquet import read_parquet
 
 T = TypeVar("T")
 DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
@@ -256,7 +257,5 @@ def check(path: Path) -> None:
             if (broken := archive.testzip()) is not None:
                 raise FileFault(path, f"{broken} in it is damaged")
     elif path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
         with reading(path, "a Parquet file"):
-            pq.read_table(path, page_checksum_verification=True)
+            read_parquet(path)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kit.base.files import atomic_write
+from kit.base.parquet import read_parquet
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
 from kit.relation.context import PairContext, image_blocks
@@ -96,7 +97,7 @@ class _Version(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _read(file: _Version, names: tuple[str, ...]) -> Floats:
-    table = pq.read_table(file.path, columns=list(names), memory_map=True)
+    table = read_parquet(file.path, names, memory_map=True)
     values = np.empty((len(table), len(names)), np.float32)
     for i, name in enumerate(names):
         values[:, i] = table.column(name).to_numpy()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kit.base.errors import KitError
 from kit.base.files import atomic_write, reading
+from kit.base.parquet import read_parquet
 
 if TYPE_CHECKING:
     from kit.tables.schema import Table
@@ -65,22 +66,18 @@ def count_rows(folder: Path) -> int:
 
 def count_images(folder: Path) -> int:
     """Images of all shards of a folder, with rows or without. Raises KitError as `count_rows`."""
-    import pyarrow.parquet as pq
-
     images = 0
     for path in folder.glob("*.parquet"):
         with reading(path, "a shard of rows", AGAIN):
-            column = pq.read_table(path, columns=["image_id"]).column(0)
+            column = read_parquet(path, ["image_id"]).column(0)
             images += len(column.unify_dictionaries().chunk(0).dictionary) if column.num_chunks else 0
     return images
 
 
 def read_shard(path: Path, kind: type[T]) -> T:
     """The table of one shard. Raises KitError where the file is not such a table."""
-    import pyarrow.parquet as pq
-
     with reading(path, f"a shard of {kind.__name__}", AGAIN):
-        return kind.from_arrow(pq.read_table(path, page_checksum_verification=True))
+        return kind.from_arrow(read_parquet(path))
 
 
 def read_shards(folder: Path, kind: type[T]) -> Iterator[T]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kit.base.files import atomic_write, reading
+from kit.base.parquet import read_parquet
 from kit.tables.schema import Table
 
 T = TypeVar("T", bound=Table)
@@ -28,7 +29,7 @@ def write_table(path: Path, table: Table, note: str = "") -> None:
 def read_table(path: Path, kind: type[T]) -> T:
     """The table that `write_table` wrote. Raises KitError where a file of it is gone, damaged or of another one."""
     with reading(path, f"a table of {kind.__name__}"):
-        rows, ids = (pq.read_table(p, page_checksum_verification=True) for p in (path, images_path(path)))
+        rows, ids = map(read_parquet, (path, images_path(path)))
         if rows.schema.metadata != ids.schema.metadata:
             raise ValueError("rows and images of two tables")
         images = ids.column("image_id").to_pylist()

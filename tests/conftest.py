@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ from tests.golden import unpack
 from tests.imperfect import imperfect
 from tests.s3 import Machines, serving_s3
 
+gc.disable()  # until all tests are found: these are many objects, and no garbage
 settings.register_profile("kit", deadline=None)  # a slow machine is no fault
 settings.load_profile("kit")
 SAMPLE = "/VRD_sample_submission.csv"
@@ -63,6 +65,12 @@ ALONE = (  # one detector and nothing else
     "attribute.models=[]",
     "detector.models={resnext: {architecture: resnext-mini}}",
 )
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for, among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,10 @@
+import gc
 import importlib
 import sys
 
 import pytest
 
-from kit.base.imports import absent, import_later
+from kit.base.imports import absent, import_later, uncollected
 
 
 def test_a_module_is_executed_when_it_is_first_used(tmp_path, monkeypatch):
@@ -36,3 +37,28 @@ def test_a_module_can_be_absent_for_a_while(tmp_path, monkeypatch):
     assert importlib.import_module("sharded_optimizer").steps == 3
     with absent("sharded_optimizer"):  # others may have it already
         assert importlib.import_module("sharded_optimizer").steps == 3
+
+
+def test_nothing_looks_for_garbage_during_a_large_import(tmp_path, monkeypatch):
+    (tmp_path / "large_library.py").write_text(
+        "import gc\ncollects = gc.isenabled()\nparts = [[] for _ in range(9)]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    frozen = gc.get_freeze_count()
+    with uncollected("large_library"):
+        library = importlib.import_module("large_library")
+    assert not library.collects
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > frozen
+    assert not any(each is library.parts for each in gc.get_objects())
+    frozen = gc.get_freeze_count()
+    with uncollected("large_library"):  # it is there: what came after is looked at as before
+        assert gc.isenabled()
+    assert gc.get_freeze_count() <= frozen
+    gc.disable()
+    try:
+        with uncollected("a_library_that_is_not_there"):
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from kit.base.imports import absent, import_later
+from kit.base.imports import absent, import_later, uncollected
 from kit.base.threads import limit_torch
 from kit.config import ARCHITECTURES, Architecture
 from kit.detector import top_nms
@@ -37,10 +37,8 @@ def prepare() -> None:
     """Make mmdet usable in this process: operators, registries, kit's own parts, the threads of the config."""
     limit_torch()
     install_ops()
-    with (
-        warnings.catch_warnings(),
-        absent("torch.distributed.optim"),
-    ):  # of an optimizer that kit does not have
+    optim = "torch.distributed.optim"  # of an optimizer that kit does not have
+    with warnings.catch_warnings(), absent(optim), uncollected("mmdet"):
         warnings.simplefilter("ignore")  # of mmdet's own sources
         import_later("matplotlib.pyplot")  # of a module of mmdet's that draws
         from mmdet.utils import register_all_modules

@@ -1,4 +1,4 @@
-"""Stages over a real Ray cluster of several nodes on this machine: the same bytes, whatever dies."""
+"""Stages and photos over a real Ray cluster of several nodes on this machine: the same bytes, whatever dies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -22,7 +25,11 @@ from kit.base.errors import KitError
 from kit.base.files import write_text
 from kit.base.stopping import is_alive
 from kit.config import Engine, load_config
-from kit.pipeline.engine import ray as ray_engine
+from kit.data.photos import photo_place
+from kit.download.download_all import fetch_here
+from kit.download.photo_download import PhotoRequest, PhotoSource
+from kit.pipeline.engine import node_photos
+from kit.pipeline.engine import pool as ray_pool
 from kit.pipeline.engine.cluster import (
     Node,
     Share,
@@ -33,13 +40,17 @@ from kit.pipeline.engine.cluster import (
     share_of,
 )
 from kit.pipeline.engine.lost import Lost, lost
-from kit.pipeline.engine.node import Place
+from kit.pipeline.engine.node import Place, ShardWorker
+from kit.pipeline.engine.node_photos import fetch_on_nodes
 from kit.pipeline.engine.node_process import NodeTask, on_a_node
-from kit.pipeline.engine.ray import _Pool, _Shard, _Worker
+from kit.pipeline.engine.pool import Piece, Pool, Worker
 from kit.pipeline.executor import make_stages
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
+from tests.badserver import serving
 from tests.conftest import FAST
+from tests.fakekaggle import HASTY
+from tests.jpegs import jpeg
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -322,25 +333,26 @@ def test_a_worker_goes_where_there_is_room_and_it_has_not_died():
 
 
 def test_a_shard_waits_for_a_worker_on_another_node_but_not_for_ever(toy, monkeypatch):
-    pool = _Pool(Engine(), Share(1), Place.of(toy("run"), 1), ["toy"], [_Shard(3, ("toy",))])
-    (shard,), given = pool.waiting, []
+    words = Place.of(toy("run"), 1), ["toy"]
+    pool = Pool(Engine(), Share(1), "toy", ShardWorker, words, [Piece((3, ("toy",)), "toy, shard 3")])
+    (piece,), given = pool.waiting, []
     here, there, full = (Node(name, name, cpus, 0) for name, cpus in (("a", 1), ("b", 1), ("c", 0)))
     known = [here, there]
-    monkeypatch.setattr(ray_engine, "nodes", lambda: known)
-    monkeypatch.setattr(_Pool, "_give", lambda _pool, worker, one: given.append(worker.node.id) if one else 0)
-    shard.avoided, shard.since = {"a"}, time.monotonic()
-    pool.idle = [_Worker(None, here)]
+    monkeypatch.setattr(ray_pool, "nodes", lambda: known)
+    monkeypatch.setattr(Pool, "_give", lambda _pool, worker, one: given.append(worker.node.id) if one else 0)
+    piece.avoided, piece.since = {"a"}, time.monotonic()
+    pool.idle = [Worker(None, here)]
     pool._assign()
     assert given == []
     assert pool._able() == 0  # so that another is hired
-    pool.idle.append(_Worker(None, there))
+    pool.idle.append(Worker(None, there))
     pool._assign()
     assert given == ["b"]
     pool.idle.pop()
     known[1] = full
     pool._assign()
     assert given == ["b", "a"]
-    known[1], shard.since = there, time.monotonic() - 21
+    known[1], piece.since = there, time.monotonic() - 21
     pool._assign()
     assert given == ["b", "a", "a"]
 
@@ -451,6 +463,126 @@ def test_an_error_of_python_on_a_node_is_told_as_it_is_and_not_tried_again(clust
     with pytest.raises(ray.exceptions.RayTaskError) as caught:
         ray.get(ray.remote(bad).remote())
     assert lost(caught.value, None, []) == Lost("ValueError: first", "", final=True)
+
+
+@pytest.fixture
+def photos(monkeypatch):
+    """A server of photos in twelve folders, of which two are missing."""
+    monkeypatch.setattr(node_photos, "FEWEST", 5)
+    names = [f"{i % 12:02x}{i:014x}" for i in range(60)]
+    with serving() as answers:
+        answers.files |= {f"/{name}.jpg": jpeg(i) for i, name in enumerate(names) if i not in (17, 40)}
+        yield answers, names
+
+
+def fetched(server, folder, names, fetch=fetch_here, **options):
+    request = PhotoRequest(PhotoSource(server.url, folder), 4, HASTY, **options)
+    seen = []
+    stats = fetch(request, pa.array(names, pa.string()), lambda stats: seen.append(stats.got))
+    assert seen[-1] == stats.got
+    return stats
+
+
+def on_nodes(cluster, *settings):
+    return partial(fetch_on_nodes, load_config("mini", [*by_ray(cluster), *settings]).engine)
+
+
+def lines(folder):
+    """The files below a folder of photos: photos with their bytes, lists with their lines, in whatever order."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): sorted(path.read_bytes().splitlines())
+        if path.suffix == ".csv"
+        else path.read_bytes()
+        for path in paths
+    }
+
+
+def test_photos_come_by_all_nodes_as_they_come_here(cluster, photos, tmp_path, caplog):
+    server, names = photos
+    here = fetched(server, tmp_path / "here", names)
+    asked = Counter(server.seen)
+    server.tricks |= {f"/{name}.jpg": ["slow 0.3"] for name in names}
+    with caplog.at_level("INFO", "kit"):
+        there = fetched(server, tmp_path / "there", names, on_nodes(cluster))
+    assert (there.got, there.missing, there.bytes, there.failures()) == (58, 2, here.bytes, 0)
+    assert lines(tmp_path / "there") == lines(tmp_path / "here")
+    assert set(server.seen - asked) == set(asked)
+    (told,) = [line for line in caplog.messages if "photos came" in line]
+    counts = [int(part.split()[0]) for part in told.rpartition("came: ")[2].split(", ")]
+    assert len(counts) == 2
+    assert sum(counts) == 58
+    again = fetched(server, tmp_path / "there", names, on_nodes(cluster))
+    assert (again.got, again.there, again.missing) == (0, 58, 2)
+    path = photo_place(tmp_path / "there", names[3])
+    path.write_bytes(b"damaged")
+    mended = fetched(server, tmp_path / "there", names, on_nodes(cluster), overwrite=frozenset(names[3:4]))
+    assert (mended.got, mended.there) == (1, 57)
+    assert path.read_bytes() == server.files[f"/{names[3]}.jpg"]
+
+
+def test_photos_of_a_worker_that_is_killed_are_fetched_elsewhere(cluster, photos, tmp_path, capsys):
+    server, names = photos
+    server.tricks |= {f"/{name}.jpg": ["slow 0.2"] for name in names}
+    killed = []
+
+    def kill():
+        wait_for(lambda: server.seen and photo_workers())
+        killed.append(photo_workers()[0])
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    stats = fetched(server, tmp_path / "there", names, on_nodes(cluster))
+    killer.join()
+    assert killed
+    assert (stats.got + stats.there, stats.missing, stats.failures()) == (58, 2, 0)
+    server.tricks.clear()
+    fetched(server, tmp_path / "here", names)
+    photo_files = {
+        name: data for name, data in lines(tmp_path / "there").items() if not name.endswith(".part")
+    }
+    for name, data in lines(tmp_path / "here").items():
+        assert photo_files[name] == data or set(photo_files[name]) == set(data)  # a digest may be there twice
+    told = [line for line in capsys.readouterr().err.splitlines() if "made again elsewhere" in line]
+    assert len(told) == 1
+    assert told[0].startswith("photos from ")
+
+
+def photo_workers():
+    """The processes of Ray that fetch photos."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes().startswith(b"ray::PhotoWorker.make"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_a_wrong_address_of_photos_is_told_once_and_ends_it(cluster, photos, tmp_path, monkeypatch):
+    server, _ = photos
+    monkeypatch.setattr(node_photos, "FEWEST", 200)
+    many = [f"{i:016x}" for i in range(250)]
+    server.files.clear()
+    stats = fetched(server, tmp_path / "there", many, on_nodes(cluster))
+    assert stats.stopped == "stopped after 200 photos in a row that are not there (HTTP 404)"
+    assert stats.got == 0
+
+
+def test_kit_download_lets_the_nodes_fetch(cluster, kit, published, options, tmp_path, monkeypatch):
+    """By the setting alone; what fails there is listed here, and the next call gets it."""
+    monkeypatch.setattr(node_photos, "FEWEST", 20)
+    kit("download", "annotations", *options)
+    ray_settings = [word for setting in by_ray(cluster) for word in ("--set", setting)]
+    words = ("download", "photos", "--split", "train", "--all", *options, *ray_settings)
+    path = next(path for path in published.files if path.startswith("/train/"))
+    published.tricks[path] = ["status 500"] * 2
+    code, out, err = kit(*words)
+    assert (code, out) == (1, "photos train: 149 got, 0 there, 0 missing, 1 failed\n")
+    assert f"not got: 1 photos of train ({Path(path).stem} the first): HTTP 500" in err
+    assert re.search(r"train: photos came: \d+ by \S+ \w{8}, \d+ by \S+ \w{8}\n", err)
+    code, out, _ = kit(*words)
+    assert (code, out) == (0, "photos train: 1 got, 149 there, 0 missing, 0 failed\n")
 
 
 @pytest.fixture

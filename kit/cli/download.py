@@ -173,8 +173,10 @@ def _get(
     from kit.base.files import json_text
     from kit.base.log import logger
     from kit.download import download_all
+    from kit.pipeline.engine.choice import photo_fetcher
 
-    outcome = download_all.download(config, what, choice, ask_again, verify, every)
+    fetch = photo_fetcher(config)
+    outcome = download_all.download(config, what, choice, ask_again, verify, every, fetch)
     for name in outcome.damaged:
         logger.warning(f"{name} was damaged")
     photos = {

@@ -12,7 +12,7 @@ Address = Annotated[str, Field(pattern=r"^(auto|[\w.-]+:\d{1,5})$")]
 
 
 class Engine(Model):
-    """What makes stages: local, processes of this machine; ray, the nodes of a Ray cluster.
+    """What makes stages, and fetches photos: local, processes of this machine; ray, the nodes of a Ray cluster.
 
     address: HOST:PORT of a cluster's head, auto for the one that this machine belongs to; null starts one of this
     machine alone, for as long as the command. gpus: what a worker that makes shards takes of a GPU, several sharing

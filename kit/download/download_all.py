@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from kit.download.competition import SCHEME, fetch_sample
 from kit.download.download_log import find_logged, log_download
 from kit.download.fetch import fetch, is_whole
 from kit.download.http_client import open_client, remote_size
-from kit.download.photo_download import DownloadStats, PhotoSource, fetch_photos
+from kit.download.photo_download import DownloadStats, PhotoRequest, PhotoSource, fetch_photos
 from kit.download.photo_store import find_corrupt
 from kit.download.remote import FetchError, RemoteFile
 from kit.download.selection import (
@@ -34,6 +34,9 @@ from kit.download.selection import (
     wanted_photos,
     wanted_splits,
 )
+
+OnPhotos = Callable[[DownloadStats], None]  # is told of what became of the photos up to now
+FetchPhotos = Callable[[PhotoRequest, pa.StringArray, OnPhotos], DownloadStats]
 
 
 @dataclass
@@ -61,12 +64,13 @@ def download(
     ask_again: bool = False,
     verify: bool = False,
     every: bool = False,
+    fetch_all: FetchPhotos | None = None,
 ) -> DownloadResult:
     """Download what is not there; what fails is told at the end and tried again by the next call.
 
     verify: also what is there but not as it came; it stays until the new one is whole; every: also files that no
-    key of the config names. Raises KitError where
-    photos alone are asked for, and none fits.
+    key of the config names; fetch_all: the photos of a split, default here. Raises KitError where photos alone are
+    asked for, and none fits.
     """
     splits = wanted_splits(config, target, photo_filter)
     result, files = DownloadResult(), wanted_files(config, target, every)
@@ -76,7 +80,7 @@ def download(
         _get_file(config, remote, remote in corrupt, result)
     for split in splits:
         try:
-            _get_split(config, split, photo_filter, ask_again, verify, result)
+            _get_split(config, split, photo_filter, ask_again, verify, fetch_all or fetch_here, result)
         except KitError as error:
             result.failed.append((f"photos {split}", str(error)))
     report_empty(result.empty, photo_filter, target == "photos" and len(result.empty) == len(splits))
@@ -89,6 +93,7 @@ def _get_split(
     photo_filter: PhotoFilter,
     ask_again: bool,
     verify: bool,
+    fetch_all: FetchPhotos,
     result: DownloadResult,
 ) -> None:
     wanted = wanted_photos(config, split, photo_filter)
@@ -100,7 +105,10 @@ def _get_split(
         return
     corrupt = _corrupt_photos(split, source, ids) if verify else {}
     result.damaged += corrupt.values()
-    stats = asyncio.run(_get_photos(config, split, source, ids, ask_again, frozenset(corrupt)))
+    settings = config.data.download
+    policy, overwrite = settings.retry_policy(), frozenset(corrupt)
+    request = PhotoRequest(source, settings.concurrency, policy, ask_again, overwrite)
+    stats = _get_photos(split, request, ids, fetch_all)
     result.photos[split] = stats
     if stats.stopped:
         result.failed.append((f"photos {split}", stats.stopped))
@@ -154,34 +162,35 @@ def _from_kaggle(config: Config, remote: RemoteFile, overwrite: bool, line: Prog
     return True
 
 
-async def _get_photos(
-    config: Config,
-    split: str,
-    source: PhotoSource,
-    ids: pa.StringArray,
-    ask_again: bool,
-    overwrite: frozenset[str],
+def fetch_here(request: PhotoRequest, ids: pa.StringArray, on_photos: OnPhotos) -> DownloadStats:
+    """Fetch photos by this process. Raises KitError as `fetch_photos`."""
+    return asyncio.run(
+        fetch_photos(
+            request.source,
+            iter_ids(ids),
+            request.concurrency,
+            request.policy,
+            on_photos,
+            request.ask_again,
+            request.overwrite,
+        )
+    )
+
+
+def _get_photos(
+    split: str, request: PhotoRequest, ids: pa.StringArray, fetch_all: FetchPhotos
 ) -> DownloadStats:
     line, start = ProgressLine(len(ids), f"photos {split}"), time.monotonic()
     line.begin()
 
-    def on_photo(stats: DownloadStats) -> None:
+    def on_photos(stats: DownloadStats) -> None:
         seconds = max(time.monotonic() - start, 1e-3)
         done = stats.got + stats.there + stats.missing + stats.failures()
         rate = f"{stats.got / seconds:,.0f} files/s, {stats.bytes / seconds / 1e6:,.1f} MB/s"
         line.show(done, f"{rate}, {stats.missing} missing")
 
-    settings = config.data.download
     try:
-        return await fetch_photos(
-            source,
-            iter_ids(ids),
-            settings.concurrency,
-            settings.retry_policy(),
-            on_photo,
-            ask_again,
-            overwrite,
-        )
+        return fetch_all(request, ids, on_photos)
     finally:
         line.close()
 

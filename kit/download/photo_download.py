@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +63,20 @@ class DownloadStats:
         """How many could not be had, the missing ones apart."""
         return sum(self.causes.values())
 
+    def add(self, other: DownloadStats) -> None:
+        """Count in what became of other photos."""
+        self.got, self.there, self.missing = (
+            self.got + other.got,
+            self.there + other.there,
+            self.missing + other.missing,
+        )
+        self.bytes += other.bytes
+        for cause, count in other.causes.items():
+            own = cause if cause in self.causes or len(self.causes) < MAX_CAUSES else "another cause"
+            self.causes[own] += count
+            self.first.setdefault(own, other.first[cause])
+        self.stopped = self.stopped or other.stopped
+
 
 @dataclass(frozen=True)
 class PhotoSource:
@@ -82,6 +96,17 @@ class PhotoSource:
         return below(self.url, f"{name}.jpg")
 
 
+@dataclass(frozen=True)
+class PhotoRequest:
+    """What is asked for, as of `fetch_photos`, whoever asks."""
+
+    source: PhotoSource
+    concurrency: int
+    policy: RetryPolicy
+    ask_again: bool = False
+    overwrite: frozenset[str] = frozenset()
+
+
 async def fetch_photos(
     source: PhotoSource,
     ids: Iterable[str],
@@ -97,9 +122,34 @@ async def fetch_photos(
     taken for missing only when another one comes after it (else the address may be wrong, or something stand in
     the way), and when it is not found at the end either.
     """
-    with writing(source.folder):
-        source.folder.mkdir(parents=True, exist_ok=True)
-        tidy_parts(source.folder)
+    with open_folder(source.folder, ask_again):
+        return await fetch_part(source, ids, concurrency, policy, on_photo, ask_again, overwrite)
+
+
+@contextmanager
+def open_folder(folder: Path, ask_again: bool) -> Iterator[None]:
+    """Make a folder ready for photos, and tidy what it notes of missing ones at the end of asking for these again.
+
+    Raises KitError where it cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tidy_parts(folder)
+    yield
+    if ask_again:
+        tidy_missing(folder)
+
+
+async def fetch_part(
+    source: PhotoSource,
+    ids: Iterable[str],
+    concurrency: int,
+    policy: RetryPolicy,
+    on_photo: Callable[[DownloadStats], None] = lambda _: None,
+    ask_again: bool = False,
+    overwrite: frozenset[str] = frozenset(),
+) -> DownloadStats:
+    """Some of the photos of `fetch_photos`, into a folder that is ready."""
     missing = set(read_missing(source.folder))
     async with open_client(policy, concurrency) as client:
         work = _Work(client, source, missing, ask_again, overwrite)
@@ -109,8 +159,6 @@ async def fetch_photos(
             await asyncio.sleep(policy.delay(0) if is_address(source.url) else 0)
             await _run_workers(work, unconfirmed, concurrency, on_photo)
             await work.finish()
-    if ask_again:
-        tidy_missing(source.folder)
     return work.stats
 
 

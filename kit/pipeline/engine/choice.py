@@ -1,13 +1,18 @@
-"""Which engine makes the shards of this process's stages."""
+"""Which engine makes the shards of this process's stages, and fetches photos."""
 
 from __future__ import annotations
 
 import os
+from functools import partial
+from typing import TYPE_CHECKING
 
 from kit.config import Config
 from kit.pipeline.engine.local import LocalEngine
 from kit.pipeline.engine.sharded import Engine
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE
+
+if TYPE_CHECKING:
+    from kit.download.download_all import FetchPhotos
 
 
 def is_on_cluster(config: Config) -> bool:
@@ -22,6 +27,15 @@ def engine_of(config: Config) -> Engine:
     from kit.pipeline.engine.ray import RayEngine
 
     return RayEngine(config.engine)
+
+
+def photo_fetcher(config: Config) -> FetchPhotos | None:
+    """What fetches the photos of a split; None for this process."""
+    if not is_on_cluster(config):
+        return None
+    from kit.pipeline.engine.node_photos import fetch_on_nodes
+
+    return partial(fetch_on_nodes, config.engine)
 
 
 def node_here() -> dict[str, int]:

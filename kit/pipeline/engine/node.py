@@ -1,4 +1,4 @@
-"""What runs on a node of a cluster: a process that makes shards of one work, its models loaded once."""
+"""What runs on a node of a cluster: a process that makes pieces of one work, what these share loaded once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 import os
 import pickle
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from kit.base.errors import KitError
 from kit.base.log import logger
@@ -19,6 +20,17 @@ from kit.pipeline.engine.sharded import DoShards, ShardResult, sharded_work
 from kit.pipeline.run import Run
 from kit.pipeline.stage import StageContext
 from kit.pipeline.stage_registry import declared_stages
+
+R = TypeVar("R")  # what a piece gives
+
+
+def check_world(version: str, *folders: Path) -> None:
+    """Raise KitError where this node has another kit than the run, or does not see what all nodes must see."""
+    if version != __version__:
+        raise KitError(f"kit {__version__} is installed here, {version} where the run is", "install that")
+    for path in folders:
+        if not path.is_dir():
+            raise KitError(f"{path} is not there", "data and runs must be where all nodes see them")
 
 
 @dataclass(frozen=True)
@@ -42,13 +54,7 @@ class Place:
 
     def enter(self) -> Run:
         """Open the run here, to read it. Raises KitError where this node sees another world."""
-        if self.version != __version__:
-            raise KitError(
-                f"kit {__version__} is installed here, {self.version} where the run is", "install that"
-            )
-        for path in (self.folder, self.folder / self.run):
-            if not path.is_dir():
-                raise KitError(f"{path} is not there", "data and runs must be where all nodes see them")
+        check_world(self.version, self.folder, self.folder / self.run)
         os.chdir(self.folder)
         os.environ[SHARE] = os.environ["OMP_NUM_THREADS"] = str(self.cpus)
         config = load_config(str(self.config))
@@ -57,21 +63,19 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a worker gives: shards, or why there are none; and what it said to the user."""
+class Outcome(Generic[R]):
+    """What a worker gives of a piece, or why there is nothing; and what it said to the user."""
 
-    results: tuple[ShardResult, ...] = ()
+    results: tuple[R, ...] = ()
     error: Exception | None = None
     notices: tuple[str, ...] = ()
 
 
-class ShardWorker(logging.Handler):
-    """Makes shards of one work, which several stages of a run can share."""
+class NodeWorker(logging.Handler):
+    """Makes pieces of one work by its `make`; level: of what the user hears."""
 
-    def __init__(self, place: Place, stages: Sequence[str], level: int) -> None:
+    def __init__(self, level: int) -> None:
         super().__init__(level)
-        self._place, self._stages = place, stages
-        self._do: DoShards | None = None
         self._notices: list[str] = []
         logger.setLevel(level)
         logger.propagate = False
@@ -87,15 +91,32 @@ class ShardWorker(logging.Handler):
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def make(self, number: int, names: Sequence[str]) -> Outcome:
-        """Make a shard of some of the stages."""
+    def _outcome(self, make: Callable[[], Iterable[R]]) -> Outcome[R]:
+        """What came of making a piece."""
         try:
-            do = self._do = self._do or self._opened()
-            outcome = Outcome(tuple(do([(number, names)])), notices=tuple(self._notices))
+            outcome = Outcome(tuple(make()), notices=tuple(self._notices))
         except Exception as error:
             outcome = Outcome(error=_portable(error), notices=tuple(self._notices))
         self._notices.clear()
         return outcome
+
+
+class ShardWorker(NodeWorker):
+    """Makes shards of one work, which several stages of a run can share."""
+
+    def __init__(self, level: int, place: Place, stages: Sequence[str]) -> None:
+        super().__init__(level)
+        self._place, self._stages = place, stages
+        self._do: DoShards | None = None
+
+    def make(self, number: int, names: Sequence[str]) -> Outcome[ShardResult]:
+        """Make a shard of some of the stages."""
+
+        def shards() -> Iterable[ShardResult]:
+            do = self._do = self._do or self._opened()
+            return do([(number, names)])
+
+        return self._outcome(shards)
 
     def _opened(self) -> DoShards:
         run = self._place.enter()

@@ -30,7 +30,6 @@ from tests.golden import unpack
 from tests.imperfect import imperfect
 from tests.s3 import Machines, serving_s3
 
-gc.disable()  # until all tests are found: these are many objects, and no garbage
 settings.register_profile("kit", deadline=None)  # a slow machine is no fault
 settings.load_profile("kit")
 SAMPLE = "/VRD_sample_submission.csv"
@@ -67,10 +66,15 @@ ALONE = (  # one detector and nothing else
 )
 
 
-def pytest_collection_finish() -> None:
-    """From here on garbage is looked for, among what tests make."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Nothing looks for garbage while tests are found, nor among these later: many objects, and none is any."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,14 @@ from contextlib import suppress
 
 import pytest
 
+from kit.base import files
 from kit.base.errors import KitError
 from kit.base.files import (
     atomic_write,
     json_text,
     open_compressed,
     remove_stale_parts,
+    temporary_path,
     write_json,
     write_text,
 )
@@ -74,7 +76,10 @@ def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path):
     gone.wait()
     names = {  # whether each goes
         f".a.txt.{gone.pid}.part": True,
+        f".a.txt.{gone.pid}x0123abcd.part": True,
         f".fresh.txt.{gone.pid}.part": False,
+        f".fresh.txt.{gone.pid}x0123abcd.part": False,
+        temporary_path(tmp_path / "a.txt").name: False,
         f".a.txt.{os.getpid()}.part": False,
         ".a.txt.part": False,
         f"a.txt.{gone.pid}.part": False,
@@ -87,3 +92,16 @@ def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path):
     remove_stale_parts(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {name for name, goes in names.items() if not goes}
     remove_stale_parts(tmp_path / "nowhere")
+
+
+def test_two_processes_of_one_number_write_beside_each_other(tmp_path, monkeypatch):
+    """Those of two containers, into a folder that both see."""
+    with atomic_write(tmp_path / "a") as one:
+        one.write_text("one")
+        monkeypatch.setattr(files, "OWN", "0123abcd")
+        with atomic_write(tmp_path / "a") as two:
+            two.write_text("two")
+        assert (tmp_path / "a").read_text() == "two"
+        assert one.read_text() == "one"
+    assert (tmp_path / "a").read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

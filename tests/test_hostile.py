@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from kit.base.retry import RetryPolicy
-from kit.download.photo_download import PhotoSource, fetch_photos
+from kit.download.photo_download import PhotoRequest, PhotoSource, fetch_photos
 from kit.download.remote import FetchError
 from tests.fetching import get, left
 from tests.rawserver import endless, raw, saying
@@ -93,7 +93,8 @@ def test_a_file(tmp_path, monkeypatch, name):
 def test_a_photo(tmp_path, name):
     script, cause = ANSWERS[name]
     with raw(script) as server:
-        stats = asyncio.run(fetch_photos(PhotoSource(server.url, tmp_path), ["a"], 2, HASTY))
+        request = PhotoRequest(PhotoSource(server.url, tmp_path), 2, HASTY)
+        stats = asyncio.run(fetch_photos(request, ["a"]))
     (told,) = stats.causes
     assert cause in told
     assert (stats.got, stats.missing) == (0, 0)

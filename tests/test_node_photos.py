@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.base.log import logger
 from kit.base.version import __version__
 from kit.download.photo_download import MAX_CAUSES, DownloadStats, PhotoRequest, PhotoSource
 from kit.pipeline.engine import node_photos
+from kit.pipeline.engine.cluster import Node, Share
 from kit.pipeline.engine.node_photos import PhotoWorker, _pieces
 from tests.fakekaggle import HASTY
 
@@ -23,7 +26,7 @@ from tests.fakekaggle import HASTY
 def test_every_photo_is_in_one_piece_and_a_folder_in_one(names: list[str], fewest: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node_photos, "FEWEST", fewest)
-        pieces = _pieces(pa.array(names, pa.string()))
+        pieces = [piece.arguments()[0] for piece in _pieces(pa.array(names, pa.string()))]
     assert sorted(name for piece in pieces for name in piece) == sorted(names)
     folders = [{name[:2] for name in piece} for piece in pieces]
     assert sum(map(len, folders)) == len(set.union(*folders))
@@ -62,9 +65,43 @@ def test_causes_of_many_pieces_stay_few() -> None:
     assert total.first["another cause"] == f"photo {MAX_CAUSES}"
 
 
-def test_a_node_that_sees_another_world_says_so(tmp_path: Path) -> None:
-    request = PhotoRequest(PhotoSource("http://127.0.0.1:9/train", tmp_path / "none"), 2, HASTY)
-    error = PhotoWorker(30, request, __version__).make(["a"]).error
-    assert str(error) == f"{tmp_path / 'none'} is not there; data and runs must be where all nodes see them"
-    error = PhotoWorker(30, request, "0.0").make(["a"]).error
-    assert str(error) == f"kit {__version__} is installed here, 0.0 where the run is; install that"
+def test_no_photos_are_no_piece() -> None:
+    assert list(_pieces(pa.array([], pa.string()))) == []
+
+
+def test_a_node_has_one_worker_whatever_its_size() -> None:
+    share = Share(2, most=1)
+    assert [share.room(Node("a", "a", cpus, 0)) for cpus in (0, 1, 2, 64)] == [0, 0, 1, 1]
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """What a worker says that stops it, by the folders of a request."""
+    made: list[PhotoWorker] = []
+
+    def stopped(folder: Path, url: str = "http://127.0.0.1:9/train", version: str = __version__) -> str:
+        request = PhotoRequest(PhotoSource(url, folder), 2, HASTY)
+        made.append(PhotoWorker(30, request, folder / "mark", version))
+        outcome = made[-1].make(["a"])
+        assert outcome.error is None
+        (part,) = outcome.results
+        return part.stats.stopped
+
+    yield stopped
+    for each in made:
+        logger.removeHandler(each)
+
+
+def test_a_node_that_sees_another_world_says_so(worker: Callable[..., str], tmp_path: Path) -> None:
+    seen = "data and runs must be where all nodes see them"
+    assert worker(tmp_path / "none") == f"{tmp_path / 'none'} is not there; {seen}"
+    assert (
+        worker(tmp_path, version="0.0")
+        == f"kit {__version__} is installed here, 0.0 where the run is; install that"
+    )
+    assert worker(tmp_path, url=str(tmp_path / "mirror")) == f"{tmp_path / 'mirror'} is not there; {seen}"
+    assert worker(tmp_path) == (
+        f"{tmp_path} is another folder here; data must be where all nodes see them, on one disk"
+    )
+    (tmp_path / "mark").touch()
+    assert worker(tmp_path) == ""

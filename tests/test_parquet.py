@@ -26,7 +26,15 @@ def test_a_file_is_read_as_pyarrow_reads_it(tmp_path: Path) -> None:
         published = pq.read_table(path, partitioning=None)
         assert read_parquet(path).equals(published, check_metadata=True)
         assert read_parquet(path, ["value"]).equals(published.select(["value"]))
+        assert read_parquet(path, ("value", "name")).column_names == ["value", "name"]
+        with pytest.raises(KeyError, match="score"):
+            read_parquet(path, ["name", "score"])
         assert read_parquet(path, memory_map=True).equals(published)
+        plain = path.with_name(f"plain-{rows}.parquet")
+        pq.write_table(a_table(rows), plain, compression="none", use_dictionary=False)
+        mapped = read_parquet(plain, memory_map=True)
+        plain.unlink()
+        assert mapped.equals(published)
 
 
 def test_a_changed_page_is_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from kit.base.errors import KitError
 from kit.base.retry import RetryPolicy
 from kit.data.photos import photo_place
-from kit.download.photo_download import MAX_NOT_FOUND, PhotoSource, fetch_photos
+from kit.download.photo_download import MAX_NOT_FOUND, PhotoRequest, PhotoSource, fetch_photos
 from kit.download.photo_store import read_missing
 from tests.badserver import serving
 from tests.jpegs import jpeg
@@ -26,9 +26,9 @@ def server():
         yield answers
 
 
-def get(server, folder, names=NAMES, **options):
+def get(server, folder, names=NAMES, on_photo=lambda _: None, **options):
     source = PhotoSource(f"{server.url}/train", folder, options.pop("max_side", None))
-    return asyncio.run(fetch_photos(source, names, 8, HASTY, **options))
+    return asyncio.run(fetch_photos(PhotoRequest(source, 8, HASTY, **options), names, on_photo))
 
 
 def test_all_photos_many_at_once(server, tmp_path):
@@ -112,7 +112,7 @@ def test_a_folder_is_a_mirror_too(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/a.jpg").write_bytes(jpeg(0))
     source = PhotoSource(str(tmp_path / "m"), tmp_path / "out")
-    stats = asyncio.run(fetch_photos(source, ["a", "b"], 4, HASTY))
+    stats = asyncio.run(fetch_photos(PhotoRequest(source, 4, HASTY), ["a", "b"]))
     assert (stats.got, stats.missing) == (1, 1)
 
 
@@ -178,7 +178,7 @@ def test_a_few_that_are_gone_at_the_end(server, tmp_path):
 
 def test_a_name_and_password_in_the_address_are_not_shown(server, tmp_path):
     source = PhotoSource(server.url.replace("http://", "http://me:hidden@") + "/none", tmp_path)
-    (cause,) = asyncio.run(fetch_photos(source, NAMES[:2], 8, HASTY)).causes
+    (cause,) = asyncio.run(fetch_photos(PhotoRequest(source, 8, HASTY), NAMES[:2])).causes
     assert server.url.replace("http://", "http://***@") in cause
     assert "hidden" not in cause
 
@@ -211,7 +211,8 @@ def test_a_damaged_one_stays_until_the_new_one_is_there(server, tmp_path):
 def test_a_photo_that_trickles_is_given_up(server, tmp_path):
     server.tricks[f"/train/{NAMES[0]}.jpg"] = ["trickle"] * 2
     source = PhotoSource(f"{server.url}/train", tmp_path)
-    stats = asyncio.run(fetch_photos(source, NAMES[:2], 2, RetryPolicy(1, 0.1, 2, 0.01)))
+    request = PhotoRequest(source, 2, RetryPolicy(1, 0.1, 2, 0.01))
+    stats = asyncio.run(fetch_photos(request, NAMES[:2]))
     assert (stats.got, stats.failures()) == (1, 1)
     assert next(iter(stats.causes)).startswith("too slow: ")
 
@@ -231,7 +232,7 @@ def test_two_at_once_do_not_hurt_each_other(server, tmp_path):
 
     async def both():
         source = PhotoSource(f"{server.url}/train", tmp_path)
-        return await asyncio.gather(*(fetch_photos(source, NAMES, 8, HASTY) for _ in range(2)))
+        return await asyncio.gather(*(fetch_photos(PhotoRequest(source, 8, HASTY), NAMES) for _ in range(2)))
 
     for stats in asyncio.run(both()):
         assert stats.got + stats.there == 39

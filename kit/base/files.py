@@ -39,7 +39,10 @@ DAMAGE = (  # what the libraries' readers raise on bytes that are not theirs
     zlib.error,
 )
 TORCH = ("PytorchStreamWriter", "inline_container")  # in torch's own words for a write that failed
-PART = re.compile(r"\..+\.(\d+)\.part")  # the name that `atomic_write` gives, and the process in it
+PART = re.compile(r"\..+\.(\d+)(?:x[0-9a-f]{8})?\.part")  # a name of `temporary_path`, and the process in it
+OWN = os.urandom(
+    4
+).hex()  # another container's process may have the same number, and write into the same folder
 STALE = 60.0  # seconds
 LEAST_FREE = 1 << 20  # bytes; with less, a write that failed is put down to the disk
 
@@ -53,7 +56,7 @@ def atomic_write(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     direct = path.exists() and not path.is_file() and not path.is_dir()
-    part = path if direct else path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path if direct else temporary_path(path)
     try:
         with writing(path, part):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +71,11 @@ def atomic_write(path: Path | str, *, durable: bool = True) -> Iterator[Path]:
         if not direct:
             with suppress(OSError):
                 part.unlink()
+
+
+def temporary_path(path: Path) -> Path:
+    """Where this process writes what is to take a path's place."""
+    return path.with_name(f".{path.name}.{os.getpid()}x{OWN}.part")
 
 
 def remove_stale_parts(folder: Path) -> None:

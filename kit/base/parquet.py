@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None, *, memory_map: bool = False) -> pa.Table:
-    """All rows of a file; columns: None for all. Raises pyarrow's errors, of pages that have changed too.
+    """All rows of a file; columns: in this order, None for all. Raises pyarrow's errors.
 
-    memory_map: uncompressed pages are not copied.
+    So for a column that is not there, and for a page that is not as it was written, where its checksum was.
+    memory_map: the file is not copied before its pages are unpacked.
     """
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=True) as file:
-        return file.read(None if columns is None else list(columns))
+        table = file.read(None if columns is None else list(columns))
+    return table if columns is None else table.select(columns)

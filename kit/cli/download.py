@@ -175,7 +175,7 @@ def _get(
     from kit.download import download_all
     from kit.pipeline.engine.choice import photo_fetcher
 
-    fetch = photo_fetcher(config)
+    fetch = photo_fetcher(config) if what in ("photos", "test", "all") else None
     outcome = download_all.download(config, what, choice, ask_again, verify, every, fetch)
     for name in outcome.damaged:
         logger.warning(f"{name} was damaged")

@@ -18,8 +18,9 @@ class Engine(Model):
     machine alone, for as long as the command. gpus: what a worker that makes shards takes of a GPU, several sharing
     one where it is a fraction; a stage without shards takes a whole one, or one a process. cpus: processors of a
     worker; 0 shares those of a node among its GPUs, in two parts at least, and gives one to what makes shards
-    without a GPU. workers: at most so many make the shards of a stage, 0 for as many as the nodes hold (a cluster
-    that grows on demand needs a number). retries: how often a shard or a stage whose worker died is done again;
+    without a GPU, or fetches photos. workers: at most so many make the shards of a stage, or fetch photos, 0 for as
+    many as the nodes hold (a cluster that grows on demand needs a number). retries: how often a shard, photos or a
+    stage whose worker died are done again;
     object_store: megabytes in which a cluster of this machine keeps results on their way; dashboard: whether it has
     Ray's.
     """

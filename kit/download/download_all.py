@@ -22,7 +22,7 @@ from kit.download.competition import SCHEME, fetch_sample
 from kit.download.download_log import find_logged, log_download
 from kit.download.fetch import fetch, is_whole
 from kit.download.http_client import open_client, remote_size
-from kit.download.photo_download import DownloadStats, PhotoRequest, PhotoSource, fetch_photos
+from kit.download.photo_download import DownloadStats, OnPhotos, PhotoRequest, PhotoSource, fetch_photos
 from kit.download.photo_store import find_corrupt
 from kit.download.remote import FetchError, RemoteFile
 from kit.download.selection import (
@@ -35,7 +35,6 @@ from kit.download.selection import (
     wanted_splits,
 )
 
-OnPhotos = Callable[[DownloadStats], None]  # is told of what became of the photos up to now
 FetchPhotos = Callable[[PhotoRequest, pa.StringArray, OnPhotos], DownloadStats]
 
 
@@ -164,17 +163,7 @@ def _from_kaggle(config: Config, remote: RemoteFile, overwrite: bool, line: Prog
 
 def fetch_here(request: PhotoRequest, ids: pa.StringArray, on_photos: OnPhotos) -> DownloadStats:
     """Fetch photos by this process. Raises KitError as `fetch_photos`."""
-    return asyncio.run(
-        fetch_photos(
-            request.source,
-            iter_ids(ids),
-            request.concurrency,
-            request.policy,
-            on_photos,
-            request.ask_again,
-            request.overwrite,
-        )
-    )
+    return asyncio.run(fetch_photos(request, iter_ids(ids), on_photos))
 
 
 def _get_photos(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -65,17 +66,19 @@ class DownloadStats:
 
     def add(self, other: DownloadStats) -> None:
         """Count in what became of other photos."""
-        self.got, self.there, self.missing = (
-            self.got + other.got,
-            self.there + other.there,
-            self.missing + other.missing,
-        )
+        self.got += other.got
+        self.there += other.there
+        self.missing += other.missing
         self.bytes += other.bytes
         for cause, count in other.causes.items():
             own = cause if cause in self.causes or len(self.causes) < MAX_CAUSES else "another cause"
             self.causes[own] += count
             self.first.setdefault(own, other.first[cause])
         self.stopped = self.stopped or other.stopped
+
+
+OnPhotos = Callable[[DownloadStats], None]  # is told of what became of the photos up to now
+OnMissing = Callable[[list[tuple[str, str]]], None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,11 @@ class PhotoSource:
 
 @dataclass(frozen=True)
 class PhotoRequest:
-    """What is asked for, as of `fetch_photos`, whoever asks."""
+    """How photos of one source are asked for.
+
+    concurrency: requests at once; ask_again: also for those that were missing before; overwrite: those that are
+    there but corrupt.
+    """
 
     source: PhotoSource
     concurrency: int
@@ -108,27 +115,21 @@ class PhotoRequest:
 
 
 async def fetch_photos(
-    source: PhotoSource,
-    ids: Iterable[str],
-    concurrency: int,
-    policy: RetryPolicy,
-    on_photo: Callable[[DownloadStats], None] = lambda _: None,
-    ask_again: bool = False,
-    overwrite: frozenset[str] = frozenset(),
+    request: PhotoRequest, ids: Iterable[str], on_photo: OnPhotos = lambda _: None
 ) -> DownloadStats:
     """Download the photos that are not there. Raises KitError where the folder cannot be written.
 
-    ask_again: also those that were missing before; overwrite: those that are there but corrupt. A photo is
-    taken for missing only when another one comes after it (else the address may be wrong, or something stand in
-    the way), and when it is not found at the end either.
+    A photo is taken for missing only when another one comes after it (else the address may be wrong, or something
+    stand in the way), and when it is not found at the end either.
     """
-    with open_folder(source.folder, ask_again):
-        return await fetch_part(source, ids, concurrency, policy, on_photo, ask_again, overwrite)
+    folder = request.source.folder
+    with open_folder(folder, request.ask_again):
+        return await fetch_part(request, ids, partial(add_missing, folder), on_photo)
 
 
 @contextmanager
 def open_folder(folder: Path, ask_again: bool) -> Iterator[None]:
-    """Make a folder ready for photos, and tidy what it notes of missing ones at the end of asking for these again.
+    """Make a folder ready for photos; after asking again, what came is missing no more.
 
     Raises KitError where it cannot be written.
     """
@@ -141,30 +142,22 @@ def open_folder(folder: Path, ask_again: bool) -> Iterator[None]:
 
 
 async def fetch_part(
-    source: PhotoSource,
-    ids: Iterable[str],
-    concurrency: int,
-    policy: RetryPolicy,
-    on_photo: Callable[[DownloadStats], None] = lambda _: None,
-    ask_again: bool = False,
-    overwrite: frozenset[str] = frozenset(),
+    request: PhotoRequest, ids: Iterable[str], on_missing: OnMissing, on_photo: OnPhotos = lambda _: None
 ) -> DownloadStats:
-    """Some of the photos of `fetch_photos`, into a folder that is ready."""
-    missing = set(read_missing(source.folder))
-    async with open_client(policy, concurrency) as client:
-        work = _Work(client, source, missing, ask_again, overwrite)
-        await _run_workers(work, ids, concurrency, on_photo)
+    """Some photos of `fetch_photos`, into a folder that is ready; on_missing: told which are (id, reason)."""
+    missing = set(read_missing(request.source.folder))
+    async with open_client(request.policy, request.concurrency) as client:
+        work = _Work(client, request.source, missing, request.ask_again, request.overwrite, on_missing)
+        await _run_workers(work, ids, request.concurrency, on_photo)
         unconfirmed = work.second_pass()
         if unconfirmed:
-            await asyncio.sleep(policy.delay(0) if is_address(source.url) else 0)
-            await _run_workers(work, unconfirmed, concurrency, on_photo)
+            await asyncio.sleep(request.policy.delay(0) if is_address(request.source.url) else 0)
+            await _run_workers(work, unconfirmed, request.concurrency, on_photo)
             await work.finish()
     return work.stats
 
 
-async def _run_workers(
-    work: _Work, ids: Iterable[str], concurrency: int, on_photo: Callable[[DownloadStats], None]
-) -> None:
+async def _run_workers(work: _Work, ids: Iterable[str], concurrency: int, on_photo: OnPhotos) -> None:
     queue = iter(ids)
 
     async def worker() -> None:
@@ -174,9 +167,12 @@ async def _run_workers(
             await work.download(name)
             on_photo(work.stats)
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(concurrency):
-            workers.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(worker())
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 @dataclass
@@ -185,7 +181,7 @@ class _Work:
 
     missing: photos that the server did not have in earlier calls; not_found: those (id, reason) since one came
     in this call; unconfirmed: those before them, to be asked for again; confirming: whether this is done;
-    probe: a photo that the server has; logged: when a wait was logged last.
+    on_missing: told of those that are; probe: a photo that the server has; logged: when a wait was logged last.
     """
 
     client: HttpClient
@@ -193,6 +189,7 @@ class _Work:
     missing: set[str]
     ask_again: bool
     overwrite: frozenset[str]
+    on_missing: OnMissing
     stats: DownloadStats = field(default_factory=DownloadStats)
     not_found: list[tuple[str, str]] = field(default_factory=list)
     unconfirmed: list[str] = field(default_factory=list)
@@ -271,7 +268,7 @@ class _Work:
         if not self.confirming:
             self.unconfirmed += [name for name, _ in not_found]
             return
-        add_missing(self.source.folder, [pair for pair in not_found if pair[0] not in self.overwrite])
+        self.on_missing([pair for pair in not_found if pair[0] not in self.overwrite])
         for name, cause in not_found:
             if name in self.overwrite:
                 self.stats.missing -= 1

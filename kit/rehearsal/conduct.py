@@ -20,6 +20,7 @@ from kit.pipeline.needed_images import needed_images
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.record import REHEARSAL
 from kit.pipeline.run import Run
+from kit.pipeline.splits import TABLES
 from kit.rehearsal.challenge import CUT, Challenge
 from kit.rehearsal.estimate import Estimate, Rehearsal, estimates, in_time
 from kit.rehearsal.measuring import Measuring, logs_of
@@ -124,6 +125,9 @@ class _Conductor:
         few = {split: self._first_images(split) for split in CUT}
         wanted = sorted(needed_images(on_truth(self.challenge.config), "train"))
         config = on_truth(self.challenge.shortened(few, wanted))
+        shutil.rmtree(
+            self.pipeline.run.path / TABLES, ignore_errors=True
+        )  # a run reads its files, and so do they
         self.measuring.measure(self.pipeline, config, names, "training")
 
     def _use(self, names: Sequence[str], images: int, text: str) -> None:

@@ -50,6 +50,7 @@ class Loading(MetaPathFinder):
         self._seen: set[tuple[object, ...]] = set()
         self._open: list[_Open] = []  # modules that are being loaded, the innermost last
         self._import = builtins.__import__
+        self._own = 0.0  # seconds of following, which no module takes
 
     def start(self) -> None:
         """Follow all imports from here on."""
@@ -90,14 +91,14 @@ class Loading(MetaPathFinder):
     @contextmanager
     def _in(self, module: str) -> Iterator[None]:
         """A part of the loading of a module."""
-        begun, own = time.monotonic(), _Open(module)
+        begun, following, own = time.monotonic(), self._own, _Open(module)
         self._open.append(own)
         try:
             with self._clock.pause():
                 yield
         finally:
             self._open.pop()
-            took = time.monotonic() - begun
+            took = time.monotonic() - begun - (self._own - following)
             self._seconds[module] += took - own.inner
             if self._open:
                 self._open[-1].inner += took
@@ -107,6 +108,7 @@ class Loading(MetaPathFinder):
     ) -> ModuleType:
         """Stands for `__import__`."""
         module = self._import(name, globals, locals, fromlist, level)
+        begun = time.monotonic()
         if _main() and globals:
             importer = str(globals.get("__name__", ""))
             key = (importer, name, tuple(fromlist or ()), level, len(self._open))
@@ -114,6 +116,7 @@ class Loading(MetaPathFinder):
                 if not self._open:
                     self._seen.add(key)
                 self._ask(_modules(name, globals, fromlist or (), level), importer)
+        self._own += time.monotonic() - begun
         return module
 
     def _ask(self, modules: Iterable[str], importer: str) -> None:

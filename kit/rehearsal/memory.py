@@ -13,12 +13,16 @@ from types import TracebackType
 from kit.base.stopping import descendants
 
 EVERY = 0.2  # seconds between two looks
+GROWN = 1.02  # times the largest resident memory that was counted, from which it is counted while it grows
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class PeakMemory:
     """Within its context: looks at the memory of this process and of all that it started; `bytes` is the largest.
 
-    A page that several share counts once (Linux: proportional set size); elsewhere it is this process's alone.
+    A page that several share counts once (Linux: proportional set size); elsewhere it is this process's alone. To
+    count so, the system stops a process for 25 ms a GB: it is done where the resident memory is larger than before,
+    or other processes are at work.
     """
 
     def __init__(self) -> None:
@@ -38,20 +42,37 @@ class PeakMemory:
         self.bytes = max(self.bytes, used_memory())
 
     def _watch(self) -> None:
+        counted, largest, before = list[int](), 0, 0
         while not self._over.wait(EVERY):
-            self.bytes = max(self.bytes, used_memory())
+            processes = _processes()
+            resident = sum(map(_resident, processes))
+            grown = resident > (largest if resident <= before else GROWN * largest)
+            if processes != counted or grown:
+                self.bytes = max(self.bytes, used_memory())
+                counted, largest = processes, resident
+            before = resident
 
 
 def used_memory() -> int:
     """Bytes that this process and all that it started, directly or not, hold now."""
     total = 0
-    for process in (os.getpid(), *descendants(os.getpid())):
+    for process in _processes():
         with suppress(OSError, ValueError):  # ended since
             total += _proportional(Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii"))
     if total:
         return total
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _processes() -> list[int]:
+    return [os.getpid(), *descendants(os.getpid())]
+
+
+def _resident(process: int) -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * PAGE
+    return 0
 
 
 def _proportional(text: str) -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kit.base.files import atomic_write
+from kit.base.files import atomic_write, reading
 from kit.base.parquet import read_parquet
 from kit.data.objects import Objects
 from kit.relation.candidates import Candidates
@@ -68,7 +68,8 @@ def store_pair_features(
         starts.append(starts[-1] + len(part))
         if not files[-1].exists():
             with atomic_write(files[-1]) as path:
-                pq.write_table(pa.table(dict(pair_columns(context, objects, part))), path, compression="lz4")
+                table = pa.table(dict(pair_columns(context, objects, part)))
+                pq.write_table(table, path, compression="lz4", write_page_checksum=True)
     nothing = candidates.take(np.empty(0, np.intp))
     return StoredFeatures(tuple(pair_columns(context, objects, nothing)), tuple(files), np.asarray(starts))
 
@@ -97,7 +98,8 @@ class _Version(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _read(file: _Version, names: tuple[str, ...]) -> Floats:
-    table = read_parquet(file.path, names, memory_map=True)
+    with reading(file.path, "features of pairs", "begin the stage anew: --force"):
+        table = read_parquet(file.path, names, memory_map=True)
     values = np.empty((len(table), len(names)), np.float32)
     for i, name in enumerate(names):
         values[:, i] = table.column(name).to_numpy()

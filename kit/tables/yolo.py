@@ -6,7 +6,6 @@ writes it. The image's id is the file's name without its ending; classes are cou
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.base.errors import FileFault, KitError
-from kit.base.files import read_text, writing
+from kit.base.files import read_text, temporary_path, writing
 from kit.tables.class_mids import class_mids
 from kit.tables.csvfile import NUMBER
 from kit.tables.detection_rows import DetectionRows
@@ -146,7 +145,7 @@ def write_yolo(path: Path | str, table: Detections) -> None:
         raise KitError(f"{path}: there already", "give a folder that is not there, or an empty one")
     if Path(CLASSES).stem in table.images:
         raise KitError(f"{path}: an image is named {Path(CLASSES).stem}, as the file of the classes is")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = temporary_path(path)
     try:
         with writing(path, part):
             _write_folder(part, table)

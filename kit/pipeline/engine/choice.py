@@ -30,11 +30,16 @@ def engine_of(config: Config) -> Engine:
 
 
 def photo_fetcher(config: Config) -> FetchPhotos | None:
-    """What fetches the photos of a split; None for this process."""
-    if not is_on_cluster(config):
+    """What fetches the photos of a split: the nodes of a cluster; None for this process, which alone is no faster.
+
+    Raises KitError where no cluster answers.
+    """
+    if not is_on_cluster(config) or config.engine.address is None:
         return None
+    from kit.pipeline.engine.cluster import connect
     from kit.pipeline.engine.node_photos import fetch_on_nodes
 
+    connect(config.engine)
     return partial(fetch_on_nodes, config.engine)
 
 

@@ -45,14 +45,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker takes of its node."""
+    """What a worker takes of its node; most: workers that a node has, whatever its size."""
 
     cpus: int
     gpus: float = 0.0
+    most: int = 1 << 30
 
     def room(self, node: Node) -> int:
         """How many such workers a node holds."""
-        room = node.cpus // self.cpus
+        room = min(node.cpus // self.cpus, self.most)
         return min(room, int(node.gpus / self.gpus + 1e-9)) if self.gpus else room
 
     def __str__(self) -> str:

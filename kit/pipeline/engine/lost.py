@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kit.base.errors import KitError, first_line
 from kit.pipeline.engine.cluster import Node
 
-HINT = "give it less to do at once (batch_size, shard), more memory, or set engine.retries"
+HINT = "give it less to do at once (batch_size, shard, concurrency), more memory, or set engine.retries"
 
 
 @dataclass(frozen=True)

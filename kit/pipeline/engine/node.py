@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kit.base.errors import KitError
 from kit.base.log import logger
@@ -71,8 +71,8 @@ class Outcome(Generic[R]):
     notices: tuple[str, ...] = ()
 
 
-class NodeWorker(logging.Handler):
-    """Makes pieces of one work by its `make`; level: of what the user hears."""
+class NodeWorker(logging.Handler, Generic[R]):
+    """Makes pieces of one work; level: of what the user hears."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -91,6 +91,10 @@ class NodeWorker(logging.Handler):
 
         return str(ray.get_runtime_context().get_node_id())
 
+    def make(self, *piece: Any) -> Outcome[R]:
+        """Make a piece, of which the pool tells what the work needs to know."""
+        raise NotImplementedError
+
     def _outcome(self, make: Callable[[], Iterable[R]]) -> Outcome[R]:
         """What came of making a piece."""
         try:
@@ -101,7 +105,7 @@ class NodeWorker(logging.Handler):
         return outcome
 
 
-class ShardWorker(NodeWorker):
+class ShardWorker(NodeWorker[ShardResult]):
     """Makes shards of one work, which several stages of a run can share."""
 
     def __init__(self, level: int, place: Place, stages: Sequence[str]) -> None:

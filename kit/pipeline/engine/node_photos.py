@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,83 +17,136 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kit.base.address import is_address
+from kit.base.errors import KitError
+from kit.base.files import writing
 from kit.base.log import logger
 from kit.base.version import __version__
 from kit.config import Engine
 from kit.data.photos import SPREAD
-from kit.download.download_all import OnPhotos
-from kit.download.photo_download import DownloadStats, PhotoRequest, fetch_part, open_folder
-from kit.pipeline.engine.cluster import Share, connect, nodes
+from kit.download.download_all import fetch_here
+from kit.download.photo_download import DownloadStats, OnPhotos, PhotoRequest, fetch_part, open_folder
+from kit.download.photo_store import add_missing
+from kit.pipeline.engine.cluster import Share, connect
 from kit.pipeline.engine.node import NodeWorker, Outcome, check_world
 from kit.pipeline.engine.pool import Piece, Pool
+from kit.tables.arrow import as_numpy
 
 FEWEST = 500  # photos of a piece: where none of them comes, something is wrong with the address
 
 
-class PhotoWorker(NodeWorker):
-    """Fetches some of the photos of a request."""
+@dataclass(frozen=True)
+class PhotoPart:
+    """What became of some photos; missing: which the server does not have, each with the reason."""
 
-    def __init__(self, level: int, request: PhotoRequest, version: str) -> None:
+    stats: DownloadStats
+    missing: list[tuple[str, str]]
+
+
+class PhotoWorker(NodeWorker[PhotoPart]):
+    """Fetches some of the photos of a request; mark: a file in their folder, by which it is the same one."""
+
+    def __init__(self, level: int, request: PhotoRequest, mark: Path, version: str) -> None:
         super().__init__(level)
-        self._request, self._version = request, version
+        self._request, self._mark, self._version = request, mark, version
 
-    def make(self, ids: Sequence[str]) -> Outcome[DownloadStats]:
-        """Fetch photos."""
-        return self._outcome(lambda: self._fetched(ids))
+    def make(self, ids: Sequence[str]) -> Outcome[PhotoPart]:
+        """Fetch photos; what keeps this node from it is in the figures."""
+        return self._outcome(lambda: [self._fetched(ids)])
 
-    def _fetched(self, ids: Sequence[str]) -> Iterable[DownloadStats]:
-        asked = self._request
-        check_world(self._version, asked.source.folder)
-        yield asyncio.run(
-            fetch_part(
-                asked.source,
-                ids,
-                asked.concurrency,
-                asked.policy,
-                ask_again=asked.ask_again,
-                overwrite=asked.overwrite.intersection(ids),
+    def _fetched(self, ids: Sequence[str]) -> PhotoPart:
+        missing: list[tuple[str, str]] = []
+        try:
+            self._check()
+            return PhotoPart(asyncio.run(fetch_part(self._request, ids, missing.extend)), missing)
+        except KitError as error:
+            return PhotoPart(DownloadStats(stopped=str(error)), missing)
+
+    def _check(self) -> None:
+        source = self._request.source
+        mirror = () if is_address(source.url) else (Path(source.url),)
+        check_world(self._version, source.folder, *mirror)
+        if not self._mark.is_file():
+            raise KitError(
+                f"{source.folder} is another folder here",
+                "data must be where all nodes see them, on one disk",
             )
-        )
 
 
 def fetch_on_nodes(
     settings: Engine, request: PhotoRequest, ids: pa.StringArray, on_photos: OnPhotos
 ) -> DownloadStats:
-    """Fetch photos by the nodes of the cluster, each by one worker with the request's concurrency.
+    """Fetch photos by one worker a node, each with the request's concurrency; those to overwrite are fetched here.
 
-    A piece is the photos of whole folders, so that no two nodes write down what came into one. Raises KitError
-    where a piece's workers die again and again, and as `fetch_photos`.
+    A piece is the photos of whole folders, so that no two nodes write down what came into one; what is missing is
+    written down here. Where a node cannot, the pieces that are given are the last ones. Raises KitError as `fetch_photos`.
     """
     connect(settings)
-    source = request.source
-    url = source.url if is_address(source.url) else str(Path(source.url).absolute())
-    there = replace(source, url=url, folder=source.folder.absolute())
-    words = (replace(request, source=there), __version__)
-    share = Share(settings.cpus or min((node.cpus for node in nodes() if node.cpus), default=1))
-    pieces = [Piece((piece,), f"photos from {piece[0]} on") for piece in _pieces(ids)]
-    pool = Pool[DownloadStats](settings, share, "photos", PhotoWorker, words, pieces)
-    total, got = DownloadStats(), Counter[str]()
-    with open_folder(source.folder, request.ask_again), closing(pool.results()) as results:
-        for node, stats in results:
-            total.add(stats)
-            got[node] += stats.got
-            on_photos(total)
-            if total.stopped:
-                break
+    folder, total, got = request.source.folder, DownloadStats(), Counter[str]()
+    if request.overwrite:
+        damaged = pc.is_in(ids, pa.array(sorted(request.overwrite), pa.string()))
+        total.add(fetch_here(request, ids.filter(damaged), on_photos))
+        ids = ids.filter(pc.invert(damaged))
+    with open_folder(folder, request.ask_again), _mark(folder) as mark:
+        pool = _pool(settings, request, ids, mark)
+        try:
+            with closing(pool.results()) as results:
+                for node, part in results:
+                    add_missing(folder, part.missing)
+                    got[node] += part.stats.got
+                    total.add(_from(node, part.stats))
+                    on_photos(total)
+                    if total.stopped:
+                        pool.waiting.clear()
+        except KitError as error:
+            total.stopped = total.stopped or str(error)
     by_node = ", ".join(f"{count} by {node}" for node, count in sorted(got.items()) if count)
     if by_node:
-        logger.info(f"{source.folder}: photos came: {by_node}")
+        logger.info(f"{folder}: photos came: {by_node}")
     return total
 
 
-def _pieces(ids: pa.StringArray) -> list[list[str]]:
+def _pool(settings: Engine, request: PhotoRequest, ids: pa.StringArray, mark: Path) -> Pool[PhotoPart]:
+    source = request.source
+    url = source.url if is_address(source.url) else str(Path(source.url).absolute())
+    seen_there = replace(source, url=url, folder=source.folder.absolute())
+    arguments = replace(request, source=seen_there, overwrite=frozenset()), mark.absolute(), __version__
+    share = Share(settings.cpus or 1, most=1)
+    return Pool(settings, share, "photos", PhotoWorker, arguments, list(_pieces(ids)))
+
+
+def _from(node: str, stats: DownloadStats) -> DownloadStats:
+    """The figures, with the node's name where it could not go on."""
+    return replace(stats, stopped=f"{node}: {stats.stopped}") if stats.stopped else stats
+
+
+@contextmanager
+def _mark(folder: Path) -> Iterator[Path]:
+    """A file in a folder, for as long as the work."""
+    path = folder / f".kit-{secrets.token_hex(8)}"
+    with writing(folder):
+        path.touch()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _pieces(ids: pa.StringArray) -> Iterator[Piece]:
     """The photos, those of one folder together, and several folders' where they have few."""
+    if not len(ids):
+        return
     ordered = ids.take(pc.array_sort_indices(ids))
     folders = pc.utf8_slice_codeunits(ordered, 0, SPREAD).dictionary_encode()
-    sizes = np.bincount(folders.indices.to_numpy(), minlength=len(folders.dictionary))
     bounds = [0]
-    for end in np.cumsum(sizes).tolist():
+    for end in np.cumsum(np.bincount(as_numpy(folders.indices))).tolist():
         if end - bounds[-1] >= FEWEST:
             bounds.append(end)
     bounds[max(len(bounds) - 1, 1) :] = [len(ordered)]  # the rest joins the last one
-    return [ordered.slice(a, b - a).to_pylist() for a, b in pairwise(bounds)]
+    for start, end in pairwise(bounds):
+        names = ordered.slice(start, end - start)
+        yield Piece(partial(_arguments, names), f"photos from {names[0]} on")
+
+
+def _arguments(names: pa.StringArray) -> tuple[list[str]]:
+    """Those of `PhotoWorker.make`, made when they are sent: millions of names are large as Python's own text."""
+    return (names.to_pylist(),)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kit.base.errors import KitError
 from kit.base.log import logger, warn_once
@@ -15,6 +15,9 @@ from kit.pipeline.engine.cluster import Node, Share, check_room, elsewhere, node
 from kit.pipeline.engine.lost import Lost, lost
 from kit.pipeline.engine.node import NodeWorker, Outcome
 
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
 R = TypeVar("R")  # what a piece gives
 LOOK = 1.0  # seconds between two looks at the nodes
 PATIENCE = 20.0  # seconds that a piece waits for a worker on another node than those where it died
@@ -22,12 +25,12 @@ PATIENCE = 20.0  # seconds that a piece waits for a worker on another node than 
 
 @dataclass(eq=False)
 class Piece:
-    """A piece of a work. words: what a worker's `make` is given; name: for messages.
+    """A piece of a work. arguments: gives those of a worker's `make`; name: for messages.
 
     tries: how often its worker died; avoided: ids of the nodes where it did.
     """
 
-    words: Sequence[object]
+    arguments: Callable[[], Sequence[object]]
     name: str
     tries: int = 0
     avoided: set[str] = field(default_factory=set)
@@ -45,7 +48,7 @@ class Piece:
 class Worker:
     """A process on a node. node: None until it has said where it is; piece: what it makes now."""
 
-    actor: Any
+    actor: ActorHandle[NodeWorker[Any]]
     node: Node | None = None
     piece: Piece | None = None
 
@@ -53,7 +56,8 @@ class Worker:
 class Pool(Generic[R]):
     """The workers of one work, and the pieces that wait for them.
 
-    name: of the work, for messages; kind, words: a worker's class, and what it is made with; share: what it takes.
+    name: of the work, for messages; kind, arguments: a worker's class, and what it is made with; share: what it
+    takes.
     """
 
     def __init__(
@@ -61,11 +65,12 @@ class Pool(Generic[R]):
         settings: Engine,
         share: Share,
         name: str,
-        kind: type[NodeWorker],
-        words: Sequence[object],
+        kind: type[NodeWorker[R]],
+        arguments: Sequence[object],
         pieces: Sequence[Piece],
     ) -> None:
-        self.settings, self.share, self.name, self.kind, self.words = settings, share, name, kind, words
+        self.settings, self.share, self.name = settings, share, name
+        self.kind, self.arguments = kind, arguments
         self.waiting = deque(pieces)
         self.idle: list[Worker] = []
         self.busy: dict[Any, Worker] = {}  # by what it is to give: its node, or a piece
@@ -109,7 +114,7 @@ class Pool(Generic[R]):
                 num_cpus=self.share.cpus,
                 num_gpus=self.share.gpus,
                 scheduling_strategy=elsewhere(there, piece.avoided, self.share),
-            ).remote(logger.getEffectiveLevel(), *self.words)
+            ).remote(logger.getEffectiveLevel(), *self.arguments)
             self.busy[actor.node.remote()] = Worker(actor)
 
     def _able(self) -> int:
@@ -130,7 +135,7 @@ class Pool(Generic[R]):
             self.waiting.remove(piece)
             self.idle.remove(worker)
             worker.piece = piece
-            self.busy[worker.actor.make.remote(*piece.words)] = worker
+            self.busy[worker.actor.make.remote(*piece.arguments())] = worker
 
     def _must_make(self, piece: Piece, there: Sequence[Node]) -> bool:
         """Whether a piece has waited for long enough for a node where it has not died, or there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kit.base.progress import track
@@ -40,9 +41,8 @@ class RayEngine:
     ) -> Iterator[ShardResult]:
         share = share_of(self.settings, contexts[0].stage.device)
         place = Place.of(contexts[0].run, share.cpus)
-        pieces = [Piece(each, f"{', '.join(each[1])}, shard {each[0]}") for each in todo]
-        words = (place, stages)
-        pool = Pool[ShardResult](self.settings, share, ", ".join(stages), ShardWorker, words, pieces)
+        pieces = [Piece(partial(tuple, each), f"{', '.join(each[1])}, shard {each[0]}") for each in todo]
+        pool = Pool(self.settings, share, ", ".join(stages), ShardWorker, (place, stages), pieces)
         for node, result in pool.results():
             yield replace(result, node=node)
 

@@ -78,7 +78,8 @@ def fetch_on_nodes(
     """Fetch photos by one worker a node, each with the request's concurrency; those to overwrite are fetched here.
 
     A piece is the photos of whole folders, so that no two nodes write down what came into one; what is missing is
-    written down here. Where a node cannot, the pieces that are given are the last ones. Raises KitError as `fetch_photos`.
+    written down here. Where a node cannot go on, the pieces that are given are the last ones. Raises KitError as
+    `fetch_photos`.
     """
     connect(settings)
     folder, total, got = request.source.folder, DownloadStats(), Counter[str]()

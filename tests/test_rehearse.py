@@ -17,7 +17,8 @@ from kit.data.photos import list_photos
 from kit.data.split_tables import load_split
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
-from kit.pipeline.splits import split_ids
+from kit.pipeline.splits import TABLES, split_ids
+from kit.rehearsal import memory
 from kit.rehearsal.challenge import Challenge
 from kit.rehearsal.conduct import rehearse
 from kit.rehearsal.measuring import Measuring
@@ -29,6 +30,7 @@ from kit.rehearsal.plan import (
 )
 from kit.rehearsal.shared_memory import needed_shared_memory, shared_memory_fault
 from tests.conftest import FEW, TINY, config
+from tests.waiting import wait_for
 
 ONE = "detector.models={resnext: {architecture: resnext-mini}}"
 SETTINGS = [word for value in [*TINY, *FEW, "data.test.detections=[]", ONE] for word in ("--set", value)]
@@ -327,6 +329,35 @@ def test_memory_is_measured_with_that_of_processes_that_were_started(code):
     assert most > 80_000_000
     assert before > 80_000_000
     assert before - after > 70_000_000
+
+
+def test_memory_is_counted_where_it_may_be_larger_and_else_left_alone(monkeypatch):
+    """A count stops the process that is measured."""
+    looks, counts = [100, 100, 100, 101, 101, 101, 150, 150, 140, 150], []
+    monkeypatch.setattr(memory, "EVERY", 0.001)
+    monkeypatch.setattr(memory, "_processes", lambda: [1] if len(looks) > 1 else [1, 2])
+    monkeypatch.setattr(memory, "_resident", lambda _: looks.pop(0) if looks else 150)
+    monkeypatch.setattr(memory, "used_memory", lambda: counts.append(len(looks)) or 7)
+    with memory.PeakMemory() as peak:
+        wait_for(lambda: not looks)
+    assert counts[:4] == [9, 5, 3, 0]  # the first look; 101, at rest; 150; another process
+    assert len(counts) <= 6  # and one at the end
+    assert peak.bytes == 7
+
+
+def test_what_is_measured_reads_the_files_of_the_training_split_as_a_run_does(tiny, tmp_path, monkeypatch):
+    """The look at the whole challenge before it has kept their tables."""
+    kept = {}
+
+    def measure(_measuring, pipeline, _config, _names, text, *_more):
+        kept[text] = [path.name for path in (pipeline.run.path / TABLES).glob("train-*")]
+
+    monkeypatch.setattr(Measuring, "measure", measure)
+    monkeypatch.setattr(Measuring, "prepare", lambda *_: None)
+    rehearsal = rehearse(config(ONE), tmp_path / "run", minutes=1)
+    assert kept["training"] == []
+    assert set(kept) == {"training", "use", "use-2", "use-3"}
+    assert rehearsal.unmeasured == len(rehearsal.stages)
 
 
 def test_the_visual_model_loads_crops_or_cells():

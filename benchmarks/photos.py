@@ -84,9 +84,10 @@ def kit(url: str, out: str) -> None:
     import asyncio
 
     from kit.base.retry import RetryPolicy
-    from kit.download.photo_download import PhotoSource, fetch_photos
+    from kit.download.photo_download import PhotoRequest, PhotoSource, fetch_photos
 
-    stats = asyncio.run(fetch_photos(PhotoSource(url, Path(out)), names(), AT_ONCE, RetryPolicy()))
+    request = PhotoRequest(PhotoSource(url, Path(out)), AT_ONCE, RetryPolicy())
+    stats = asyncio.run(fetch_photos(request, names()))
     sys.stdout.write(f"{stats.got}\n")
 
 

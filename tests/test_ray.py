@@ -521,6 +521,10 @@ def test_photos_come_by_all_nodes_as_they_come_here(cluster, photos, tmp_path, c
     mended = fetched(server, tmp_path / "there", names, on_nodes(cluster), overwrite=frozenset(names[3:4]))
     assert (mended.got, mended.there) == (1, 57)
     assert path.read_bytes() == server.files[f"/{names[3]}.jpg"]
+    data = server.files.pop(f"/{names[3]}.jpg")
+    gone = fetched(server, tmp_path / "there", names, on_nodes(cluster), overwrite=frozenset(names[3:4]))
+    assert gone.causes == {"damaged, and the server has it no more (HTTP 404)": 1}
+    assert (gone.there, path.read_bytes(), gone.stopped) == (57, data, "")
     server.files[f"/{names[17]}.jpg"] = jpeg(17)
     more = fetched(server, tmp_path / "there", names, on_nodes(cluster), ask_again=True)
     assert (more.got, more.there, more.missing) == (1, 58, 1)

@@ -335,6 +335,7 @@ def test_memory_is_counted_where_it_may_be_larger_and_else_left_alone(monkeypatc
     """A count stops the process that is measured."""
     looks, counts = [100, 100, 100, 101, 101, 101, 150, 150, 140, 150], []
     monkeypatch.setattr(memory, "EVERY", 0.001)
+    monkeypatch.setattr(memory, "SHARED", 10**9)
     monkeypatch.setattr(memory, "_processes", lambda: [1] if len(looks) > 1 else [1, 2])
     monkeypatch.setattr(memory, "_resident", lambda _: looks.pop(0) if looks else 150)
     monkeypatch.setattr(memory, "used_memory", lambda: counts.append(len(looks)) or 7)
@@ -343,6 +344,17 @@ def test_memory_is_counted_where_it_may_be_larger_and_else_left_alone(monkeypatc
     assert counts[:4] == [9, 5, 3, 0]  # the first look; 101, at rest; 150; another process
     assert len(counts) <= 6  # and one at the end
     assert peak.bytes == 7
+
+
+def test_memory_of_several_processes_is_counted_now_and_then(monkeypatch):
+    """One that writes to a page that it shares takes memory, and none is resident that was not."""
+    used = iter(range(1, 10**9))
+    monkeypatch.setattr(memory, "EVERY", 0.001)
+    monkeypatch.setattr(memory, "_processes", lambda: [1, 2])
+    monkeypatch.setattr(memory, "_resident", lambda _: 100)
+    monkeypatch.setattr(memory, "used_memory", lambda: next(used))
+    with memory.PeakMemory() as peak:
+        wait_for(lambda: peak.bytes > 3)
 
 
 def test_what_is_measured_reads_the_files_of_the_training_split_as_a_run_does(tiny, tmp_path, monkeypatch):

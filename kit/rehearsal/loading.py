@@ -108,15 +108,15 @@ class Loading(MetaPathFinder):
     ) -> ModuleType:
         """Stands for `__import__`."""
         module = self._import(name, globals, locals, fromlist, level)
-        begun = time.monotonic()
         if _main() and globals:
+            begun = time.monotonic()
             importer = str(globals.get("__name__", ""))
             key = (importer, name, tuple(fromlist or ()), level, len(self._open))
             if key not in self._seen:
                 if not self._open:
                     self._seen.add(key)
                 self._ask(_modules(name, globals, fromlist or (), level), importer)
-        self._own += time.monotonic() - begun
+            self._own += time.monotonic() - begun
         return module
 
     def _ask(self, modules: Iterable[str], importer: str) -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from kit.base.stopping import descendants
 
 EVERY = 0.2  # seconds between two looks
+SHARED = 25  # looks at several processes after which they are counted, grown or not
 GROWN = 1.02  # times the largest resident memory that was counted, from which it is counted while it grows
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -22,7 +23,7 @@ class PeakMemory:
 
     A page that several share counts once (Linux: proportional set size); elsewhere it is this process's alone. To
     count so, the system stops a process for 25 ms a GB: it is done where the resident memory is larger than before,
-    or other processes are at work.
+    or other processes are at work, and now and then where several are, of which one may write to shared pages.
     """
 
     def __init__(self) -> None:
@@ -42,14 +43,15 @@ class PeakMemory:
         self.bytes = max(self.bytes, used_memory())
 
     def _watch(self) -> None:
-        counted, largest, before = list[int](), 0, 0
+        counted, largest, before, looks = list[int](), 0, 0, 0
         while not self._over.wait(EVERY):
             processes = _processes()
             resident = sum(map(_resident, processes))
             grown = resident > (largest if resident <= before else GROWN * largest)
-            if processes != counted or grown:
+            looks += 1
+            if processes != counted or grown or (len(processes) > 1 and looks >= SHARED):
                 self.bytes = max(self.bytes, used_memory())
-                counted, largest = processes, resident
+                counted, largest, looks = processes, resident, 0
             before = resident
 
 

@@ -45,15 +45,17 @@ class Node:
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker takes of its node; most: workers that a node has, whatever its size."""
+    """What a worker takes of its node; most: workers for each node, whatever its size, None for what it holds."""
 
     cpus: int
     gpus: float = 0.0
-    most: int = 1 << 30
+    most: int | None = None
 
     def room(self, node: Node) -> int:
         """How many such workers a node holds."""
-        room = min(node.cpus // self.cpus, self.most)
+        room = node.cpus // self.cpus
+        if self.most is not None:
+            room = min(room, self.most)
         return min(room, int(node.gpus / self.gpus + 1e-9)) if self.gpus else room
 
     def __str__(self) -> str:

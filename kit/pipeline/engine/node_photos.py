@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -23,7 +24,6 @@ from kit.base.log import logger
 from kit.base.version import __version__
 from kit.config import Engine
 from kit.data.photos import SPREAD
-from kit.download.download_all import fetch_here
 from kit.download.photo_download import DownloadStats, OnPhotos, PhotoRequest, fetch_part, open_folder
 from kit.download.photo_store import add_missing
 from kit.pipeline.engine.cluster import Share, connect
@@ -31,6 +31,8 @@ from kit.pipeline.engine.node import NodeWorker, Outcome, check_world
 from kit.pipeline.engine.pool import Piece, Pool
 from kit.tables.arrow import as_numpy
 
+MARK = ".kit-"  # begins the name of a file beside the photos
+OLD = 30 * 86400.0  # seconds of a mark whose command was killed
 FEWEST = 500  # photos of a piece: where none of them comes, something is wrong with the address
 
 
@@ -57,7 +59,8 @@ class PhotoWorker(NodeWorker[PhotoPart]):
         missing: list[tuple[str, str]] = []
         try:
             self._check()
-            return PhotoPart(asyncio.run(fetch_part(self._request, ids, missing.extend)), missing)
+            own = replace(self._request, overwrite=self._request.overwrite.intersection(ids))
+            return PhotoPart(asyncio.run(fetch_part(own, ids, missing.extend)), missing)
         except KitError as error:
             return PhotoPart(DownloadStats(stopped=str(error)), missing)
 
@@ -75,7 +78,7 @@ class PhotoWorker(NodeWorker[PhotoPart]):
 def fetch_on_nodes(
     settings: Engine, request: PhotoRequest, ids: pa.StringArray, on_photos: OnPhotos
 ) -> DownloadStats:
-    """Fetch photos by one worker a node, each with the request's concurrency; those to overwrite are fetched here.
+    """Fetch photos by as many workers as there are nodes, spread over them, each with the request's concurrency.
 
     A piece is the photos of whole folders, so that no two nodes write down what came into one; what is missing is
     written down here. Where a node cannot go on, the pieces that are given are the last ones. Raises KitError as
@@ -83,10 +86,6 @@ def fetch_on_nodes(
     """
     connect(settings)
     folder, total, got = request.source.folder, DownloadStats(), Counter[str]()
-    if request.overwrite:
-        damaged = pc.is_in(ids, pa.array(sorted(request.overwrite), pa.string()))
-        total.add(fetch_here(request, ids.filter(damaged), on_photos))
-        ids = ids.filter(pc.invert(damaged))
     with open_folder(folder, request.ask_again), _mark(folder) as mark:
         pool = _pool(settings, request, ids, mark)
         try:
@@ -110,7 +109,7 @@ def _pool(settings: Engine, request: PhotoRequest, ids: pa.StringArray, mark: Pa
     source = request.source
     url = source.url if is_address(source.url) else str(Path(source.url).absolute())
     seen_there = replace(source, url=url, folder=source.folder.absolute())
-    arguments = replace(request, source=seen_there, overwrite=frozenset()), mark.absolute(), __version__
+    arguments = replace(request, source=seen_there), mark.absolute(), __version__
     share = Share(settings.cpus or 1, most=1)
     return Pool(settings, share, "photos", PhotoWorker, arguments, list(_pieces(ids)))
 
@@ -122,14 +121,18 @@ def _from(node: str, stats: DownloadStats) -> DownloadStats:
 
 @contextmanager
 def _mark(folder: Path) -> Iterator[Path]:
-    """A file in a folder, for as long as the work."""
-    path = folder / f".kit-{secrets.token_hex(8)}"
+    """A file in a folder, for as long as the work; those that were left there long ago go."""
+    path = folder / f"{MARK}{secrets.token_hex(8)}"
     with writing(folder):
+        for left in folder.glob(f"{MARK}*"):
+            if abs(time.time() - left.stat().st_mtime) > OLD:
+                left.unlink(missing_ok=True)
         path.touch()
     try:
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def _pieces(ids: pa.StringArray) -> Iterator[Piece]:

@@ -103,7 +103,9 @@ class Pool(Generic[R]):
         import ray
 
         there = nodes()
-        room = self.settings.workers or max(1, sum(map(self.share.room, there)))
+        room = max(1, sum(map(self.share.room, there)))
+        if self.settings.workers and (self.share.most is None or self.settings.workers < room):
+            room = self.settings.workers
         check_room(self.settings, self.share, there, self.name)
         kind: Any = ray.remote(self.kind)
         hired = len(self.idle) + len(self.busy)

@@ -87,11 +87,18 @@ def test_what_the_rehearsal_imports_for_itself_no_stage_needs(loading):
     assert loading.needed() == {"top_late": 7.0}
 
 
-def test_other_threads_are_left_alone(loading):
-    thread = threading.Thread(target=stage, args=("import top_late",))
+def in_a_thread(code):
+    """Import as a function of kit does that works beside the main thread."""
+    thread = threading.Thread(target=stage, args=(code,))
     thread.start()
     thread.join()
-    assert loading.needed() == {}
+
+
+def test_what_a_thread_beside_imports_counts_and_stops_the_clock_too(loading, clock):
+    begun = loading._clock.now()
+    in_a_thread("import top_a")
+    assert loading.needed() == {"top_a": 2.0, "top_b": 3.0, "top_b.inner": 0.5}
+    assert loading._clock.now() == begun
 
 
 def test_a_module_that_cannot_be_loaded_fails_as_ever_and_can_be_tried_again(loading):

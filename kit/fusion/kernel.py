@@ -1,7 +1,8 @@
 """The compiled part of weighted boxes fusion: clusters boxes image by image and class by class.
 
 Sorts are stable, ascending, then reversed; a cluster's coordinates are summed in single precision, as in
-ensemble-boxes 1.0.9.
+ensemble-boxes 1.0.9. With the module what was compiled for detections is loaded; the first time on a machine it is
+compiled, and kept.
 """
 
 from __future__ import annotations
@@ -210,3 +211,15 @@ def _best_cluster(x1, y1, x2, y2, inter, count, box, iou):  # type: ignore[no-un
             if overlap > best:
                 best, found = overlap, c
     return found
+
+
+def _load() -> None:
+    """Fuse nothing, of the types that detections have."""
+    image, label, source = np.empty(0, np.int32), np.empty(0, np.uint16), np.empty(0, np.int64)
+    score, box, weights = np.empty(0, np.float32), np.empty((0, 4), np.float32), np.ones(1)
+    kept, _ = prepare(image, label, score, box, source, weights, np.float32(0), 0.0)
+    arguments = (*kept, weights, 0.5, 0, False)
+    fuse_images(*arguments)
+
+
+_load()

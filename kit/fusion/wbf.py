@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kit.boxes import OVERSHOOT
-from kit.fusion.kernel import fuse_images, prepare
 from kit.tables.schema import Detections
 
 Doubles = NDArray[np.float64]
@@ -100,6 +99,8 @@ def fuse(
     is clipped. overflow: let "avg" exceed what all sources together could say. Raises ValueError on what does
     not fit.
     """
+    from kit.fusion.kernel import fuse_images, prepare  # loads what was compiled
+
     _check(image, label, score, box, source, conf_type)
     check_settings(iou, skip_box_threshold)
     _check_indices(image, label, source, len(weights))

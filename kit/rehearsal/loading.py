@@ -33,8 +33,16 @@ class _Open:
     inner: float = 0.0
 
 
+class _Thread(threading.local):
+    """What a thread is loading. open: the innermost last; own: seconds of following, which no module takes."""
+
+    def __init__(self) -> None:
+        self.open = list[_Open]()
+        self.own = 0.0
+
+
 class Loading(MetaPathFinder):
-    """Follows the imports of the main thread from `start` on, and lets a clock stand still meanwhile.
+    """Follows imports from `start` on, those of all threads, and lets a clock stand still meanwhile.
 
     What a module imports, whenever it does, all need that import it. But a function of kit may serve one stage
     and not the other: what that imports only the work needs that is going on.
@@ -48,9 +56,8 @@ class Loading(MetaPathFinder):
         self._imported: defaultdict[str, set[str]] = defaultdict(set)  # by each module
         self._wanted: set[str] = set()  # by the work that is going on
         self._seen: set[tuple[object, ...]] = set()
-        self._open: list[_Open] = []  # modules that are being loaded, the innermost last
+        self._here = _Thread()
         self._import = builtins.__import__
-        self._own = 0.0  # seconds of following, which no module takes
 
     def start(self) -> None:
         """Follow all imports from here on."""
@@ -78,8 +85,6 @@ class Loading(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """What the other finders find, with a loader that is followed."""
-        if not _main():
-            return None
         self._ask([fullname], _importer(sys._getframe(1)))
         with self._in(fullname):
             others = (f.find_spec(fullname, path, target) for f in sys.meta_path if f is not self)
@@ -91,37 +96,38 @@ class Loading(MetaPathFinder):
     @contextmanager
     def _in(self, module: str) -> Iterator[None]:
         """A part of the loading of a module."""
-        begun, following, own = time.monotonic(), self._own, _Open(module)
-        self._open.append(own)
+        here, part = self._here, _Open(module)
+        begun, following = time.monotonic(), here.own
+        here.open.append(part)
         try:
             with self._clock.pause():
                 yield
         finally:
-            self._open.pop()
-            took = time.monotonic() - begun - (self._own - following)
-            self._seconds[module] += took - own.inner
-            if self._open:
-                self._open[-1].inner += took
+            here.open.pop()
+            took = time.monotonic() - begun - (here.own - following)
+            self._seconds[module] += took - part.inner
+            if here.open:
+                here.open[-1].inner += took
 
     def _follow(
         self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
     ) -> ModuleType:
         """Stands for `__import__`."""
         module = self._import(name, globals, locals, fromlist, level)
-        if _main() and globals:
-            begun = time.monotonic()
+        if globals:
+            begun, here = time.monotonic(), self._here
             importer = str(globals.get("__name__", ""))
-            key = (importer, name, tuple(fromlist or ()), level, len(self._open))
+            key = (importer, name, tuple(fromlist or ()), level, len(here.open))
             if key not in self._seen:
-                if not self._open:
+                if not here.open:
                     self._seen.add(key)
                 self._ask(_modules(name, globals, fromlist or (), level), importer)
-            self._own += time.monotonic() - begun
+            here.own += time.monotonic() - begun
         return module
 
     def _ask(self, modules: Iterable[str], importer: str) -> None:
-        if self._open:
-            self._imported[self._open[-1].module].update(modules)
+        if self._here.open:
+            self._imported[self._here.open[-1].module].update(modules)
         elif importer.partition(".")[0] != OWN:
             self._imported[importer].update(modules)
         elif not importer.startswith(BESIDE):
@@ -170,7 +176,3 @@ def _importer(frame: FrameType | None) -> str:
             return name
         frame = frame.f_back
     return ""
-
-
-def _main() -> bool:
-    return threading.current_thread() is threading.main_thread()

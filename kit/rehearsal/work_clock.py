@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,24 @@ class WorkClock:
 
     def __init__(self) -> None:
         self._paused, self._since, self._depth = 0.0, 0.0, 0
+        self._changing = threading.Lock()
 
     def now(self) -> float:
         """Seconds since some moment, without those of pauses."""
-        return (self._since if self._depth else time.monotonic()) - self._paused
+        with self._changing:
+            return (self._since if self._depth else time.monotonic()) - self._paused
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Stand still inside; a pause inside a pause is part of that."""
-        if not self._depth:
-            self._since = time.monotonic()
-        self._depth += 1
+        """Stand still inside, for all threads; a pause while another goes on is part of that."""
+        with self._changing:
+            if not self._depth:
+                self._since = time.monotonic()
+            self._depth += 1
         try:
             yield
         finally:
-            self._depth -= 1
-            if not self._depth:
-                self._paused += time.monotonic() - self._since
+            with self._changing:
+                self._depth -= 1
+                if not self._depth:
+                    self._paused += time.monotonic() - self._since

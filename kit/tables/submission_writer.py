@@ -219,5 +219,6 @@ def _coordinates(box: NDArray[np.float32], digits: int) -> list[pa.StringArray]:
 @lru_cache(maxsize=4)
 def _decimals(digits: int) -> pa.StringArray:
     """The texts of 0 to 1 in steps of 10**-digits, without trailing zeros."""
-    full = (f"{i / 10**digits:.{digits}f}" for i in range(10**digits + 1))
-    return pa.array([text.rstrip("0").rstrip(".") for text in full])
+    part = pc.utf8_lpad(pc.cast(pa.array(np.arange(10**digits)), pa.string()), digits, "0")
+    texts = pc.utf8_rtrim(pc.binary_join_element_wise("0", pc.utf8_rtrim(part, "0"), "."), ".")
+    return pa.concat_arrays([texts, pa.array(["1"])])

@@ -23,11 +23,13 @@ from kit.rehearsal.challenge import Challenge
 from kit.rehearsal.conduct import rehearse
 from kit.rehearsal.measuring import Measuring
 from kit.rehearsal.plan import (
+    commands,
     detections_to_learn_from,
     split_of_stage,
     whole_run,
     with_test_photos,
 )
+from kit.rehearsal.schedule import Command
 from kit.rehearsal.shared_memory import needed_shared_memory, shared_memory_fault
 from tests.conftest import FEW, TINY, config
 from tests.waiting import wait_for
@@ -207,10 +209,31 @@ def test_a_second_rehearsal_of_a_run_is_one_line_and_leaves_the_first_alone(tiny
 def test_what_is_ended_after_its_time_says_so_and_what_it_said_itself(run, tmp_path):
     measuring = Measuring(tmp_path / "scratch", tmp_path, 0.5)
     measuring.deadline = time.monotonic() + 1.0
-    with measuring.command(1, 1, 1):
+    with measuring.command(Command([]), 1, 1):
         measuring.measure(Pipeline(run), run.config, ["prior"], "training")
     text = r"not at its end after 5 minutes in all; give more --minutes \(the rehearsal failed: .+"
     assert re.match(text, measuring.failed["prior"])
+
+
+@pytest.mark.parametrize("loads", [(), ("kit.tables.submission_check",)])
+def test_what_a_command_has_loaded_before_is_not_counted_with_its_stage(run, tmp_path, loads):
+    measuring = Measuring(tmp_path / "scratch", tmp_path, 0.5)
+    with measuring.command(Command([], loads=loads), 1, 1):
+        measuring.measure(Pipeline(run), run.config, ["prior"], "training")
+    prior = measuring.measured["prior"]
+    assert ("pyarrow.lib" in {*prior.before, *prior.modules}) == (not loads)
+
+
+def test_the_commands_share_the_stages_and_the_last_has_loaded_what_checks_its_file(tiny, tmp_path):
+    pipeline = Pipeline(Run(config(ONE), tmp_path / "run"))
+    names = whole_run(pipeline)
+    train, evaluate, submit = commands(pipeline, names, 2)
+    assert sorted([*train.stages, *evaluate.stages, *submit.stages]) == sorted(names)
+    assert (train.jobs, evaluate.jobs, submit.jobs) == (2, 2, 1)
+    assert "final" in train.stages
+    assert "evaluate-val" in evaluate.stages
+    assert submit.stages[-1] == "submission"
+    assert submit.loads == ["kit.tables.submission_check"]
 
 
 def test_no_job_is_one_line(tiny, tmp_path):

@@ -93,7 +93,7 @@ class _Conductor:
         if extra:
             self.missing.append("relation models learn from true boxes here: no detector is trained yet")
         train, *others = self.commands
-        with self.measuring.command(train.jobs, self._processes(train), self.asked.cpu_threads):
+        with self.measuring.command(train, self._processes(train), self.asked.cpu_threads):
             first = [n for n in train.stages if n not in extra and self.splits[n] == "train"]
             self._train(first)
             images = self._images()
@@ -102,7 +102,7 @@ class _Conductor:
                 cut = dict.fromkeys(SPLITS, images)
                 self._cut_phase(cut, extra, unchanged, "detections")
         for number, command in enumerate(others, 2):
-            with self.measuring.command(command.jobs, self._processes(command), self.asked.cpu_threads):
+            with self.measuring.command(command, self._processes(command), self.asked.cpu_threads):
                 self._use(command.stages, images, f"use-{number}")
         for line in (*self.challenge.made, *self.missing):
             logger.warning(f"rehearsal: {line}")

@@ -17,6 +17,7 @@ from kit.pipeline.jobs import side_by_side
 from kit.pipeline.order import LOGS
 from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER
+from kit.rehearsal.schedule import Command
 from kit.rehearsal.worker import SIDE_BY_SIDE, Measured, Work
 
 MODULE = "kit.rehearsal.worker"
@@ -55,14 +56,15 @@ class Measuring:
             return self._run(job, text, text, workers)
 
     @contextmanager
-    def command(self, jobs: int, processes: int, threads: int) -> Iterator[None]:
-        """Within it, stages are measured by the processes of one command, `jobs` side by side.
+    def command(self, command: Command, processes: int, threads: int) -> Iterator[None]:
+        """Within it, stages are measured by the processes of one command.
 
         processes: at work at once, with those that a stage has beside its own.
         """
-        self._crew, self._jobs = Crew(processes if jobs > 1 else 1, threads), jobs
+        several, self._jobs = command.jobs > 1, command.jobs
+        self._crew = Crew(processes if several else 1, threads)
         self._crew.environment[CLUSTER] = NO_CLUSTER  # what is measured is this machine
-        words = [SIDE_BY_SIDE] if jobs > 1 else []
+        words = [SIDE_BY_SIDE] if several else command.loads
         with self._crew, Workers(self._crew, MODULE, words) as self._workers:
             yield
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kit.base.split_names import SPLITS, SplitName
@@ -12,6 +13,8 @@ from kit.pipeline.pipeline import Pipeline
 from kit.pipeline.run import Run
 from kit.pipeline.stage import Stage
 from kit.rehearsal.schedule import Command
+
+SUBMIT = Command(["submission"], loads=["kit.tables.submission_check"])  # it checks the file that it made
 
 
 def whole_run(pipeline: Pipeline) -> list[str]:
@@ -26,9 +29,10 @@ def commands(pipeline: Pipeline, names: Sequence[str], jobs: int) -> list[Comman
     Each has those that none before it has made.
     """
     found, left = list[Command](), list(names)
-    for wanted, side_by_side in ((pipeline.training, jobs), (["evaluate-val"], jobs), (["submission"], 1)):
-        own = set(pipeline.closure([name for name in wanted if name in pipeline.stages]))
-        found.append(Command([name for name in left if name in own], side_by_side))
+    train, evaluate, submit = Command(pipeline.training, jobs), Command(["evaluate-val"], jobs), SUBMIT
+    for command in (train, evaluate, submit):
+        own = set(pipeline.closure([name for name in command.stages if name in pipeline.stages]))
+        found.append(replace(command, stages=[name for name in left if name in own]))
         left = [name for name in left if name not in own]
     return found
 

@@ -13,10 +13,14 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Command:
-    """Stages that a command makes, in order, by `jobs` processes side by side."""
+    """Stages that a command makes, in order, by `jobs` processes side by side.
+
+    loads: modules that one process, which is the command's own, has loaded for other ends before the first of them.
+    """
 
     stages: Sequence[str]
     jobs: int = 1
+    loads: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

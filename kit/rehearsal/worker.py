@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,17 @@ class Work:
 
 
 def work(words: Sequence[str]) -> int:
-    """Do one job after another: 0. words: SIDE_BY_SIDE, or none. Raises KitError for a job that cannot be read."""
+    """Do one job after another: 0. Raises KitError for a job that cannot be read.
+
+    words: SIDE_BY_SIDE, or the modules that this process has loaded before its stages.
+    """
     from kit.base.log import configure_logging
     from kit.pipeline.ranks import ranks_kept
     from kit.pipeline.tasks import VERBOSITY, tasks
 
     configure_logging(int(os.environ.get(VERBOSITY, "0")))
+    for module in {*words} - {SIDE_BY_SIDE}:
+        import_module(module)
     clock = WorkClock()
     loading = Loading(clock)
     loading.start()
@@ -102,8 +108,8 @@ def work(words: Sequence[str]) -> int:
 
 def _do(job: Work, clock: WorkClock, loading: Loading) -> None:
     """Prepare, and measure stages: a line of JSON is what was measured of one, or which are begun."""
-    if job.fusion:
-        compile_fusion()
+    if job.fusion:  # it is compiled where it was not on this machine: the run then loads what was kept
+        import_module("kit.fusion.kernel")
     for architecture, path in job.weights:
         make_weights(architecture, Path(path))
     if job.stages:
@@ -251,11 +257,6 @@ class Stopwatch:
         finally:
             set_meter(None)
         return lap
-
-
-def compile_fusion() -> None:
-    """Let the fusion of boxes be compiled where it was not on this machine: the run then loads what was kept."""
-    import kit.fusion.kernel  # noqa: F401
 
 
 def make_weights(architecture: str, path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kit.base.errors import KitError
-from kit.base.threads import torch_threads
+from kit.base.threads import with_threads
 from kit.config import Detector, load_config
 from kit.detector.process_group import (
     init_process_group,
@@ -48,7 +48,7 @@ def test_a_stage_of_one_process_is_the_runs_own(monkeypatch, tmp_path):
 
 def test_the_record_says_with_how_many_threads_each_process_has_computed(monkeypatch, tmp_path):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    monkeypatch.setattr("kit.pipeline.distributed.beside", lambda *_: torch_threads(3))
+    monkeypatch.setattr("kit.pipeline.distributed.beside", lambda *_: with_threads(3))
     run = Run(load_config("mini"), tmp_path / "run")
     with shared_attempt(run, small_stage("prior", work=writing(), distributed=True), {"x": 1}, force=False):
         assert torch.get_num_threads() == 3

@@ -13,13 +13,15 @@ import pytest
 import torch
 
 from kit.base.process import TRACEBACK
+from kit.base.progress import ProgressLine
+from kit.config import load_config
 from kit.detector import training
 from kit.detector.checkpoint import read_state
 from kit.pipeline.needed_images import needed_images
 from kit.pipeline.ranks import ranks_kept
 from kit.pipeline.run import Run
-from tests.conftest import ALONE, FEW, TINY, config
-from tests.stages import alone, set_words
+from tests.conftest import ALONE, FAST, FEW, TINY, config
+from tests.stages import alone, made, set_words
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -60,6 +62,22 @@ def stopped_at(iteration):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.TrainingReport, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+@contextmanager
+def stopped_line(text, step):
+    """Inside, what shows its progress as `text` is stopped by Ctrl-C at a step."""
+    show = ProgressLine.show
+
+    def stopping(line, done, note=""):
+        if (line.text, done) == (text, step):
+            raise KeyboardInterrupt
+        show(line, done, note)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProgressLine, "show", stopping)
         with pytest.raises(KeyboardInterrupt):
             yield
 
@@ -162,6 +180,49 @@ def test_two_processes_train_one_detector(trained, torchrun, tiny, tmp_path):
     assert went_on["metrics"]["images"] == record["metrics"]["images"]
     own = read_state(again.folder("detector-resnext") / "weights.pth")
     assert all(torch.equal(own[name], kept[name]) for name in kept)  # torchrun's, which nothing has stopped
+
+
+def test_two_processes_train_the_visual_model_and_go_on_where_they_were_stopped(trained, tiny, tmp_path):
+    words = ("relation.visual.processes=2", "relation.visual.backbone=shared", "relation.visual.epochs=2")
+    words += ("relation.visual.checkpoint_minutes=0",)
+    whole, stopped = (Run(config(*words), tmp_path / name) for name in ("whole", "stopped"))
+    for run in (whole, stopped):
+        shutil.copytree(trained.path, run.path)
+    record = alone(whole, "visual")
+    assert record["fingerprint"]["settings"]["processes"] == 2
+    with stopped_line("visual shared", 2):
+        alone(stopped, "visual")
+    went_on = alone(stopped, "visual")["metrics"]
+    assert went_on["networks"]["shared"].pop("resumed_at") == [2]
+    assert went_on == record["metrics"]
+    files = [(run.folder("visual") / "shared.pth").read_bytes() for run in (whole, stopped)]
+    assert files[0] == files[1]
+
+
+def test_two_processes_train_the_boosted_models(tiny, tmp_path, capfd):
+    plain = (*FAST, "relation.spatial.objective=multiclass", "relation.spatial.folds=1")
+    plain += ("relation.spatial.rounds=6", "relation.spatial.early_stopping_interval=3")
+    plain += ("relation.stack.rounds=4", "relation.stack.early_stopping_interval=4", "relation.stack.folds=1")
+    words = (*plain, "relation.spatial.processes=2", "relation.stack.processes=2")
+    by_name = {"one": plain, "two": words, "stopped": words}
+    one, two, stopped = (Run(load_config("mini", own), tmp_path / name) for name, own in by_name.items())
+    for name in ("spatial", "stack"):
+        own, expected = made(two, name), made(one, name)
+        assert own["fingerprint"]["settings"]["processes"] == 2
+        assert own["metrics"].keys() == expected["metrics"].keys()
+        assert own["metrics"]["rows_in"] == expected["metrics"]["rows_in"] == "memory"
+        files = [{p.name for p in run.folder(name).iterdir() if ".ubj" not in p.name} for run in (one, two)]
+        assert files[0] == files[1]
+    figures = [run.record("stack")["metrics"]["models"] for run in (one, two)]
+    counts = [{name: (f["rows"], f["positives"]) for name, f in models.items()} for models in figures]
+    assert counts[0] == counts[1]
+    assert capfd.readouterr().out == ""
+    with stopped_line("spatial-multiclass", 6):
+        made(stopped, "spatial")
+    assert "spatial-multiclass.trial.npz" in {path.name for path in stopped.part_of("spatial").iterdir()}
+    assert made(stopped, "spatial")["metrics"] == two.record("spatial")["metrics"]
+    trees = [{p.name: p.read_bytes() for p in run.folder("spatial").glob("*.ubj")} for run in (two, stopped)]
+    assert trees[0] == trees[1]
 
 
 def test_two_processes_do_not_go_on_where_one_was_interrupted(torchrun):

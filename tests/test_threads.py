@@ -152,6 +152,6 @@ def test_torch_has_its_threads_back_afterwards():
     import torch
 
     before = torch.get_num_threads()
-    with threads.torch_threads(before + 1):
+    with threads.with_threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before

@@ -16,7 +16,7 @@ from kit.data.split_tables import load_split
 from kit.detector.annotated_images import SKIPPED, read_skipped
 from kit.detector.architecture import build, model_config, prepare
 from kit.detector.divergence import DivergedError
-from kit.relation import visual_training
+from kit.relation import network_training
 from kit.relation.candidates import pair_candidates
 from kit.relation.crops import union_crop
 from kit.relation.prior_model import Examples, pair_examples
@@ -233,14 +233,14 @@ def test_a_training_that_diverges_stops(rows, detector, tmp_path):
 @pytest.fixture
 def batches(monkeypatch):
     """The images of every batch and the sum of its pixels, as trainings take them."""
-    seen, whole = [], visual_training.collate
+    seen, whole = [], network_training.collate
 
     def noted(parts):
         batch = whole(parts)
         seen.append(([path.stem for path in batch[-1]], float(batch[0].sum())))
         return batch
 
-    monkeypatch.setattr(visual_training, "collate", noted)
+    monkeypatch.setattr(network_training, "collate", noted)
     return seen
 
 

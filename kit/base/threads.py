@@ -82,16 +82,18 @@ def threads_used() -> int:
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Inside, torch computes with so many threads."""
+def with_threads(count: int) -> Iterator[None]:
+    """Inside, torch and what asks `threads_used` compute with so many threads."""
+    global _used
     import torch
 
-    before = torch.get_num_threads()
+    before, _used = (torch.get_num_threads(), _used), count
     torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch_before, _used = before
+        torch.set_num_threads(torch_before)
 
 
 def limit_torch() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from kit.base.registry import Registry
-from kit.config.model import LATER, MOST_THREADS, ImagesPath, Model, Name, UserPath
+from kit.config.model import LATER, MOST_PROCESSES, MOST_THREADS, ImagesPath, Model, Name, UserPath
 
 Precision = Literal["float32", "bfloat16", "float16"]
 ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
@@ -18,7 +18,6 @@ ARCHITECTURES: Registry[Callable[[], dict[str, Any]]] = Registry(
 )
 Architecture = Annotated[str, AfterValidator(ARCHITECTURES.check)]
 InitialWeights = Literal["pwt", "new-heads", "scratch"]
-MOST_PROCESSES = 64
 Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]  # longer and shorter side, pixels
 
 

@@ -71,6 +71,14 @@ class Config(Model):
             detector.check_device(attribute.processes or 1)
         return attribute
 
+    @field_validator("relation")
+    @classmethod
+    def _a_gpu_each_too(cls, relation: Relation, values: ValidationInfo) -> Relation:
+        detector = values.data.get("detector")
+        if detector is not None and relation.visual is not None:
+            detector.check_device(relation.visual.processes)
+        return relation
+
     @property
     def cpu_threads(self) -> int:
         """Threads of a process: `detector.threads`, an older key, where it is set, else `threads`."""

@@ -55,6 +55,7 @@ _SHOWN = PlainSerializer(shown_place, return_type=str, when_used="json")
 RunPath = Annotated[Path, _place("runs"), AfterValidator(_at_home), _SHOWN]
 ImagesPath = Annotated[Path, _place("photos"), AfterValidator(_at_home), _SHOWN]
 Files = Annotated[list[UserPath], BeforeValidator(_as_list), AfterValidator(_each_once)]
+MOST_PROCESSES = 64
 MOST_THREADS = 1024
 Share = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")]  # of a model: a part of a folder's name

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from kit.base.registry import Registry
 from kit.config.detector_settings import Size
-from kit.config.model import LATER, MOST_THREADS, Model, Share
+from kit.config.model import LATER, MOST_PROCESSES, MOST_THREADS, Model, Share
 
 if TYPE_CHECKING:
     from kit.relation.scorers import Scorer
@@ -69,7 +69,9 @@ class Boosting(Model):
     by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU. external_memory:
     train from disk, batch by batch, where the rows would fill half of the machine's memory (auto), always or never;
     the trees' bins are then others, the average precision the same within noise. max_bin: bins a feature; what
-    is held in memory to find them grows with it.
+    is held in memory to find them grows with it. processes: of this machine (under torchrun those of all machines)
+    that grow one model's trees together, each on its part of the rows, by XGBoost's own collective: for rows that
+    outgrow one machine; with 1 a Ray cluster trains the models side by side. Bins and samples are then others.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"
@@ -90,6 +92,15 @@ class Boosting(Model):
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     threads: int = Field(0, ge=0, le=MOST_THREADS)
     external_memory: Literal["auto", "always", "never"] = "auto"
+    processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES), LATER] = 1
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> Self:
+        if self.processes > 1 and ":" in self.device:
+            raise ValueError(
+                f"{self.processes} processes need a GPU each, but device is {self.device}; set it to cuda"
+            )
+        return self
 
 
 class Spatial(Boosting):
@@ -126,7 +137,8 @@ class Visual(Model):
     it is computed in; accumulate: so many parts, one after another (the learning rate stays: the batch does);
     max_steps: at most so many steps a predicate, null for all of the epochs; warmup: share of the steps in which
     the learning rate rises to max_lr, from where a cosine takes it to min_lr; checkpoint_minutes: between two
-    checkpoints.
+    checkpoints; processes: of this machine that train a network together, as `detector.processes` are, but each on
+    its part of batch_size pairs (one network after another; 1 lets a Ray cluster train separate ones side by side).
     """
 
     features: Annotated[Literal["crops", "regions"], LATER] = "crops"
@@ -152,6 +164,13 @@ class Visual(Model):
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(0, ge=0)
     checkpoint_minutes: float = Field(10.0, ge=0)
+    processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES), LATER] = 1
+
+    @model_validator(mode="after")
+    def _a_pair_each(self) -> Visual:
+        if self.processes > self.batch_size:
+            raise ValueError(f"{self.processes} processes need a pair each: batch_size is {self.batch_size}")
+        return self
 
 
 class Stack(Boosting):

@@ -28,9 +28,19 @@ def process_count() -> int:
     return int(os.environ.get(WORLD_SIZE, "1")) if is_distributed() else 1
 
 
+def process_rank() -> int:
+    """The number of this process among those that train together, from 0."""
+    return int(os.environ.get(RANK, "0")) if is_distributed() else 0
+
+
 def is_main_process() -> bool:
     """Whether this process writes files and speaks to the user."""
-    return int(os.environ.get(RANK, "0")) == 0 if is_distributed() else True
+    return process_rank() == 0
+
+
+def own_gpu(device: str) -> str:
+    """The device of a setting, of several processes at a training each one's own GPU."""
+    return f"cuda:{os.environ[LOCAL_RANK]}" if device == "cuda" and process_count() > 1 else device
 
 
 @contextmanager

@@ -34,10 +34,12 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
         """What is normalised, and the common mean, variance and number of values."""
-        own_mean, own_variance = torch.batch_norm_update_stats(x, None, None, 0.0)
         own = x.numel() / x.shape[1]
-        mean, square = own_mean.double(), own_variance.double() + own_mean.double() ** 2
-        sums = torch.cat([mean * own, square * own, mean.new_tensor([own])])
+        sums = torch.zeros(2 * x.shape[1] + 1, dtype=torch.double, device=x.device)
+        if own:  # one of several processes may have nothing of a batch
+            own_mean, own_variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+            mean, square = own_mean.double(), own_variance.double() + own_mean.double() ** 2
+            torch.cat([mean * own, square * own, mean.new_tensor([own])], out=sums)
         distributed.all_reduce(sums)
         count = sums[-1]
         mean, square = (sums[:-1] / count).view(2, -1)
@@ -53,18 +55,24 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of x, of the weight and of the bias; the last two are of this process's own batch."""
         x, weight, mean, variance, count = ctx.saved_tensors
-        gradient, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradients[0].contiguous(),
-            x,
-            weight,
-            mean,
-            variance,
-            None,
-            None,
-            False,
-            ctx.eps,
-            [True, True, True],
-        )
+        if x.numel():
+            gradient, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+                gradients[0].contiguous(),
+                x,
+                weight,
+                mean,
+                variance,
+                None,
+                None,
+                False,
+                ctx.eps,
+                [True, True, True],
+            )
+        else:
+            gradient, of_weight, of_bias = (
+                torch.zeros_like(x),
+                *torch.zeros_like(torch.stack([weight, weight])),
+            )
         sums = torch.stack([of_weight, of_bias]).double()
         distributed.all_reduce(sums)
         with_scale, shift = (sums / count).to(weight.dtype)

@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 
 from kit.base import stopping
 from kit.base.errors import KitError, first_line
-from kit.base.threads import cpu_share, torch_threads
+from kit.base.threads import cpu_share, with_threads
 from kit.config import Config
 from kit.detector.process_group import init_process_group, one_of
 from kit.pipeline.crew import Crew, Workers
@@ -123,7 +123,7 @@ class _Ranks:
         """Inside, this process computes with its share of the processors, where the config says nothing."""
         if config.cpu_threads or self.as_many_cores:
             return nullcontext()
-        return torch_threads(cpu_share(count))
+        return with_threads(cpu_share(count))
 
     @contextmanager
     def at(self, run: Run, stage: Stage) -> Iterator[None]:

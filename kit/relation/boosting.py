@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kit.base.progress import ProgressLine
 from kit.config import Boosting
+from kit.detector.team import ALONE, Team
 from kit.relation.boosted_model import BoostedModel
 from kit.relation.boosting_rounds import Growth, Trial, parameters
 from kit.relation.external_memory import RowBatches, external_matrix
@@ -38,7 +39,8 @@ class TrainingRows:
 
     rival: probabilities by what the trees must beat, (n,), or (n, judged) for the first classes; counts: which
     rows count for each of these, all by default; weight: of each row in training (n,); scratch: the folder where
-    XGBoost keeps the features quantised, None for in memory.
+    XGBoost keeps the features quantised, None for in memory; team: of the processes that fit together, all of which
+    have these rows, and each gives XGBoost its part of them.
     """
 
     features: FeatureTable
@@ -50,14 +52,15 @@ class TrainingRows:
     counts: Mask | None = None
     weight: Floats | None = None
     scratch: Path | None = None
+    team: Team = ALONE
 
     def matrix(self, chosen: Mask, reference: xgb.DMatrix | None = None, *, bins: int = 256) -> xgb.DMatrix:
-        """The chosen rows as XGBoost takes them.
+        """The chosen rows, of several processes this one's part of them, as XGBoost takes them.
 
         Of pages, reference: the matrix trained on, whose bins they share; bins: of a feature, as the booster has.
         """
-        rows = np.flatnonzero(chosen)
-        if self.scratch is not None:
+        rows = self.team.part(np.flatnonzero(chosen))
+        if self.scratch is not None and chosen.sum() >= self.team.count:  # pages hold a row at least
             batches = RowBatches(self.features, rows, self.label, self.weight, self.margin, self.scratch)
             return external_matrix(batches, bins, reference)
         weight, margin = (None if v is None else v[rows] for v in (self.weight, self.margin))
@@ -68,6 +71,10 @@ class TrainingRows:
             base_margin=margin,
             feature_names=list(self.features.names),
         )
+
+    def predict(self, booster: xgb.Booster, part: xgb.DMatrix) -> Floats:
+        """The probabilities of all rows of a matrix, of which this is one process's part."""
+        return self.team.joined(booster.predict(part))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,18 +163,19 @@ def _try_rounds(
         for done in [*range(0, settings.rounds, settings.early_stopping_interval), settings.rounds]:
             if done in values:
                 continue
-            if line.enough or (values and _is_over(best, settings)):
+            if rows.team.first_decides(line.enough) or (values and _is_over(best, settings)):
                 break
             growth.grow(done, line)
             if done or rows.margin is not None:
-                out = [b.predict(m) for b, m in zip(growth.boosters, held, strict=True)]
+                out = [rows.predict(b, m) for b, m in zip(growth.boosters, held, strict=True)]
             else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
                 out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
             values[done] = _held_out_value(rows, parts, out, settings, classes)
             if done == 0 or values[done] < values[best.rounds]:
                 best = Trial(done, values, bytes(growth.boosters[0].save_raw("ubj")), out, done)
             best = replace(best, value=dict(values), grown=done)
-            growth.keep(best)
+            if rows.team.first:
+                growth.keep(best)
             line.show(done, f"held out {values[done]:.4f}")
     return best
 
@@ -185,11 +193,12 @@ def _final(
     growth.resume()
     with closing(ProgressLine(rounds, f"{name}, all rows", "rounds", rows=len(rows.label))) as line:
         line.begin(growth.done)
-        while growth.done < rounds and not line.enough:
+        while growth.done < rounds and not rows.team.first_decides(line.enough):
             growth.grow(min(growth.done + settings.early_stopping_interval, rounds), line)
-            growth.keep(Trial())
+            if rows.team.first:
+                growth.keep(Trial())
             line.show(growth.done)
-    log_loss(growth.boosters[0].predict(everything), rows.label, classes)
+    log_loss(rows.predict(growth.boosters[0], everything), rows.label, classes)
     return growth.boosters[0]
 
 

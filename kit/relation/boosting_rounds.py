@@ -17,6 +17,7 @@ from kit.base.log import logger, warn_once
 from kit.base.progress import ProgressLine
 from kit.base.threads import threads_used
 from kit.config import Boosting
+from kit.detector.process_group import own_gpu
 from kit.tables.schema import Floats
 
 XGBOOST = {  # settings that are parameters of XGBoost's own
@@ -39,6 +40,7 @@ LONG = 3600.0  # seconds of a dart booster from which the user is warned
 def parameters(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
     """XGBoost's parameters. dart without a drop is trained as gbtree: it would only predict every tree anew."""
     params = {**settings.model_dump(include=XGBOOST), "tree_method": METHOD, "seed": seed}
+    params["device"] = own_gpu(settings.device)
     params["booster"] = settings.booster
     params |= (
         {"objective": "multi:softprob", "num_class": classes} if classes else {"objective": "binary:logistic"}

@@ -17,7 +17,11 @@ from kit.base.files import write_text
 from kit.base.log import logger
 from kit.base.memory import total_memory
 from kit.config import Boosting
-from kit.relation.feature_tables import FeatureTable
+from kit.data.objects import Objects
+from kit.detector.process_group import process_rank
+from kit.detector.team import ALONE, Team
+from kit.relation.candidates import Candidates
+from kit.relation.feature_tables import FeatureTable, pair_feature_table
 from kit.tables.schema import Floats
 
 BATCH = 8 << 20  # bytes of float32 values that XGBoost is given at once; its page is a quarter of them
@@ -50,7 +54,7 @@ class RowBatches(xgb.DataIter):
         self.at = 0
         pages = pages_folder(scratch)
         pages.mkdir(parents=True, exist_ok=True)
-        super().__init__(cache_prefix=str(pages / f"{next(_number)}"), release_data=True)
+        super().__init__(cache_prefix=str(pages / f"{process_rank()}-{next(_number)}"), release_data=True)
 
     def next(self, input_data: Callable[..., None]) -> bool:
         """Give the next batch; False after the last."""
@@ -103,6 +107,26 @@ def is_external(settings: Boosting, rows: int, columns: int, scratch: Path | Non
     return external
 
 
+def feature_table(
+    objects: Objects,
+    candidates: Candidates,
+    settings: Boosting,
+    largest: tuple[int, int],
+    scratch: Path | None,
+    team: Team,
+) -> tuple[Path | None, FeatureTable]:
+    """Where XGBoost's rows go to disk, None where memory holds them, and the features of pairs.
+
+    largest: rows and features of the largest training, of which each process has a part; the features of several
+    processes are in files that all read.
+    """
+    rows, columns = largest
+    external = team.of_first(lambda: is_external(settings, -(-rows // team.count), columns, scratch))
+    stored = scratch if external or team.count > 1 else None
+    features = team.of_first(lambda: pair_feature_table(objects, candidates, stored))
+    return scratch if external else None, features
+
+
 def _is_too_much(settings: Boosting, rows: int, columns: int) -> bool:
     """Whether rows would fill too much of the memory; of all of it, so that other work changes no result."""
     total = total_memory()
@@ -143,17 +167,21 @@ def end_choice(folder: Path) -> str:
 
 
 @contextmanager
-def scratch_folder(folder: Path | None, task: str | None = None) -> Iterator[Path | None]:
+def scratch_folder(folder: Path | None, task: str | None = None, team: Team = ALONE) -> Iterator[Path | None]:
     """The folder of rows and pages: rows of a run that was killed are kept, its pages not; removed at the end.
 
-    task: the model that a process trains beside others, each in a folder of its own.
+    task: the model that a process trains beside others, each in a folder of its own; team: of the processes that
+    train together, in one.
     """
     if folder is None:
         yield None
         return
     scratch = folder / (FOLDER if task is None else f"{FOLDER}-{task}")
-    shutil.rmtree(pages_folder(scratch), ignore_errors=True)
+    team.of_first(lambda: shutil.rmtree(pages_folder(scratch), ignore_errors=True))
     yield scratch
+    team.wait()
+    if not team.first:
+        return
     for left in [scratch] if task else folder.glob(f"{FOLDER}*/"):
         shutil.rmtree(left, ignore_errors=True)
 

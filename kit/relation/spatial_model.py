@@ -16,12 +16,13 @@ from kit.base.progress import Progress, silent
 from kit.config import Spatial
 from kit.data.objects import Objects
 from kit.data.split_tables import SplitTables
+from kit.detector.team import Team
 from kit.relation import boosted_model, boosting
 from kit.relation.boosted_model import BoostedModel
 from kit.relation.boosting import NO_TREE, Fit, TrainingRows, log_odds
 from kit.relation.candidates import Candidates
-from kit.relation.external_memory import is_external, scratch_folder
-from kit.relation.feature_tables import pair_feature_table
+from kit.relation.collective import growing_together
+from kit.relation.external_memory import feature_table, scratch_folder
 from kit.relation.features import Features, features_of_attributes, features_of_pairs, hstack
 from kit.relation.model_names import MULTICLASS, POOLED, spatial_models
 from kit.relation.prior_model import attribute_examples, pair_examples
@@ -137,11 +138,17 @@ def train_spatial(
     statistics: of the same split; folder: where each model is kept as soon as it is trained, and taken from
     instead of training it again; only: the name of the one model to train now. Where held-out images do not rank
     better by the trees than by the prior, or fewer than three images have a positive row, the prior stands; a
-    pooled model joins in with both.
+    pooled model joins in with both. Of several processes at the training all call this; the first one writes.
     """
     trained: dict[str, _Trained] = {}
-    with boosted_model.warnings_as_notices(), scratch_folder(folder, only) as scratch:
-        jobs = [job for job in _jobs(split, statistics, settings, scratch) if only is None or job[0] == only]
+    team = Team.here()
+    with (
+        boosted_model.warnings_as_notices(),
+        scratch_folder(folder, only, team) as scratch,
+        growing_together(team),
+    ):
+        jobs = _jobs(split, statistics, settings, scratch, team)
+        jobs = [job for job in jobs if only is None or job[0] == only]
         for name, rows_of in progress(iter(jobs), len(jobs), "spatial models"):
             if folder is not None and (folder / f"{name}.json").exists():
                 try:
@@ -152,9 +159,9 @@ def train_spatial(
             classes = len(PAIRWISE) + 1 if name == MULTICLASS else 0
             fit = boosting.fit(rows_of(), settings, seed, classes, name=f"spatial-{name}", folder=folder)
             trained[name] = _Trained.of(name, fit)
-            if folder is not None:
+            if folder is not None and team.first:
                 trained[name].save(folder, name)
-    if folder is not None:
+    if folder is not None and team.first:
         for name in trained:  # also of models that were whole before
             boosting.remove_kept(folder, f"spatial-{name}")
     models = {name: t.model for name, t in trained.items() if t.model is not None}
@@ -166,16 +173,20 @@ def train_spatial(
 
 
 def _jobs(
-    split: SplitTables, statistics: CooccurrenceStatistics, settings: Spatial, scratch: Path | None
+    split: SplitTables,
+    statistics: CooccurrenceStatistics,
+    settings: Spatial,
+    scratch: Path | None,
+    team: Team,
 ) -> list[tuple[str, Callable[[], TrainingRows]]]:
     """The name of every model, and its training rows. scratch: where rows may lie that memory does not hold."""
     examples = pair_examples(split)
-    external = scratch if is_external(settings, *largest_training(examples, settings), scratch) else None
-    features = pair_feature_table(split.objects, examples.candidates, external)
-    rows = SpatialRows(split, examples, features, statistics, settings, external)
+    largest = largest_training(examples, settings)
+    external, features = feature_table(split.objects, examples.candidates, settings, largest, scratch, team)
+    rows = SpatialRows(split, examples, features, statistics, settings, external, team)
     attributes = attribute_examples(split)
     of_attributes = features_of_attributes(split.objects, attributes.candidates)
-    is_rows = SpatialRows(split, attributes, of_attributes, statistics, settings, external)
+    is_rows = SpatialRows(split, attributes, of_attributes, statistics, settings, external, team)
     names = vocabulary().predicates
     rows_of: dict[str, Callable[[], TrainingRows]] = {names[p]: partial(rows.binary, p) for p in PAIRWISE}
     rows_of |= {MULTICLASS: rows.multiclass, POOLED: rows.pooled, names[IS]: partial(is_rows.binary, IS)}

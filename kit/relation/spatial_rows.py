@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kit.config import Spatial
 from kit.data.split_tables import SplitTables
+from kit.detector.team import ALONE, Team
 from kit.relation.boosting import TrainingRows, log_odds
 from kit.relation.candidates import Candidates
 from kit.relation.feature_tables import FeatureTable, choose, join
@@ -29,7 +30,7 @@ PAIRWISE = tuple(p for p in range(len(vocabulary().predicates)) if p != IS)
 class SpatialRows:
     """A split's examples as rows to train on.
 
-    statistics: of the whole split; scratch: as of `TrainingRows`.
+    statistics: of the whole split; scratch, team: as of `TrainingRows`.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class SpatialRows:
         statistics: CooccurrenceStatistics,
         settings: Spatial,
         scratch: Path | None = None,
+        team: Team = ALONE,
     ) -> None:
-        self.examples, self.features, self.settings, self.scratch = examples, features, settings, scratch
+        self.examples, self.features, self.settings = examples, features, settings
+        self.scratch, self.team = scratch, team
         self.image = examples.candidates.image
         self.fold = folds(split.objects.images)[self.image]
         self.statistics = out_of_fold(
@@ -61,6 +64,7 @@ class SpatialRows:
             log_odds(prior) if self.settings.base_margin == "prior" else None,
             prior,
             scratch=self.scratch,
+            team=self.team,
         )
 
     def pooled(self) -> TrainingRows:
@@ -88,6 +92,7 @@ class SpatialRows:
             _concatenate([part.rival for part in parts]),
             weight=np.repeat(weight, rows).astype(np.float32),
             scratch=self.scratch,
+            team=self.team,
         )
 
     def multiclass(self) -> TrainingRows:
@@ -113,6 +118,7 @@ class SpatialRows:
             prior[:, PAIRWISE],
             vocabulary().allowed[:, subject, object_].T[:, PAIRWISE] & ~other,
             scratch=self.scratch,
+            team=self.team,
         )
 
     def _semantic(self, predicates: Sequence[int], rows: NDArray[np.intp]) -> Floats:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from kit.base.files import read_json, reading, write_json
 from kit.config import Stack
 from kit.data.objects import Objects
+from kit.detector.team import Team
 from kit.relation import boosted_model, boosting
 from kit.relation.boosted_model import BoostedModel
 from kit.relation.boosting import TrainingRows, log_odds
 from kit.relation.candidates import Candidates
-from kit.relation.external_memory import is_external, scratch_folder
-from kit.relation.feature_tables import Rows, choose, pair_feature_table
+from kit.relation.collective import growing_together
+from kit.relation.external_memory import feature_table, scratch_folder
+from kit.relation.feature_tables import Rows, choose
 from kit.relation.features import Features, features_of_pairs, hstack
 from kit.relation.logistic import fit_logistic, margin
 from kit.relation.prior_model import Examples
@@ -152,15 +154,18 @@ def train_stack(
     """Train on the stack split alone. fold: of every example (n,); parts: its scores; weights: of the average.
 
     folder: where what is at work is kept, to go on from; only: the one predicate to train now, all of whose
-    boosters stay there.
+    boosters stay there. Of several processes at the training all call this; the first one writes.
     """
     mean = average(parts, weights)
     toward = _even(parts) if settings.base_margin != "pooled" else _fit_to_all(examples, parts)
-    models = {}
-    with boosted_model.warnings_as_notices(), scratch_folder(folder, only) as scratch:
-        columns = len(_feature_names(vocabulary().predicates[PAIRWISE[0]], "visual" in parts))
-        external = scratch if is_external(settings, len(fold), columns, scratch) else None
-        features = pair_feature_table(objects, examples.candidates, external)
+    models, team = {}, Team.here()
+    with (
+        boosted_model.warnings_as_notices(),
+        scratch_folder(folder, only, team) as scratch,
+        growing_together(team),
+    ):
+        largest = len(fold), len(_feature_names(vocabulary().predicates[PAIRWISE[0]], "visual" in parts))
+        external, features = feature_table(objects, examples.candidates, settings, largest, scratch, team)
         for p in PAIRWISE:
             name = vocabulary().predicates[p]
             if only not in (None, name):
@@ -169,9 +174,11 @@ def train_stack(
             scores = {name: score[rows, p] for name, score in parts.items()}
             table = choose(features, rows, *_more(parts, p, statistics, examples.subject, examples.object))
             label, image = examples.positive[rows, p], examples.candidates.image[rows]
-            own_rows = TrainingRows(table, label, image, fold[rows], rival=mean[rows, p], scratch=external)
+            own_rows = TrainingRows(
+                table, label, image, fold[rows], rival=mean[rows, p], scratch=external, team=team
+            )
             models[name] = _train(own_rows, _log_odds(scores), toward, settings, seed, name, folder)
-    if folder is not None and only is None:
+    if folder is not None and only is None and team.first:
         for name in models:
             boosting.remove_kept(folder, f"stack-{name}")
     return Stacker(models, weights, statistics, settings, "visual" in parts)

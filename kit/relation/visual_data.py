@@ -18,6 +18,7 @@ from kit.data.decode import UnreadableError, read_image
 from kit.data.objects import Objects
 from kit.data.photos import list_photos
 from kit.detector.annotated_images import record_skipped
+from kit.detector.team import ALONE, Team
 from kit.relation.crop_store import read_crop
 from kit.relation.crops import union_crop
 from kit.relation.pair_store import Places
@@ -98,8 +99,8 @@ class Draws:
         whole = settings.epochs * self.per_epoch
         self.steps = min(whole, settings.max_steps or whole)
 
-    def batches(self, start: int) -> Iterator[list[Pair]]:
-        """The pairs of every step from `start` on."""
+    def batches(self, start: int, team: Team = ALONE) -> Iterator[list[Pair]]:
+        """The pairs of every step from `start` on. team: of the processes that each take a part."""
         for epoch in range(start // self.per_epoch, -(-self.steps // self.per_epoch)):
             rng = np.random.default_rng([*self.seed, epoch])
             drawn = np.concatenate([self.positive, rng.choice(self.negative, self.most, replace=False)])
@@ -107,8 +108,9 @@ class Draws:
             flip = rng.random(len(drawn)) < 0.5
             first = epoch * self.per_epoch
             for step in range(max(start, first), min(self.steps, first + self.per_epoch)):
-                part = slice((step - first) * self.size, (step - first + 1) * self.size)
-                yield [self._pair(i, turned) for i, turned in zip(drawn[part], flip[part], strict=True)]
+                begun = (step - first) * self.size
+                whole = range(begun, min(begun + self.size, len(drawn)))
+                yield [self._pair(drawn[i], flip[i]) for i in team.part(whole)]
 
     def _pair(self, i: int, flip: bool) -> Pair:
         rows = self.rows

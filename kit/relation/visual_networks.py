@@ -29,7 +29,7 @@ class CropNet(nn.Module):
 
         config = model_config(architecture, 1, 1e-4, 1)
         self.backbone = MODELS.build(ConfigDict(config["backbone"]))
-        self.frozen = settings.freeze_backbone
+        self.frozen, self.size = settings.freeze_backbone, settings.crop_size
         if self.frozen:
             self.backbone.requires_grad_(False)
         for name, key in (("mean", "mean"), ("deviation", "std")):
@@ -61,6 +61,10 @@ class CropNet(nn.Module):
             self.backbone.eval()
         return self
 
+    def nothing(self) -> Tensor:
+        """No crop at all."""
+        return torch.zeros(0, 3, self.size, self.size, dtype=torch.uint8)
+
     def start_from(self, detector: State) -> None:
         """Take the backbone of a detector's weights. Raises KitError where it is of another architecture."""
         own = {n.removeprefix(BACKBONE): t for n, t in detector.items() if n.startswith(BACKBONE)}
@@ -76,8 +80,9 @@ class RegionNet(nn.Module):
 
     def __init__(self, architecture: Architecture, settings: Visual, outputs: int) -> None:
         super().__init__()
+        self.channels = cell_channels(architecture)
         self.pair = nn.Sequential(
-            nn.Conv2d(cell_channels(architecture), CHANNELS, 1),
+            nn.Conv2d(self.channels, CHANNELS, 1),
             nn.BatchNorm2d(CHANNELS),
             nn.ReLU(),
             nn.Conv2d(CHANNELS, CHANNELS, 3, stride=2, padding=1),
@@ -92,6 +97,10 @@ class RegionNet(nn.Module):
         """Logits of every head."""
         features = self.pair(cells)
         return torch.cat([head(features) for head in self.heads], dim=1)
+
+    def nothing(self) -> Tensor:
+        """No cells at all."""
+        return torch.zeros(0, self.channels, SIDE, SIDE)
 
 
 VisualNet = CropNet | RegionNet

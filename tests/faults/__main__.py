@@ -30,7 +30,7 @@ LIBRARIES = (
     "xgboost",
     "aiohttp",
 )
-DETECTORS = ("torch", "kit.detector.training", "kit.detector.inference", "kit.relation.visual_training")
+DETECTORS = ("torch", "kit.detector.training", "kit.detector.inference", "kit.relation.network_training")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

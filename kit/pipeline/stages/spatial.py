@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kit.base.progress import track
 from kit.config import Config
+from kit.detector.process_group import is_main_process
 from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import named_reasons
@@ -33,7 +34,8 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
     apart = TaskedWork((Step(models, settings.device),), _train_one, _finish)
     yield Stage(
         "spatial",
-        apart if len(models) > 2 else _finish,  # that of all pairs takes nearly all the time
+        # of two models that of all pairs takes nearly all the time
+        apart if len(models) > 2 and settings.processes == 1 else _finish,
         needs=("prior", *box_needs(config, "spatial", "train")),
         inputs=split_inputs(config, "train"),
         settings=learning_settings(config, "spatial", settings),
@@ -44,6 +46,8 @@ def spatial_stages(config: Config) -> Iterator[Stage]:
         device=settings.device,
         trains=True,
         implicit=False,
+        distributed=True,
+        processes=settings.processes,
     )
 
 
@@ -71,6 +75,8 @@ def _finish(context: StageContext) -> Metrics:
     from kit.relation.external_memory import end_choice
 
     scorer = _train(context)
+    if not is_main_process():
+        return {}
     scorer.save(context.path)
     beside = " beside the pooled model" if scorer.rounds.get(POOLED) else ""
     named_reasons(f"spatial: the prior stands{beside} for", scorer.standing)

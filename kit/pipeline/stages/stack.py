@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kit.base.files import atomic_write, write_json
 from kit.base.split_names import SplitName
 from kit.config import Config
+from kit.detector.process_group import is_main_process
 from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import SplitModels, named_reasons, note_unseen, say_unseen
@@ -40,7 +41,7 @@ def stack_stages(config: Config) -> Iterator[Stage]:
     steps = Step(("scores",), device), Step(pairwise(), settings.device)
     yield Stage(
         "stack",
-        TaskedWork(steps, _do_task, _finish),
+        TaskedWork(steps, _do_task, _finish) if settings.processes == 1 else _finish,
         needs=("prior", "spatial", *(["visual"] if visual else []), *box_needs(config, "stack", "stack")),
         inputs=(
             *(given for split in splits for given in split_inputs(config, split)),
@@ -55,6 +56,8 @@ def stack_stages(config: Config) -> Iterator[Stage]:
         device=device if visual else settings.device,
         trains=True,
         implicit=False,
+        distributed=True,
+        processes=settings.processes,
     )
 
 
@@ -74,6 +77,8 @@ def _finish(context: StageContext) -> Metrics:
     from kit.relation.external_memory import end_choice
 
     stacker = _train(context)
+    if not is_main_process():
+        return {}
     stacker.save(context.path)
     (context.path / SCORES).unlink()
     fallbacks = {name: model.fallback for name, model in stacker.models.items() if model.fallback}
@@ -118,8 +123,13 @@ def _scores(context: StageContext, split: SplitTables, examples: Examples) -> di
     """Of the examples by each model (n, predicates), and the "weights" of the average; made once, then read."""
     import numpy as np
 
+    from kit.detector.team import Team
+
     path = context.path / SCORES
-    if not path.exists():
+
+    def make() -> None:
+        if path.exists():
+            return
         scorer = "visual" if visual_is_there(context.config) else "spatial"
         ensemble = SplitModels(context, "stack", scorer).ensemble
         weights, table = average_weights(context)
@@ -129,6 +139,8 @@ def _scores(context: StageContext, split: SplitTables, examples: Examples) -> di
         kept: dict[str, Any] = {"weights": weights, **scores}
         with atomic_write(path) as part, part.open("wb") as file:
             np.savez(file, **kept)
+
+    Team.here().of_first(make)
     with np.load(path) as found:
         return {name: found[name] for name in found.files}
 

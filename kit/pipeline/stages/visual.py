@@ -9,6 +9,7 @@ from kit.base.errors import KitError
 from kit.base.log import logger
 from kit.config import Config, Visual
 from kit.data.photos import list_photos
+from kit.detector.process_group import is_main_process
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.splits import image_folder, split_inputs
@@ -35,7 +36,8 @@ def visual_stages(config: Config) -> Iterator[Stage]:
     settings = config.relation.visual
     if settings is None or not visual_is_there(config):
         return
-    apart = settings.backbone != SHARED and settings.features == "crops"
+    separate = settings.backbone != SHARED and settings.features == "crops"
+    apart = separate and settings.processes == 1
     step = Step(pairwise(), config.detector.device)
     yield Stage(
         "visual",
@@ -50,6 +52,8 @@ def visual_stages(config: Config) -> Iterator[Stage]:
         timing_files=tuple(f"{name}.json" for name in (SHARED, *vocabulary().predicates)),
         trains=True,
         implicit=False,
+        distributed=True,
+        processes=settings.processes,
     )
 
 
@@ -80,6 +84,8 @@ def _finish(context: StageContext) -> Metrics:
     from kit.detector.annotated_images import SKIPPED, left_out, tidy_skipped
 
     networks, shown = _train(context)
+    if not is_main_process():
+        return {}
     photos = list_photos(image_folder(context.config, "train"))
     skipped = tidy_skipped(context.path / SKIPPED, [image for image in shown if image not in photos])
     if skipped:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from kit.base.threads import use_threads
-from kit.config import Detector
 from kit.detector.process_group import init_process_group, one_of
 from kit.detector.team import Team
 from kit.relation.boosting import fit
@@ -30,11 +29,13 @@ def boosted(folder, rows, settings, classes):
     """Fit trees; the folder gets their probabilities of all rows, of each process by its rank."""
     team = Team.here()
     rows = type(rows)(**{**vars(rows), "team": team})
-    with growing_together(team):
+    with growing_together(team, settings.device):
         found = fit(rows, settings, 0, classes, folder=folder)
         part = rows.matrix(np.ones(len(rows.label), bool)).num_row()
+        first = rows.matrix(np.arange(len(rows.label)) == 0)  # fewer rows than processes
+        one = rows.predict(found.model.booster, first).tolist()
     np.save(folder / f"rank{team.rank}.npy", found.model.predict(rows.features, rows.margin))
-    return {"rounds": found.model.rounds, "loss": found.loss, "rows": part}
+    return {"rounds": found.model.rounds, "loss": found.loss, "rows": part, "one": one}
 
 
 def main(folder, rank):
@@ -43,7 +44,7 @@ def main(folder, rank):
     use_threads(1)
     notes = {}
     with one_of(2, rank, folder / "meeting"):
-        init_process_group(Detector(device="cpu"))
+        init_process_group("cpu")
         for name, do, arguments in torch.load(folder / "work.pt", weights_only=False):
             notes[name] = globals()[do](folder / name, *arguments)
     (folder / f"notes{rank}.json").write_text(json.dumps(notes))

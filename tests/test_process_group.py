@@ -5,12 +5,14 @@ import torch
 
 from kit.base.errors import KitError
 from kit.base.threads import with_threads
-from kit.config import Detector, load_config
+from kit.config import load_config
 from kit.detector.process_group import (
     init_process_group,
     is_distributed,
     is_main_process,
+    local_count,
     one_of,
+    own_gpu,
     process_count,
 )
 from kit.pipeline.distributed import shared_attempt
@@ -24,7 +26,7 @@ def test_without_torchrun_there_is_one_process(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert not is_distributed()
     assert is_main_process()
-    init_process_group(Detector())  # nobody to meet
+    init_process_group("auto")  # nobody to meet
 
 
 def test_under_torchrun_the_rank_tells(monkeypatch):
@@ -87,8 +89,22 @@ def test_more_processes_of_torchrun_than_gpus_are_refused(monkeypatch, one_gpu):
         monkeypatch.setenv(name, value)
     text = "process 2 of 2 at a training: this machine has 1 GPU, and each needs one"
     with pytest.raises(KitError, match=f"{text}; lower torchrun's --nproc-per-node"):
-        init_process_group(Detector())
+        init_process_group("auto")
     assert not one_gpu
+
+
+def test_what_needs_no_gpu_is_not_refused_one(monkeypatch, tmp_path, one_gpu):
+    told = []
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, **_: told.append(backend))
+    monkeypatch.setattr("torch.distributed.barrier", lambda: None)
+    with one_of(2, 1, tmp_path / "meeting"):
+        init_process_group("cuda", gpu=False)  # of a stage on the processor
+        assert (local_count(), own_gpu("cuda"), own_gpu("cpu")) == (2, "cuda:1", "cpu")
+    for name, value in {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    init_process_group("auto", gpu=False)
+    assert (told, one_gpu, local_count()) == (["gloo", "gloo"], [], 2)
 
 
 def test_kits_own_processes_share_gpus_that_are_fewer(monkeypatch, tmp_path, one_gpu):
@@ -97,8 +113,8 @@ def test_kits_own_processes_share_gpus_that_are_fewer(monkeypatch, tmp_path, one
     monkeypatch.setattr("torch.distributed.barrier", lambda: None)
     for rank in range(2):
         with one_of(2, rank, tmp_path / "meeting"):
-            init_process_group(load_config("mini").detector)
+            init_process_group("auto")
             assert (os.environ["RANK"], os.environ["LOCAL_RANK"]) == (str(rank), "0")
     with one_of(1, 0, tmp_path / "meeting"):
-        init_process_group(load_config("mini").detector)
+        init_process_group("auto")
     assert (told, one_gpu) == (["gloo", "gloo", "nccl"], [0, 0, 0])

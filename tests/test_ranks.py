@@ -104,7 +104,8 @@ if "KIT_TEST_GPUS" in os.environ and "rank_worker" in sys.argv[0]:
 
 @register_stages
 def stages(config):
-    yield Stage("shares", shares, distributed=True, processes=config.detector.processes)
+    own = config.detector
+    yield Stage("shares", shares, distributed=True, processes=own.processes, device=own.device)
     for name, work in {
         "one": normalise,
         "two": normalise,

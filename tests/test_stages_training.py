@@ -225,6 +225,14 @@ def test_two_processes_train_the_boosted_models(tiny, tmp_path, capfd):
     assert trees[0] == trees[1]
 
 
+def test_two_processes_of_torchrun_grow_trees_together(torchrun):
+    assert torchrun.done.returncode == 0, torchrun.done.stderr
+    record = Run(config(), torchrun.new).record("spatial")
+    assert set(record["metrics"]["rounds"].values()) <= {0, 2}
+    assert torchrun.done.stdout.count("spatial: trees ") == 1
+    assert torchrun.done.stderr.count("spatial: the prior stands") <= 1
+
+
 def test_two_processes_do_not_go_on_where_one_was_interrupted(torchrun):
     part = torchrun.stopped / ".detector-resnext.part"
     codes = [json.loads((torchrun.folder / f"code{rank}.json").read_text()) for rank in range(2)]
@@ -250,6 +258,19 @@ def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path, kit):
     rate = "now 1e+30, learned at 2e+30: scale_lr=linear, 2 processes"
     assert f"lower detector.training.lr ({rate}) or" in lines[0]
     assert Run(trained.config, path).record("detector-resnext") is None
+
+
+def test_all_processes_stop_where_a_visual_network_diverges(copied, kit):
+    more = ("relation.visual.processes=2", "relation.visual.max_lr=1e30", "relation.visual.warmup=0")
+    more += ("relation.visual.backbone=shared", "relation.visual.checkpoint_minutes=0", "relation.visual.epochs=9")
+    settings = set_words(*TINY, *FEW, "data.test.detections=[]", *more)
+    code, out, err = kit("train", "visual", "--run", copied.path, *settings)
+    assert (code, out) == (2, "")
+    (line,) = [line for line in err.splitlines() if line.startswith("kit: ")]
+    assert line.startswith("kit: visual shared: the ")
+    assert "lower relation.visual.max_lr (now 1e+30)" in line
+    assert "(images " in line or "is not finite" in line
+    assert not copied.record("visual")
 
 
 def test_an_attribute_detector_that_diverges_is_not_finished(copied, kit):

@@ -69,9 +69,9 @@ class Boosting(Model):
     by, it is as with 3. device: of training and prediction, the CPU where XGBoost finds no GPU. external_memory:
     train from disk, batch by batch, where the rows would fill half of the machine's memory (auto), always or never;
     the trees' bins are then others, the average precision the same within noise. max_bin: bins a feature; what
-    is held in memory to find them grows with it. processes: of this machine (under torchrun those of all machines)
-    that grow one model's trees together, each on its part of the rows, by XGBoost's own collective: for rows that
-    outgrow one machine; with 1 a Ray cluster trains the models side by side. Bins and samples are then others.
+    is held in memory to find them grows with it. processes: of this machine that grow one model's trees together,
+    each on its part of the rows, by XGBoost's own collective; under torchrun its number counts, for rows that
+    outgrow a machine. Bins and samples are then others; with 1 a Ray cluster trains the models side by side.
     """
 
     booster: Literal["gbtree", "dart"] = "gbtree"

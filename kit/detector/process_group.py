@@ -11,11 +11,11 @@ from pathlib import Path
 
 from kit.base.errors import KitError
 from kit.base.log import logger
-from kit.config import Detector
 
 TIMEOUT = 7200  # seconds that processes wait for the first one's validation
 MEETING = "KIT_MEETING"  # environment: the file by which processes that kit has started meet
 RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"  # environment: as torchrun sets them
+LOCAL_WORLD_SIZE = "LOCAL_WORLD_SIZE"
 
 
 def is_distributed() -> bool:
@@ -38,9 +38,23 @@ def is_main_process() -> bool:
     return process_rank() == 0
 
 
+def is_of_one_machine() -> bool:
+    """Whether kit has started the processes, on this machine alone."""
+    return MEETING in os.environ
+
+
+def local_count() -> int:
+    """How many of the processes that train together are of this machine."""
+    return int(os.environ.get(LOCAL_WORLD_SIZE, "1")) if _by_torchrun() else process_count()
+
+
 def own_gpu(device: str) -> str:
     """The device of a setting, of several processes at a training each one's own GPU."""
     return f"cuda:{os.environ[LOCAL_RANK]}" if device == "cuda" and process_count() > 1 else device
+
+
+def _by_torchrun() -> bool:
+    return is_distributed() and MEETING not in os.environ
 
 
 @contextmanager
@@ -59,33 +73,21 @@ def one_of(count: int, rank: int, meeting: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def first_decides(decision: bool) -> bool:
-    """The first process's decision, told to all others; each of them has to ask at the same point."""
-    if not is_distributed():
-        return decision
-    import torch
-    from torch import distributed
-
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    told = torch.tensor(int(decision), device=device)
-    distributed.broadcast(told, src=0)
-    return bool(told)
-
-
-def init_process_group(settings: Detector) -> None:
+def init_process_group(device: str, *, gpu: bool = True) -> None:
     """Meet the other processes, if there are any. Raises KitError where torchrun starts more than there are GPUs.
 
-    Those of kit share the GPUs where these are fewer: over gloo, as nccl refuses two on one.
+    device: as a setting says; gpu: whether it is needed now, and not later alone. Processes of kit share the GPUs
+    where these are fewer: over gloo, as nccl refuses two on one.
     """
     if not is_distributed():
         return
-    from kit.detector.device import device_of
-
-    device = device_of(settings.device).type
     from torch import distributed
 
+    from kit.detector.device import device_of
+
     if not distributed.is_initialized():
-        backend = "nccl" if device == "cuda" and _take_gpu() else "gloo"
+        wanted = (gpu or _by_torchrun()) and device_of(device).type == "cuda"
+        backend = "nccl" if wanted and _take_gpu(gpu) else "gloo"
         meeting = os.environ.get(MEETING)
         distributed.init_process_group(
             backend,
@@ -97,8 +99,8 @@ def init_process_group(settings: Detector) -> None:
         distributed.barrier()
 
 
-def _take_gpu() -> bool:
-    """Compute on one of the GPUs; whether no other process does."""
+def _take_gpu(needed: bool) -> bool:
+    """Compute on one of the GPUs; whether no other process does. needed: raise where there is none for this one."""
     import torch
 
     number, gpus, count = int(os.environ[LOCAL_RANK]), torch.cuda.device_count(), process_count()
@@ -108,6 +110,8 @@ def _take_gpu() -> bool:
             logger.info(f"{count} processes share {gpus} GPU{'s' * (gpus != 1)}")
         number %= gpus
         os.environ[LOCAL_RANK] = str(number)  # by which mmengine takes a GPU
+    if number >= gpus and not needed:
+        return False
     if number >= gpus:
         text = f"process {number + 1} of {count} at a training: this machine has {gpus} GPU"
         raise KitError(f"{text}{'s' * (gpus != 1)}, and each needs one", "lower torchrun's --nproc-per-node")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kit.base.errors import KitError
 from kit.detector.process_group import process_count, process_rank
 
 if TYPE_CHECKING:
@@ -57,32 +58,43 @@ class Team:
         return items[first:end]  # type: ignore[return-value]
 
     def joined(self, part: NDArray[Any]) -> NDArray[Any]:
-        """The rows of all parts, one after another."""
-        if self.count == 1:
-            return part
-        from torch import distributed
+        """The rows of all parts, one after another; a part without rows may have any shape."""
+        parts = self.everyones([part])
+        return np.concatenate([own for own in parts if len(own)] or parts[:1])
 
-        parts: list[Any] = [None] * self.count
-        distributed.all_gather_object(parts, part, group=self.beside)
-        return np.concatenate(parts)
-
-    def sums(self, *numbers: float) -> list[float]:
-        """Each number's sum over all processes."""
+    def told(self, *numbers: float) -> NDArray[np.float64]:
+        """What every process says, (count, numbers)."""
+        own = np.asarray([numbers], np.float64)
         if self.count == 1:
-            return list(numbers)
+            return own
         import torch
 
-        told = torch.tensor(numbers, dtype=torch.float64)
-        torch.distributed.all_reduce(told, group=self.beside)
-        return [float(number) for number in told]
+        every = [torch.zeros(own.shape, dtype=torch.float64) for _ in range(self.count)]
+        torch.distributed.all_gather(every, torch.from_numpy(own), group=self.beside)
+        return np.asarray(torch.cat(every).numpy())
 
     def wait(self) -> None:
         """Wait until all are here."""
-        self.sums(0)
+        self.told()
 
     def first_decides(self, decision: bool) -> bool:
         """The first process's decision; each of them has to ask at the same point."""
-        return self.sums(decision and self.first)[0] > 0
+        return bool(self.told(decision)[0, 0])
+
+    def agree(self, number: int, what: str) -> None:
+        """Raise KitError where the processes go on from different states. number: of the state."""
+        if (self.told(number) != number).any():
+            raise KitError(f"{what}: the processes go on from different states", "begin it anew: --force")
+
+    def everyones(self, items: Sequence[T]) -> list[T]:
+        """The items of all processes."""
+        if self.count == 1:
+            return list(items)
+        from torch import distributed
+
+        parts: list[Any] = [None] * self.count
+        distributed.all_gather_object(parts, list(items), group=self.beside)
+        return [item for part in parts for item in part]
 
     def of_first(self, make: Callable[[], T]) -> T:
         """What the first process makes, for which the others wait."""

@@ -25,8 +25,9 @@ from kit.detector.checkpoint import State, read_checkpoint, write_state
 from kit.detector.device import device_of
 from kit.detector.divergence import DivergedError, Watch, last_loss, plain_model
 from kit.detector.finite import broken_weight
-from kit.detector.process_group import first_decides, is_distributed, is_main_process, process_count
+from kit.detector.process_group import is_distributed, is_main_process, process_count
 from kit.detector.sync_batch_norm import synchronise_batch_norms
+from kit.detector.team import Team
 from kit.detector.training_spec import TrainingSpec, learning_rate, runner_config
 
 WEIGHTS, CURVE, LOG, RESUMED = "weights.pth", "curve.json", "log.txt", "resumed.json"
@@ -153,9 +154,10 @@ class TrainingReport:
         self.curve: list[dict[str, Any]] = []
         self.loss = self.ap = math.nan
         training = task.training
-        images = training.batch_size * process_count()
+        self.team = Team.here()
+        images = training.batch_size * self.team.count
         self.line = ProgressLine(training.iterations, f"train {task.name}", "images", images)
-        self.speaks = is_main_process()
+        self.speaks = self.team.first
 
     def hook(self) -> Any:
         """The hook for mmengine's Runner."""
@@ -180,7 +182,7 @@ class TrainingReport:
 
             def after_train_iter(self, runner: Any, batch_idx: int, **results: Any) -> None:
                 report.step(runner, batch_idx + 1)
-                runner.train_loop.stop_training |= first_decides(report.line.enough)
+                runner.train_loop.stop_training |= report.team.first_decides(report.line.enough)
 
         return Reporting()
 

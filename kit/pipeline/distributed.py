@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kit.base.log import logger
 from kit.base.threads import machine
-from kit.detector.process_group import is_distributed, is_main_process
+from kit.detector.process_group import init_process_group, is_distributed
+from kit.detector.team import Team
 from kit.pipeline.ranks import beside
 from kit.pipeline.run import Attempt, Run
 from kit.pipeline.stage import Stage
@@ -28,24 +31,28 @@ def shared_attempt(
             yield attempt
             attempt.machine = machine()  # with this one's share of the threads
         return
-    from mmengine.dist import barrier
-
-    join_all(run)
-    if is_main_process():
+    init_process_group(run.config.detector.device, gpu=stage.device != "cpu")
+    team = Team.here()
+    if team.first:
         with run.working(stage.name, fingerprint, force=force, timing_files=timing) as attempt:
-            barrier()
+            team.wait()
             yield attempt
     elif stage.distributed:
-        barrier()
-        yield Attempt(run.part_of(stage.name))
+        team.wait()
+        with _silent():
+            yield Attempt(run.part_of(stage.name))
     else:
-        barrier()
+        team.wait()
         yield None
-    barrier()
+    team.wait()
 
 
-def join_all(run: Run) -> None:
-    """Meet the other processes."""
-    from kit.detector.process_group import init_process_group
-
-    init_process_group(run.config.detector)
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Inside, errors alone are said: the first process speaks to the user."""
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

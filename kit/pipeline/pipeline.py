@@ -186,7 +186,7 @@ class Pipeline:
         """
         for status in self.status(todo, force, alone=True):
             if status.state != "finished" and status.stage.name not in force:
-                self.run.check_processes(status.stage.name, status.stage.settings)
+                self.run.check_processes(status.stage.name, status.stage.settings, whole=False)
             for given in (*status.stage.inputs, *status.stage.watched) if status.state != "finished" else ():
                 require(given)
 

@@ -29,8 +29,7 @@ def _take(part: Part) -> None:
 
     from kit.base.threads import use_threads
     from kit.config import load_config
-    from kit.detector.process_group import one_of
-    from kit.pipeline.distributed import join_all
+    from kit.detector.process_group import init_process_group, one_of
     from kit.pipeline.pipeline import Pipeline
     from kit.pipeline.run import Run
     from kit.pipeline.stage import StageContext
@@ -42,7 +41,7 @@ def _take(part: Part) -> None:
     stage = Pipeline(run).stage(part.stage)
     with one_of(part.count, part.rank, part.meeting):
         part.ready.touch()
-        join_all(run)
+        init_process_group(stage.device, gpu=stage.device != "cpu")
         at_work([StageContext(stage, run, run.part_of(stage.name))])
 
 

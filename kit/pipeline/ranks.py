@@ -140,7 +140,7 @@ class _Ranks:
                         pool.submit(others.do, part)
                     with others.blamed():
                         others.wait_for_all()
-                        init_process_group(run.config.detector)
+                        init_process_group(stage.device, gpu=stage.device != "cpu")
                         yield
                 others.over.set()
                 pool.shutdown()

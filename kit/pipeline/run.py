@@ -220,22 +220,23 @@ class Run:
                 part.mkdir(exist_ok=True)
         return part
 
-    def check_processes(self, name: str, settings: Mapping[str, Any]) -> None:
+    def check_processes(self, name: str, settings: Mapping[str, Any], *, whole: bool = True) -> None:
         """Raise KitError where an interrupted try differs in the number of processes alone: it is kept.
 
-        settings: those that the stage's result depends on now.
+        settings: those that the stage's result depends on now; whole: they are all, with what code finds of them.
         """
         before: dict[str, Any] = {}
         with suppress(KitError, AttributeError):
             before = dict(read_json(self.path / f".{name}.json", dict).get("settings") or {})
         was, now = (values.get("processes", 1) for values in (before, settings))
+        before = before if whole else {key: before[key] for key in settings if key in before}
         same = before | {"processes": now} == json.loads(
             json.dumps({**settings, "processes": now}, default=str)
         )
         if was == now or not same or next(self.part_of(name).rglob("*.*"), None) is None:
             return
         text = f"{name}: interrupted under {was} process{'es' * (was != 1)}, now {now}"
-        text += ": the draws and the learning rate would be others"
+        text += ": its draws, and a detector's learning rate, would be others"
         raise KitError(text, f"start it under {was} again, or give --force to begin anew")
 
     def _say_thrown_away(self, name: str, part: Path, file: Path, fingerprint: dict[str, Any]) -> None:

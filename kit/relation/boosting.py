@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def fit(
     trial = _try_rounds(rows, parts, settings, seed, classes, name, kept[0])
     if not trial.rounds and rows.margin is None:
         return Fit(None, trial.value, dict.fromkeys(judged, NO_TREE) | refused, {})
-    verdicts = _verdicts(rows, parts, trial.held)
+    verdicts = rows.team.of_first(lambda: _verdicts(rows, parts, trial.held))
     refused = {k: str(v) for k, v in verdicts.items() if not v.better} | refused
     if not trial.rounds or len(refused) == len(judged):
         return Fit(None, trial.value, refused, verdicts)
@@ -157,6 +158,7 @@ def _try_rounds(
     held = [rows.matrix(part, m, bins=settings.max_bin) for part, m in zip(parts, learnt, strict=True)]
     growth = Growth(parameters(settings, seed, classes), learnt, path)
     best = growth.resume()
+    rows.team.agree(growth.done, name)
     values = dict(best.value)
     with closing(ProgressLine(settings.rounds, name, "rounds", rows=len(rows.label))) as line:
         line.begin(growth.done)
@@ -170,7 +172,7 @@ def _try_rounds(
                 out = [rows.predict(b, m) for b, m in zip(growth.boosters, held, strict=True)]
             else:  # XGBoost finds its start with the first tree; before that it predicts no mean of anything
                 out = [_mean(rows.label[~part], int(part.sum()), classes) for part in parts]
-            values[done] = _held_out_value(rows, parts, out, settings, classes)
+            values[done] = rows.team.of_first(partial(_held_out_value, rows, parts, out, settings, classes))
             if done == 0 or values[done] < values[best.rounds]:
                 best = Trial(done, values, bytes(growth.boosters[0].save_raw("ubj")), out, done)
             best = replace(best, value=dict(values), grown=done)
@@ -191,6 +193,7 @@ def _final(
     everything = rows.matrix(np.ones(len(rows.label), bool), bins=settings.max_bin)
     growth = Growth(parameters(settings, seed, classes), [everything], path)
     growth.resume()
+    rows.team.agree(growth.done, name)
     with closing(ProgressLine(rounds, f"{name}, all rows", "rounds", rows=len(rows.label))) as line:
         line.begin(growth.done)
         while growth.done < rounds and not rows.team.first_decides(line.enough):

@@ -15,9 +15,9 @@ from kit.base.errors import FileFault
 from kit.base.files import atomic_write, reading
 from kit.base.log import logger, warn_once
 from kit.base.progress import ProgressLine
-from kit.base.threads import threads_used
+from kit.base.threads import cpu_share, threads_used
 from kit.config import Boosting
-from kit.detector.process_group import own_gpu
+from kit.detector.process_group import local_count, own_gpu, process_count
 from kit.tables.schema import Floats
 
 XGBOOST = {  # settings that are parameters of XGBoost's own
@@ -50,7 +50,8 @@ def parameters(settings: Boosting, seed: int, classes: int) -> dict[str, Any]:
     elif settings.booster == "dart":
         warn_once("note: dart with rate_drop 0 drops no tree: it is trained as gbtree, to the same trees")
         params["booster"] = "gbtree"
-    threads = settings.threads or threads_used()
+    several = process_count() > 1
+    threads = settings.threads or threads_used() or (cpu_share(local_count()) if several else 0)
     if threads:
         params["nthread"] = threads
     return params

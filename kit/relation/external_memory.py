@@ -18,7 +18,7 @@ from kit.base.log import logger
 from kit.base.memory import total_memory
 from kit.config import Boosting
 from kit.data.objects import Objects
-from kit.detector.process_group import process_rank
+from kit.detector.process_group import local_count, process_rank
 from kit.detector.team import ALONE, Team
 from kit.relation.candidates import Candidates
 from kit.relation.feature_tables import FeatureTable, pair_feature_table
@@ -121,7 +121,8 @@ def feature_table(
     processes are in files that all read.
     """
     rows, columns = largest
-    external = team.of_first(lambda: is_external(settings, -(-rows // team.count), columns, scratch))
+    here = -(-rows * local_count() // team.count)  # that memory of this machine would hold
+    external = team.of_first(lambda: is_external(settings, here, columns, scratch))
     stored = scratch if external or team.count > 1 else None
     features = team.of_first(lambda: pair_feature_table(objects, candidates, stored))
     return scratch if external else None, features

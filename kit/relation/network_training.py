@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ class NetworkTraining:
             self._check_weights(self.draws.steps)
         except DivergedError:
             if not self.team.first:
-                sys.exit(2)  # the first process says it
+                with suppress(RuntimeError):
+                    self.team.wait()
+                sys.exit(2)  # the first process says it, and ends
             for _, path in checkpoints(self.folder, self.name)[:1]:  # its weights led here
                 path.unlink()
             raise
@@ -90,11 +93,8 @@ class NetworkTraining:
             line.fed()
             self._step(done - 1, batch, optimizer)
             ends = done % self.draws.per_epoch == 0 or done == steps
-            due = (
-                self.team.first
-                and done < steps
-                and time.monotonic() - kept >= 60 * self.settings.checkpoint_minutes
-            )
+            late = time.monotonic() - kept >= 60 * self.settings.checkpoint_minutes
+            due = self.team.first_decides(done < steps and late)
             if ends or due or len(self.pending) >= WINDOW:
                 self._look()
             note = f"loss {self.total / self.count:.3f}" if self.count else ""
@@ -112,8 +112,9 @@ class NetworkTraining:
     def _step(self, step: int, batch: Batch | None, optimizer: torch.optim.Optimizer) -> None:
         """Learn from a batch, of which this process may have nothing; there is no step where none has anything."""
         batch = batch or self._nothing()
-        pairs, weight = self.team.sums(len(batch[0]), float(batch[2].sum()))
-        if not pairs:
+        told = self.team.told(len(batch[0]), float(batch[2].sum()))
+        weight, most = max(float(told[:, 1].sum()), 1.0), int(told[:, 0].max())
+        if not most:
             return
         seed_by(*self.seed, *divmod(step, self.draws.per_epoch), *self.team.key)
         for group in optimizer.param_groups:
@@ -122,13 +123,12 @@ class NetworkTraining:
         crops = crops.to(memory_format=memory_format(self.device))
         total = torch.zeros((), device=self.device)
         optimizer.zero_grad()
-        count, cut = self.settings.accumulate, Tensor.chunk if self.team.count == 1 else Tensor.tensor_split
-        parts = (cut(tensor, count) for tensor in (crops, target, mask))
+        parts = (self._cut(tensor, most) for tensor in (crops, target, mask))
         for pixels, positive, allowed in zip(*parts, strict=True):
             with mixed_precision(self.device, self.settings.precision):
                 logits = self.network(pixels).float()
             losses = nn.functional.binary_cross_entropy_with_logits(logits, positive, reduction="none")
-            loss = (losses * allowed).sum() / max(weight, 1)
+            loss = (losses * allowed).sum() / weight
             loss.backward()
             total += loss.detach()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -136,6 +136,12 @@ class NetworkTraining:
         norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros_like(total)
         self.pending.append((step, torch.stack([total, norm.to(total.device)]), batch[3]))
         optimizer.step()
+
+    def _cut(self, tensor: Tensor, most: int) -> Sequence[Tensor]:
+        """The parts of a step: as many for all processes, none of which is empty for all. most: pairs of one."""
+        if self.team.count == 1:
+            return tensor.chunk(self.settings.accumulate)
+        return tensor.tensor_split(min(self.settings.accumulate, most))
 
     def _nothing(self) -> Batch:
         """A batch without a pair."""
@@ -150,7 +156,8 @@ class NetworkTraining:
         for (step, _, files), (loss, norm) in zip(self.pending, figures, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 problem = f"the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
-                raise self._diverged(problem, self._place(step), [path.stem for path in files])
+                images = self.team.everyones([path.stem for path in files])
+                raise self._diverged(problem, self._place(step), images)
             self.total, self.count = self.total + loss, self.count + 1
         self.pending.clear()
 
@@ -169,6 +176,8 @@ class NetworkTraining:
     def _keep(self, done: int, optimizer: torch.optim.Optimizer) -> None:
         """Write a checkpoint after a step. Raises DivergedError where a weight is not finite."""
         self._check_weights(done)
+        if not self.team.first:
+            return
         state = {
             "step": done,
             "losses": [self.total, self.count],
@@ -198,6 +207,7 @@ class NetworkTraining:
             self.resumed, self.total, self.count = [*before, int(state["step"])], float(total), int(count)
 
         step = resume(self.folder, self.name, take)
+        self.team.agree(step, f"visual {self.name}")
         if step:
             logger.info(f"visual {self.name}: going on after step {step:,} of {self.draws.steps:,}")
         return step

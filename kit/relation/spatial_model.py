@@ -145,17 +145,15 @@ def train_spatial(
     with (
         boosted_model.warnings_as_notices(),
         scratch_folder(folder, only, team) as scratch,
-        growing_together(team),
+        growing_together(team, settings.device),
     ):
         jobs = _jobs(split, statistics, settings, scratch, team)
         jobs = [job for job in jobs if only is None or job[0] == only]
         for name, rows_of in progress(iter(jobs), len(jobs), "spatial models"):
-            if folder is not None and (folder / f"{name}.json").exists():
-                try:
-                    trained[name] = _Trained.load(folder, name, settings)
-                    continue
-                except KitError as error:
-                    logger.warning(f"{error.message}; {name} is trained again")
+            kept = team.of_first(partial(_Trained.kept, folder, name, settings))
+            if kept is not None:
+                trained[name] = kept
+                continue
             classes = len(PAIRWISE) + 1 if name == MULTICLASS else 0
             fit = boosting.fit(rows_of(), settings, seed, classes, name=f"spatial-{name}", folder=folder)
             trained[name] = _Trained.of(name, fit)
@@ -217,6 +215,17 @@ class _Trained:
         _save_trees(folder, name, self.model)
         record = {"rounds": 0} if self.model is None else _record(self.model)
         write_json(folder / f"{name}.json", record | {"standing": self.standing, "held_out_ap": self.ap})
+
+    @classmethod
+    def kept(cls, folder: Path | None, name: str, settings: Spatial) -> _Trained | None:
+        """What an interrupted training has saved; None where that is not there or not whole."""
+        if folder is None or not (folder / f"{name}.json").exists():
+            return None
+        try:
+            return cls.load(folder, name, settings)
+        except KitError as error:
+            logger.warning(f"{error.message}; {name} is trained again")
+            return None
 
     @classmethod
     def load(cls, folder: Path, name: str, settings: Spatial) -> _Trained:

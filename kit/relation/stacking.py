@@ -162,7 +162,7 @@ def train_stack(
     with (
         boosted_model.warnings_as_notices(),
         scratch_folder(folder, only, team) as scratch,
-        growing_together(team),
+        growing_together(team, settings.device),
     ):
         largest = len(fold), len(_feature_names(vocabulary().predicates[PAIRWISE[0]], "visual" in parts))
         external, features = feature_table(objects, examples.candidates, settings, largest, scratch, team)

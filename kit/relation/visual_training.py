@@ -56,9 +56,10 @@ def train_visual(
         for number, (name, columns) in enumerate(jobs.items())
     }
     wanted = [name for name in jobs if only in (None, name)]
-    finished = {name: finished_figures(folder, name) for name in wanted}
+    team = Team.here()
+    finished = team.of_first(lambda: {name: finished_figures(folder, name) for name in wanted})
     unfinished = [takes[name] for name, kept in finished.items() if kept is None]
-    store, team = store_folder(folder, only), Team.here()
+    store = store_folder(folder, only)
     if unfinished:
         made = partial(
             with_store, rows, unfinished, architecture, detector, settings, store, device, decoding

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kit.config import Config
+from kit.detector.process_group import is_distributed
 from kit.pipeline.engine.local import LocalEngine
 from kit.pipeline.engine.sharded import Engine
 from kit.pipeline.tasks import CLUSTER, NO_CLUSTER, NODE
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
 
 def is_on_cluster(config: Config) -> bool:
-    """Whether this process gives its work to a cluster; one that works for a cluster does it by itself."""
-    return config.engine.kind == "ray" and os.environ.get(CLUSTER) != NO_CLUSTER
+    """Whether this process gives its work to a cluster.
+
+    One that works for a cluster does it by itself, and so do those of a torchrun.
+    """
+    return config.engine.kind == "ray" and os.environ.get(CLUSTER) != NO_CLUSTER and not is_distributed()
 
 
 def engine_of(config: Config) -> Engine:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kit.base.progress import track
 from kit.config import Config
 from kit.detector.process_group import is_main_process
+from kit.pipeline.begun_by import check_begun_by, end_begun_by
 from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import named_reasons
@@ -61,6 +62,7 @@ def _train(context: StageContext, only: str | None = None) -> SpatialScorer:
     from kit.relation.spatial_model import train_spatial
     from kit.relation.statistics import CooccurrenceStatistics
 
+    check_begun_by(context)
     config = context.config
     split = training_tables(context, "train")
     if learns_from_detections(config, "prior") == learns_from_detections(config, "spatial"):
@@ -78,6 +80,7 @@ def _finish(context: StageContext) -> Metrics:
     if not is_main_process():
         return {}
     scorer.save(context.path)
+    end_begun_by(context)
     beside = " beside the pooled model" if scorer.rounds.get(POOLED) else ""
     named_reasons(f"spatial: the prior stands{beside} for", scorer.standing)
     return {

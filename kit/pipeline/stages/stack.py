@@ -9,6 +9,7 @@ from kit.base.files import atomic_write, write_json
 from kit.base.split_names import SplitName
 from kit.config import Config
 from kit.detector.process_group import is_main_process
+from kit.pipeline.begun_by import check_begun_by, end_begun_by
 from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.feature_signature import feature_signature
 from kit.pipeline.models import SplitModels, named_reasons, note_unseen, say_unseen
@@ -80,6 +81,7 @@ def _finish(context: StageContext) -> Metrics:
     if not is_main_process():
         return {}
     stacker.save(context.path)
+    end_begun_by(context)
     (context.path / SCORES).unlink()
     fallbacks = {name: model.fallback for name, model in stacker.models.items() if model.fallback}
     named_reasons("stack: the average stands for", fallbacks)
@@ -99,11 +101,12 @@ def _train(context: StageContext, only: str | None = None) -> Stacker:
     from kit.relation.stacking import train_stack
     from kit.relation.statistics import CooccurrenceStatistics, folds
 
+    check_begun_by(context)
     config = context.config
     split, examples = _examples(context)
     scores = _scores(context, split, examples)
     weights = scores.pop("weights")
-    if visual_is_there(config) and only is None:
+    if visual_is_there(config) and only is None and is_main_process():
         say_unseen("stack", context.path, len(split.objects.images))
     return train_stack(
         examples,

@@ -10,6 +10,7 @@ from kit.base.log import logger
 from kit.config import Config, Visual
 from kit.data.photos import list_photos
 from kit.detector.process_group import is_main_process
+from kit.pipeline.begun_by import check_begun_by, end_begun_by
 from kit.pipeline.detector_task import OBJECTS
 from kit.pipeline.engine.tasked import Step, TaskedWork
 from kit.pipeline.splits import image_folder, split_inputs
@@ -86,6 +87,7 @@ def _finish(context: StageContext) -> Metrics:
     networks, shown = _train(context)
     if not is_main_process():
         return {}
+    end_begun_by(context)
     photos = list_photos(image_folder(context.config, "train"))
     skipped = tidy_skipped(context.path / SKIPPED, [image for image in shown if image not in photos])
     if skipped:
@@ -101,6 +103,7 @@ def _train(context: StageContext, only: str | None = None) -> tuple[dict[str, An
     from kit.relation.visual_data import pair_rows
     from kit.relation.visual_training import train_visual
 
+    check_begun_by(context)
     config, settings = context.config, context.config.relation.visual
     assert settings is not None
     name, folder = base_detector(config), image_folder(config, "train")

@@ -262,7 +262,11 @@ def test_all_processes_stop_where_one_diverges(trained, tiny, tmp_path, kit):
 
 def test_all_processes_stop_where_a_visual_network_diverges(copied, kit):
     more = ("relation.visual.processes=2", "relation.visual.max_lr=1e30", "relation.visual.warmup=0")
-    more += ("relation.visual.backbone=shared", "relation.visual.checkpoint_minutes=0", "relation.visual.epochs=9")
+    more += (
+        "relation.visual.backbone=shared",
+        "relation.visual.checkpoint_minutes=0",
+        "relation.visual.epochs=9",
+    )
     settings = set_words(*TINY, *FEW, "data.test.detections=[]", *more)
     code, out, err = kit("train", "visual", "--run", copied.path, *settings)
     assert (code, out) == (2, "")

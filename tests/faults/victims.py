@@ -21,15 +21,23 @@ from tests.faults.command import ROOT, Command, start
 from tests.stages import set_words
 
 RUN = Path("runs/r")
+LITTLE = (
+    *TINY,
+    *FEW,
+    "data.test.detections=[]",
+    "detector.training.workers=1",
+    "detector.inference.workers=1",
+)
 SETTINGS = {
     "fast": FAST,
-    "few": (
-        *TINY,
-        *FEW,
-        "data.test.detections=[]",
-        "detector.training.workers=1",
-        "detector.inference.workers=1",
+    "few": LITTLE,
+    "fast-two": (  # processes that learn together
+        *FAST,
+        *(f"relation.{model}.processes=2" for model in ("spatial", "stack")),
+        "relation.spatial.rounds=6",
+        "relation.spatial.early_stopping_interval=3",
     ),
+    "few-two": (*LITTLE, "relation.visual.processes=2", "relation.visual.checkpoint_minutes=0"),
 }
 SMALL = (
     "data.mini={train: 130, stack: 4, val: 4, test: 4, source: 10, side: 32, seed: 3}"  # in several processes
@@ -135,7 +143,9 @@ def victims() -> list[Victim]:
         _after("submit", "fast", "submit", "--dry-run"),
         Victim("download-mini", lambda _: _mini_words(), lambda _world, _folder: None),
         Victim("download", _download_words, lambda _world, _folder: None),
+        *(_training(f"fast-two-{stage}", "fast-two", stage) for stage in ("spatial", "stack")),
         *(_training(f"few-{stage}", "few", stage) for stage in training("few")),
+        _training("few-two-visual", "few-two", "visual"),
         _training("few-train-all", "few"),
         _training("few-train-all-jobs", "few", None, "--jobs", "2"),
         _after("few-predict", "few", "predict", "--split", "test"),

@@ -16,7 +16,9 @@ from kit.detector.process_group import process_count, process_rank
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PATIENCE = timedelta(days=30)  # that the others have while the first one prepares what all need
+PATIENCE = timedelta(
+    days=20
+)  # that the others have while the first one prepares what all need; 2**31 ms are 24
 T = TypeVar("T")
 Parts = TypeVar("Parts", bound=Sequence[Any] | NDArray[Any])
 
@@ -34,13 +36,16 @@ class Team:
 
     @classmethod
     def here(cls) -> Team:
-        """Those that this process is one of; all of them have to ask at the same point."""
+        """Those that this process is one of; all of them have to ask for the first time at the same point."""
         if process_count() == 1:
             return cls()
         from torch import distributed
 
-        group = distributed.new_group(backend="gloo", timeout=PATIENCE)
-        return cls(process_rank(), process_count(), group)
+        world = distributed.group.WORLD
+        if not any(known is world for known, _ in _met):
+            group = distributed.new_group(backend="gloo", timeout=PATIENCE)
+            _met[:] = [(world, cls(process_rank(), process_count(), group))]
+        return _met[0][1]
 
     @property
     def first(self) -> bool:
@@ -63,7 +68,7 @@ class Team:
         return np.concatenate([own for own in parts if len(own)] or parts[:1])
 
     def told(self, *numbers: float) -> NDArray[np.float64]:
-        """What every process says, (count, numbers)."""
+        """What every process says, (count, numbers): one number at least."""
         own = np.asarray([numbers], np.float64)
         if self.count == 1:
             return own
@@ -75,7 +80,7 @@ class Team:
 
     def wait(self) -> None:
         """Wait until all are here."""
-        self.told()
+        self.told(0)  # for nothing to be told nobody would wait
 
     def first_decides(self, decision: bool) -> bool:
         """The first process's decision; each of them has to ask at the same point."""
@@ -132,3 +137,4 @@ class Team:
 
 
 ALONE = Team()
+_met: list[tuple[Any, Team]] = []  # torch's group of all that there is, and the team of its processes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kit.base.errors import KitError
 from kit.base.files import write_text
-from kit.detector.team import Team
 from kit.pipeline.stage import StageContext
 
 FILE = "processes.txt"  # in the stage's folder, as long as the training
@@ -12,6 +11,8 @@ FILE = "processes.txt"  # in the stage's folder, as long as the training
 
 def check_begun_by(context: StageContext) -> None:
     """Raise KitError where an interrupted try was one of more or fewer processes; note how many there are."""
+    from kit.detector.team import Team
+
     team = Team.here()
     team.of_first(lambda: _check(context, team.count))
 

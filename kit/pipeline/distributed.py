@@ -10,7 +10,6 @@ from typing import Any
 from kit.base.log import logger
 from kit.base.threads import machine
 from kit.detector.process_group import init_process_group, is_distributed
-from kit.detector.team import Team
 from kit.pipeline.ranks import beside
 from kit.pipeline.run import Attempt, Run
 from kit.pipeline.stage import Stage
@@ -31,6 +30,8 @@ def shared_attempt(
             yield attempt
             attempt.machine = machine()  # with this one's share of the threads
         return
+    from kit.detector.team import Team
+
     init_process_group(run.config.detector.device, gpu=stage.device != "cpu")
     team = Team.here()
     if team.first:

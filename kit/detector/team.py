@@ -16,9 +16,8 @@ from kit.detector.process_group import process_count, process_rank
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PATIENCE = timedelta(
-    days=20
-)  # that the others have while the first one prepares what all need; 2**31 ms are 24
+# that the others have while the first one prepares what all need; 2**31 milliseconds are 24 days
+PATIENCE = timedelta(days=20)
 T = TypeVar("T")
 Parts = TypeVar("Parts", bound=Sequence[Any] | NDArray[Any])
 

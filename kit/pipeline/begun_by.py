@@ -19,7 +19,8 @@ def check_begun_by(context: StageContext) -> None:
 
 def _check(context: StageContext, count: int) -> None:
     path = context.path / FILE
-    before = path.read_text(encoding="ascii").strip() if path.exists() else str(count)
+    before = path.read_text(encoding="ascii", errors="replace").strip() if path.exists() else ""
+    before = before if before.isascii() and before.isdigit() else str(count)  # new, or damaged
     if before != str(count):
         text = (
             f"{context.stage.name}: interrupted under {before} process{'es' * (before != '1')}, now {count}"

@@ -53,6 +53,7 @@ FEW = (
     "validate_images: 8, warmup: 2}",
     "detector.inference={views: [{size: [96, 96]}, {size: [96, 96], flip: true}], max_detections: 20, shard: 25}",
     "detector.device=cpu",
+    "detector.processes=1",
     "attribute.training={iterations: 3, batch_size: 4, size: [96, 96], validate_every: 3, validate_images: 8}",
     "relation.visual={crop_size: 32, hidden: 16, epochs: 1, negatives: 0.5}",
     "relation.stack={rounds: 20, early_stopping_interval: 10, max_depth: 3, min_positives: 3}",

@@ -215,12 +215,12 @@ def test_what_would_count_twice_or_never_end_is_refused(setting, problem):
 def test_several_processes_need_a_gpu_each():
     """One GPU that is named by its number is none for each of them."""
     two = "detector.processes=2"
-    assert load_config("mini", ["detector.device=cuda", two]).attribute_processes == 2
-    assert load_config("mini", ["detector.device=cuda:1"]).attribute_processes == 1
+    assert load_config("layer6", ["detector.device=cuda", two]).attribute_processes == 2
+    assert load_config("layer6", ["detector.device=cuda:1"]).attribute_processes == 1
     for wrong in (["detector.device=cuda:1", two], ["detector.processes=0"], ["attribute.processes=0"]):
         with pytest.raises(KitError, match=r"processes: |greater than or equal to 1|processes need"):
-            load_config("mini", wrong)
+            load_config("layer6", wrong)
     own = ["detector.device=cuda:1", "attribute.processes=2"]
     text = "attribute: 2 processes need a GPU each, but detector.device is cuda:1; set it to cuda"
     with pytest.raises(KitError, match=text):
-        load_config("mini", own)
+        load_config("layer6", own)

@@ -88,7 +88,7 @@ def test_libraries_that_work_and_that_are_broken(tmp_path):
 def test_without_a_gpu():
     assert gpu(load_config("mini")).state == "OK"
     assert gpu(load_config("layer6")).state == "WARN"
-    check = gpu(load_config("mini", ["detector.device=cuda:0"]))
+    check = gpu(load_config("layer6", ["detector.device=cuda:0"]))
     assert (check.state, check.cure) == ("FAIL", "--set detector.device=auto")
 
 
@@ -101,7 +101,7 @@ def test_with_a_gpu():
 def test_cores(monkeypatch):
     monkeypatch.setenv("KIT_CPUS", "3")
     assert cores(load_config("mini")).state == "OK"
-    check = cores(load_config("mini", ["detector.training.workers=4"]))
+    check = cores(load_config("mini", ["detector.training.workers=4", "detector.processes=1"]))
     assert (check.state, check.cure) == ("WARN", "--set detector.training.workers=3")
     check = cores(load_config("mini", ["detector.training.workers=2", "detector.processes=2"]))
     assert (check.state, check.cure) == ("WARN", "--set detector.training.workers=1")

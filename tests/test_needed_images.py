@@ -104,7 +104,7 @@ def test_the_number_of_processes_is_in_a_fingerprint_where_they_are_several(tiny
     def processes(found):
         return [settings["settings"].get("processes") for settings in found.values()]
 
-    before, both = made_from(), made_from("detector.processes=2")
+    before, both = made_from(), made_from("detector.processes=2", "attribute.processes=null")
     assert processes(before) == [None] * 3
     assert processes(both) == [2] * 3
     inputs = [("source-resnext", "detector.source.images"), ("detector-resnext", "data.train.images")]

@@ -180,6 +180,10 @@ def test_two_processes_train_one_detector(trained, torchrun, tiny, tmp_path):
     assert went_on["metrics"]["images"] == record["metrics"]["images"]
     own = read_state(again.folder("detector-resnext") / "weights.pth")
     assert all(torch.equal(own[name], kept[name]) for name in kept)  # torchrun's, which nothing has stopped
+    apart = config(*ALONE, "detector.processes=2", "detector.training.sync_batch_norm=false")
+    alone(Run(apart, again.path), "detector-resnext")
+    of_half = read_state(again.folder("detector-resnext") / "weights.pth")[statistics]
+    assert not torch.allclose(of_half, kept[statistics], rtol=1e-3)  # of the first process's images
 
 
 def test_two_processes_train_the_visual_model_and_go_on_where_they_were_stopped(trained, tiny, tmp_path):

@@ -25,6 +25,8 @@ class Training(Model):
     """How a detector is trained: iterations of `batch_size` images a process.
 
     scale_lr: processes that train together learn with lr times their number (linear) or with lr (none).
+    sync_batch_norm: batch norms that learn see the images of all processes (true) or of their own (false: fewer
+    messages between them, and no longer what one process of all the images learns).
     milestones: shares of the iterations after which the learning rate falls to a tenth; grad_clip_norm: the
     largest norm of the gradient; warmup, validate_every, checkpoint_every: iterations; validate_images: how
     many of the validation split, 0 for all.
@@ -42,6 +44,7 @@ class Training(Model):
     precision: Precision = "float32"
     size: Size = (160, 160)
     channels_last: bool = False
+    sync_batch_norm: Annotated[bool, LATER] = True
     workers: int = Field(0, ge=0)
     checkpoint_every: int = Field(100, ge=1)
     validate_every: int = Field(100, ge=1)

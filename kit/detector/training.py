@@ -74,7 +74,7 @@ def train_detector(
             runner.model.to(device_of(task.device))
         if task.training.channels_last:
             runner.model.to(memory_format=torch.channels_last)
-        if is_distributed():
+        if is_distributed() and task.training.sync_batch_norm:
             synchronise_batch_norms(runner.model)
         runner.register_hook(_watch(task).hook(), priority="NORMAL")
         runner.register_hook(report.hook(), priority="VERY_LOW")

@@ -181,9 +181,17 @@ def test_two_processes_train_one_detector(trained, torchrun, tiny, tmp_path):
     own = read_state(again.folder("detector-resnext") / "weights.pth")
     assert all(torch.equal(own[name], kept[name]) for name in kept)  # torchrun's, which nothing has stopped
     apart = config(*ALONE, "detector.processes=2", "detector.training.sync_batch_norm=false")
-    alone(Run(apart, again.path), "detector-resnext")
-    of_half = read_state(again.folder("detector-resnext") / "weights.pth")[statistics]
-    assert not torch.allclose(of_half, kept[statistics], rtol=1e-3)  # of the first process's images
+    own = []
+    for stop in (5, None):
+        run = Run(apart, tmp_path / f"apart-{stop}")
+        shutil.copytree(trained.path / "source-resnext", run.path / "source-resnext")
+        if stop:
+            with stopped_at(stop):
+                alone(run, "detector-resnext")
+        alone(run, "detector-resnext")
+        own.append(read_state(run.folder("detector-resnext") / "weights.pth"))
+    assert all(torch.equal(own[0][name], own[1][name]) for name in kept)  # statistics are of both
+    assert not any(torch.equal(own[0][name], kept[name]) for name in ("backbone.conv1.weight", statistics))
 
 
 def test_two_processes_train_the_visual_model_and_go_on_where_they_were_stopped(trained, tiny, tmp_path):

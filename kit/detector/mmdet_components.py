@@ -28,7 +28,7 @@ from mmdet.registry import (
     TRANSFORMS,
 )
 from mmdet.structures.bbox import HorizontalBoxes
-from mmengine.dist import get_dist_info, get_rank
+from mmengine.dist import all_reduce_params, get_dist_info, get_rank
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop
@@ -261,6 +261,15 @@ class PlainCheckpoints(Hook):  # type: ignore[misc]
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
         meta = checkpoint["meta"]
         checkpoint["meta"] = {key: meta[key] for key in ("epoch", "iter", "seed", "dataset_meta", "time")}
+
+
+@HOOKS.register_module(force=True)
+class AveragedStatistics(Hook):  # type: ignore[misc]
+    """The running statistics of batch norms that see their own process's images: their mean over all processes."""
+
+    def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
+        """Average what every step has moved: one message, and every process can go on from the first one's."""
+        all_reduce_params([b for b in runner.model.buffers() if b.is_floating_point()], op="mean")
 
 
 cv2.setNumThreads(1)

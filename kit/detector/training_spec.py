@@ -65,7 +65,7 @@ def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, sta
             },
         },
         "visualizer": task.tracking.visualizer(),
-        "custom_hooks": [{"type": "PlainCheckpoints"}],
+        "custom_hooks": [{"type": name} for name in _hooks(training)],
         "launcher": "pytorch" if is_distributed() else "none",
         "model_wrapper_cfg": None if _on_gpu(task) else {"device_ids": None, "broadcast_buffers": False},
         "randomness": {"seed": task.seed},
@@ -78,6 +78,11 @@ def runner_config(task: TrainingSpec, folder: Path, checkpoint: Path | None, sta
 def learning_rate(training: Training) -> float:
     """The highest rate: that of the settings is of one process's batch; all processes' is larger (linear rule)."""
     return training.lr * (process_count() if training.scale_lr == "linear" else 1)
+
+
+def _hooks(training: Training) -> tuple[str, ...]:
+    own = is_distributed() and not training.sync_batch_norm
+    return ("PlainCheckpoints", *(("AveragedStatistics",) if own else ()))
 
 
 def _on_gpu(task: TrainingSpec) -> bool:

@@ -95,6 +95,7 @@ def test_a_raised_version_makes_a_stage_stale(whole, tiny):
     ("base", "stage", "part", "setting", "default", "other", "neighbour"),
     [
         ("layer6", "detector-resnext", "training", "detector.training.scale_lr", "linear", "none", "lr"),
+        ("layer6", "detector-resnext", "training", "detector.training.sync_batch_norm", True, False, "lr"),
         ("mini", "visual", None, "relation.visual.negatives_from", "all", "related", "negatives"),
     ],
 )

@@ -33,7 +33,7 @@ from torch import distributed, nn
 
 from kit.base.errors import KitError
 from kit.detector.process_group import is_main_process, process_count
-from kit.detector.sync_batch_norm import synchronise_batch_norms
+from kit.detector.sync_batch_norm import average_statistics, synchronise_batch_norms
 from kit.pipeline.stage import Stage
 from kit.pipeline.stage_registry import register_stages
 
@@ -56,6 +56,11 @@ def normalise(context):
     (y**2).sum().backward()
     state = {"y": y.detach(), "x": x.grad, "weight": weight.grad, **model.state_dict(prefix="bn.")}
     torch.save({**state, "process": os.getpid()}, context.config.run / f"{context.stage.name}-{rank}.pth")
+    apart = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3).eval(), nn.BatchNorm2d(3, track_running_stats=False))
+    apart[1].running_mean.fill_(rank)
+    apart(batch(rank))
+    average_statistics(apart)
+    torch.save(apart.state_dict(), context.config.run / f"{context.stage.name}-apart-{rank}.pth")
     model.eval()
     model(x)  # alone, as the first one does when it validates
     distributed.barrier()
@@ -156,6 +161,14 @@ def test_two_processes_normalise_as_one_of_both_batches_and_do_the_next_stage_to
         torch.testing.assert_close(flat(own["x"]), whole_x)
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             torch.testing.assert_close(own[f"bn.0.{name}"], model.state_dict()[name])
+        apart = torch.load(tmp_path / "run" / f"one-apart-{rank}.pth", weights_only=True)
+        for name in ("running_mean", "running_var"):  # the mean of what each has of its own batch
+            alone = [nn.BatchNorm2d(3) for _ in parts]
+            for norm, part in zip(alone, parts, strict=True):
+                norm(part)
+            wanted = sum(getattr(norm, name) for norm in alone) / 2
+            torch.testing.assert_close(apart[f"0.{name}"], wanted)
+        assert torch.equal(apart["1.running_mean"], torch.full((3,), float(rank)))  # it learns nothing
     total = sum(own["weight"] for own in saved[0])
     torch.testing.assert_close(total, model.weight.grad)
 

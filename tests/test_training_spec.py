@@ -47,6 +47,19 @@ def test_processes_that_train_together_learn_faster(tmp_path, monkeypatch, rule,
     assert config["optim_wrapper"]["optimizer"]["lr"] == pytest.approx(lr)
 
 
+@pytest.mark.parametrize(
+    ("processes", "sync", "averaged"), [("1", False, 0), ("4", True, 0), ("4", False, 1)]
+)
+def test_statistics_of_processes_that_see_their_own_images_are_averaged(
+    tmp_path, monkeypatch, processes, sync, averaged
+):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    if processes != "1":
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    hooks = runner_config(task(tmp_path, sync_batch_norm=sync), tmp_path, None, False)["custom_hooks"]
+    assert hooks == [{"type": name} for name in ("PlainCheckpoints", *["AveragedStatistics"] * averaged)]
+
+
 def test_no_warmup_no_steps(tmp_path):
     config = runner_config(task(tmp_path, warmup=0, milestones=[]), tmp_path, None, False)
     assert config["param_scheduler"] == []

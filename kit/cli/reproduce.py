@@ -11,7 +11,9 @@ import typer
 from kit.cli.options import ConfigName, Json, Overrides
 
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many seeds.", metavar="N")]
-Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Runs at a time (0: one a processor).", metavar="N")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=0, help="Runs at a time (0: as many as processors do).", metavar="N")
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Where the runs and results go (default: RUN-NAME).", metavar="FILE"),

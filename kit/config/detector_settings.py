@@ -170,7 +170,9 @@ class Detector(Model):
         """Raise ValueError where several processes would have one GPU that is named."""
         if processes > 1 and self.device.startswith("cuda:"):
             device = f"detector.device is {self.device}"
-            raise ValueError(f"{processes} processes need a GPU each, but {device}; set it to cuda")
+            raise ValueError(
+                f"{processes} processes need a GPU each, but {device}; set it to cuda, or processes to 1"
+            )
 
 
 class Attribute(Model):

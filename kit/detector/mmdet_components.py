@@ -28,7 +28,7 @@ from mmdet.registry import (
     TRANSFORMS,
 )
 from mmdet.structures.bbox import HorizontalBoxes
-from mmengine.dist import all_reduce_params, get_dist_info, get_rank
+from mmengine.dist import get_dist_info, get_rank
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop
@@ -43,6 +43,7 @@ from kit.data.photos import photo_path
 from kit.detector.annotated_images import read_annotations, record_skipped
 from kit.detector.class_balanced_sampling import with_area
 from kit.detector.draws import drawn_by, seed_by
+from kit.detector.sync_batch_norm import average_statistics
 
 
 @MODELS.register_module(force=True)
@@ -269,7 +270,7 @@ class AveragedStatistics(Hook):  # type: ignore[misc]
 
     def after_train_iter(self, runner: Any, *_: Any, **__: Any) -> None:
         """Average what every step has moved: one message, and every process can go on from the first one's."""
-        all_reduce_params([b for b in runner.model.buffers() if b.is_floating_point()], op="mean")
+        average_statistics(runner.model)
 
 
 cv2.setNumThreads(1)

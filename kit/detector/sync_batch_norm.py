@@ -83,6 +83,15 @@ class _Normalise(torch.autograd.Function):
         return gradient, of_weight, of_bias, None
 
 
+def average_statistics(model: nn.Module) -> None:
+    """Put the mean over all processes in the place of the running statistics that batch norms at learning keep."""
+    from mmengine.dist import all_reduce_params
+
+    moved = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    kept = [b for m in moved for b in (m.running_mean, m.running_var) if b is not None]
+    all_reduce_params(kept, op="mean")
+
+
 def _added_up(own: Tensor) -> Tensor:
     """The sum over all processes, in their order: gloo gathers so few numbers faster than it adds them up."""
     parts = [torch.empty_like(own) for _ in range(distributed.get_world_size())]

@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs below `folder`, one a variant and seed; jobs: how many at a time, 0 for one a processor."""
+    """Runs below `folder`, one a variant and seed; jobs: how many at a time, 0 for as many as processors do."""
 
     config: Config
     folder: Path

@@ -73,7 +73,7 @@ def check_room(settings: Engine, share: Share, there: Sequence[Node], name: str)
     if settings.address is None and not there:
         raise KitError(f"{name}: Ray was killed on this machine (out of memory?)", "begin again")
     if settings.address is None:
-        hint = "set engine.cpus, engine.gpus, or the device and the processes of the detectors"
+        hint = "set engine.cpus, engine.gpus, or detector.device and detector.processes"
         raise KitError(f"{name}: this machine has no {share}", hint)
     warn_once(f"{name}: no node of the cluster has {share}: waiting for one")
 

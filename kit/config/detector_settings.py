@@ -26,7 +26,7 @@ class Training(Model):
 
     scale_lr: processes that train together learn with lr times their number (linear) or with lr (none).
     sync_batch_norm: batch norms that learn see the images of all processes (true) or of their own (false: fewer
-    messages between them, and no longer what one process of all the images learns), their running statistics all.
+    messages between them, but not what one process of all the images learns; running statistics are the mean).
     milestones: shares of the iterations after which the learning rate falls to a tenth; grad_clip_norm: the
     largest norm of the gradient; warmup, validate_every, checkpoint_every: iterations; validate_images: how
     many of the validation split, 0 for all.
